@@ -1,0 +1,38 @@
+# make quickstart ARGS="--seeds 3"   make PYTHON=python3.12 install
+PYTHON ?= python3
+RUN := .venv/bin/python
+ARGS ?=
+
+.PHONY: install quickstart test test-slow lint bench docs
+
+install: .venv/.installed
+
+# The stamp is newer than what it was made from, so an install happens once and again after a change of pins.
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c "import sys; sys.exit('The versions in constraints.txt need Python 3.11 or newer; $(PYTHON) is ' + sys.version.split()[0] + '. Name another: make PYTHON=python3.12' if sys.version_info < (3, 11) else 0)"
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install -c constraints.txt -e ".[quickstart,dev]"
+	@touch $@
+
+.venv/.installed-docs: .venv/.installed
+	$(RUN) -m pip install -c constraints.txt -e ".[docs]"
+	@touch $@
+
+quickstart: install
+	$(RUN) recipes/quickstart.py $(ARGS)
+
+test: install
+	$(RUN) -m pytest $(ARGS)
+
+test-slow: install
+	$(RUN) -m pytest -m slow $(ARGS)
+
+lint: install
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+bench: install
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(RUN) $$script $(ARGS); done
+
+docs: .venv/.installed-docs
+	$(RUN) -m mkdocs build --strict

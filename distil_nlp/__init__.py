@@ -1,0 +1,61 @@
+"""Knowledge distillation for people who live in the Hugging Face stack.
+
+Importing torch and transformers takes seconds, so `import distil_nlp` imports neither: a public name brings its
+module with it when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_NAMES = {
+    "arguments": ["DistillationTrainingArguments"],
+    "evaluation": ["compare", "predict_logits"],
+    "hub": ["model_card", "push_to_hub"],
+    "objectives": ["HardLabels", "Hint", "LogitMatching", "Objective", "SoftTargets", "Term"],
+    "signals": ["Signals"],
+    "students": ["build_student", "student_from_config", "student_from_teacher"],
+    "taps": ["FeatureTap"],
+    "tasks": ["TextClassification"],
+    "teachers": ["CachedTeacher", "OnlineTeacher", "load_teacher"],
+    "trainer": ["DistillationTrainer"],
+}
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = ["__version__", *_HOME]
+
+if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_import.py compares the two
+    from .arguments import DistillationTrainingArguments as DistillationTrainingArguments
+    from .evaluation import compare as compare
+    from .evaluation import predict_logits as predict_logits
+    from .hub import model_card as model_card
+    from .hub import push_to_hub as push_to_hub
+    from .objectives import HardLabels as HardLabels
+    from .objectives import Hint as Hint
+    from .objectives import LogitMatching as LogitMatching
+    from .objectives import Objective as Objective
+    from .objectives import SoftTargets as SoftTargets
+    from .objectives import Term as Term
+    from .signals import Signals as Signals
+    from .students import build_student as build_student
+    from .students import student_from_config as student_from_config
+    from .students import student_from_teacher as student_from_teacher
+    from .taps import FeatureTap as FeatureTap
+    from .tasks import TextClassification as TextClassification
+    from .teachers import CachedTeacher as CachedTeacher
+    from .teachers import OnlineTeacher as OnlineTeacher
+    from .teachers import load_teacher as load_teacher
+    from .trainer import DistillationTrainer as DistillationTrainer
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}. It offers {', '.join(__all__)}.")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value  # found without this function from now on
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
