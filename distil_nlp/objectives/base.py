@@ -1,0 +1,156 @@
+"""A term compares; an objective weighs and adds."""
+
+import torch
+from torch import nn
+
+from ..losses import mean_over_items
+
+
+class Term(nn.Module):
+    """One comparison of student and teacher, or of student and labels.
+
+    A subclass says which items count (`items`), gives one value for each (`values`) and names the modules it
+    listens to. It is a module so that a projection it owns is found, trained and saved; it has no other state.
+    An item is whatever the term averages over: a sequence, a token, or, for a term that compares the examples
+    of a batch with each other, the micro-batch itself (a mask of one item).
+
+    Args:
+        weight (`float`): Weight in the objective, 0 or greater.
+
+    Attributes:
+        name (`str`): Its name in logs (`loss/<name>`).
+        paper (`str`): Where it comes from, for the model card.
+        needs_teacher (`bool`): False for a term that looks at student and labels alone.
+        student_taps, teacher_taps (`tuple[str]`): Module names whose outputs it reads from `Signals.features`.
+    """
+
+    name = "term"
+    paper = ""
+    needs_teacher = True
+    student_taps = ()
+    teacher_taps = ()
+
+    def __init__(self, weight):
+        super().__init__()
+        if not weight >= 0:
+            raise ValueError(f"The weight of {type(self).__name__} must be 0 or greater; got {weight!r}.")
+        self.weight = float(weight)
+
+    def items(self, batch):
+        """Mask of the items that count, from the batch alone: it is needed before the forward pass."""
+        raise NotImplementedError
+
+    def values(self, student, teacher, batch):
+        """One value per item, not reduced, of the same shape as `items(batch)`."""
+        raise NotImplementedError
+
+    def observe(self, student, teacher, batch):
+        """Things worth logging that carry no gradient: name -> one value per item."""
+        return {}
+
+    def build(self, student, teacher, batch):
+        """Look at one dry forward pass: infer shapes, make projections, refuse what cannot work."""
+
+    def settings(self):
+        """What a model card should say of this term, JSON-ready."""
+        return {}
+
+
+class Objective(nn.Module):
+    """A weighted sum of terms.
+
+    loss = sum over terms of weight x sum(values x mask) / count, with the count taken over the whole optimizer
+    step, all micro-batches and all processes.
+
+    Args:
+        terms (`Iterable[Term]`): At least one with a weight above 0. Names are made unique (`hint`, `hint_2`).
+
+    Raises:
+        ValueError: No term has a weight above 0.
+    """
+
+    def __init__(self, terms):
+        super().__init__()
+        self.terms = nn.ModuleList(terms)
+        if not any(term.weight > 0 for term in self.terms):
+            weights = {term.name: term.weight for term in self.terms}
+            raise ValueError(f"An objective needs a term with a weight above 0; got {weights or 'no terms'}.")
+        seen = {}
+        self.names = []
+        for term in self.terms:
+            seen[term.name] = seen.get(term.name, 0) + 1
+            self.names.append(term.name if seen[term.name] == 1 else f"{term.name}_{seen[term.name]}")
+
+    @property
+    def needs_teacher(self):
+        """Whether any term does."""
+        return any(term.needs_teacher for term in self.terms)
+
+    @property
+    def student_taps(self):
+        """Module names of the student that the terms listen to."""
+        return tuple(dict.fromkeys(name for term in self.terms for name in term.student_taps))
+
+    @property
+    def teacher_taps(self):
+        """Module names of the teacher that the terms listen to."""
+        return tuple(dict.fromkeys(name for term in self.terms for name in term.teacher_taps))
+
+    def build(self, student, teacher, batch):
+        """Hand one dry forward pass to every term, then run the objective on it once so that misfits show now."""
+        for term in self.terms:
+            term.build(student, teacher, batch)
+        with torch.no_grad():
+            self(student, teacher, batch, self.count([batch]))
+
+    def count(self, batches):
+        """Items of each term in a list of batches: a tensor of shape (terms,), in the order of `terms`."""
+        return torch.stack([sum(term.items(batch).sum() for batch in batches) for term in self.terms])
+
+    def forward(self, student, teacher, batch, counts):
+        """The loss of one micro-batch.
+
+        Args:
+            student, teacher (`Signals`): What they said. Without a teacher (None), terms that need one are left out.
+            batch (`Mapping[str, torch.Tensor]`): The columns.
+            counts (`torch.Tensor`): From `count`, over the whole optimizer step.
+
+        Returns:
+            `(loss, parts)`: a scalar, and detached scalars by name for the log, each this micro-batch's share.
+        """
+        loss, parts = 0.0, {}
+        for name, term, count in zip(self.names, self.terms, counts, strict=True):
+            if teacher is None and term.needs_teacher:
+                continue
+            mask = term.items(batch)
+            part = mean_over_items(term.values(student, teacher, batch), mask, count)
+            loss = loss + term.weight * part
+            parts[f"loss/{name}"] = part.detach()
+            with torch.no_grad():
+                for observed, values in term.observe(student, teacher, batch).items():
+                    parts[observed] = mean_over_items(values, mask, count)
+        return loss, parts
+
+    def describe(self):
+        """The terms with weights, settings and papers, JSON-ready, for the report and the model card."""
+        return [
+            {"name": name, "weight": term.weight, "paper": term.paper, **term.settings()}
+            for name, term in zip(self.names, self.terms, strict=True)
+        ]
+
+
+def positive(value, name):
+    """`value` as a float; a ValueError names the setting if it is not above 0."""
+    if not value > 0:
+        raise ValueError(f"{name} must be greater than 0; got {value!r}.")
+    return float(value)
+
+
+def kd_weight(value):
+    """`kd_ratio` as a float; a ValueError unless it lies in 0 to 1."""
+    if not 0 <= value <= 1:
+        raise ValueError(
+            f"kd_ratio must lie in 0 to 1; got {value!r}. It is the share of the soft targets; the hard labels weigh "
+            f"1 - kd_ratio, which would be {1 - value:g}."
+        )
+    return float(value)

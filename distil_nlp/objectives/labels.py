@@ -1,0 +1,44 @@
+"""Learning from the labels."""
+
+from .base import Term
+from .problems import fits, problem
+
+
+class HardLabels(Term):
+    """Match the labels: cross-entropy, binary cross-entropy, or squared error for a regression.
+
+    Args:
+        weight (`float`): `1 - kd_ratio` in the default objective.
+        problem_type (`str`): transformers' word for the problem.
+    """
+
+    name = "hard"
+    needs_teacher = False
+
+    def __init__(self, weight, *, problem_type="single_label_classification"):
+        super().__init__(weight)
+        self.problem_type = problem_type
+        self._problem = problem(problem_type)
+
+    def build(self, student, teacher, batch):
+        if "labels" not in batch:
+            raise ValueError(
+                f"The objective weighs hard labels with {self.weight:g}, but the data has no 'labels' column "
+                f"(columns: {', '.join(batch)}). Use kd_ratio=1 to learn from the teacher alone, or add labels."
+            )
+        if not fits(self.problem_type, batch["labels"]):
+            labels = batch["labels"]
+            raise ValueError(
+                f"For {self.problem_type} labels must be {self._problem.labels}; got {labels.dtype} of shape "
+                f"{tuple(labels.shape)}. Set the student's `config.problem_type` (and `HardLabels(problem_type=...)`) "
+                f"to what the data is."
+            )
+
+    def items(self, batch):
+        return self._problem.labelled(batch["labels"])
+
+    def values(self, student, teacher, batch):
+        return self._problem.hard_loss(student.logits, batch["labels"])
+
+    def settings(self):
+        return {"problem_type": self.problem_type}

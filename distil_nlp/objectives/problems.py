@@ -1,0 +1,89 @@
+"""What each kind of problem calls a label, a loss and an agreement: the one table."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from ..losses import binary_cross_entropy, cross_entropy, soft_target_bce, soft_target_kl, squared_error
+
+
+@dataclass(frozen=True)
+class Problem:
+    """How one problem type is learned and judged.
+
+    Args:
+        hard_loss: (logits, labels) -> values.
+        soft_loss: (student_logits, teacher_logits, temperature=) -> values, or None where temperature has no meaning.
+        labelled: labels -> mask of the items that have one.
+        agree: (student_logits, teacher_logits) -> values in 0 to 1, or None.
+        labels: What its labels look like, in words.
+    """
+
+    hard_loss: Callable
+    soft_loss: Callable | None
+    labelled: Callable
+    agree: Callable | None
+    labels: str
+
+
+def _same_class(student_logits, teacher_logits):
+    return (student_logits.argmax(-1) == teacher_logits.argmax(-1)).float()
+
+
+def _same_answers(student_logits, teacher_logits):
+    return ((student_logits > 0) == (teacher_logits > 0)).float().mean(-1)
+
+
+PROBLEMS = {
+    "single_label_classification": Problem(
+        hard_loss=cross_entropy,
+        soft_loss=soft_target_kl,
+        labelled=lambda labels: labels >= 0,
+        agree=_same_class,
+        labels="whole numbers, one per item, -100 where missing",
+    ),
+    "multi_label_classification": Problem(
+        hard_loss=binary_cross_entropy,
+        soft_loss=soft_target_bce,
+        labelled=lambda labels: (labels >= 0).all(-1),
+        agree=_same_answers,
+        labels="floats of shape (batch, labels), 0 or 1, a row of -100 where missing",
+    ),
+    "regression": Problem(
+        hard_loss=squared_error,
+        soft_loss=None,
+        labelled=lambda labels: ~torch.isnan(labels),
+        agree=None,
+        labels="floats, one per item, NaN where missing",
+    ),
+}
+
+
+def problem(problem_type):
+    """The row of the table; a ValueError lists the known types."""
+    if problem_type not in PROBLEMS:
+        raise ValueError(f"problem_type must be one of {', '.join(PROBLEMS)}; got {problem_type!r}.")
+    return PROBLEMS[problem_type]
+
+
+def problem_type_of(config, labels=None):
+    """The problem type of a model: its config's word, else what labels and width imply, as transformers does."""
+    named = getattr(config, "problem_type", None)
+    if named:
+        return named
+    if getattr(config, "num_labels", None) == 1:
+        return "regression"
+    if labels is not None and labels.is_floating_point() and labels.dim() == 2:
+        return "multi_label_classification"
+    return "single_label_classification"
+
+
+def fits(problem_type, labels):
+    """Whether labels look like those of a problem type: regression data must not meet a cross-entropy."""
+    floating = labels.is_floating_point()
+    return {
+        "single_label_classification": not floating,
+        "multi_label_classification": floating and labels.dim() == 2,
+        "regression": floating and (labels.dim() == 1 or labels.shape[-1] == 1),
+    }[problem_type]

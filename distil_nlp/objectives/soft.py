@@ -1,0 +1,84 @@
+"""Learning from what the teacher predicts."""
+
+import torch
+
+from ..losses import logit_mse
+from .base import Term, positive
+from .problems import problem
+
+
+class TeacherPredictions(Term):
+    """What terms on the teacher's logits share: which items count, and how often both models agree.
+
+    An item is a sequence where logits have two dimensions, a token where they have three. A token counts where
+    it has a label, or, without labels, where the attention mask is 1.
+    """
+
+    def __init__(self, weight, *, problem_type):
+        super().__init__(weight)
+        self.problem_type = problem_type
+        self.per_token = False
+        self._problem = problem(problem_type)
+
+    def build(self, student, teacher, batch):
+        self.per_token = student.logits.dim() == 3
+
+    def items(self, batch):
+        if not self.per_token:
+            first = next(iter(batch.values()))
+            return torch.ones(first.shape[0], dtype=torch.bool, device=first.device)
+        return batch["labels"] >= 0 if "labels" in batch else batch["attention_mask"].bool()
+
+    def observe(self, student, teacher, batch):
+        if self._problem.agree is None:
+            return {}
+        return {"agreement": self._problem.agree(student.logits, teacher.logits)}
+
+
+class SoftTargets(TeacherPredictions):
+    """Match the teacher's softened class probabilities.
+
+    Args:
+        weight (`float`): `kd_ratio` in the default objective.
+        temperature (`float`): Greater than 0; higher shows more of how the teacher ranks the wrong classes.
+        problem_type (`str`): Softmax for single-label, a sigmoid per label for multi-label classification.
+
+    Raises:
+        ValueError: Regression: one number has no distribution over classes.
+    """
+
+    name = "soft"
+    paper = "Hinton et al. 2015, Distilling the Knowledge in a Neural Network"
+
+    def __init__(self, weight, *, temperature, problem_type="single_label_classification"):
+        super().__init__(weight, problem_type=problem_type)
+        self.temperature = positive(temperature, "temperature")
+        if self._problem.soft_loss is None:
+            raise ValueError(
+                f"SoftTargets compare class probabilities, and problem_type={problem_type!r} has none: a KL divergence "
+                f"over one number is always 0. Use LogitMatching, which the default objective does for a regression."
+            )
+
+    def values(self, student, teacher, batch):
+        return self._problem.soft_loss(student.logits, teacher.logits, temperature=self.temperature)
+
+    def settings(self):
+        return {"temperature": self.temperature, "problem_type": self.problem_type}
+
+
+class LogitMatching(TeacherPredictions):
+    """Match the teacher's logits by squared distance; for a regression, the teacher's number.
+
+    Args:
+        weight (`float`): `kd_ratio` in the default objective of a regression.
+        problem_type (`str`): Decides how agreement is read; the loss is the same.
+    """
+
+    name = "logits"
+    paper = "Ba and Caruana 2014, Do Deep Nets Really Need to be Deep?"
+
+    def __init__(self, weight, *, problem_type="single_label_classification"):
+        super().__init__(weight, problem_type=problem_type)
+
+    def values(self, student, teacher, batch):
+        return logit_mse(student.logits, teacher.logits)

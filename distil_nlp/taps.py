@@ -1,0 +1,75 @@
+"""Listening to layers."""
+
+import torch
+
+
+class FeatureTap:
+    """Catches what chosen modules return, by hooks that are removed on exit.
+
+    ```python
+    with FeatureTap(student, ["transformer.layer.3"]) as tap:
+        student(**batch)
+        features = tap.take()      # name -> tensor, and the tap is empty again
+    ```
+
+    Args:
+        model (`torch.nn.Module`): The model to listen to.
+        names (`Iterable[str]`): Module names as in `model.named_modules()`. None of them leaves the model alone.
+
+    Raises:
+        ValueError: A name is not in the model; the message lists names that are near it.
+    """
+
+    def __init__(self, model, names):
+        self.names = tuple(dict.fromkeys(names))
+        modules = dict(model.named_modules())
+        for name in self.names:
+            if name not in modules:
+                raise ValueError(_unknown(name, model, modules))
+        self._modules = {name: modules[name] for name in self.names}
+        self._features, self._handles = {}, []
+
+    def __enter__(self):
+        for name, module in self._modules.items():
+            self._handles.append(module.register_forward_hook(self._catcher(name)))
+        return self
+
+    def __exit__(self, *_):
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        self._features.clear()
+
+    def _catcher(self, name):
+        def catch(module, inputs, output):
+            # Overwritten, never appended: gradient checkpointing runs inner layers twice.
+            self._features[name] = output[0] if isinstance(output, (tuple, list)) else output
+
+        return catch
+
+    def take(self):
+        """The tensors caught since the last call, by module name; the tap is empty afterwards.
+
+        Raises:
+            RuntimeError: A module did not run, or returned no tensor.
+        """
+        features, self._features = self._features, {}
+        for name in self.names:
+            if not isinstance(features.get(name), torch.Tensor):
+                came = f"returned {type(features[name]).__name__}" if name in features else "never ran"
+                raise RuntimeError(
+                    f"The tap on '{name}' caught no tensor: the module {came} in this forward pass, so a loss on it "
+                    f"would be a silent zero. Tap a module that runs every time and returns a tensor."
+                )
+        return features
+
+
+def _unknown(name, model, modules):
+    from difflib import get_close_matches
+
+    names = [known for known in modules if known]
+    near = get_close_matches(name, names, n=4, cutoff=0.3) or names[:4]
+    return (
+        f"Layer '{name}' is not in the model ({type(model).__name__}, {len(names)} modules). Hints are read by module "
+        f"name; the nearest here are: {', '.join(near)}."
+    )

@@ -1,0 +1,20 @@
+"""Teachers: a batch goes in, Signals come out, never a gradient."""
+
+from .base import Teacher, as_teacher
+from .cached import CachedTeacher, write_cache
+from .labels import label_order, reorder
+from .online import OnlineTeacher, load_teacher
+from .probe import ProbeResult, probe
+
+__all__ = [
+    "CachedTeacher",
+    "OnlineTeacher",
+    "ProbeResult",
+    "Teacher",
+    "as_teacher",
+    "label_order",
+    "load_teacher",
+    "probe",
+    "reorder",
+    "write_cache",
+]

@@ -1,0 +1,65 @@
+"""What a teacher is to the trainer."""
+
+from torch import nn
+
+
+class Teacher:
+    """Answers a batch with Signals.
+
+    It is no `nn.Module`, on purpose: held by the trainer, its weights can reach neither the student's checkpoint
+    nor the optimizer, and `student.train()` cannot put it into train mode.
+
+    Attributes:
+        name (`str`): For reports and cards.
+        columns (`tuple[str]`): The columns of a batch it reads, also where the student takes fewer.
+    """
+
+    name = "teacher"
+    columns = ()
+
+    def __call__(self, batch):
+        """Signals for a batch of tensors; no gradient leads through them."""
+        raise NotImplementedError
+
+    def fingerprint(self):
+        """A string that changes when the teacher's answers could."""
+        raise NotImplementedError
+
+    def listen(self, names):
+        """Ask for the outputs of these modules as features from now on."""
+        if names:
+            raise ValueError(
+                f"{type(self).__name__} keeps no features, but the objective listens to {', '.join(names)}. "
+                f"Use a teacher that runs (OnlineTeacher)."
+            )
+
+    def match(self, student, tokenizer=None):
+        """Reconcile labels and vocabulary with the student's before the first batch; ValueError where it cannot be."""
+
+    def prepare(self, accelerator):
+        """Take a place on the device."""
+
+
+def as_teacher(teacher, *, student, dtype="float32", trust_remote_code=False):
+    """A `Teacher` from whatever the user has: one already, a model, a Hub id or a folder.
+
+    Args:
+        teacher: `Teacher`, `nn.Module`, `str` or `Path`.
+        student (`nn.Module`): Decides which head a Hub id or folder is loaded with.
+        dtype (`str`): Precision a Hub id or folder is loaded in.
+
+    Raises:
+        TypeError: Something else came.
+    """
+    from .online import OnlineTeacher, load_teacher
+
+    if isinstance(teacher, Teacher):
+        return teacher
+    if isinstance(teacher, nn.Module):
+        return OnlineTeacher(teacher)
+    if isinstance(teacher, str) or hasattr(teacher, "__fspath__"):
+        return load_teacher(teacher, like=student, dtype=dtype, trust_remote_code=trust_remote_code)
+    raise TypeError(
+        f"A teacher is a model, a Hub id, a folder or a Teacher; got {type(teacher).__name__}. "
+        f"Wrap something that answers batches in a subclass of distil_nlp.teachers.Teacher."
+    )

@@ -1,0 +1,85 @@
+"""Labels are reconciled by name, not by place."""
+
+import logging
+
+logger = logging.getLogger(__name__)
+
+
+def label_order(student, teacher):
+    """Which of the teacher's logits answers each of the student's labels.
+
+    Args:
+        student, teacher (`nn.Module`): Read are `config.id2label`; a model without one, or one that predicts
+            tokens of a vocabulary, has no labels to reconcile.
+
+    Returns:
+        `list[int]`: The teacher's index for each label of the student, or None where the order is the same.
+
+    Raises:
+        ValueError: The student has more classes than the teacher, or a label the teacher does not know.
+    """
+    ours, theirs = label_names(student), label_names(teacher)
+    if ours is None or theirs is None:
+        return None
+    return reorder(ours, theirs)
+
+
+def reorder(ours, theirs):
+    """`label_order` on lists of names. Names that are only numbers or LABEL_0 say nothing and keep their place."""
+    if len(ours) > len(theirs):
+        raise ValueError(
+            f"The student has more classes ({len(ours)}: {_listed(ours)}) than the teacher ({len(theirs)}: "
+            f"{_listed(theirs)}), so the teacher is silent on some. Give the student the teacher's labels, or fine-tune "
+            f"the teacher on these."
+        )
+    if _generic(ours) or _generic(theirs):
+        if len(ours) != len(theirs):
+            raise ValueError(
+                f"The student has {len(ours)} classes ({_listed(ours)}), the teacher {len(theirs)} ({_listed(theirs)}), "
+                f"and without names on both sides nothing says which belong together. Set `config.id2label`."
+            )
+        if _generic(ours) != _generic(theirs):
+            logger.warning(
+                "Only one model names its labels (student: %s; teacher: %s); the order is taken to be the same.",
+                _listed(ours),
+                _listed(theirs),
+            )
+        return None
+    places = {_plain(name): index for index, name in enumerate(theirs)}
+    unknown = [name for name in ours if _plain(name) not in places]
+    if unknown:
+        raise ValueError(
+            f"The teacher does not know the label{'s' if len(unknown) > 1 else ''} {_listed(unknown)} of the student "
+            f"(teacher: {_listed(theirs)}). Rename them in `config.id2label` if they mean the same, or fine-tune the "
+            f"teacher on these labels."
+        )
+    order = [places[_plain(name)] for name in ours]
+    if order == list(range(len(theirs))):
+        return None
+    if len(ours) < len(theirs):
+        logger.warning("The teacher has %d labels, the student %d of them; the rest is left out.", len(theirs), len(ours))
+    else:
+        logger.warning("The teacher's labels stand in another order (%s); its logits are reordered.", _listed(theirs))
+    return order
+
+
+def label_names(model):
+    """A classifier's label names in order, or None."""
+    config = getattr(model, "config", None)
+    if getattr(config, "id2label", None) is None or getattr(config, "num_labels", 1) < 2:
+        return None
+    if getattr(model, "get_output_embeddings", lambda: None)() is not None:
+        return None
+    return [str(config.id2label[index]) for index in range(config.num_labels)]
+
+
+def _plain(name):
+    return str(name).strip().lower().replace("_", " ").replace("-", " ")
+
+
+def _generic(names):
+    return all(_plain(name).removeprefix("label ").isdigit() for name in names)
+
+
+def _listed(names, most=6):
+    return ", ".join(map(str, names[:most])) + (f", ... ({len(names)} in all)" if len(names) > most else "")

@@ -1,0 +1,92 @@
+"""Is the teacher worth listening to? Asked before the first step."""
+
+import logging
+from dataclasses import dataclass
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class ProbeResult:
+    """What a probe of a classifier found.
+
+    Args:
+        num_items (`int`): Labelled items looked at.
+        accuracy (`float`): Share the teacher got right.
+        majority (`float`): Share of the most frequent label: what a constant answer gets.
+        permuted (`float`): Accuracy on one half of the items after renaming the teacher's classes as fits the other.
+    """
+
+    num_items: int
+    accuracy: float
+    majority: float
+    permuted: float
+
+
+def probe(teacher, batches, *, num_classes):
+    """Compare the teacher's classes with the labels of a few batches.
+
+    Args:
+        teacher (`Teacher`): Already matched and on its device.
+        batches (`Iterable[Mapping[str, torch.Tensor]]`): With integer "labels", -100 where missing.
+        num_classes (`int`): Classes of the task.
+
+    Returns:
+        `ProbeResult`, or None where no item has a label. Also logged: a line with the accuracy, and a warning where
+        it does not beat a constant answer.
+
+    Raises:
+        ValueError: The teacher would be right if its classes had other names: its labels are permuted.
+    """
+    guesses, labels = _collect(teacher, batches)
+    if labels.numel() == 0:
+        return None
+    found = measure(guesses, labels, num_classes)
+    logger.info("The teacher is right on %.1f %% of %d labelled items.", 100 * found.accuracy, found.num_items)
+    spread = (0.25 / found.num_items) ** 0.5  # one standard deviation of an accuracy, at most
+    if found.permuted > found.accuracy + 6 * spread and found.permuted > found.majority + 2 * spread:
+        raise ValueError(
+            f"The teacher is right on {found.accuracy:.1%} of {found.num_items} training items, but would be on "
+            f"{found.permuted:.1%} if its classes were renamed: its labels stand in another order than the data's. "
+            f"Set the teacher's `config.id2label` to the order it was trained with."
+        )
+    if found.accuracy <= found.majority + 2 * spread:
+        logger.warning(
+            "The teacher is right on %.1f %% of %d training items; always giving the most frequent label is right on "
+            "%.1f %%. A student cannot learn much from it: is it fine-tuned on this task, with this tokenizer?",
+            100 * found.accuracy,
+            found.num_items,
+            100 * found.majority,
+        )
+    return found
+
+
+def measure(guesses, labels, num_classes):
+    """The figures of a probe from two tensors of class indices, of shape (items,)."""
+    accuracy = (guesses == labels).float().mean().item()
+    majority = labels.bincount().max().item() / labels.numel()
+    fit, held_out = slice(0, None, 2), slice(1, None, 2)
+    renaming = best_renaming(guesses[fit], labels[fit], num_classes)
+    permuted = (renaming[guesses[held_out]] == labels[held_out]).float().mean().item() if labels.numel() > 1 else accuracy
+    return ProbeResult(labels.numel(), accuracy, majority, permuted)
+
+
+def best_renaming(guesses, labels, num_classes):
+    """The one-to-one renaming of classes under which `guesses` fit `labels` best (an assignment problem)."""
+    from scipy.optimize import linear_sum_assignment
+
+    together = torch.zeros(num_classes, num_classes)
+    together.index_put_((guesses, labels), torch.ones(len(labels)), accumulate=True)
+    _, columns = linear_sum_assignment(together.numpy(), maximize=True)
+    return torch.as_tensor(columns)
+
+
+def _collect(teacher, batches):
+    guesses, labels = [], []
+    for batch in batches:
+        known = batch["labels"] >= 0
+        guesses.append(teacher(batch).logits.argmax(-1)[known].cpu())
+        labels.append(batch["labels"][known].cpu())
+    return torch.cat(guesses), torch.cat(labels)
