@@ -21,7 +21,7 @@ class LengthGroupedSampler(Sampler):
     """
 
     def __init__(self, lengths, batch_size, seed):
-        self.lengths = torch.as_tensor(lengths)
+        self.lengths = torch.tensor(list(lengths))
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0

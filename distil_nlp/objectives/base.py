@@ -1,5 +1,7 @@
 """A term compares; an objective weighs and adds."""
 
+import copy
+
 import torch
 from torch import nn
 
@@ -95,6 +97,14 @@ class Objective(nn.Module):
     def teacher_taps(self):
         """Module names of the teacher that the terms listen to."""
         return tuple(dict.fromkeys(name for term in self.terms for name in term.teacher_taps))
+
+    def without_teacher(self):
+        """The terms that need no teacher, their weights scaled to a sum of 1, or None where there are none."""
+        terms = [copy.copy(term) for term in self.terms if not term.needs_teacher and term.weight > 0]
+        total = sum(term.weight for term in terms)
+        for term in terms:
+            term.weight /= total
+        return Objective(terms) if terms else None
 
     def build(self, student, teacher, batch):
         """Hand one dry forward pass to every term, then run the objective on it once so that misfits show now."""

@@ -57,7 +57,9 @@ def reorder(ours, theirs):
     if order == list(range(len(theirs))):
         return None
     if len(ours) < len(theirs):
-        logger.warning("The teacher has %d labels, the student %d of them; the rest is left out.", len(theirs), len(ours))
+        logger.warning(
+            "The teacher has %d labels, the student %d of them; the rest is left out.", len(theirs), len(ours)
+        )
     else:
         logger.warning("The teacher's labels stand in another order (%s); its logits are reordered.", _listed(theirs))
     return order

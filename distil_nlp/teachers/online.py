@@ -100,7 +100,9 @@ def auto_class_for(model):
     from transformers.models.auto import modeling_auto
 
     for name in vars(modeling_auto):
-        mapping = getattr(getattr(modeling_auto, name), "_model_mapping", None) if name.startswith("AutoModelFor") else None
+        mapping = (
+            getattr(getattr(modeling_auto, name), "_model_mapping", None) if name.startswith("AutoModelFor") else None
+        )
         if mapping is not None and any(_has(entry, type(model)) for entry in mapping._model_mapping.values()):
             return name
     raise ValueError(

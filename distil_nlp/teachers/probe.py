@@ -7,6 +7,8 @@ import torch
 
 logger = logging.getLogger(__name__)
 
+_MOST_RENAMED = 1000  # beyond that the classes are a vocabulary, and no few batches could show a renaming
+
 
 @dataclass
 class ProbeResult:
@@ -24,27 +26,47 @@ class ProbeResult:
     majority: float
     permuted: float
 
+    def __str__(self):
+        return (
+            f"The teacher is right on {self.accuracy:.1%} of {self.num_items} training items "
+            f"(always the most frequent label: {self.majority:.1%})."
+        )
 
-def probe(teacher, batches, *, num_classes):
+
+def labelled_items(dataset, *, num_items=128, seed=0):
+    """Indices of a few random examples that have a label; none where the dataset cannot say.
+
+    Args:
+        dataset (`datasets.Dataset`): Others (streams, plain datasets) give an empty list.
+    """
+    if "labels" not in (getattr(dataset, "column_names", None) or ()) or not hasattr(dataset, "__len__"):
+        return []
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(dataset), generator=generator)
+    labels = dataset.with_format("numpy")["labels"]
+    if getattr(labels, "ndim", 0) == 1 and labels.dtype.kind == "i":
+        order = order[torch.as_tensor(labels >= 0)[order]]
+    return order[:num_items].tolist()
+
+
+def probe(teacher, batches):
     """Compare the teacher's classes with the labels of a few batches.
 
     Args:
         teacher (`Teacher`): Already matched and on its device.
         batches (`Iterable[Mapping[str, torch.Tensor]]`): With integer "labels", -100 where missing.
-        num_classes (`int`): Classes of the task.
 
     Returns:
-        `ProbeResult`, or None where no item has a label. Also logged: a line with the accuracy, and a warning where
-        it does not beat a constant answer.
+        `ProbeResult`, or None where no item has a label. A warning is logged where the teacher does not beat a
+        constant answer.
 
     Raises:
         ValueError: The teacher would be right if its classes had other names: its labels are permuted.
     """
-    guesses, labels = _collect(teacher, batches)
+    guesses, labels, num_classes = _collect(teacher, batches)
     if labels.numel() == 0:
         return None
     found = measure(guesses, labels, num_classes)
-    logger.info("The teacher is right on %.1f %% of %d labelled items.", 100 * found.accuracy, found.num_items)
     spread = (0.25 / found.num_items) ** 0.5  # one standard deviation of an accuracy, at most
     if found.permuted > found.accuracy + 6 * spread and found.permuted > found.majority + 2 * spread:
         raise ValueError(
@@ -68,8 +90,10 @@ def measure(guesses, labels, num_classes):
     accuracy = (guesses == labels).float().mean().item()
     majority = labels.bincount().max().item() / labels.numel()
     fit, held_out = slice(0, None, 2), slice(1, None, 2)
+    if num_classes > _MOST_RENAMED or labels.numel() < 2:
+        return ProbeResult(labels.numel(), accuracy, majority, accuracy)
     renaming = best_renaming(guesses[fit], labels[fit], num_classes)
-    permuted = (renaming[guesses[held_out]] == labels[held_out]).float().mean().item() if labels.numel() > 1 else accuracy
+    permuted = (renaming[guesses[held_out]] == labels[held_out]).float().mean().item()
     return ProbeResult(labels.numel(), accuracy, majority, permuted)
 
 
@@ -86,7 +110,7 @@ def best_renaming(guesses, labels, num_classes):
 def _collect(teacher, batches):
     guesses, labels = [], []
     for batch in batches:
-        known = batch["labels"] >= 0
-        guesses.append(teacher(batch).logits.argmax(-1)[known].cpu())
+        logits, known = teacher(batch).logits, batch["labels"] >= 0
+        guesses.append(logits.argmax(-1)[known].cpu())
         labels.append(batch["labels"][known].cpu())
-    return torch.cat(guesses), torch.cat(labels)
+    return torch.cat(guesses), torch.cat(labels), logits.shape[-1]

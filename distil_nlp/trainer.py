@@ -1,0 +1,323 @@
+"""One step of training: student speaks, teacher speaks, compare, scale, remember, return."""
+
+import itertools
+import logging
+
+import torch
+from torch import nn
+from torch.utils.data import SequentialSampler
+from transformers import Trainer, TrainerCallback
+from transformers.trainer_utils import has_length
+
+from .arguments import DistillationTrainingArguments
+from .checkpoints import last_complete_checkpoint, load_projections, save_projections
+from .objectives import default_objective
+from .objectives.problems import problem_type_of
+from .sampling import LengthGroupedSampler, dataset_lengths
+from .signals import LABELS, Signals, accepted_columns, ask
+from .tally import Stopwatch, Tally
+from .taps import FeatureTap
+from .teachers import as_teacher, probe
+from .teachers.probe import labelled_items
+
+logger = logging.getLogger(__name__)
+
+
+class DistillationTrainer(Trainer):
+    """A `transformers.Trainer` whose loss compares the student with a teacher and with the labels.
+
+    Every habit of Trainer keeps working. The loss is divided once per optimizer step, by the items of all its
+    micro-batches on all processes, so gradients do not depend on how a step is cut. Without a teacher it trains
+    on the labels alone, through the same code: that is the control run.
+
+    Args:
+        model (`nn.Module`): The student. A plain module that returns logits will do.
+        teacher (*optional*): A model, a Hub id, a folder, or a `Teacher`.
+        args (`DistillationTrainingArguments`, *optional*): With `temperature` and `kd_ratio`.
+        objective (`Objective`, *optional*): Instead of the default one; not together with these two.
+        kwargs: As for Trainer (`train_dataset`, `eval_dataset`, `processing_class`, `compute_metrics`, ...).
+
+    Raises:
+        ValueError: Before any training time is spent: labels or vocabularies that do not belong together, settings
+            that would have no effect, layers that do not exist, data the objective cannot use.
+    """
+
+    loss_is_scaled_for_ga = True  # divided by the whole step's counts: Trainer must not divide again
+    _tag_names = ["distil_nlp", "knowledge-distillation"]
+
+    def __init__(self, model=None, teacher=None, args=None, *, objective=None, **kwargs):
+        args = args if args is not None else DistillationTrainingArguments()
+        _refuse_idle_arguments(args, objective, teacher, kwargs)
+        super().__init__(model=model, args=args, **kwargs)
+        self._student_columns = accepted_columns(self.model)
+        self.teacher = self._invited(teacher)
+        self.objective = self._built(objective)
+        self._evaluation_objective = self.objective if args.eval_with_teacher else self.objective.without_teacher()
+        # A projection is trained in a wrapper of its own, so that `self.model` stays the student and nothing else.
+        trains = any(parameter.requires_grad for parameter in self.objective.parameters())
+        self._prepared_objective = self.accelerator.prepare_model(self.objective) if trains else self.objective
+        self.add_callback(_ClearProjections(self.objective))
+        self._tally, self._evaluation_tally = Tally(), Tally()
+        self._num_steps = 0
+        self._stopwatch = Stopwatch(args.device)
+
+    # ---- One step ----
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """The loss of one micro-batch: its share of the whole optimizer step.
+
+        `num_items_in_batch` is our vector of counts, one for each term (see `_get_num_items_in_batch`).
+        """
+        counts = self.objective.count([inputs]) if num_items_in_batch is None else num_items_in_batch
+        student = self._student_says(model, inputs)
+        with self._stopwatch.measure("teacher"):
+            teacher = self._teacher_says(inputs)
+        loss, parts = self._prepared_objective(student, teacher, inputs, counts)
+        self._remember(parts, counts)
+        loss = loss * self.accelerator.num_processes  # gradients are averaged over processes, counts span them
+        return (loss, {"loss": loss, "logits": student.logits}) if return_outputs else loss
+
+    def _student_says(self, model, inputs):
+        with FeatureTap(self.model, self.objective.student_taps) as tap:
+            logits = ask(model, inputs, self._student_columns)
+            return Signals(logits, tap.take())
+
+    def _teacher_says(self, inputs):
+        return self.teacher(inputs) if self.objective.needs_teacher else None
+
+    def _get_num_items_in_batch(self, batch_samples, device):
+        """Items of each term over all micro-batches of a step and all processes: shape (terms,)."""
+        if not batch_samples:
+            return None
+        counts = self.objective.count(batch_samples).to(device)
+        return self.accelerator.reduce(counts, "sum") if self.accelerator.num_processes > 1 else counts
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        with self._stopwatch.measure("step"):
+            return super().training_step(model, inputs, num_items_in_batch)
+
+    # ---- What is remembered and logged ----
+
+    def _remember(self, parts, counts):
+        self._tally.add({**parts, "empty": (counts == 0).float()})
+        self._num_steps += bool(self.accelerator.sync_gradients)
+
+    def log(self, logs, start_time=None):
+        """Adds, to the lines of training, every term by name, agreement, and the share of time of the teacher."""
+        super().log({**logs, **self._training_line()} if "loss" in logs else logs, start_time)
+
+    def _training_line(self):
+        sums, steps = self._tally.take(), max(self._num_steps, 1)
+        self._num_steps = 0
+        for name, empty in zip(self.objective.names, sums.pop("empty").tolist(), strict=True):
+            if empty:
+                logger.warning(
+                    "Some of the last %d steps held no item for the term '%s': it was 0 there. Are its labels missing?",
+                    steps,
+                    name,
+                )
+        line = {name: value / steps for name, value in self._summed(sums).items()}
+        seconds = self._stopwatch.take()
+        if self.teacher is not None and seconds.get("step"):
+            line["teacher_time_share"] = seconds["teacher"] / seconds["step"]
+        return line
+
+    def _summed(self, sums):
+        together = self.accelerator.reduce(torch.stack(list(sums.values())), "sum")
+        return dict(zip(sums, together.tolist(), strict=True))
+
+    # ---- Evaluation ----
+
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        """Logits only, whatever the objective listens to; the teacher is asked where `eval_with_teacher` is set."""
+        inputs = self._prepare_inputs(inputs)
+        labels, loss, objective = inputs.get("labels"), None, self._evaluation_objective
+        with torch.no_grad():
+            student = self._student_says(model, inputs)
+            if objective is not None and labels is not None:
+                teacher = self._teacher_says(inputs) if self.args.eval_with_teacher else None
+                loss, parts = objective(student, teacher, inputs, objective.count([inputs]))
+                rows = torch.ones_like(loss) * len(labels)
+                self._evaluation_tally.add({name: part * rows for name, part in parts.items()} | {"rows": rows})
+        return (loss, None, None) if prediction_loss_only else (loss, student.logits, labels)
+
+    def evaluation_loop(self, *args, **kwargs):
+        self._evaluation_tally.take()
+        output = super().evaluation_loop(*args, **kwargs)
+        sums = self._evaluation_tally.take()
+        if self.args.eval_with_teacher and sums:
+            sums = self._summed(sums)
+            rows, prefix = sums.pop("rows"), kwargs.get("metric_key_prefix", "eval")
+            output.metrics.update({f"{prefix}_{name}": value / rows for name, value in sums.items()})
+        return output
+
+    # ---- Before the first step ----
+
+    def train(self, resume_from_checkpoint=None, **kwargs):
+        """As `Trainer.train`, after a look at whether the teacher is worth listening to.
+
+        `resume_from_checkpoint=True` takes the newest checkpoint that was written to its end, and starts afresh
+        where there is none.
+        """
+        if resume_from_checkpoint is True:
+            found = last_complete_checkpoint(self.args.output_dir)
+            resume_from_checkpoint = None if found is None else str(found)
+        self._probe_teacher()
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
+    def _invited(self, teacher):
+        if teacher is None:
+            return None
+        teacher = as_teacher(teacher, student=self.model, dtype=self.args.teacher_dtype)
+        teacher.match(self.model, self.processing_class)
+        teacher.prepare(self.accelerator)
+        return teacher
+
+    def _built(self, objective):
+        """The objective, after one dry forward pass that infers shapes and shows misfits. Moves no random state."""
+        with torch.random.fork_rng(), torch.no_grad():
+            torch.manual_seed(self.args.seed)
+            dataset = self.train_dataset if self.train_dataset is not None else self.eval_dataset
+            batch = next(self._batches_of(dataset, range(2)), None) if dataset is not None else None
+            objective = objective if objective is not None else self._default_objective(batch)
+            if batch is None:
+                return objective.to(self.args.device)
+            was_training = self.model.training
+            self.model.eval()
+            with FeatureTap(self.model, objective.student_taps) as tap:
+                student = Signals(ask(self.model, batch, self._student_columns), tap.take())
+            self.model.train(was_training)
+            teacher = None
+            if self.teacher is not None and objective.needs_teacher:
+                self.teacher.listen(objective.teacher_taps)
+                teacher = self.teacher(batch)
+            objective.build(student, teacher, batch)
+        return objective.to(self.args.device)
+
+    def _default_objective(self, batch):
+        labels = None if batch is None else batch.get("labels")
+        return default_objective(
+            problem_type_of(getattr(self.model, "config", None), labels),
+            kd_ratio=self.args.kd_ratio,
+            temperature=self.args.temperature,
+            has_labels=batch is None or labels is not None,
+            has_teacher=self.teacher is not None,
+        )
+
+    def _probe_teacher(self):
+        if self.teacher is None:
+            return
+        items = labelled_items(self.train_dataset, seed=self.args.seed)
+        batches = list(self._batches_of(self.train_dataset, items)) if items else []
+        if batches and problem_type_of(getattr(self.model, "config", None), batches[0]["labels"]).startswith("single"):
+            found = probe(self.teacher, batches)
+            if found is not None:
+                self.accelerator.print(found)
+
+    def _batches_of(self, dataset, items, batch_size=32):
+        """Collated batches of chosen examples, with the columns training would see, on the device."""
+        if isinstance(dataset, dict):
+            dataset = next(iter(dataset.values()))
+        collate = self.data_collator
+        if hasattr(dataset, "remove_columns"):
+            dataset = self._remove_unused_columns(dataset)
+        else:
+            collate = self._get_collator_with_removed_columns(collate)
+        if has_length(dataset):
+            examples = (dataset[index] for index in items if index < len(dataset))
+        else:
+            examples = itertools.islice(iter(dataset), len(items))
+        while chunk := list(itertools.islice(examples, batch_size)):
+            yield self._prepare_inputs(collate(chunk))
+
+    # ---- Data ----
+
+    def _set_signature_columns_if_needed(self):
+        """Columns that student, teacher or loss reads; Trainer alone would drop what only the teacher takes."""
+        if self._signature_columns is None:
+            super()._set_signature_columns_if_needed()
+            teacher = () if self.teacher is None else self.teacher.columns
+            self._signature_columns = list(dict.fromkeys([*self._signature_columns, *LABELS, *teacher]))
+
+    def _get_train_sampler(self, train_dataset=None):
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        if self.args.train_sampling_strategy != "group_by_length" or not has_length(dataset):
+            return super()._get_train_sampler(train_dataset)
+        lengths = dataset_lengths(dataset, length_column=self.args.length_column_name)
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return LengthGroupedSampler(
+            [1] * len(dataset) if lengths is None else lengths, self.args.train_batch_size, seed
+        )
+
+    def _get_eval_sampler(self, eval_dataset):
+        # In the dataset's order, always: predictions are matched with examples by place.
+        return SequentialSampler(eval_dataset) if has_length(eval_dataset) and self.args.world_size <= 1 else None
+
+    # ---- Projections: optimised, clipped, cleared, saved beside the student and never inside it ----
+
+    def create_optimizer(self, model=None):
+        student = self.model if model is None else model
+        if not any(True for _ in self.objective.parameters()):
+            return super().create_optimizer(model)
+        return super().create_optimizer(nn.ModuleDict({"student": student, "objective": self.objective}))
+
+    def _clip_grad_norm(self, model):
+        if not any(True for _ in self.objective.parameters()):
+            return super()._clip_grad_norm(model)
+        together = [*model.parameters(), *self.objective.parameters()]
+        return self.accelerator.clip_grad_norm_(together, self.args.max_grad_norm)
+
+    def _save_optimizer_and_scheduler(self, output_dir):
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self.args.should_save:
+            save_projections(self.objective, output_dir)
+
+    def _save_rng_state(self, output_dir):
+        super()._save_rng_state(output_dir)
+        # trainer_state.json is written next and says that a checkpoint is whole: wait for the others' parts.
+        self.accelerator.wait_for_everyone()
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        load_projections(self.objective, resume_from_checkpoint)
+
+    def _load_best_model(self):
+        super()._load_best_model()
+        load_projections(self.objective, self.state.best_model_checkpoint)
+
+
+class _ClearProjections(TrainerCallback):
+    """Trainer clears the gradients of its model only."""
+
+    def __init__(self, objective):
+        self.objective = objective
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.objective.zero_grad()
+
+    def on_optimizer_step(self, args, state, control, **kwargs):
+        self.objective.zero_grad()
+
+
+def _refuse_idle_arguments(args, objective, teacher, kwargs):
+    if not isinstance(args, DistillationTrainingArguments):
+        raise TypeError(
+            f"args must be DistillationTrainingArguments; got {type(args).__name__}. It takes the same fields and adds "
+            f"temperature and kd_ratio."
+        )
+    if kwargs.get("compute_loss_func") is not None:
+        raise ValueError(
+            f"compute_loss_func={kwargs['compute_loss_func']!r} would have no effect: the loss is the objective's. Write "
+            f"a Term and pass `objective=Objective([...])`."
+        )
+    if objective is None:
+        return
+    idle = {name: getattr(args, name) for name in ("temperature", "kd_ratio") if getattr(args, name) is not None}
+    if idle:
+        raise ValueError(
+            f"Got an objective and {', '.join(f'{name}={value:g}' for name, value in idle.items())}; these set the "
+            f"default objective and would have no effect on yours. Set them on its terms: {', '.join(objective.names)}."
+        )
+    if objective.needs_teacher and teacher is None:
+        needing = [name for name, term in zip(objective.names, objective.terms, strict=True) if term.needs_teacher]
+        raise ValueError(f"The terms {', '.join(needing)} compare with a teacher, and none was given (teacher=None).")
