@@ -1,0 +1,69 @@
+"""What push_to_hub refuses before it says a word to the Hub, and what it says where there is no Hub."""
+
+import json
+
+import huggingface_hub
+import pytest
+
+from distil_nlp import push_to_hub
+from distil_nlp.hub.push import _files_to_push
+
+
+def test_a_folder_that_does_not_exist_is_refused_with_how_to_make_one(tmp_path):
+    with pytest.raises(FileNotFoundError, match="save_pretrained"):
+        push_to_hub(tmp_path / "nowhere", "ada/x")
+
+
+def test_a_folder_without_weights_is_refused(student_folder):
+    (student_folder / "model.safetensors").unlink()
+    for pickle in ("training_args.bin", "optimizer.pt"):
+        (student_folder / pickle).unlink()
+    with pytest.raises(FileNotFoundError, match="expected model.safetensors"):
+        push_to_hub(student_folder, "ada/x")
+
+
+def test_a_folder_whose_weights_are_a_pickle_is_refused(student_folder):
+    (student_folder / "model.safetensors").rename(student_folder / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="only as a pickle"):
+        push_to_hub(student_folder, "ada/x")
+
+
+def test_a_folder_without_config_is_refused(student_folder):
+    (student_folder / "config.json").unlink()
+    with pytest.raises(FileNotFoundError, match="no config.json"):
+        push_to_hub(student_folder, "ada/x")
+
+
+def test_a_missing_shard_is_refused_by_name(student_folder):
+    (student_folder / "model.safetensors").rename(student_folder / "model-00001-of-00002.safetensors")
+    shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (student_folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    with pytest.raises(FileNotFoundError, match="model-00002-of-00002"):
+        push_to_hub(student_folder, "ada/x")
+
+
+def test_a_pickle_that_is_left_behind_is_named_in_a_warning(student_folder, caplog):
+    files = _files_to_push(student_folder)
+    assert "state.model" not in files and "cache" not in files and "model.safetensors" in files
+    assert "state.model" in caplog.text and "cache" in caplog.text
+
+
+def test_weights_are_never_taken_for_a_pickle(student_folder):
+    weights = student_folder / "model.safetensors"
+    weights.write_bytes(b"\x80\x02" + weights.read_bytes()[2:])  # a header length can have these bytes
+    assert "model.safetensors" in _files_to_push(student_folder)
+
+
+def test_offline_mode_is_named_with_the_variable_that_set_it(student_folder, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ConnectionError, match="HF_HUB_OFFLINE") as raised:
+        push_to_hub(student_folder, "ada/x", token="hf_x")
+    assert isinstance(raised.value.__cause__, huggingface_hub.errors.OfflineModeIsEnabled)
+
+
+def test_a_hub_that_does_not_answer_is_named_with_what_to_check(student_folder, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens
+    with pytest.raises(ConnectionError, match="HF_ENDPOINT") as raised:
+        push_to_hub(student_folder, "ada/x", token="hf_x")
+    assert raised.value.__cause__ is not None

@@ -1,0 +1,185 @@
+"""The card says what the report says, admits what the report lacks, and tells nothing about the machine."""
+
+import pytest
+from huggingface_hub import ModelCard
+
+from distil_nlp.objectives import HardLabels, Objective, SoftTargets
+from tests.hub.sample import make_card, make_report
+
+
+def metadata(card):
+    return ModelCard(card).data.to_dict()
+
+
+def section(card, heading):
+    """The text under a heading; fails where the card has no such heading."""
+    assert f"## {heading}\n" in card
+    return card.split(f"## {heading}\n")[1].split("\n## ")[0]
+
+
+def row(card, role):
+    return next(
+        line for line in section(card, "Results").splitlines() if line.startswith(("| " + role, f"| **{role}"))
+    )
+
+
+def test_metadata_names_library_task_tags_data_and_metrics(report):
+    data = metadata(make_card(report))
+    assert data["library_name"] == "transformers" and data["pipeline_tag"] == "text-classification"
+    assert {"knowledge-distillation", "distil_nlp"} <= set(data["tags"])
+    assert data["datasets"] == ["nyu-mll/glue"] and data["metrics"] == ["accuracy", "f1"]
+
+
+def test_model_index_holds_the_students_numbers_and_no_one_elses(report):
+    result = metadata(make_card(report))["model-index"][0]["results"][0]
+    values = {metric["type"]: metric["value"] for metric in result["metrics"]}
+    assert values == {"accuracy": 0.8995, "f1": 0.8941, "agreement": 0.9512}
+    assert result["dataset"] == {
+        "name": "nyu-mll/glue (sst2)", "type": "nyu-mll/glue", "config": "sst2", "split": "validation"
+    }  # fmt: skip
+
+
+def test_the_metrics_of_regression_go_by_the_hubs_names(report):
+    report["metric"] = "pearson"
+    for model in report["models"]:
+        model["metrics"] = {"pearson": 0.88, "spearman": 0.87}
+        model["agreement"] = None
+    assert metadata(make_card(report))["metrics"] == ["pearsonr", "spearmanr"]
+
+
+def test_a_number_that_is_not_finite_is_a_dash_in_the_table_and_absent_from_the_metadata(report):
+    report["models"][1]["metrics"]["f1"] = float("nan")
+    card = make_card(report)
+    assert "nan" not in card and "–" in row(card, "student")
+    assert metadata(card)["metrics"] == ["accuracy"]
+
+
+def test_lineage_is_stated_where_the_students_weights_came_from_a_hub_model(report):
+    data = metadata(make_card(report, base_model="google-bert/bert-base-uncased"))
+    assert data["base_model"] == "google-bert/bert-base-uncased" and data["base_model_relation"] == "finetune"
+
+
+@pytest.mark.parametrize("base_model", [None, "/home/ada/runs/teacher", "./teacher"])
+def test_no_lineage_is_claimed_for_random_weights_or_a_folder(report, base_model):
+    data = metadata(make_card(report, base_model=base_model))
+    assert "base_model" not in data and "base_model_relation" not in data
+
+
+def test_a_data_file_is_no_hub_dataset(report):
+    data = metadata(make_card(report, dataset="data/train.csv", dataset_config=None))
+    assert "datasets" not in data
+    assert data["model-index"][0]["results"][0]["dataset"]["name"] == "train.csv"
+
+
+def test_every_model_has_its_row_with_kept_agreement_size_and_latency(report):
+    card = make_card(report)
+    assert row(card, "student") == (
+        "| **student** | 0.8995 | 0.8941 | 98.8 % | 95.1 % | 11.3 M | 45.4 MB | 10.0 / 12.5 ms | 200 /s |"
+    )
+    assert "0.9100" in row(card, "teacher") and "0.8600" in row(card, "control")
+
+
+def test_the_columns_of_the_table_match_its_rows(report):
+    lines = [line for line in section(make_card(report), "Results").splitlines() if line.startswith("|")]
+    assert len(lines) == 5 and {line.count("|") for line in lines} == {10}
+
+
+def test_both_bootstrap_intervals_are_in_the_card(report):
+    text = section(make_card(report), "Results")
+    assert "student minus teacher, accuracy: -0.0105 (95 % bootstrap interval -0.0211 to +0.0001)" in text
+    assert "student minus control, accuracy: +0.0395 (95 % bootstrap interval +0.0204 to +0.0587)" in text
+
+
+def test_the_loading_lines_run_as_python_and_name_the_repository(report):
+    blocks = section(make_card(report), "How to load it").split("```python\n")[1:]
+    for block in blocks:
+        code = block.split("```")[0]
+        compile(code, "card", "exec")
+        assert '"ada/sst2-small"' in code
+    assert len(blocks) == 2
+
+
+def test_the_objective_is_listed_with_weights_settings_and_papers(report):
+    objective = Objective([HardLabels(0.3), SoftTargets(0.7, temperature=4.0)])
+    text = section(make_card(report, objective=objective), "How it was trained")
+    assert "| hard | 0.3 |" in text and "| soft | 0.7 |" in text
+    assert "temperature 4.0" in text and "Hinton et al. 2015" in text
+
+
+def test_epochs_are_not_quoted_where_max_steps_decided(report):
+    arguments = {"learning_rate": 5e-5, "num_train_epochs": 3.0, "max_steps": 200}
+    text = section(make_card(report, arguments=arguments), "How it was trained")
+    assert "max_steps=200" in text and "num_train_epochs" not in text
+
+
+def test_hyper_parameters_are_read_from_training_arguments(report, tmp_path):
+    from transformers import TrainingArguments
+
+    arguments = TrainingArguments(str(tmp_path / "secret"), learning_rate=3e-5, use_cpu=True)
+    text = section(make_card(report, arguments=arguments), "How it was trained")
+    assert "`learning_rate=3e-05`" in text and "`lr_scheduler_type=linear`" in text and "secret" not in text
+
+
+def test_a_missing_control_is_admitted(report):
+    report["models"] = [model for model in report["models"] if model["role"] != "control"]
+    report["differences"] = report["differences"][:1]
+    assert "No control run" in section(make_card(report), "Limits")
+
+
+def test_a_gain_within_the_noise_is_called_noise(report):
+    report["differences"][1].update(value=0.004, low=-0.01, high=0.02)
+    assert "does not show that the teacher helped" in section(make_card(report), "Limits")
+
+
+def test_a_student_worse_than_its_control_is_called_so(report):
+    report["differences"][1].update(value=-0.03, low=-0.05, high=-0.01)
+    assert "worse than the control" in section(make_card(report), "Limits")
+
+
+def test_a_clear_gain_brings_no_doubt_about_the_control(report):
+    assert "control" not in section(make_card(report), "Limits")
+
+
+def test_a_single_seed_is_admitted_and_three_are_listed(report):
+    assert "One seed (0)" in section(make_card(report), "Limits")
+    report["seeds"] = [0, 1, 2]
+    card = make_card(report)
+    assert "One seed" not in card and "seeds: 0, 1, 2" in section(card, "Environment")
+
+
+def test_a_report_with_only_a_student_gives_a_card_that_says_what_is_missing():
+    report = {"task": "text-classification", "models": [{"role": "student", "metrics": {"accuracy": 0.5}}]}
+    card = make_card(report, arguments=None)
+    for words in (
+        "No control run", "The teacher was not measured", "Latency was not measured", "seeds were not recorded",
+        "No bootstrap intervals", "command was not recorded", "environment was not recorded",
+        "hyper-parameters were not recorded",
+    ):  # fmt: skip
+        assert words in card
+
+
+def test_a_report_without_a_student_is_refused_with_the_roles_it_has(report):
+    report["models"] = report["models"][:1]
+    with pytest.raises(ValueError, match="it has teacher"):
+        make_card(report)
+
+
+def test_nothing_of_the_machine_is_in_the_card(report):
+    card = make_card(
+        report, teacher="/home/ada/runs/teacher", dataset=r"C:\Users\ada\train.csv", base_model="/home/ada/runs/base",
+        student_start="layers 0, 2 of /home/ada/runs/teacher",
+    )  # fmt: skip
+    for leak in ("/home", "ada/runs", "C:", "Users", "ada-laptop", "hostname"):
+        assert leak not in card, leak
+    assert "`teacher`" in card and "train.csv" in card and "run.py recipes/text_classification/sst2.yaml" in card
+
+
+def test_a_folder_here_that_looks_like_a_hub_id_is_a_folder(report, tmp_path, monkeypatch):
+    (tmp_path / "runs" / "teacher").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    card = make_card(report, teacher="runs/teacher", base_model="runs/teacher")
+    assert "huggingface.co/runs" not in card and "base_model" not in metadata(card)
+
+
+def test_the_same_report_gives_the_same_card(report):
+    assert make_card(report) == make_card(make_report())
