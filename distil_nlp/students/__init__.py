@@ -1,0 +1,19 @@
+"""Students: out of the teacher's layers, of a given size, from the Hub, or any module that returns logits."""
+
+from .build import build_student
+from .embeddings import pca_embeddings
+from .from_config import student_from_config
+from .from_teacher import student_from_teacher
+from .layer_choice import DEFAULT_LAYER_CHOICE, choose_layers
+from .transfer import TransferReport, transfer_weights
+
+__all__ = [
+    "DEFAULT_LAYER_CHOICE",
+    "TransferReport",
+    "build_student",
+    "choose_layers",
+    "pca_embeddings",
+    "student_from_config",
+    "student_from_teacher",
+    "transfer_weights",
+]

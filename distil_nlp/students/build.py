@@ -1,0 +1,121 @@
+"""One front door: whatever names a student becomes a model."""
+
+import logging
+import re
+
+import transformers
+from torch import nn
+
+from ..loading import load_model
+from .architectures import check_teacher
+from .from_config import is_spec, student_from_config
+from .from_teacher import student_from_teacher
+
+logger = logging.getLogger(__name__)
+
+
+def build_student(
+    student,
+    teacher,
+    *,
+    num_layers=None,
+    layers=None,
+    architecture=None,
+    embeddings="random",
+    trust_remote_code=False,
+):
+    """Make a student out of any of the ways to name one.
+
+    | `student` | gives |
+    |---|---|
+    | `None` | `student_from_teacher` with `num_layers`, `layers`, `architecture` |
+    | "4x256" | `student_from_config` with `embeddings` |
+    | an `nn.Module` | itself |
+    | a Hub id or a folder | that model, with the teacher's head type and labels |
+
+    Args:
+        student (`None`, `str`, `Path` or `nn.Module`): See above.
+        teacher (`PreTrainedModel`): May be None where `student` is a module.
+        num_layers, layers, architecture: See `student_from_teacher`.
+        embeddings (`str`): See `student_from_config`.
+        trust_remote_code (`bool`): Run code that comes with a Hub student. Off unless the user turns it on.
+
+    Returns:
+        `nn.Module`: In train mode; a module of the user's is returned as it is.
+
+    Raises:
+        TypeError: A student that is none of these.
+        ValueError: An option that this kind of student would ignore, and whatever the functions above refuse.
+    """
+    of_teacher = {"num_layers": num_layers, "layers": layers, "architecture": architecture}
+    of_config = {"embeddings": None if embeddings == "random" else embeddings}
+    if student is None:
+        _refuse(of_config, "A student made of the teacher's layers has the teacher's own embeddings")
+        return student_from_teacher(teacher, **of_teacher)
+    if is_spec(student):
+        _refuse(of_teacher, f"student={student!r} is a size to start from scratch")
+        return student_from_config(student, teacher, embeddings=embeddings)
+    _refuse({**of_teacher, **of_config}, f"student={_named(student)} is already a model")
+    if isinstance(student, nn.Module):
+        return student
+    if not isinstance(student, str) and not hasattr(student, "__fspath__"):
+        raise TypeError(
+            f"student must be None (made of the teacher's layers), a size such as '4x256', a Hub id, a folder or an "
+            f"nn.Module that returns logits; got {_named(student)}."
+        )
+    return _load(student, teacher, trust_remote_code)
+
+
+def _load(name_or_path, teacher, trust_remote_code):
+    check_teacher(teacher)
+    config = teacher.config
+    _check_label_order(name_or_path, config, trust_remote_code)
+    model, fresh = load_model(
+        _auto_class(teacher),
+        name_or_path,
+        trust_remote_code=trust_remote_code,
+        id2label=config.id2label,
+        label2id=config.label2id,
+        problem_type=config.problem_type,
+        ignore_mismatched_sizes=True,  # a head for other labels is no use; it starts at random and is listed
+    )
+    if fresh:
+        logger.warning("Student %s: starts at random: %s", name_or_path, ", ".join(fresh))
+    return model.train()
+
+
+def _check_label_order(name_or_path, config, trust_remote_code):
+    """The same labels in another order would put the teacher's names on the student's own answers."""
+    try:
+        own = transformers.AutoConfig.from_pretrained(name_or_path, trust_remote_code=trust_remote_code).id2label
+    except (OSError, ValueError):
+        return  # load_model has the better message
+    if own and own != config.id2label and sorted(own.values()) == sorted(config.id2label.values()):
+        raise ValueError(
+            f"The student {str(name_or_path)!r} has the teacher's labels in another order: {own}; the teacher's are "
+            f"{config.id2label}. Its head would start with the wrong names on its answers. Reorder the rows of its "
+            f"head and its `id2label`, save it, and give that folder."
+        )
+
+
+def _auto_class(teacher):
+    """The auto class of the teacher's head: `BertForTokenClassification` gives `AutoModelForTokenClassification`."""
+    head = re.search(r"For[A-Z]\w*$", type(teacher).__name__)
+    name = "AutoModel" + (head.group() if head else "")
+    if not hasattr(transformers, name) or (head is None and teacher.base_model is not teacher):
+        raise ValueError(
+            f"No auto class belongs to the teacher's class {type(teacher).__name__}, so the student's head is "
+            f"unknown. Load the student yourself and pass the model."
+        )
+    return name
+
+
+def _refuse(options, why):
+    given = {name: value for name, value in options.items() if value is not None}
+    if given:
+        listed = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        raise ValueError(f"{why}, so {listed} would have no effect. Leave one of the two out.")
+
+
+def _named(student):
+    return repr(student) if isinstance(student, str) else type(student).__name__

@@ -1,0 +1,100 @@
+"""A student made of some of the teacher's layers."""
+
+import copy
+
+import torch
+
+from .architectures import ENCODERS, check_teacher, layer_list, per_layer_settings
+from .distilbert import distilbert_class, distilbert_config
+from .layer_choice import check_layers, choose_layers
+from .transfer import transfer_weights
+
+
+def student_from_teacher(teacher, *, num_layers=None, layers=None, architecture=None):
+    """Make a student out of some of the teacher's layers, with its embeddings, pooler and head.
+
+    Args:
+        teacher (`PreTrainedModel`): Bare or with any head. Only read: weights are copied, not shared.
+        num_layers (`int`, *optional*): How many layers; `choose_layers` says which. By default half of the
+            teacher's, rounded up, as in DistilBERT.
+        layers (`list` of `int`, *optional*): Exactly which layers, counted from 0, ascending.
+        architecture (`str`, *optional*): "distilbert" makes a DistilBERT out of a BERT. By default, the teacher's.
+
+    Returns:
+        `PreTrainedModel`: float32, in train mode, on the teacher's device, every parameter trainable. With all
+        layers of the same architecture it answers exactly as the teacher does. What was copied is logged as a
+        `TransferReport`.
+
+    Raises:
+        TypeError: The teacher is not a transformers model.
+        ValueError: Layers the teacher does not have or that do not fit together; an unknown architecture.
+
+    Reference: Sanh et al. 2019, "DistilBERT, a distilled version of BERT".
+    """
+    check_teacher(teacher)
+    layers = _chosen(teacher, num_layers, layers)
+    student = _make(teacher, layers, architecture)
+    report = transfer_weights(student, teacher, layers=layers)
+    _check_layers_fit(report, student, teacher)
+    return student.train()
+
+
+def own_config(teacher):
+    """A float32 copy of the teacher's config that no longer names the teacher's checkpoint."""
+    config = copy.deepcopy(teacher.config)
+    config.dtype, config._name_or_path = torch.float32, ""
+    return config
+
+
+def _chosen(teacher, num_layers, layers):
+    num_teacher_layers = teacher.config.num_hidden_layers
+    if layers is None:
+        return choose_layers(num_teacher_layers, (num_teacher_layers + 1) // 2 if num_layers is None else num_layers)
+    if num_layers is not None:
+        raise ValueError(
+            f"num_layers={num_layers} and layers={list(layers)} both say which layers to keep. Give one of them."
+        )
+    return check_layers(layers, num_teacher_layers)
+
+
+def _make(teacher, layers, architecture):
+    own = teacher.config.model_type
+    if architecture in (None, own):
+        layer_list(teacher)  # says what is wrong before the config is touched
+        config = own_config(teacher)
+        settings = per_layer_settings(config)
+        config.num_hidden_layers = len(layers)
+        for name, values in settings.items():
+            setattr(config, name, [values[layer] for layer in layers])
+        student = type(teacher)(config)
+    elif (own, architecture) == ("bert", "distilbert"):
+        student = distilbert_class(teacher)(distilbert_config(teacher.config, len(layers)))
+        student.config.dtype = torch.float32
+    else:
+        known = ", ".join(ENCODERS)
+        raise ValueError(
+            f"Cannot make {architecture!r} out of a {own!r} teacher: weights are copied within one architecture "
+            f"({known}), or from 'bert' to 'distilbert'. Leave `architecture` out for a {own!r} student."
+        )
+    return student.to(device=teacher.device, dtype=torch.float32)
+
+
+def _check_layers_fit(report, student, teacher):
+    """A layer that lost a tensor, or got one at random, would be a wrong student that trains without a word."""
+    theirs, ours = f"{layer_list(teacher)}.", f"{layer_list(student)}."
+    left = [name for name in report.unused if name.startswith(theirs)]
+    right = [name for name in report.fresh if name.startswith(ours)]
+    if not left and not right:
+        return
+    lost = f"no place for {', '.join(left[:3])} of the teacher" if left else ""
+    missing = f"nothing for {', '.join(right[:3])} of the student" if right else ""
+    way_out = (
+        f"Some architectures build their first layer differently (ModernBERT's has no attn_norm): begin with layer 0, "
+        f"as in layers={[0, *report.layers[1:]]}."
+        if report.layers[0] != 0
+        else "Build the student yourself and pass it as a model."
+    )
+    raise ValueError(
+        f"The layers {report.layers} of {type(teacher).__name__} do not fit a {type(student).__name__} of "
+        f"{len(report.layers)}: {' and '.join(filter(None, [lost, missing]))}. {way_out}"
+    )

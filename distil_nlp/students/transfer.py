@@ -1,0 +1,114 @@
+"""Copy weights from a teacher into a student, and say what was copied and what was not."""
+
+import logging
+from dataclasses import dataclass, field
+
+import torch
+
+from .architectures import base_prefix, layer_list
+from .distilbert import bert_names, fold_segment
+from .layer_choice import check_layers, choose_layers
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class TransferReport:
+    """What a student got from its teacher.
+
+    Args:
+        layers (`list` of `int`): Layer `i` of the student came from layer `layers[i]` of the teacher.
+        copied (`dict`): Student tensor name -> teacher tensor name.
+        fresh (`list` of `str`): Student tensors left as they were: nothing in the teacher has their name and shape.
+        unused (`list` of `str`): Teacher tensors without a counterpart; the layers not chosen are not listed.
+        notes (`list` of `str`): Where the same weights do not mean the same function.
+    """
+
+    layers: list
+    copied: dict
+    fresh: list
+    unused: list
+    notes: list = field(default_factory=list)
+
+    def __str__(self):
+        lines = [f"{len(self.copied)} tensors copied from the teacher, layers {self.layers}"]
+        lines += [f"starts at random: {name}" for name in self.fresh]
+        lines += [f"not used: {name} of the teacher" for name in self.unused]
+        return "; ".join(lines + self.notes)
+
+
+def transfer_weights(student, teacher, *, layers=None):
+    """Copy every tensor of the teacher that has a counterpart in the student.
+
+    A counterpart has the same name, the layer's place aside, and the same shape; from BERT to DistilBERT names are
+    translated. Values are copied, never shared, and take the student's dtype and device. The teacher is only read.
+
+    Args:
+        student (`PreTrainedModel`): Changed in place.
+        teacher (`PreTrainedModel`): Of the same architecture, or a BERT for a DistilBERT.
+        layers (`list` of `int`, *optional*): The teacher's layers in the order of the student's. By default
+            `choose_layers` picks them.
+
+    Returns:
+        `TransferReport`: Also logged, as a warning where a student tensor was left at random.
+
+    Raises:
+        ValueError: Another architecture, or layers that do not fit.
+    """
+    num_layers, num_teacher_layers = student.config.num_hidden_layers, teacher.config.num_hidden_layers
+    if layers is None:
+        layers = choose_layers(num_teacher_layers, num_layers)
+    layers = check_layers(layers, num_teacher_layers)
+    if len(layers) != num_layers:
+        raise ValueError(f"layers must name one teacher layer for each of the student's {num_layers}; got {layers}.")
+    names = counterparts(student, teacher, layers)
+    report = _copy(student, teacher, names, layers)
+    if _is_translated(student, teacher):
+        with torch.no_grad():
+            report.notes = fold_segment(student, teacher)
+    level = logging.WARNING if report.fresh else logging.INFO
+    logger.log(level, "%s from %s: %s", type(student).__name__, type(teacher).__name__, report)
+    return report
+
+
+def counterparts(student, teacher, layers):
+    """Student tensor name -> teacher tensor name, before anyone has looked whether both exist."""
+    if _is_translated(student, teacher):
+        return bert_names(student, teacher, layers)
+    if student.config.model_type != teacher.config.model_type:
+        raise ValueError(
+            f"No weights go from {teacher.config.model_type!r} to {student.config.model_type!r}: copying is by name, "
+            f"within one architecture or from 'bert' to 'distilbert'."
+        )
+    ours, theirs = base_prefix(student), base_prefix(teacher)
+    prefix, teacher_prefix = f"{layer_list(student)}.", f"{layer_list(teacher)}."
+    names = {}
+    for name in student.state_dict():
+        if name.startswith(prefix):
+            place, _, rest = name.removeprefix(prefix).partition(".")
+            names[name] = f"{teacher_prefix}{layers[int(place)]}.{rest}"
+        else:
+            names[name] = theirs + name.removeprefix(ours) if name.startswith(ours) else name
+    return names
+
+
+@torch.no_grad()
+def _copy(student, teacher, names, layers):
+    theirs, copied, fresh = teacher.state_dict(), {}, []
+    for name, tensor in student.state_dict().items():
+        source = theirs.get(names.get(name))
+        if source is None or source.shape != tensor.shape:
+            fresh.append(name)
+        else:
+            tensor.copy_(source)
+            copied[name] = names[name]
+    prefix = f"{layer_list(teacher)}."
+    kept = tuple(f"{prefix}{layer}." for layer in layers)
+    offered = [name for name in theirs if name.startswith(kept) or not name.startswith(prefix)]
+    used = set(copied.values())
+    unused = [name for name in offered if name not in used]
+    return TransferReport(layers, copied, fresh, unused)
+
+
+def _is_translated(student, teacher):
+    return (teacher.config.model_type, student.config.model_type) == ("bert", "distilbert")
