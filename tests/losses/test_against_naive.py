@@ -1,0 +1,88 @@
+"""Every loss beside its slow plain version: value and gradient."""
+
+import pytest
+import torch
+
+from distil_nlp import losses
+
+from . import naive
+
+SHAPES = [(1, 2), (4, 5), (2, 3, 7), (3, 30)]
+
+
+def logits(shape, seed, spread=3.0):
+    return spread * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def class_labels(shape, num_classes, missing):
+    labels = torch.randint(num_classes, shape, generator=torch.Generator().manual_seed(9))
+    labels.view(-1)[:missing] = -100
+    return labels
+
+
+def value_and_gradient(loss, first, *others):
+    """The values, and their gradient for weights that differ from item to item."""
+    first = first.clone().requires_grad_()
+    values = loss(first, *others)
+    weights = torch.linspace(0.5, 1.5, values.numel(), dtype=values.dtype).view(values.shape)
+    (values * weights).sum().backward()
+    return values.detach().double(), first.grad.double()
+
+
+def assert_as_naive(loss, reference, *tensors, tolerance=1e-5):
+    values, gradient = value_and_gradient(loss, *tensors)
+    expected, expected_gradient = value_and_gradient(reference, *tensors)
+    assert values.shape == expected.shape
+    assert (values - expected).abs().max() <= tolerance * expected.abs().max().clamp(min=1)
+    assert (gradient - expected_gradient).abs().max() <= tolerance * expected_gradient.abs().max().clamp(min=1)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0, 8.0])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ["soft_target_kl", "soft_target_bce"])
+def test_a_softened_loss_is_what_its_formula_says(name, shape, temperature):
+    ours, plain = getattr(losses, name), getattr(naive, name)
+    assert_as_naive(
+        lambda *tensors: ours(*tensors, temperature=temperature),
+        lambda *tensors: plain(*tensors, temperature=temperature),
+        logits(shape, 0),
+        logits(shape, 1),
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ["logit_mse", "hidden_mse"])
+def test_a_squared_distance_is_what_its_formula_says(name, shape):
+    assert_as_naive(getattr(losses, name), naive.mean_square, logits(shape, 0), logits(shape, 1))
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_cross_entropy_is_what_its_formula_says(shape, missing):
+    labels = class_labels(shape[:-1], shape[-1], missing)
+    assert_as_naive(losses.cross_entropy, naive.cross_entropy, logits(shape, 0), labels)
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+@pytest.mark.parametrize("shape", [(1, 1), (4, 5), (3, 30)])
+def test_binary_cross_entropy_is_what_its_formula_says(shape, missing):
+    labels = torch.rand(shape, generator=torch.Generator().manual_seed(5)).round()
+    labels[:missing] = -100
+    assert_as_naive(losses.binary_cross_entropy, naive.binary_cross_entropy, logits(shape, 0), labels)
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_squared_error_is_what_its_formula_says(shape, missing):
+    targets = logits((4,), 1)
+    targets[:missing] = float("nan")
+    assert_as_naive(losses.squared_error, naive.squared_error, logits(shape, 0), targets)
+
+
+def test_the_gradient_of_soft_targets_keeps_its_size_when_temperature_grows():
+    student, teacher = logits((6, 10), 0, spread=0.1), logits((6, 10), 1, spread=0.1)
+    cold, hot = (
+        value_and_gradient(lambda *pair, heat=heat: losses.soft_target_kl(*pair, temperature=heat), student, teacher)[1]
+        for heat in (2.0, 20.0)
+    )
+    assert (hot - cold).abs().max() < 0.1 * cold.abs().max()

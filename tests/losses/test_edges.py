@@ -1,0 +1,149 @@
+"""Where losses usually break: huge logits, half precision, nothing to compare, shapes that would broadcast."""
+
+import pytest
+import torch
+
+from distil_nlp import losses
+
+
+def pair(shape=(4, 6), scale=1.0, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(3)
+    return [(scale * torch.randn(shape, generator=generator)).to(dtype) for _ in range(2)]
+
+
+def softened(name):
+    return lambda student, teacher: getattr(losses, name)(student, teacher, temperature=2.0)
+
+
+SOFT = {
+    "soft_target_kl": softened("soft_target_kl"),
+    "soft_target_bce": softened("soft_target_bce"),
+    "logit_mse": losses.logit_mse,
+    "hidden_mse": losses.hidden_mse,
+}
+# Labels that go with the logits of pair(): a class each, yes or no each, a number each.
+HARD = {
+    "cross_entropy": (losses.cross_entropy, torch.tensor([0, 5, 2, 2]), -100),
+    "binary_cross_entropy": (losses.binary_cross_entropy, torch.eye(4, 6), -100.0),
+    "squared_error": (losses.squared_error, torch.arange(4.0), float("nan")),
+}
+soft_losses = pytest.mark.parametrize("loss", SOFT.values(), ids=SOFT)
+hard_losses = pytest.mark.parametrize(("loss", "labels", "missing"), HARD.values(), ids=HARD)
+
+
+def predictions_for(labels, **settings):
+    return pair(**settings)[0][:, : 1 if labels.is_floating_point() and labels.dim() == 1 else None]
+
+
+def gradient(loss, logits, *others):
+    logits = logits.clone().requires_grad_()
+    values = loss(logits, *others)
+    values.sum().backward()
+    return values.detach(), logits.grad
+
+
+@soft_losses
+def test_a_soft_loss_is_finite_for_logits_of_ten_thousand(loss):
+    values, slope = gradient(loss, *pair(scale=1e4))
+    assert values.isfinite().all() and slope.isfinite().all()
+
+
+@hard_losses
+def test_a_hard_loss_is_finite_for_logits_of_ten_thousand(loss, labels, missing):
+    values, slope = gradient(loss, predictions_for(labels, scale=1e4), labels)
+    assert values.isfinite().all() and slope.isfinite().all()
+
+
+def test_soft_targets_still_teach_where_the_student_is_certain_and_wrong():
+    student, teacher = torch.tensor([[1e4, 0.0]]), torch.tensor([[0.0, 1e4]])
+    _, slope = gradient(SOFT["soft_target_kl"], student, teacher)
+    torch.testing.assert_close(slope, torch.tensor([[2.0, -2.0]]))
+
+
+@soft_losses
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_soft_loss_of_half_precision_input_is_computed_in_float32(loss, dtype):
+    student, teacher = pair(scale=3.0, dtype=dtype)
+    values = loss(student, teacher)
+    assert values.dtype == torch.float32
+    torch.testing.assert_close(values, loss(student.float(), teacher.float()), rtol=0, atol=0)
+
+
+@hard_losses
+def test_a_hard_loss_of_bfloat16_input_is_computed_in_float32(loss, labels, missing):
+    logits = predictions_for(labels, dtype=torch.bfloat16)
+    values = loss(logits, labels)
+    assert values.dtype == torch.float32
+    torch.testing.assert_close(values, loss(logits.float(), labels), rtol=0, atol=0)
+
+
+@soft_losses
+def test_a_soft_loss_keeps_float64(loss):
+    assert loss(*pair(dtype=torch.float64)).dtype == torch.float64
+
+
+@soft_losses
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_a_soft_loss_is_zero_when_student_equals_teacher(loss, scale):
+    logits, _ = pair(scale=scale)
+    values, slope = gradient(loss, logits, logits.clone())
+    assert values.abs().max() < 1e-6 and slope.abs().max() < 1e-6
+
+
+@soft_losses
+def test_no_gradient_flows_into_the_teacher(loss):
+    student, teacher = pair()
+    student.requires_grad_()
+    teacher.requires_grad_()
+    loss(student, teacher).sum().backward()
+    assert teacher.grad is None and student.grad.abs().max() > 0
+
+
+@hard_losses
+def test_a_missing_label_gives_zero_and_no_gradient(loss, labels, missing):
+    labels = labels.clone()
+    labels[1] = missing
+    values, slope = gradient(loss, predictions_for(labels), labels)
+    assert values[1] == 0 and slope[1].abs().max() == 0
+    assert (values[[0, 2, 3]] > 0).all() and slope.isfinite().all()
+
+
+@soft_losses
+def test_a_soft_loss_refuses_shapes_that_would_broadcast(loss):
+    student, teacher = pair()
+    with pytest.raises(ValueError, match=r"\(4, 6\).*\(1, 6\)"):
+        loss(student, teacher[:1])
+
+
+def test_squared_error_refuses_two_numbers_for_one_target():
+    with pytest.raises(ValueError, match=r"\(4, 6\).*\(4,\)"):
+        losses.squared_error(pair()[0], torch.zeros(4))
+
+
+def test_a_divergence_over_one_class_is_refused():
+    with pytest.raises(ValueError, match="1 class is always 0"):
+        SOFT["soft_target_kl"](*pair((4, 1)))
+
+
+@pytest.mark.parametrize("count", [8, torch.tensor(8)])
+def test_the_reduction_divides_by_the_items_of_the_whole_step(count):
+    values, mask = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([True, False, True])
+    assert losses.mean_over_items(values, mask, count) == 5 / 8
+
+
+@pytest.mark.parametrize("count", [0, torch.tensor(0)])
+def test_the_reduction_of_nothing_is_zero_with_a_zero_gradient(count):
+    values = torch.tensor([1.0, 2.0], requires_grad=True)
+    total = losses.mean_over_items(values, torch.tensor([False, False]), count)
+    total.backward()
+    assert total == 0 and values.grad.tolist() == [0, 0]
+
+
+def test_an_item_that_does_not_count_may_be_infinite_or_nan():
+    values = torch.tensor([1.0, float("inf"), float("nan")])
+    assert losses.mean_over_items(values, torch.tensor([True, False, False]), 1) == 1
+
+
+def test_the_reduction_refuses_a_mask_of_another_shape():
+    with pytest.raises(ValueError, match=r"\(4, 1\).*\(4,\)"):
+        losses.mean_over_items(torch.zeros(4, 1), torch.ones(4, dtype=torch.bool), 4)
