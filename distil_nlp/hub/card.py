@@ -6,18 +6,19 @@ from numbers import Real
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from .. import __version__
+from ..evaluation.table import difference_lines, markdown_table
 from .limits import limits
 from .names import is_hub_id, public_command, public_facts, public_name
-from .tables import comparison_table, differences_list, of_role, percent
+from .reading import of_role, percent, public_report
 
-_METRIC_IDS = {"pearson": "pearsonr", "spearman": "spearmanr", "matthews": "matthews_correlation"}  # the Hub's words
+_METRIC_IDS = {"pearson": "pearsonr", "f1_micro": "f1", "f1_macro": "f1"}  # where the Hub has another word
 _AUTO_CLASSES = {
     "text-classification": ("AutoModelForSequenceClassification", "tokenizer", "AutoTokenizer"),
     "token-classification": ("AutoModelForTokenClassification", "tokenizer", "AutoTokenizer"),
     "image-classification": ("AutoModelForImageClassification", "processor", "AutoImageProcessor"),
     "audio-classification": ("AutoModelForAudioClassification", "processor", "AutoFeatureExtractor"),
 }
-_INPUTS = {"image-classification": "photo.jpg", "audio-classification": "clip.wav"}
 _HYPERPARAMETERS = (
     "learning_rate", "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_steps",
     "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "optim", "bf16", "fp16", "seed",
@@ -34,6 +35,8 @@ def model_card(
     arguments=None,
     dataset_config=None,
     dataset_split="validation",
+    pipeline_tag="text-classification",
+    example="One sentence to judge.",
     base_model=None,
     student_start=None,
     language=None,
@@ -53,6 +56,8 @@ def model_card(
         arguments (`TrainingArguments` or `dict`, *optional*): The hyper-parameters of the run.
         dataset_config (`str`, *optional*): Configuration of the data set ("sst2" of "nyu-mll/glue").
         dataset_split (`str`): Split that the numbers were measured on.
+        pipeline_tag (`str`): The task by the Hub's word.
+        example (`str` or `dict`): What the loading lines feed the pipeline; {"text": ..., "text_pair": ...} for pairs.
         base_model (`str`, *optional*): Model that the student's first weights came from: usually the teacher, or what
             the teacher was fine-tuned from. None for a student from random weights: without this the Hub would call
             it a fine-tune. Only a Hub id is shown.
@@ -66,24 +71,19 @@ def model_card(
     Raises:
         ValueError: The report has no student.
     """
-    student = of_role(report, "student")
-    if student is None:
-        roles = ", ".join(str(model.get("role")) for model in report.get("models", [])) or "no model at all"
-        raise ValueError(
-            f"A card describes a student, and the report has none (it has {roles}). "
-            f"Build the report with an entry whose role is 'student'."
-        )
+    report = public_report(report)
     terms = objective.describe() if hasattr(objective, "describe") else list(objective)
     data = public_name(dataset) + (f" ({dataset_config})" if dataset_config else "")
     metadata = _metadata(
-        report, student, model_name=model_name, dataset=dataset, data=data, dataset_config=dataset_config,
-        dataset_split=dataset_split, base_model=base_model, language=language, license=license,
+        report, pipeline_tag=pipeline_tag, model_name=model_name, dataset=dataset, data=data,
+        dataset_config=dataset_config, dataset_split=dataset_split, base_model=base_model, language=language,
+        license=license,
     )  # fmt: skip
     sections = [
         f"# {public_name(model_name).split('/')[-1]}",
-        _what_it_is(report, student, teacher=teacher, data=data),
+        _what_it_is(report, teacher=teacher, data=data),
         "## Results\n\n" + _results(report, data=data, split=dataset_split),
-        "## How to load it\n\n" + _how_to_load(_pipeline_tag(report), public_name(model_name)),
+        "## How to load it\n\n" + _how_to_load(report, pipeline_tag, public_name(model_name), example),
         "## How it was trained\n\n" + _how_trained(terms, arguments, teacher=teacher, data=data, start=student_start),
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits(report, data=data)),
         "## Environment\n\n" + _environment(report),
@@ -91,17 +91,14 @@ def model_card(
     return f"---\n{metadata.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"
 
 
-def _pipeline_tag(report):
-    return str(report.get("task", "text-classification")).replace("_", "-")
-
-
 def _metadata(
-    report, student, *, model_name, dataset, data, dataset_config, dataset_split, base_model, language, license
+    report, *, pipeline_tag, model_name, dataset, data, dataset_config, dataset_split, base_model, language, license
 ):
-    metrics = {name: float(value) for name, value in student.get("metrics", {}).items() if _is_finite(value)}
+    student = of_role(report, "student")
+    metrics = {name: float(value) for name, value in student["metrics"].items() if _is_finite(value)}
     lineage = {"base_model": base_model, "base_model_relation": "finetune"} if is_hub_id(base_model) else {}
     about = {
-        "task_type": _pipeline_tag(report), "dataset_type": public_name(dataset), "dataset_name": data,
+        "task_type": pipeline_tag, "dataset_type": public_name(dataset), "dataset_name": data,
         "dataset_config": dataset_config, "dataset_split": dataset_split,
     }  # fmt: skip
     results = [
@@ -115,10 +112,10 @@ def _metadata(
         language=language,
         license=license,
         library_name="transformers",
-        pipeline_tag=_pipeline_tag(report),
+        pipeline_tag=pipeline_tag,
         tags=["knowledge-distillation", "distil_nlp"],
         datasets=[dataset] if is_hub_id(dataset) else None,
-        metrics=[_METRIC_IDS.get(name, name) for name in metrics] or None,
+        metrics=list(dict.fromkeys(_METRIC_IDS.get(name, name) for name in metrics)) or None,
         model_name=public_name(model_name).split("/")[-1],
         eval_results=results or None,
         **lineage,
@@ -129,20 +126,20 @@ def _is_finite(value):
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _what_it_is(report, student, *, teacher, data):
+def _what_it_is(report, *, teacher, data):
+    student, original = of_role(report, "student"), of_role(report, "teacher") or {}
     lines = [f"A student of {_linked(teacher)}: smaller, and trained to answer as it does, on {data}."]
-    original = of_role(report, "teacher") or {}
     parts = []
     if _is_finite(student.get("kept")):
-        parts.append(f"keeps {percent(student['kept'])} of the teacher's {report.get('metric', 'main metric')}")
-    if _is_finite(student.get("parameters")) and original.get("parameters"):
+        parts.append(f"keeps {percent(student['kept'])} of the teacher's {report['metric']}")
+    if student.get("parameters") and original.get("parameters"):
         parts.append(f"has {percent(student['parameters'] / original['parameters'])} of its parameters")
-    ours, theirs = (model.get("latency_ms") or {} for model in (student, original))
-    if ours.get("p50") and theirs.get("p50"):
-        parts.append(f"answers in {percent(ours['p50'] / theirs['p50'])} of its time (median, one input at a time)")
+    speed_up = (student.get("speed_up") or {}).get("value")
+    if _is_finite(speed_up):
+        parts.append(f"answers {speed_up:.1f} times as fast (one input at a time)")
     if parts:
         lines.append(f"It {_enumerated(parts)}.")
-    lines.append("Made by knowledge distillation with `distil_nlp`; this card was written from the run's report.")
+    lines.append(f"Made with `distil_nlp` {__version__}, which wrote this card from the report of the run.")
     return "\n".join(lines)
 
 
@@ -155,20 +152,25 @@ def _linked(name):
 
 
 def _results(report, *, data, split):
-    parts = [f"Measured on the {split} split of {data}.", comparison_table(report)]
-    metric = report.get("metric", "main metric")
-    words = [f"*Kept* is the {metric} over the teacher's."]
+    counted = f", {report['num_examples']:,} examples" if report.get("num_examples") else ""
+    words = [f"*Kept*: the {report['metric']} over the teacher's."]
     if any(_is_finite(model.get("agreement")) for model in report["models"]):
-        words.append("*Agreement* is the share of examples on which a model gives the teacher's answer.")
+        words.append("*Agreement*: the share of examples on which a model gives the teacher's answer.")
+    if any(model.get("spread") for model in report["models"]):
+        words.append("±: the standard deviation over seeds.")
     if of_role(report, "control"):
-        words.append("The *control* was trained without the teacher.")
-    parts += [" ".join(words), differences_list(report)]
-    return "\n\n".join(part for part in parts if part)
+        words.append("A *control* was trained without the teacher.")
+    parts = [f"Measured on the {split} split of {data}{counted}.", markdown_table(report), " ".join(words)]
+    lines = [f"- {line}" for line in difference_lines(report)]
+    return "\n\n".join([*parts, *(["\n".join(lines)] if lines else [])])
 
 
-def _how_to_load(tag, repo_id):
-    example = _INPUTS.get(tag, "One sentence to judge.")
-    pipeline = f'from transformers import pipeline\n\nprint(pipeline("{tag}", model="{repo_id}")("{example}"))'
+def _how_to_load(report, tag, repo_id, example):
+    every = ", top_k=None" if report.get("problem_type") == "multi_label_classification" else ""
+    pipeline = (
+        f'from transformers import pipeline\n\nstudent = pipeline("{tag}", model="{repo_id}"{every})\n'
+        f"print(student({example!r}))"
+    )
     if tag not in _AUTO_CLASSES:
         return f"```python\n{pipeline}\n```"
     model_class, name, name_class = _AUTO_CLASSES[tag]
@@ -208,12 +210,15 @@ def _hyperparameters(arguments):
 
 
 def _environment(report):
-    facts = public_facts(report.get("environment") or {})
-    lines = [f"- {key}: {value}" for key, value in facts] or ["The environment was not recorded."]
-    if report.get("seeds"):
+    lines = []
+    for key, value in report["environment"].items():
+        if isinstance(value, dict):  # {"packages": {"torch": "2.13.0", ...}} on one line
+            lines.append(f"- {key}: {', '.join(' '.join(fact) for fact in public_facts(value))}")
+        else:
+            lines += [f"- {name}: {fact}" for name, fact in public_facts({key: value})]
+    lines = lines or ["The environment was not recorded."]
+    if report["seeds"]:
         lines.append(f"- seeds: {', '.join(str(seed) for seed in report['seeds'])}")
     if report.get("command"):
-        lines += ["", "```", public_command(report["command"]), "```"]
-    else:
-        lines += ["", "The command was not recorded."]
-    return "\n".join(lines)
+        return "\n".join([*lines, "", "```", public_command(report["command"]), "```"])
+    return "\n".join([*lines, "", "The command was not recorded."])

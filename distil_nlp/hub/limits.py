@@ -1,19 +1,19 @@
 """What a reader must not conclude from a report: each missing or weak part of it, said in a sentence."""
 
-from .tables import of_role, percent
+from .reading import of_role, percent
 
 
 def limits(report, *, data):
     """Sentences for the card's section on limits.
 
     Args:
-        report (`dict`): See `model_card`.
+        report (`dict`): What `public_report` returns.
         data (`str`): What the student was trained and measured on, in words.
 
     Returns:
-        `list[str]`: At least the limits that every student has; then those of this run.
+        `list[str]`: The limits that every student has, then those of this run.
     """
-    return [*_of_every_student(report, data), *_of_the_control(report), *_of_the_evidence(report)]
+    return [*_of_every_student(report, data), *_of_the_controls(report), *_of_the_evidence(report)]
 
 
 def _of_every_student(report, data):
@@ -27,8 +27,7 @@ def _of_every_student(report, data):
         )
     if student.get("agreement") is not None:
         said.append(
-            f"It disagrees with the teacher on {percent(1 - student['agreement'])} of the evaluation examples, "
-            f"also where the average is as good."
+            f"It disagrees with the teacher on {percent(1 - student['agreement'])} of the evaluation examples."
         )
     said.append(
         f"It learnt the teacher's answers on {data} only. On other data neither quality nor agreement was measured: "
@@ -38,49 +37,61 @@ def _of_every_student(report, data):
     return said
 
 
-def _of_the_control(report):
-    control = of_role(report, "control")
-    if control is None:
+def _of_the_controls(report):
+    controls = [model for model in report["models"] if model["role"] == "control"]
+    if not controls:
         return [
             "No control run: the same student was not trained without the teacher, so this card cannot say how much "
             "of the result is owed to distillation."
         ]
-    difference = _difference(report, "student", "control", control)
-    if difference is None:
-        return ["No interval on the difference to the control was computed: whether the gain is noise is not known."]
-    if difference["low"] <= 0 <= difference["high"]:
-        return [
-            f"The difference to the control ({difference['metric']} {difference['value']:+.4f}) is within the noise "
-            f"of the evaluation set: this run does not show that the teacher helped."
-        ]
+    return [sentence for control in controls if (sentence := _of_control(report, control)) is not None]
+
+
+def _of_control(report, control):
+    """What is weak about the gain over one control; None where the gain is clear."""
+    name = control["name"]
+    difference = _difference_to(report, control)
+    if difference is None or difference["low"] is None or difference["high"] is None:
+        return f"The gain over the control ({name}) has no interval: whether it is noise is not known."
+    shown = f"{difference['metric']} {100 * difference['value']:+.1f} points"
     if difference["high"] < 0:
-        loss = f"{difference['metric']} {difference['value']:+.4f}"
-        return [f"The student is worse than the control ({loss}): in this run the teacher did harm."]
-    return []
+        return f"The student is worse than the control ({name}: {shown}): in this run the teacher did not help."
+    if difference["low"] <= 0:
+        return (
+            f"The difference to the control ({name}: {shown}) is within the noise of the evaluation set: "
+            f"this run does not show that the teacher helped."
+        )
+    return None
 
 
-def _difference(report, of, to, model):
-    names = {to, model.get("name")}
-    found = [line for line in report.get("differences") or [] if line["of"] == of and line["to"] in names]
-    on_main_metric = [line for line in found if line["metric"] == report.get("metric")]
+def _difference_to(report, control):
+    student = of_role(report, "student")["name"]
+    found = [
+        line
+        for line in report["differences"]
+        if line["of"] == "student"
+        and line.get("of_name", student) == student
+        and line["to"] == "control"
+        and line.get("to_name", control["name"]) == control["name"]
+    ]
+    on_main_metric = [line for line in found if line["metric"] == report["metric"]]
     return next(iter(on_main_metric or found), None)
 
 
 def _of_the_evidence(report):
     said = []
-    seeds = report.get("seeds") or []
-    if len(seeds) == 1:
+    if len(report["seeds"]) == 1:
         said.append(
-            f"One seed ({seeds[0]}): the spread between training runs was not measured. Intervals above are about the "
-            f"choice of evaluation examples, not about training again."
+            f"One seed ({report['seeds'][0]}): the spread between training runs was not measured. Intervals above are "
+            f"about the choice of evaluation examples, not about training again."
         )
-    elif not seeds:
+    elif not report["seeds"]:
         said.append("The seeds were not recorded.")
     if of_role(report, "teacher") is None:
         said.append("The teacher was not measured: what was kept of it is not known.")
-    if not report.get("differences"):
+    if not report["differences"]:
         said.append("No bootstrap intervals were computed: small differences in the table may be noise.")
-    if not (of_role(report, "student").get("latency_ms") or {}).get("p50"):
+    if of_role(report, "student")["latency_ms"].get("p50") is None:
         said.append("Latency was not measured.")
     else:
         said.append("The times were taken on the machine described below; on another, time all rows again.")

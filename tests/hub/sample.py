@@ -18,28 +18,39 @@ TERMS = [
 def make_report():
     """The numbers are invented: they are checked for where they appear, not for what they are."""
     return {
-        "task": "text_classification",
+        "task": "sst2",
+        "problem_type": "single_label_classification",
         "metric": "accuracy",
+        "num_examples": 872,
         "models": [
             {
                 "role": "teacher", "name": "/home/ada/runs/teacher", "metrics": {"accuracy": 0.9100, "f1": 0.9050},
                 "kept": 1.0, "agreement": 1.0, "parameters": 22_700_000, "size_bytes": 90_800_000,
                 "latency_ms": {"p50": 20.0, "p95": 24.0}, "throughput_per_s": 100.0,
+                "speed_up": {"value": 1.0, "low": 1.0, "high": 1.0},
             },
             {
                 "role": "student", "name": "student", "metrics": {"accuracy": 0.8995, "f1": 0.8941}, "kept": 0.98846,
                 "agreement": 0.9512, "parameters": 11_350_000, "size_bytes": 45_400_000,
                 "latency_ms": {"p50": 10.0, "p95": 12.5}, "throughput_per_s": 200.0,
+                "speed_up": {"value": 2.0, "low": 1.9, "high": 2.1},
             },
             {
                 "role": "control", "name": "control", "metrics": {"accuracy": 0.8600, "f1": 0.8580}, "kept": 0.94505,
                 "agreement": 0.8800, "parameters": 11_350_000, "size_bytes": 45_400_000,
                 "latency_ms": {"p50": 10.1, "p95": 12.4}, "throughput_per_s": 199.0,
+                "speed_up": {"value": 2.0, "low": 1.9, "high": 2.1},
             },
         ],
         "differences": [
-            {"of": "student", "to": "teacher", "metric": "accuracy", "value": -0.0105, "low": -0.0211, "high": 0.0001},
-            {"of": "student", "to": "control", "metric": "accuracy", "value": 0.0395, "low": 0.0204, "high": 0.0587},
+            {
+                "of": "student", "to": "teacher", "metric": "accuracy", "value": -0.0105, "low": -0.0211,
+                "high": 0.0001, "of_name": "student", "to_name": "/home/ada/runs/teacher",
+            },
+            {
+                "of": "student", "to": "control", "metric": "accuracy", "value": 0.0395, "low": 0.0204,
+                "high": 0.0587, "of_name": "student", "to_name": "control",
+            },
         ],
         "environment": {"python": "3.11.2", "torch": "2.13.0", "machine": {"cores": 2, "hostname": "ada-laptop"}},
         "command": "python /home/ada/run.py recipes/text_classification/sst2.yaml --teacher /home/ada/runs/teacher",
