@@ -103,3 +103,14 @@ def test_a_bert_head_that_distilbert_lacks_is_refused_with_those_it_has():
     teacher = transformers.BertForNextSentencePrediction(make_teacher().config)
     with pytest.raises(ValueError, match="no DistilBertForNextSentencePrediction.*MaskedLM"):
         distilled(teacher, num_layers=2)
+
+
+def test_a_distilbert_of_a_real_teacher_has_its_hidden_states_and_nearly_its_answers(shared_data):
+    folder = shared_data / "models" / "minilm-sst2"
+    teacher = transformers.AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    sentences = ["a gripping film", "never funny and too long by half", "dull, but not without charm", "awful"]
+    batch = tokenizer(sentences, padding=True, return_tensors="pt", return_token_type_ids=False)
+    student = distilled(teacher, num_layers=6)
+    assert (answer(student.distilbert, batch) - answer(teacher.bert, batch)).abs().max() < 1e-5
+    assert torch.equal(answer(student, batch).argmax(-1), answer(teacher, batch).argmax(-1))
