@@ -9,7 +9,9 @@ PACKAGE = "distil_nlp"
 ROOT = Path(__file__).resolve().parents[1]
 # A room is a module or a folder of the package. It may import the rooms below it, and itself.
 LEVELS = {
-    **dict.fromkeys(["losses", "signals", "taps", "arguments", "files", "loading", "sampling", "tally", "checkpoints"], 0),
+    **dict.fromkeys(
+        ["losses", "signals", "taps", "arguments", "files", "loading", "sampling", "tally", "checkpoints"], 0
+    ),
     **dict.fromkeys(["objectives", "teachers", "students", "tasks", "adapters", "evaluation", "export", "hub"], 1),
     "trainer": 2,
     **dict.fromkeys(["recipe", "cli"], 3),
