@@ -1,0 +1,73 @@
+"""`distil-nlp`: the command line. Answers --help without importing torch."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from . import __version__
+
+_HELP = """\
+examples:
+  distil-nlp run recipes/text_classification/sst2.yaml --output_dir runs/sst2
+  distil-nlp run sst2.yaml --student 4x256 --seeds 3     flags override the file
+  distil-nlp run --help                                  every setting of a recipe
+  distil-nlp compare runs/sst2                           the table of a finished run, once more
+  distil-nlp push runs/sst2/student user/my-student      put a student on the Hub
+
+With several processes: accelerate launch recipes/text_classification.py FILE.yaml [settings]
+"""
+
+
+def main(argv=None):
+    """Entry point of `distil-nlp`.
+
+    Args:
+        argv (`list[str]`, *optional*): Command line without the program's name.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(
+        prog="distil-nlp",
+        description="Make a small, fast student out of a good, slow teacher, and prove what it kept.",
+        epilog=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"distil-nlp {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+    commands.add_parser("run", help="run a recipe: FILE.yaml [--setting value ...]", add_help=False)
+    compare = commands.add_parser("compare", help="show the table of a finished run again")
+    compare.add_argument("folder", help="output folder of the run")
+    push = commands.add_parser("push", help="upload a student and its card to the Hub")
+    push.add_argument("folder", help="folder of the student")
+    push.add_argument("repo_id", help="user/name")
+    push.add_argument("--private", action="store_true", default=None, help="make a new repository private")
+    chosen, rest = parser.parse_known_args(argv)
+    if chosen.command == "run":
+        from .recipe import main as run_recipe
+
+        return run_recipe(argv[argv.index("run") + 1 :])
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return {"compare": _compare, "push": _push}[chosen.command](chosen)
+
+
+def _compare(chosen):
+    report = Path(chosen.folder) / "report.json"
+    if not report.is_file():
+        sys.exit(f"error: {chosen.folder} holds no report.json; the comparison is the last stage of a run. Finish it.")
+    from .evaluation import text_table
+
+    print(text_table(json.loads(report.read_text(encoding="utf-8"))))
+
+
+def _push(chosen):
+    from .hub import push_to_hub
+
+    try:
+        print(push_to_hub(chosen.folder, chosen.repo_id, private=chosen.private))
+    except (OSError, ValueError, RuntimeError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

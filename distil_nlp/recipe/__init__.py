@@ -1,0 +1,8 @@
+"""A recipe: teacher, student, data, train, control, compare, card. From YAML and command line to a report."""
+
+from .arguments import RecipeArguments
+from .interrupt import Interrupted
+from .parsing import parse
+from .run import main, run
+
+__all__ = ["Interrupted", "RecipeArguments", "main", "parse", "run"]

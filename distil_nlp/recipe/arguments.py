@@ -1,0 +1,81 @@
+"""What a recipe can be told, beside the training arguments."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+_HELP = "help"
+
+
+def _setting(help, default=None):
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata={_HELP: help})
+    return field(default=default, metadata={_HELP: help})
+
+
+@dataclass
+class RecipeArguments:
+    """The settings of a recipe: which models, which data, which stages. The names are those of the transformers
+    example scripts where these have one.
+
+    Raises:
+        ValueError: A setting that cannot be; no teacher.
+    """
+
+    _argument_group_name = "recipe: models, data, stages"
+
+    teacher: str | None = _setting("Hub id or folder of the teacher.")
+    task: str = _setting("What is learned; text-classification for now.", "text-classification")
+    train_teacher: bool = _setting(
+        "Fine-tune the teacher on the training data first. Done anyway where it has no trained head for the task.",
+        False,
+    )
+    teacher_learning_rate: float = _setting("Learning rate of the teacher's fine-tuning.", 3e-5)
+    teacher_num_train_epochs: float = _setting("Epochs of the teacher's fine-tuning.", 3.0)
+    student: str | None = _setting(
+        "A size such as 4x256 (layers x width, random weights), a Hub id or a folder. Default: layers of the teacher."
+    )
+    num_layers: int | None = _setting("Layers of a student made of the teacher's. Default: half of them.")
+    layers: list[int] | None = _setting("Or which of the teacher's layers, counted from 0.")
+    architecture: str | None = _setting("distilbert: make a DistilBERT of a BERT teacher. Default: as the teacher.")
+    student_embeddings: Literal["random", "pca"] = _setting(
+        "Word embeddings of a student given by size: random, or pca of the teacher's.", "random"
+    )
+
+    dataset_name: str | None = _setting("A data set of the Hub. Or files:")
+    dataset_config_name: str | None = _setting("Its configuration (sst2 of nyu-mll/glue).")
+    train_file: str | None = _setting("csv, tsv, json, jsonl or parquet.")
+    validation_file: str | None = _setting("Looked at during training, and compared on where there is no test set.")
+    test_file: str | None = _setting("Compared on at the end.")
+    unlabelled_file: str | None = _setting("More text without labels, for the teacher to label.")
+    text_column: str | None = _setting("Column of the (first) text. Found by name where it is a usual one.")
+    text_pair_column: str | None = _setting("Column of the second text of a pair.")
+    label_column: str | None = _setting("Column of the label.")
+    problem_type: str | None = _setting(
+        "single_label_classification, multi_label_classification or regression. Default: what the labels look like."
+    )
+    max_length: int = _setting("Longer texts are cut to this many tokens.", 128)
+    max_train_samples: int | None = _setting("Train on this many examples only (a fixed random choice).")
+    max_eval_samples: int | None = _setting("Evaluate on this many examples only.")
+
+    cache: bool = _setting(
+        "Ask the teacher once, keep its logits on disk, and let every epoch, seed and later run read them.", False
+    )
+    control: bool = _setting("Train the same student without the teacher, to show what the teacher is worth.", True)
+    tfidf_control: bool = _setting("Show TF-IDF with logistic regression as one more control.", False)
+    seeds: int = _setting(
+        "Train student and control this many times: seed, seed + 1, ... The table shows mean and spread.", 1
+    )
+    main_metric: str | None = _setting("The metric to decide by. Default: accuracy, micro F1 or Spearman.")
+    latency_seconds: float = _setting("Time to spend on measuring speed at the end.", 20.0)
+    trust_remote_code: bool = _setting("Run code that comes with a model. It can do anything you can.", False)
+
+    def __post_init__(self):
+        if not self.teacher:
+            raise ValueError(
+                f"A recipe needs a teacher; got teacher={self.teacher!r}. Give a Hub id or a folder, in YAML "
+                f"(teacher: google-bert/bert-base-uncased) or as --teacher."
+            )
+        if self.seeds < 1:
+            raise ValueError(f"seeds counts how often student and control are trained, 1 or more; got {self.seeds}.")
+        if self.student_embeddings not in ("random", "pca"):
+            raise ValueError(f"student_embeddings must be random or pca; got {self.student_embeddings!r}.")

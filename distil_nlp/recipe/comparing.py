@@ -1,0 +1,83 @@
+"""The last stage: everything that was trained, on the same examples, in one table."""
+
+from functools import partial
+
+import numpy as np
+
+from ..evaluation import Contender, compare, measure_latency, predict_logits, text_batch, write_report
+from ..loading import load_model
+from .controls import TFIDF, tfidf_log_probabilities
+
+
+def compare_models(run):
+    """Compare teacher, students and controls of a finished run, and write report.json, report.md and a plot.
+
+    Args:
+        run (`Run`): Whose training stages are finished.
+
+    Returns:
+        `(comparison, report)`: a `Comparison`, and what report.json holds.
+    """
+    from .run import stage_name
+
+    data = run.data.compared
+    contenders = [Contender("teacher", run.teacher.name, [_logits(run, run.teacher.model, data)], run.teacher.model)]
+    for role in ["student", "control"] if run.recipe.control else ["student"]:
+        models = [_loaded(run, stage_name(role, seed, run.seeds)) for seed in run.seeds]
+        contenders.append(Contender(role, role, [_logits(run, model, data) for model in models], models[0]))
+    speeds = measure_latency(
+        {one.name: one.model for one in contenders},
+        partial(text_batch, min(one.model.config.vocab_size for one in contenders)),
+        seconds=run.recipe.latency_seconds,
+    )
+    if run.recipe.tfidf_control:
+        contenders.append(Contender("control", TFIDF, [_tfidf(run)]))
+    comparison = compare(
+        contenders,
+        np.asarray(data["labels"]),
+        run.data.task.problem_type,
+        main_metric=run.recipe.main_metric,
+        latency=speeds,
+        seeds=run.seeds,
+        task=run.data.task.name,
+        command=run.command,
+    )
+    report = {**comparison.to_dict(), **_facts(run)}
+    write_report(run.folder.path, report)
+    return comparison, report
+
+
+def _facts(run):
+    stages = {stage: run.folder.facts(stage) for stage in _stages(run)}
+    return {
+        "data": {
+            "compared_on": run.data.compared_on,
+            "rows": {name: len(split) for name, split in run.data.prepared.items()},
+            "labelled_train_rows": len(run.data.labelled),
+        },
+        "objective": stages["student"]["objective"],
+        "stages": {name: {"steps": facts["steps"], "seconds": facts["seconds"]} for name, facts in stages.items()},
+        "recipe": run.given,
+    }
+
+
+def _stages(run):
+    names = ("teacher", *(path.name for path in sorted(run.folder.path.glob("student*"))))
+    names += tuple(path.name for path in sorted(run.folder.path.glob("control*")))
+    return [name for name in names if run.folder.finished(name)]
+
+
+def _loaded(run, stage):
+    model, _ = load_model(
+        run.data.task.auto_class, run.folder.path / stage, trust_remote_code=run.recipe.trust_remote_code
+    )
+    return model.to(run.state.device)
+
+
+def _logits(run, model, data):
+    return predict_logits(model.to(run.state.device), data, run.data.collator, description="Predicting")
+
+
+def _tfidf(run):
+    texts, labels = run.data.labelled_texts()
+    return tfidf_log_probabilities(texts, labels, run.data.texts(run.data.compared_on), run.data.task.num_labels)

@@ -1,0 +1,108 @@
+"""The data of a run: read, understood, tokenised, and in the teacher's order of labels."""
+
+import numpy as np
+
+from ..evaluation import compute_metrics
+from ..evaluation.metrics import labelled_rows
+from ..tasks import load_splits, task_class
+from ..teachers.labels import label_names, reorder
+
+
+class RecipeData:
+    """Splits of a task, first as text, then as tokens.
+
+    Args:
+        recipe (`RecipeArguments`): Which data, which columns.
+
+    Attributes:
+        task (`Task`): Columns, labels, collator.
+        labelled (`datasets.Dataset`): Training rows that have a label.
+        transfer (`datasets.Dataset`): All rows the teacher speaks about: training rows, then unlabelled ones.
+        compared_on (`str`): The split the table is about: "test" where it has labels, otherwise "validation".
+    """
+
+    def __init__(self, recipe):
+        self.recipe = recipe
+        self.splits = load_splits(
+            dataset_name=recipe.dataset_name,
+            dataset_config_name=recipe.dataset_config_name,
+            train_file=recipe.train_file,
+            validation_file=recipe.validation_file,
+            test_file=recipe.test_file,
+            unlabelled_file=recipe.unlabelled_file,
+            max_train_samples=recipe.max_train_samples,
+            max_eval_samples=recipe.max_eval_samples,
+        )
+        self.task = self._understood()
+
+    def follow(self, teacher):
+        """Give the labels the teacher's names and order, so that one column means one thing everywhere.
+
+        Args:
+            teacher (`PreTrainedModel`): With a trained head.
+
+        Raises:
+            ValueError: A label the teacher does not know.
+        """
+        theirs, ours = label_names(teacher), self.task.label_names
+        if theirs is None:
+            return
+        if ours is not None:
+            order = reorder(ours, theirs)
+            spelling = dict(zip(range(len(ours)) if order is None else order, ours, strict=True))
+            theirs = [spelling.get(index, name) for index, name in enumerate(theirs)]
+        elif len(theirs) != self.task.num_labels:
+            raise ValueError(
+                f"The data has {self.task.num_labels} classes without names, the teacher {len(theirs)} "
+                f"({', '.join(theirs[:6])}): nothing says which belong together. Name the classes in the data, or "
+                f"fine-tune the teacher on it with `--train_teacher true`."
+            )
+        if theirs != ours:
+            self.task = self._understood(label_names=theirs)
+
+    def tokenize(self, tokenizer):
+        """Prepare all splits for a tokenizer."""
+        self.prepared = {
+            name: self.task.prepare(split, tokenizer, max_length=self.recipe.max_length)
+            for name, split in self.splits.items()
+        }
+        train, unlabelled = self.prepared["train"], self.prepared.get("unlabelled")
+        self.labelled = train.select(np.flatnonzero(self._has_label(train)))
+        self.transfer = train if unlabelled is None else self.task.with_unlabelled(train, unlabelled)
+        self.collator = self.task.collator(tokenizer)
+        with_test = "test" in self.prepared and self._has_label(self.prepared["test"]).any()
+        self.compared_on = "test" if with_test else "validation"
+
+    @property
+    def compared(self):
+        """The prepared rows the table is about."""
+        return self.prepared[self.compared_on]
+
+    def compute_metrics(self):
+        """A function for `Trainer(compute_metrics=)`."""
+        return compute_metrics(self.task.problem_type)
+
+    def texts(self, split):
+        """Raw texts of a split as single strings; a pair is joined by a line break."""
+        columns = [self.splits[split][name] for name in self.task.text_columns]
+        return ["\n".join(map(str, row)) for row in zip(*columns, strict=True)]
+
+    def labelled_texts(self):
+        """Texts and labels of the training rows that have a label."""
+        mask = self._has_label(self.prepared["train"])
+        texts = [text for text, known in zip(self.texts("train"), mask, strict=True) if known]
+        return texts, np.asarray(self.labelled["labels"])
+
+    def _understood(self, **labels):
+        recipe = self.recipe
+        return task_class(recipe.task).from_splits(
+            self.splits,
+            text_column=recipe.text_column,
+            text_pair_column=recipe.text_pair_column,
+            label_column=recipe.label_column,
+            problem_type=recipe.problem_type,
+            **labels,
+        )
+
+    def _has_label(self, prepared):
+        return labelled_rows(self.task.problem_type, np.asarray(prepared["labels"]))

@@ -1,0 +1,108 @@
+"""YAML gives defaults, the command line overrides them, and a name nobody knows is refused."""
+
+import dataclasses
+from difflib import get_close_matches
+from pathlib import Path
+
+import yaml
+from transformers import HfArgumentParser
+
+from ..arguments import DistillationTrainingArguments
+from .arguments import RecipeArguments
+
+_SECRET = ("hub_token",)
+
+# Ways to say one thing: a flag for one of them puts aside what a file said for the others.
+_ALTERNATIVES = (
+    (
+        {"dataset_name", "dataset_config_name"},
+        {"train_file", "validation_file", "test_file", "unlabelled_file"},
+    ),
+    ({"student", "student_embeddings"}, {"num_layers", "layers", "architecture"}),
+    ({"num_layers"}, {"layers"}),
+)
+
+
+def parse(argv):
+    """Read `[recipe.yaml ...] [--name value ...]`; later files override earlier ones, flags override files.
+
+    Args:
+        argv (`list[str]`): Command line, without the program's name.
+
+    Returns:
+        `(recipe, training, given)`: `RecipeArguments`, `DistillationTrainingArguments`, and a dictionary of the
+        settings that differ from their defaults, which is enough to repeat the run.
+
+    Raises:
+        FileNotFoundError: A YAML file that is not there.
+        ValueError: A name that is no setting (the nearest is suggested), a value that cannot be.
+    """
+    files, flags = _split(argv)
+    parser = HfArgumentParser([RecipeArguments, DistillationTrainingArguments], allow_abbrev=False)
+    known = [action.dest for action in parser._actions if action.dest != "help"]
+    defaults = {action.dest: action.default for action in parser._actions}
+    stem = Path(files[-1]).stem if files else "distillation"
+    from_files = {"output_dir": f"runs/{stem}"}
+    for file in files:
+        from_files.update(read_yaml(file, known))
+    parser.set_defaults(**_without_alternatives(from_files, flags))
+    namespace, rest = parser.parse_known_args(flags)
+    if rest:
+        unknown = next((word for word in rest if word.startswith("-")), rest[0])
+        raise ValueError(f"{unknown} is no setting{_nearest(unknown.lstrip('-'), known, '--')}. See --help for all.")
+    recipe, training = parser.parse_args_into_dataclasses(args=flags, look_for_args_file=False)
+    chosen = vars(namespace)
+    given = {name: chosen[name] for name in known if chosen[name] != defaults[name] and name not in _SECRET}
+    return recipe, training, {name: _plain(value) for name, value in given.items()}
+
+
+def read_yaml(path, known):
+    """The settings in a YAML file.
+
+    Args:
+        path (`str` or `Path`): The file.
+        known (`list[str]`): Names of all settings.
+
+    Raises:
+        FileNotFoundError, ValueError: See `parse`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no recipe {str(path)!r}. Recipes that come with us are in recipes/.")
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} does not parse as YAML: {error}") from error
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path} should hold `name: value` lines; got a {type(settings).__name__}.")
+    for name in settings:
+        if name not in known:
+            raise ValueError(f"{path} sets '{name}', which is no setting{_nearest(str(name), known)}.")
+    return settings
+
+
+def _without_alternatives(settings, flags):
+    flagged = {word[2:].split("=")[0] for word in flags if word.startswith("--")}
+    aside = set()
+    for one, other in _ALTERNATIVES:
+        aside |= (other if flagged & one else set()) | (one if flagged & other else set())
+    return {name: value for name, value in settings.items() if name not in aside - flagged}
+
+
+def _split(argv):
+    """Leading words are YAML files, the rest are flags."""
+    argv = list(argv)
+    first_flag = next((place for place, word in enumerate(argv) if word.startswith("-")), len(argv))
+    return argv[:first_flag], argv[first_flag:]
+
+
+def _nearest(name, known, prefix=""):
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; the nearest is {prefix}{near[0]}" if near else ""
+
+
+def _plain(value):
+    """A value as YAML can hold it."""
+    if dataclasses.is_dataclass(value):
+        return dataclasses.asdict(value)
+    return getattr(value, "value", value)

@@ -1,0 +1,222 @@
+"""The stages of a recipe, in order: data, teacher, cache, student and control, compare, card, push."""
+
+import shlex
+import sys
+from dataclasses import replace
+
+import torch
+from accelerate import PartialState
+from transformers import set_seed
+from transformers.utils import logging as transformers_logging
+
+from ..files import write_text
+from ..hub import model_card, push_to_hub
+from ..loading import load_model, load_tokenizer
+from ..students import build_student
+from ..teachers import OnlineTeacher
+from ..trainer import DistillationTrainer
+from .cache import cached_teacher
+from .comparing import compare_models
+from .data import RecipeData
+from .folder import RunFolder
+from .interrupt import Interrupted, SaveOnInterrupt
+from .parsing import parse
+
+_PUSHING = {"push_to_hub": False, "hub_model_id": None}
+
+
+def main(argv=None):
+    """Run a recipe from the command line; exit with a message where the user can mend something."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        run(argv)
+    except Interrupted as stop:
+        sys.exit(f"{stop} The same command goes on from there.")
+    except KeyboardInterrupt:
+        sys.exit("Stopped. What was finished is kept; the same command goes on from the last checkpoint.")
+    except (ValueError, FileNotFoundError, ConnectionError, PermissionError) as error:
+        sys.exit(f"error: {error}")
+
+
+def run(argv):
+    """Run a recipe.
+
+    Args:
+        argv (`list[str]`): YAML files and flags, see `distil_nlp.recipe.parse`.
+
+    Returns:
+        `Comparison`, or None on processes other than the first.
+    """
+    recipe, training, given = parse(argv)
+    return Run(recipe, training, given, command=" ".join(["distil-nlp", "run", *map(shlex.quote, argv)]))()
+
+
+class Run:
+    """One run of a recipe: stages that are finished are not run again, one that was cut off goes on.
+
+    Args:
+        recipe (`RecipeArguments`), training (`DistillationTrainingArguments`), given (`dict`): From `parse`.
+        command (`str`): What repeats it, for the report.
+    """
+
+    def __init__(self, recipe, training, given, *, command):
+        self.recipe, self.given, self.command = recipe, given, command
+        self.pushing = training.push_to_hub, training.hub_model_id
+        self.training = replace(training, **_PUSHING, dataloader_pin_memory=torch.cuda.is_available())
+        self.state = PartialState()
+        transformers_logging.disable_progress_bar()  # one for each file read would hide the ones that matter
+        self.folder = RunFolder(training.output_dir)
+        self.seeds = [training.seed + offset for offset in range(recipe.seeds)]
+
+    def __call__(self):
+        if self.state.is_main_process:
+            self.folder.claim(self.given)
+        self._say("data")
+        with self.state.main_process_first():
+            self.data = RecipeData(self.recipe)
+        self._say("teacher")
+        self.teacher = self._load_teacher()
+        with self.state.main_process_first():
+            self.data.tokenize(self.tokenizer)
+        for role in ["student", "control"] if self.recipe.control else ["student"]:
+            for seed in self.seeds:
+                self._train_student(role, seed)
+        self.state.wait_for_everyone()
+        if not self.state.is_main_process:
+            return None
+        self._say("compare")
+        comparison, report = compare_models(self)
+        self._finish(comparison, report)
+        return comparison
+
+    # ---- Teacher ----
+
+    def _load_teacher(self):
+        """The teacher with a trained head; the labels of the data are brought into its order."""
+        recipe, auto_class = self.recipe, self.data.task.auto_class
+        loading = {"trust_remote_code": recipe.trust_remote_code}
+        source = self.folder.finished("teacher") or recipe.teacher
+        self.tokenizer = load_tokenizer(source, **loading)
+        if self.tokenizer is None:
+            raise ValueError(f"The teacher {recipe.teacher} has no tokenizer beside it, so its input cannot be made.")
+        model, fresh = load_model(auto_class, source, dtype=self.training.teacher_dtype, **loading)
+        if not self.folder.finished("teacher") and (fresh or recipe.train_teacher):
+            untrained, _ = load_model(
+                auto_class, recipe.teacher, ignore_mismatched_sizes=True, **loading, **self.data.task.config_labels()
+            )
+            self.data.tokenize(self.tokenizer)
+            source = self._fine_tune_teacher(untrained)
+            model, _ = load_model(auto_class, source, dtype=self.training.teacher_dtype, **loading)
+        self.data.follow(model)
+        return OnlineTeacher(model, name=str(recipe.teacher), tokenizer=self.tokenizer)
+
+    def _fine_tune_teacher(self, model):
+        recipe = self.recipe
+        self._say(f"teacher: fine-tuning {recipe.teacher} on {len(self.data.labelled):,} labelled examples")
+        training = replace(
+            self.training,
+            learning_rate=recipe.teacher_learning_rate,
+            num_train_epochs=recipe.teacher_num_train_epochs,
+            max_steps=-1,
+            temperature=None,
+            kd_ratio=None,
+        )
+        return self._train("teacher", model, None, self.data.labelled, training)
+
+    # ---- Student and control ----
+
+    def _train_student(self, role, seed):
+        stage = stage_name(role, seed, self.seeds)
+        if self.folder.finished(stage):
+            return
+        set_seed(seed)
+        student = self.new_student()
+        training = replace(self.training, seed=seed)
+        if role == "student":
+            self._say(f"{stage}: learning from the teacher, {len(self.data.transfer):,} examples, seed {seed}")
+            teacher = cached_teacher(self) if self.recipe.cache else self.teacher
+            self._train(stage, student, teacher, self.data.transfer, training)
+        else:
+            self._say(
+                f"{stage}: the same student without the teacher, {len(self.data.labelled):,} examples, seed {seed}"
+            )
+            # As many steps as the student had: fewer examples must not mean less training.
+            steps = self.folder.facts(stage_name("student", seed, self.seeds))["steps"]
+            control = replace(training, max_steps=steps, temperature=None, kd_ratio=None)
+            self._train(stage, student, None, self.data.labelled, control)
+
+    def new_student(self):
+        """The student before training; the same weights for the same random state."""
+        recipe = self.recipe
+        student = build_student(
+            recipe.student,
+            self.teacher.model,
+            num_layers=recipe.num_layers,
+            layers=recipe.layers,
+            architecture=recipe.architecture,
+            embeddings=recipe.student_embeddings,
+            trust_remote_code=recipe.trust_remote_code,
+        )
+        for name, value in self.data.task.config_labels().items():
+            setattr(student.config, name, value)
+        return student
+
+    def _train(self, stage, model, teacher, dataset, training):
+        stop = SaveOnInterrupt(self.state.num_processes)
+        trainer = DistillationTrainer(
+            model,
+            teacher,
+            replace(training, output_dir=str(self.folder.checkpoints(stage))),
+            train_dataset=dataset,
+            eval_dataset=self.data.prepared.get("validation"),
+            data_collator=self.data.collator,
+            processing_class=self.tokenizer,
+            compute_metrics=self.data.compute_metrics(),
+            callbacks=[stop],
+        )
+        result = trainer.train(resume_from_checkpoint=True)
+        if stop.asked:
+            raise Interrupted(f"{stage} is at step {trainer.state.global_step} of {trainer.state.max_steps}.")
+        facts = {
+            "steps": trainer.state.global_step,
+            "seconds": result.metrics["train_runtime"],
+            "objective": trainer.objective.describe(),
+        }
+        if self.state.is_main_process:
+            self.folder.finish(stage, lambda folder: self._save(trainer.model, folder), facts)
+        self.state.wait_for_everyone()
+        return self.folder.path / stage
+
+    def _save(self, model, folder):
+        model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    # ---- The end ----
+
+    def _finish(self, comparison, report):
+        best = self.folder.path / "student"
+        card = model_card(
+            report,
+            model_name=self.pushing[1] or self.folder.path.name,
+            teacher=str(self.recipe.teacher),
+            dataset=self.recipe.dataset_name or self.recipe.train_file,
+            dataset_config=self.recipe.dataset_config_name,
+            dataset_split=self.data.compared_on,
+            objective=report["objective"],
+            arguments=self.training,
+            base_model=None if self.recipe.student else str(self.recipe.teacher),
+        )
+        write_text(best / "README.md", card)
+        print(f"\n{comparison}\n\nReport: {self.folder.path / 'report.md'}\nThe student, in one line:")
+        print(f'  transformers.pipeline("{self.data.task.name}", "{best}")("...")')
+        if self.pushing[0]:
+            print("Pushed:", push_to_hub(best, self.pushing[1] or self.folder.path.name))
+
+    def _say(self, what):
+        if self.state.is_main_process:
+            print(f"== {what}", flush=True)
+
+
+def stage_name(role, seed, seeds):
+    """The folder of a stage: `student` for the first seed, `student-seed1` for another."""
+    return role if seed == seeds[0] else f"{role}-seed{seed}"
