@@ -39,13 +39,12 @@ def model_card(
     example="One sentence to judge.",
     base_model=None,
     student_start=None,
-    language=None,
-    license=None,
+    **metadata,
 ):
     """The text of a student's `README.md`: metadata for the Hub, then what a reader should know before using it.
 
-    Everything comes from the arguments; a part that is missing is said to be missing. Folders of this machine are
-    shown by their last component, and only Hub ids enter the metadata, because the Hub turns them into links.
+    A part that is missing is said to be missing. Folders of this machine are shown by their last component, and only
+    Hub ids enter the metadata, because the Hub turns them into links.
 
     Args:
         report (`dict`): `report.json` of the run: models with metrics, differences, environment, command, seeds.
@@ -54,16 +53,13 @@ def model_card(
         dataset (`str`): Hub id or file of the data, or a few words for what it is.
         objective (`Objective` or `list[dict]`): Anything with `describe()`, or what `describe()` gives.
         arguments (`TrainingArguments` or `dict`, *optional*): The hyper-parameters of the run.
-        dataset_config (`str`, *optional*): Configuration of the data set ("sst2" of "nyu-mll/glue").
-        dataset_split (`str`): Split that the numbers were measured on.
+        dataset_config (`str`, *optional*), dataset_split (`str`): "sst2" of "nyu-mll/glue", and what was measured on.
         pipeline_tag (`str`): The task by the Hub's word.
         example (`str` or `dict`): What the loading lines feed the pipeline; {"text": ..., "text_pair": ...} for pairs.
-        base_model (`str`, *optional*): Model that the student's first weights came from: usually the teacher, or what
-            the teacher was fine-tuned from. None for a student from random weights: without this the Hub would call
-            it a fine-tune. Only a Hub id is shown.
+        base_model (`str`, *optional*): Model that the student's first weights came from: the teacher, usually. None
+            for random weights: the Hub calls everything with a base model a fine-tune. Only a Hub id is shown.
         student_start (`str`, *optional*): The same in words, for the reader: "layers 0, 4, 8 of the teacher".
-        language (`str` or `list[str]`, *optional*): ISO codes.
-        license (`str`, *optional*): Hub licence id. Never guessed: teacher and data both bind the student.
+        metadata: Further metadata for the Hub: `license`, `language`, ... None of it is guessed.
 
     Returns:
         `str`: Markdown with a YAML block, as `huggingface_hub.ModelCard` reads it.
@@ -73,53 +69,53 @@ def model_card(
     """
     report = public_report(report)
     terms = objective.describe() if hasattr(objective, "describe") else list(objective)
+    model_name = public_name(model_name)
     data = public_name(dataset) + (f" ({dataset_config})" if dataset_config else "")
-    metadata = _metadata(
-        report, pipeline_tag=pipeline_tag, model_name=model_name, dataset=dataset, data=data,
-        dataset_config=dataset_config, dataset_split=dataset_split, base_model=base_model, language=language,
-        license=license,
-    )  # fmt: skip
+    metadata |= _metadata(report, pipeline_tag, model_name, base_model)
+    metadata |= _results_metadata(report, pipeline_tag, dataset, dataset_config, dataset_split, data)
     sections = [
-        f"# {public_name(model_name).split('/')[-1]}",
+        f"# {model_name.split('/')[-1]}",
         _what_it_is(report, teacher=teacher, data=data),
         "## Results\n\n" + _results(report, data=data, split=dataset_split),
-        "## How to load it\n\n" + _how_to_load(report, pipeline_tag, public_name(model_name), example),
+        "## How to load it\n\n" + _how_to_load(report, pipeline_tag, model_name, example),
         "## How it was trained\n\n" + _how_trained(terms, arguments, teacher=teacher, data=data, start=student_start),
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits(report, data=data)),
         "## Environment\n\n" + _environment(report),
     ]
-    return f"---\n{metadata.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"
+    return f"---\n{ModelCardData(**metadata).to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"
 
 
-def _metadata(
-    report, *, pipeline_tag, model_name, dataset, data, dataset_config, dataset_split, base_model, language, license
-):
-    student = of_role(report, "student")
-    metrics = {name: float(value) for name, value in student["metrics"].items() if _is_finite(value)}
-    lineage = {"base_model": base_model, "base_model_relation": "finetune"} if is_hub_id(base_model) else {}
+def _metadata(report, pipeline_tag, model_name, base_model):
+    metrics = _finite_metrics(report)
+    return {
+        "library_name": "transformers",
+        "pipeline_tag": pipeline_tag,
+        "tags": ["knowledge-distillation", "distil_nlp"],
+        "metrics": list(dict.fromkeys(_METRIC_IDS.get(name, name) for name in metrics)) or None,
+        "model_name": model_name.split("/")[-1],
+        **({"base_model": base_model, "base_model_relation": "finetune"} if is_hub_id(base_model) else {}),
+    }
+
+
+def _results_metadata(report, pipeline_tag, dataset, config, split, data):
     about = {
         "task_type": pipeline_tag, "dataset_type": public_name(dataset), "dataset_name": data,
-        "dataset_config": dataset_config, "dataset_split": dataset_split,
+        "dataset_config": config, "dataset_split": split,
     }  # fmt: skip
     results = [
         EvalResult(metric_type=_METRIC_IDS.get(name, name), metric_name=name, metric_value=value, **about)
-        for name, value in metrics.items()
+        for name, value in _finite_metrics(report).items()
     ]
-    if _is_finite(student.get("agreement")):
-        name, agreement = "agreement with the teacher", float(student["agreement"])
-        results.append(EvalResult(metric_type="agreement", metric_name=name, metric_value=agreement, **about))
-    return ModelCardData(
-        language=language,
-        license=license,
-        library_name="transformers",
-        pipeline_tag=pipeline_tag,
-        tags=["knowledge-distillation", "distil_nlp"],
-        datasets=[dataset] if is_hub_id(dataset) else None,
-        metrics=list(dict.fromkeys(_METRIC_IDS.get(name, name) for name in metrics)) or None,
-        model_name=public_name(model_name).split("/")[-1],
-        eval_results=results or None,
-        **lineage,
-    )
+    agreement = of_role(report, "student").get("agreement")
+    if _is_finite(agreement):
+        name = "agreement with the teacher"
+        results.append(EvalResult(metric_type="agreement", metric_name=name, metric_value=float(agreement), **about))
+    return {"datasets": [dataset] if is_hub_id(dataset) else None, "eval_results": results or None}
+
+
+def _finite_metrics(report):
+    metrics = of_role(report, "student")["metrics"]
+    return {name: float(value) for name, value in metrics.items() if _is_finite(value)}
 
 
 def _is_finite(value):
@@ -153,13 +149,15 @@ def _linked(name):
 
 def _results(report, *, data, split):
     counted = f", {report['num_examples']:,} examples" if report.get("num_examples") else ""
-    words = [f"*Kept*: the {report['metric']} over the teacher's."]
+    words = ["Metrics, kept and agreement in percent.", f"*Kept*: the {report['metric']} over the teacher's."]
     if any(_is_finite(model.get("agreement")) for model in report["models"]):
         words.append("*Agreement*: the share of examples on which a model gives the teacher's answer.")
     if any(model.get("spread") for model in report["models"]):
         words.append("±: the standard deviation over seeds.")
     if of_role(report, "control"):
         words.append("A *control* was trained without the teacher.")
+    if any(model["latency_ms"] for model in report["models"]):
+        words.append("*ms*: one input at a time, median and 95th percentile; *per s*: in large batches.")
     parts = [f"Measured on the {split} split of {data}{counted}.", markdown_table(report), " ".join(words)]
     lines = [f"- {line}" for line in difference_lines(report)]
     return "\n\n".join([*parts, *(["\n".join(lines)] if lines else [])])

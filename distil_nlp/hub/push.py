@@ -15,7 +15,7 @@ from ..loading import check_folder
 logger = logging.getLogger(__name__)
 
 _PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
-_TRAINING_FILES = ("optimizer", "scheduler", "scaler", "rng_state", "trainer_state", "training_args")
+_TRAINING_FILES = ("optimizer", "scheduler", "scaler", "rng_state", "trainer_state", "training_args", "projections.")
 _REFUSALS = {
     401: (
         "The Hub does not accept the token ({given}). Make one that may write at "
