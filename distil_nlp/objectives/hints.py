@@ -3,6 +3,7 @@
 from torch import nn
 
 from ..losses import hidden_mse
+from ..losses.precision import widened
 from .base import Term
 
 
@@ -31,18 +32,21 @@ class Hint(Term):
         for hidden, (layer,) in ((ours, self.student_taps), (theirs, self.teacher_taps)):
             if hidden.dim() != 3 or hidden.numel() == 0:
                 raise ValueError(
-                    f"The hint on '{layer}' needs a hidden state of shape (batch, sequence, width); the module returned "
-                    f"shape {tuple(hidden.shape)}. Tap a transformer layer."
+                    f"The hint on '{layer}' needs a hidden state of shape (batch, sequence, width); the module "
+                    f"returned shape {tuple(hidden.shape)}. Tap a transformer layer."
                 )
         if ours.shape[-1] != theirs.shape[-1]:
-            self.projection = nn.Linear(ours.shape[-1], theirs.shape[-1], bias=False)
+            # Drawn on the CPU, so that one seed gives one projection on every device.
+            projection = nn.Linear(ours.shape[-1], theirs.shape[-1], bias=False)
+            self.projection = projection.to(ours.device, widened(ours).dtype)
 
     def items(self, batch):
         return batch["attention_mask"].bool()
 
     def values(self, student, teacher, batch):
         ours, theirs = self._hidden(student, teacher)
-        return hidden_mse(self.projection(ours), theirs)
+        # Half-precision features meet a float32 projection where no autocast is: a half-precision student, evaluation.
+        return hidden_mse(self.projection(widened(ours)), theirs)
 
     def _hidden(self, student, teacher):
         return student.features[self.student_taps[0]], teacher.features[self.teacher_taps[0]]

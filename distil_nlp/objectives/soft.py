@@ -55,8 +55,8 @@ class SoftTargets(TeacherPredictions):
         self.temperature = positive(temperature, "temperature")
         if self._problem.soft_loss is None:
             raise ValueError(
-                f"SoftTargets compare class probabilities, and problem_type={problem_type!r} has none: a KL divergence "
-                f"over one number is always 0. Use LogitMatching, which the default objective does for a regression."
+                f"SoftTargets compare class probabilities, and problem_type={problem_type!r} has none: a KL "
+                f"divergence over one number is always 0. Use LogitMatching, as the default objective of a regression."
             )
 
     def values(self, student, teacher, batch):
