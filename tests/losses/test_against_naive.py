@@ -82,7 +82,9 @@ def test_squared_error_is_what_its_formula_says(shape, missing):
 def test_the_gradient_of_soft_targets_keeps_its_size_when_temperature_grows():
     student, teacher = logits((6, 10), 0, spread=0.1), logits((6, 10), 1, spread=0.1)
     cold, hot = (
-        value_and_gradient(lambda *pair, heat=heat: losses.soft_target_kl(*pair, temperature=heat), student, teacher)[1]
+        value_and_gradient(lambda *pair, heat=heat: losses.soft_target_kl(*pair, temperature=heat), student, teacher)[
+            1
+        ]
         for heat in (2.0, 20.0)
     )
     assert (hot - cold).abs().max() < 0.1 * cold.abs().max()
