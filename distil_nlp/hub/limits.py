@@ -25,7 +25,7 @@ def _of_every_student(report, data):
             f"Capacity gap: with {share} of the teacher's parameters it cannot follow the teacher everywhere, and an "
             f"average hides where: look at the classes and the inputs that matter to you."
         )
-    if student.get("agreement") is not None:
+    if student.get("agreement") is not None and student["agreement"] < 1:
         said.append(
             f"It disagrees with the teacher on {percent(1 - student['agreement'])} of the evaluation examples."
         )

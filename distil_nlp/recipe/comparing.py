@@ -7,6 +7,7 @@ import numpy as np
 from ..evaluation import Contender, compare, measure_latency, predict_logits, text_batch, write_report
 from ..loading import load_model
 from .controls import TFIDF, tfidf_log_probabilities
+from .folder import stage_name
 
 
 def compare_models(run):
@@ -18,8 +19,6 @@ def compare_models(run):
     Returns:
         `(comparison, report)`: a `Comparison`, and what report.json holds.
     """
-    from .run import stage_name
-
     data = run.data.compared
     contenders = [Contender("teacher", run.teacher.name, [_logits(run, run.teacher.model, data)], run.teacher.model)]
     for role in ["student", "control"] if run.recipe.control else ["student"]:

@@ -87,3 +87,8 @@ class RunFolder:
     def facts(self, stage):
         """What `finish` kept."""
         return read_json(self.path / stage / _STAGE)
+
+
+def stage_name(role, seed, seeds):
+    """The folder of a stage: `student` for the first seed, `student-seed1` for another."""
+    return role if seed == seeds[0] else f"{role}-seed{seed}"

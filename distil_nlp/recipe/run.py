@@ -18,7 +18,7 @@ from ..trainer import DistillationTrainer
 from .cache import cached_teacher
 from .comparing import compare_models
 from .data import RecipeData
-from .folder import RunFolder
+from .folder import RunFolder, stage_name
 from .interrupt import Interrupted, SaveOnInterrupt
 from .parsing import parse
 
@@ -215,8 +215,3 @@ class Run:
     def _say(self, what):
         if self.state.is_main_process:
             print(f"== {what}", flush=True)
-
-
-def stage_name(role, seed, seeds):
-    """The folder of a stage: `student` for the first seed, `student-seed1` for another."""
-    return role if seed == seeds[0] else f"{role}-seed{seed}"

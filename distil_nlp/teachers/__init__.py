@@ -1,9 +1,9 @@
 """Teachers: a batch goes in, Signals come out, never a gradient."""
 
-from .base import Teacher, as_teacher
+from .base import Teacher
 from .cached import CachedTeacher, write_cache
 from .labels import label_order, reorder
-from .online import OnlineTeacher, load_teacher
+from .online import OnlineTeacher, as_teacher, load_teacher
 from .probe import ProbeResult, probe
 
 __all__ = [

@@ -1,7 +1,5 @@
 """What a teacher is to the trainer."""
 
-from torch import nn
-
 
 class Teacher:
     """Answers a batch with Signals.
@@ -38,28 +36,3 @@ class Teacher:
 
     def prepare(self, accelerator):
         """Take a place on the device."""
-
-
-def as_teacher(teacher, *, student, dtype="float32", trust_remote_code=False):
-    """A `Teacher` from whatever the user has: one already, a model, a Hub id or a folder.
-
-    Args:
-        teacher: `Teacher`, `nn.Module`, `str` or `Path`.
-        student (`nn.Module`): Decides which head a Hub id or folder is loaded with.
-        dtype (`str`): Precision a Hub id or folder is loaded in.
-
-    Raises:
-        TypeError: Something else came.
-    """
-    from .online import OnlineTeacher, load_teacher
-
-    if isinstance(teacher, Teacher):
-        return teacher
-    if isinstance(teacher, nn.Module):
-        return OnlineTeacher(teacher)
-    if isinstance(teacher, str) or hasattr(teacher, "__fspath__"):
-        return load_teacher(teacher, like=student, dtype=dtype, trust_remote_code=trust_remote_code)
-    raise TypeError(
-        f"A teacher is a model, a Hub id, a folder or a Teacher; got {type(teacher).__name__}. "
-        f"Wrap something that answers batches in a subclass of distil_nlp.teachers.Teacher."
-    )

@@ -3,6 +3,7 @@
 import hashlib
 
 import torch
+from torch import nn
 
 from ..loading import load_model, load_tokenizer
 from ..signals import Signals, accepted_columns, ask
@@ -89,6 +90,29 @@ def load_teacher(name_or_path, *, like, dtype="float32", trust_remote_code=False
             f"a recipe does it with `--train_teacher true`."
         )
     return OnlineTeacher(model, name=str(name_or_path), tokenizer=load_tokenizer(name_or_path))
+
+
+def as_teacher(teacher, *, student, dtype="float32", trust_remote_code=False):
+    """A `Teacher` from whatever the user has: one already, a model, a Hub id or a folder.
+
+    Args:
+        teacher: `Teacher`, `nn.Module`, `str` or `Path`.
+        student (`nn.Module`): Decides which head a Hub id or folder is loaded with.
+        dtype (`str`): Precision a Hub id or folder is loaded in.
+
+    Raises:
+        TypeError: Something else came.
+    """
+    if isinstance(teacher, Teacher):
+        return teacher
+    if isinstance(teacher, nn.Module):
+        return OnlineTeacher(teacher)
+    if isinstance(teacher, str) or hasattr(teacher, "__fspath__"):
+        return load_teacher(teacher, like=student, dtype=dtype, trust_remote_code=trust_remote_code)
+    raise TypeError(
+        f"A teacher is a model, a Hub id, a folder or a Teacher; got {type(teacher).__name__}. "
+        f"Wrap something that answers batches in a subclass of distil_nlp.teachers.Teacher."
+    )
 
 
 def auto_class_for(model):

@@ -1,6 +1,5 @@
 """A Hub for tests, and a way to talk to it with the real client."""
 
-import json
 import os
 import subprocess
 import sys
@@ -35,14 +34,14 @@ class HubForTests:
         quiet = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
         return {**kept, **hub, **quiet, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"}
 
-    def run(self, module, *arguments):
-        """Runs a module of the tests in a fresh process; what it prints as JSON in its last line is returned."""
+    def python(self, *arguments, cwd=ROOT):
+        """Runs python in a fresh process and returns what it printed; fails where it failed."""
         done = subprocess.run(
-            [sys.executable, "-m", module, *map(str, arguments)],
-            env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=240,
+            [sys.executable, *map(str, arguments)],
+            env=self.environment, cwd=cwd, capture_output=True, text=True, timeout=240,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
+        return done.stdout
 
 
 @pytest.fixture(scope="module")

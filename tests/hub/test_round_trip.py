@@ -1,5 +1,7 @@
 """A student goes to a Hub and comes back, with the real client on both ways."""
 
+import json
+
 import pytest
 
 from tests.hub.client import REPO
@@ -11,7 +13,8 @@ PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK")
 @pytest.fixture(scope="module")
 def seen(hub, tmp_path_factory):
     """What the client saw (see client.py). One process for all tests here: starting one takes seconds."""
-    return hub.run("tests.hub.client", save_student(tmp_path_factory.mktemp("saved") / "student"))
+    folder = save_student(tmp_path_factory.mktemp("saved") / "student")
+    return json.loads(hub.python("-m", "tests.hub.client", folder).splitlines()[-1])
 
 
 def test_logits_after_the_round_trip_are_bit_identical(seen):

@@ -1,0 +1,360 @@
+"""What our training step costs beyond its work: time and memory over a bare PyTorch loop.
+
+    python benchmarks/step_overhead.py [--steps 300] [--student 2x128] [--output FILE]
+
+Four systems, each in a process of its own with its own copy of the models, meet the same batches; each batch goes to
+all four within seconds, one at a time, in changing order:
+
+- ours:             `DistillationTrainer.train()`, from the hand-over of a batch until it asks for the next one
+- bare loop:        plain PyTorch: student, teacher in inference mode, loss, backward, clip, AdamW, scheduler
+- bare loop again:  the same code, in a process that has imported transformers' Trainer and us. Its time over the bare
+                    loop's says what the machine can tell apart, its memory what these imports take
+- parts:            a step of the student on the labels alone, then the teacher's forward pass in inference mode
+
+Ours and the bare loop end with the same losses and weights, which is checked and printed.
+"""
+
+import argparse
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from timing import (
+    HandedBatches,
+    Worker,
+    interleave,
+    load_average,
+    paired_ratio,
+    peak_memory_bytes,
+    share_cores,
+    text_table,
+    write_result,
+)
+
+TEMPERATURE, KD_RATIO, LEARNING_RATE, MAX_GRAD_NORM, SEED = 2.0, 0.5, 5e-5, 1.0, 0
+LOGGING_STEPS = 10  # ours logs this often, the bare loops never do
+# What the project asks of itself; printed beside what was measured.
+BOUNDS = {"ours / bare loop": 1.03, "ours / parts": 1.05}
+MEMORY_BOUND = 1.05
+SAME_WORK = 1e-4  # largest difference of a loss or a trained weight between two loops that do the same
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=300, help="Batches that count.")
+    parser.add_argument("--warmup_steps", type=int, default=10, help="Batches before them that do not.")
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument(
+        "--teacher", default="6x384", help="A size (BERT with random weights) or a folder with a classifier."
+    )
+    parser.add_argument("--num_layers", type=int, default=3, help="The student: that many of the teacher's layers.")
+    parser.add_argument("--student", help="Instead: a size, such as 2x128.")
+    parser.add_argument("--data", help="Folder with train.parquet (column 'sentence'); --teacher is then a folder.")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--output", default="benchmarks/results/step_overhead.json")
+    return parser.parse_args(argv)
+
+
+def main():
+    args = parse_args()
+    load = load_average()
+    share_cores(args.threads, wait_policy="passive")
+    # One more: the last step is not counted, because a loop does not ask for a batch after it.
+    batches = make_batches(args, args.warmup_steps + args.steps + 1)
+    seconds, findings = measure(args, batches)
+    counted = {name: times[args.warmup_steps : -1] for name, times in seconds.items()}
+    result = {
+        "settings": vars(args),
+        "ratios": ratios(counted),
+        "same_work": same_work(findings["ours"], findings["bare loop"]),
+        "peak_memory": memory(findings),
+        "teacher_share_of_parts": share_of_teacher(args, counted, findings),
+        "tokens": {
+            "real": int(sum(batch["attention_mask"].sum() for batch in batches)),
+            "padded": sum(batch["attention_mask"].size for batch in batches),
+        },
+        "seconds": {name: [round(value, 6) for value in times] for name, times in counted.items()},
+    }
+    show(result, counted)
+    write_result(args.output, result, threads=args.threads, load=load)
+
+
+# ---- Batches ----
+
+
+def make_batches(args, num_batches):
+    """Length-grouped batches, as our defaults make them: short ones, whose overhead weighs most."""
+    from distil_nlp.sampling import LengthGroupedSampler
+
+    texts = texts_of(args, num_batches * args.batch_size)
+    order = list(LengthGroupedSampler([len(text) for text in texts], args.batch_size, SEED))
+    generator = np.random.default_rng(SEED)
+    batches = []
+    for start in range(0, len(order), args.batch_size):
+        rows = [texts[index] for index in order[start : start + args.batch_size]]
+        ids = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for row, text in enumerate(rows):
+            ids[row, : len(text)], mask[row, : len(text)] = text, 1
+        labels = generator.integers(2, size=len(rows))
+        batches.append({"input_ids": ids, "attention_mask": mask, "labels": labels})
+    return batches
+
+
+def texts_of(args, num_texts):
+    if args.data is not None:
+        return real_texts(args, num_texts)
+    # The lengths of SST-2: mean 13.9 tokens, 95 % below 31, at most 66; in between a log-normal fits.
+    generator = np.random.default_rng(SEED)
+    lengths = np.rint(generator.lognormal(2.455, 0.595, size=num_texts)).clip(3, 66).astype(int)
+    return [generator.integers(1000, 30_000, size=length) for length in lengths]
+
+
+def real_texts(args, num_texts):
+    import pyarrow.parquet
+
+    from distil_nlp.loading import load_tokenizer
+
+    tokenizer = load_tokenizer(args.teacher) if Path(args.teacher).is_dir() else None
+    if tokenizer is None:
+        raise ValueError(
+            f"--data {args.data} is text, and needs a teacher with a tokenizer; got --teacher {args.teacher}. "
+            f"Give a folder such as ../shared/data/models/minilm-sst2."
+        )
+    sentences = pyarrow.parquet.read_table(Path(args.data) / "train.parquet")["sentence"].to_pylist()
+    chosen = np.random.default_rng(SEED).choice(len(sentences), size=num_texts, replace=num_texts > len(sentences))
+    return tokenizer([sentences[index] for index in chosen], truncation=True, max_length=128)["input_ids"]
+
+
+# ---- The systems ----
+
+
+def measure(args, batches):
+    """Seconds of each batch, and what each worker found at its end, by the worker's name."""
+    systems = {"ours": ours, "bare loop": bare_loop, "bare loop again": bare_loop_again, "parts": parts}
+    with ExitStack() as stack:
+        workers = [stack.enter_context(Worker(name, run, args, len(batches))) for name, run in systems.items()]
+        seconds = interleave(workers, batches)
+        return seconds, {worker.name: worker.receive() for worker in workers}
+
+
+def make_models(args):
+    """The same teacher and student in every process."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    from distil_nlp.loading import load_model
+    from distil_nlp.students import build_student
+    from distil_nlp.students.from_config import is_spec, parse_spec
+
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(SEED)
+    if is_spec(args.teacher):
+        num_layers, width = parse_spec(args.teacher)
+        heads = max(1, width // 32)  # MiniLM's: 12 heads of 32
+        config = BertConfig(
+            hidden_size=width, num_hidden_layers=num_layers, num_attention_heads=heads, intermediate_size=4 * width
+        )
+        teacher = BertForSequenceClassification(config)
+    else:
+        teacher, _ = load_model("AutoModelForSequenceClassification", args.teacher)
+    student = build_student(args.student, teacher, num_layers=None if args.student else args.num_layers)
+    return student, teacher.eval()
+
+
+def ours(pipe, args, num_batches):
+    """`DistillationTrainer`, its whole loop, with the parent's batches in place of its data loader."""
+    import torch
+
+    from distil_nlp import DistillationTrainer, DistillationTrainingArguments
+
+    student, teacher = make_models(args)
+    batches, losses = HandedBatches(pipe, num_batches, seed=SEED), []
+
+    class Trainer(DistillationTrainer):
+        def get_train_dataloader(self):
+            return batches
+
+        def training_step(self, *args, **kwargs):
+            losses.append(super().training_step(*args, **kwargs))
+            return losses[-1]
+
+    example = {"input_ids": torch.ones(8, dtype=torch.long), "attention_mask": torch.ones(8, dtype=torch.long)}
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = DistillationTrainingArguments(
+            folder,
+            temperature=TEMPERATURE,
+            kd_ratio=KD_RATIO,
+            learning_rate=LEARNING_RATE,
+            max_grad_norm=MAX_GRAD_NORM,
+            num_train_epochs=1,
+            per_device_train_batch_size=args.batch_size,
+            logging_steps=LOGGING_STEPS,
+            save_strategy="no",
+            use_cpu=True,
+        )
+        # The two examples show the trainer the columns; it trains on the batches above.
+        trainer = Trainer(student, teacher, arguments, train_dataset=[{**example, "labels": 0}] * 2)
+        trainer.train()
+    batches.finish()
+    return found(student, losses)
+
+
+class Bare:
+    """What a bare loop is made of: the models, and Trainer's optimizer and schedule written out."""
+
+    def __init__(self, args, num_batches):
+        import torch
+
+        self.student, self.teacher = make_models(args)
+        self.student.train()
+        self._parameters = list(self.student.parameters())
+        # Trainer's default is the fused AdamW without weight decay, with a rate that falls to 0 in a straight line.
+        self._optimizer = torch.optim.AdamW(self._parameters, lr=LEARNING_RATE, weight_decay=0.0, fused=True)
+        self._scheduler = torch.optim.lr_scheduler.LambdaLR(self._optimizer, lambda step: 1 - step / num_batches)
+        self._clip = torch.nn.utils.clip_grad_norm_
+
+    def update(self, loss):
+        loss.backward()
+        self._clip(self._parameters, MAX_GRAD_NORM)
+        self._optimizer.step()
+        self._scheduler.step()
+        self._optimizer.zero_grad()
+
+
+def bare_loop(pipe, args, num_batches):
+    """Distillation as one would write it by hand, without Trainer, and without losing time."""
+    import torch
+    from torch.nn.functional import cross_entropy, kl_div, log_softmax
+
+    bare, losses = Bare(args, num_batches), []
+    for batch in HandedBatches(pipe, num_batches, seed=SEED):
+        labels = batch.pop("labels")
+        logits = bare.student(**batch).logits
+        with torch.inference_mode():
+            said = bare.teacher(**batch).logits
+        # An inference tensor may not enter a graph; a clone of it may.
+        soft, target = log_softmax(logits / TEMPERATURE, -1), log_softmax(said.clone() / TEMPERATURE, -1)
+        divergence = kl_div(soft, target, reduction="batchmean", log_target=True) * TEMPERATURE**2
+        loss = (1 - KD_RATIO) * cross_entropy(logits, labels) + KD_RATIO * divergence
+        bare.update(loss)
+        losses.append(loss.detach())
+    return found(bare.student, losses)
+
+
+def bare_loop_again(pipe, args, num_batches):
+    import distil_nlp.trainer  # noqa: F401
+
+    return bare_loop(pipe, args, num_batches)
+
+
+def parts(pipe, args, num_batches):
+    """The two things a step of distillation cannot do without, and nothing that joins them."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    bare, losses, teacher_seconds = Bare(args, num_batches), [], []
+    for batch in HandedBatches(pipe, num_batches, seed=SEED):
+        labels = batch.pop("labels")
+        loss = cross_entropy(bare.student(**batch).logits, labels)
+        bare.update(loss)
+        losses.append(loss.detach())
+        start = time.perf_counter()
+        with torch.inference_mode():
+            bare.teacher(**batch)
+        teacher_seconds.append(time.perf_counter() - start)
+    return found(bare.student, losses, teacher_seconds=teacher_seconds)
+
+
+def found(student, losses, **more):
+    peak = peak_memory_bytes()  # first: what follows takes memory, too
+    weights = {name: tensor.numpy() for name, tensor in student.state_dict().items()}
+    return {"peak_memory": peak, "losses": [float(loss) for loss in losses], "weights": weights, **more}
+
+
+# ---- What they show ----
+
+
+def ratios(counted):
+    return {
+        f"{of} / {to}": paired_ratio(counted[of], counted[to])
+        for of, to in (("ours", "bare loop"), ("ours", "parts"), ("bare loop again", "bare loop"))
+    }
+
+
+def share_of_teacher(args, counted, findings):
+    teacher = np.asarray(findings["parts"]["teacher_seconds"][args.warmup_steps : -1])
+    return float(np.median(teacher / np.asarray(counted["parts"])))
+
+
+def memory(findings):
+    """Peaks in bytes, and ours over the bare loop's: without and with the libraries of ours in its process."""
+    peaks = {name: found["peak_memory"] for name, found in findings.items()}
+    over = {f"ours / {name}": peaks["ours"] / peaks[name] for name in ("bare loop", "bare loop again")}
+    return {"bytes": peaks, "ratios": over}
+
+
+def same_work(ours, bare):
+    """How far the losses and the trained weights of two runs lie apart.
+
+    Raises:
+        RuntimeError: Further than rounding explains.
+    """
+    losses = np.abs(np.asarray(ours["losses"]) - np.asarray(bare["losses"]))
+    # A key's bias moves all scores of a query alike, and the softmax ignores it: its gradient is rounding noise, which
+    # Adam blows up to full steps.
+    names = [name for name in ours["weights"] if not name.endswith(("key.bias", "k_lin.bias"))]
+    apart = {name: float(np.abs(ours["weights"][name] - bare["weights"][name]).max()) for name in names}
+    worst = max(apart, key=apart.get)
+    if not max(losses.max(), apart[worst]) <= SAME_WORK:
+        raise RuntimeError(
+            f"Ours and the bare loop did different work, so their times cannot be compared: after {len(losses)} steps "
+            f"the losses differ by up to {losses.max():.1e} and {worst} by {apart[worst]:.1e}, where {SAME_WORK} is "
+            f"allowed. Has a default of Trainer changed that `Bare` writes out?"
+        )
+    return {
+        "largest_loss_difference": float(losses.max()),
+        "largest_weight_difference": apart[worst],
+        "num_steps": len(losses),
+    }
+
+
+_COLUMNS = {
+    "ratio": "value",
+    "from": "low",
+    "to (95 %)": "high",
+    "of medians": "of_medians",
+    "of totals": "of_totals",
+}
+
+
+def show(result, counted):
+    peaks, work = result["peak_memory"], result["same_work"]
+    rows = [
+        [
+            name,
+            *(f"{1000 * np.quantile(times, at):.1f}" for at in (0.5, 0.1, 0.9)),
+            f"{peaks['bytes'][name] / 2**20:.0f}",
+        ]
+        for name, times in counted.items()
+    ]
+    print(text_table(["system", "median ms", "10 %", "90 %", "peak MiB"], rows), end="\n\n")
+    rows = [
+        [name, *(f"{ratio[key]:.3f}" for key in _COLUMNS.values()), BOUNDS.get(name, "")]
+        for name, ratio in result["ratios"].items()
+    ]
+    print(text_table(["time", *_COLUMNS, "at most"], rows), end="\n\n")
+    rows = [[name, f"{ratio:.3f}", MEMORY_BOUND] for name, ratio in peaks["ratios"].items()]
+    print(text_table(["peak memory", "ratio", "at most"], rows), end="\n\n")
+    print(
+        f"{len(next(iter(counted.values())))} batches counted, {result['tokens']['padded'] / result['tokens']['real']:.2f} "
+        f"tokens processed for each real one; the teacher takes {result['teacher_share_of_parts']:.0%} of parts.\n"
+        f"Same work: after {work['num_steps']} steps the losses of ours and of the bare loop differ by at most "
+        f"{work['largest_loss_difference']:.1e}, the weights by {work['largest_weight_difference']:.1e}."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Evaluation: metrics, predictions, intervals, latency, and the comparison of teacher, student and control."""
+
+from .bootstrap import Difference, difference_of_means, difference_of_metrics
+from .comparison import Comparison, Contender, compare
+from .latency import Latency, measure_latency, speed_up, text_batch
+from .metrics import (
+    F1,
+    Accuracy,
+    Agreement,
+    MatthewsCorrelation,
+    PearsonSpearman,
+    compute_metrics,
+    decide,
+    metrics_for,
+    score,
+)
+from .predict import predict_logits
+from .report import environment, report_markdown, write_report
+from .table import text_table
+
+__all__ = [
+    "F1",
+    "Accuracy",
+    "Agreement",
+    "Comparison",
+    "Contender",
+    "Difference",
+    "Latency",
+    "MatthewsCorrelation",
+    "PearsonSpearman",
+    "compare",
+    "compute_metrics",
+    "decide",
+    "difference_of_means",
+    "difference_of_metrics",
+    "environment",
+    "measure_latency",
+    "metrics_for",
+    "predict_logits",
+    "report_markdown",
+    "score",
+    "speed_up",
+    "text_batch",
+    "text_table",
+    "write_report",
+]

@@ -1,0 +1,378 @@
+"""How good a model is: metrics that need no network, and the scores of a matrix of logits.
+
+The values are scikit-learn's and scipy's, to rounding (the tests compare). The arithmetic is written out because a
+bootstrap needs a metric thousands of times, and most of a call there is checking of input.
+"""
+
+import difflib
+import warnings
+from functools import partial
+
+import datasets
+import evaluate
+import numpy as np
+from scipy.stats import rankdata
+
+MISSING_LABEL = -100
+PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
+
+
+def _exact(predictions, references):
+    equal = predictions == references
+    return float(np.mean(equal.all(axis=1) if equal.ndim == 2 else equal))
+
+
+def _class_counts(predictions, references):
+    """For each class: how often it was predicted rightly, predicted, and true."""
+    if predictions.ndim == 2:
+        return np.sum(predictions & references, axis=0), predictions.sum(axis=0), references.sum(axis=0)
+    size = max(2, int(predictions.max()) + 1, int(references.max()) + 1)
+    hits = predictions[predictions == references]
+    return tuple(np.bincount(classes, minlength=size) for classes in (hits, predictions, references))
+
+
+def _f1(average, predictions, references):
+    hits, predicted, actual = _class_counts(predictions, references)
+    total = predicted + actual
+    if average == "binary":
+        hits, total = hits[1], total[1]
+    elif average == "micro":
+        hits, total = hits.sum(), total.sum()
+    elif predictions.ndim == 1:
+        # A class that nobody has and nobody picked has no F1. (In a set of labels it is 0, as in scikit-learn.)
+        hits, total = hits[total > 0], total[total > 0]
+    return float(np.mean(2 * hits / np.maximum(total, 1)))
+
+
+def _matthews(predictions, references):
+    # Gorodkin 2004: the correlation of two one-hot matrices. As floats, because the products outgrow integers.
+    hits, predicted, actual = (counts.astype(np.float64) for counts in _class_counts(predictions, references))
+    num_rows = float(len(predictions))
+    spread = (num_rows**2 - predicted @ predicted) * (num_rows**2 - actual @ actual)
+    return float((hits.sum() * num_rows - predicted @ actual) / np.sqrt(spread)) if spread > 0 else 0.0
+
+
+def _pearson(predictions, references, name="Pearson"):
+    sides = {"predictions": predictions, "labels": references}
+    constant = [side for side, values in sides.items() if len(values) < 2 or np.ptp(values) == 0]
+    if constant:
+        warnings.warn(
+            f"The {name} correlation of {len(predictions)} rows is undefined because all {constant[0]} are equal; it "
+            f"is given as nan. Constant predictions usually mean that the model has collapsed.",
+            stacklevel=3,
+        )
+        return float("nan")
+    predictions, references = (values - np.mean(values, dtype=np.float64) for values in (predictions, references))
+    value = (predictions / np.linalg.norm(predictions)) @ (references / np.linalg.norm(references))
+    return float(np.clip(value, -1.0, 1.0))
+
+
+def _spearman(predictions, references):
+    return _pearson(rankdata(predictions), rankdata(references), name="Spearman")
+
+
+# Each takes (predictions, references): classes (n,), 0/1 decisions (n, labels), or numbers (n,).
+_METRICS = {
+    "accuracy": _exact,
+    "exact_match": _exact,
+    "f1": partial(_f1, "binary"),
+    "f1_micro": partial(_f1, "micro"),
+    "f1_macro": partial(_f1, "macro"),
+    "matthews_correlation": _matthews,
+    "pearson": _pearson,
+    "spearmanr": _spearman,
+}
+# Means over examples of right or wrong: the bootstrap needs only the answers for these (see bootstrap.py).
+MEANS_OVER_EXAMPLES = ("accuracy", "exact_match")
+
+
+def nearest(name, known):
+    """`"; did you mean 'x'?"` for an unknown name that resembles a known one, otherwise a full stop."""
+    name = str(name)
+    close = [one for one in known if one.startswith(name)] or difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close and name else "."
+
+
+def check_problem_type(problem_type):
+    """Refuse a problem type that transformers does not have.
+
+    Raises:
+        ValueError: Names the three that exist.
+    """
+    if problem_type not in PROBLEM_TYPES:
+        raise ValueError(
+            f"problem_type must be one of {', '.join(PROBLEM_TYPES)}; got {problem_type!r}"
+            f"{nearest(problem_type, PROBLEM_TYPES)} It decides which metrics exist, so there is no default."
+        )
+
+
+def metrics_for(problem_type, num_labels, main_metric=None):
+    """The metrics of a problem, and the one that decides.
+
+    | problem | metrics | main |
+    |---|---|---|
+    | single label, 2 classes | accuracy, f1 (of class 1), matthews_correlation | accuracy |
+    | single label, more | accuracy, f1_macro, matthews_correlation | accuracy |
+    | multi-label | f1_micro, f1_macro, exact_match | f1_micro |
+    | regression | pearson, spearmanr | pearson |
+
+    Args:
+        problem_type (`str`): transformers' word for the problem.
+        num_labels (`int`): Columns of the logits.
+        main_metric (`str`, *optional*): Another of the problem's metrics to decide by.
+
+    Returns:
+        `(names, main)`: the names as a list, in the order they are shown, and the main one's name.
+
+    Raises:
+        ValueError: Unknown problem type; a `main_metric` that the problem does not have.
+    """
+    check_problem_type(problem_type)
+    names = {
+        "single_label_classification": ["accuracy", "f1" if num_labels == 2 else "f1_macro", "matthews_correlation"],
+        "multi_label_classification": ["f1_micro", "f1_macro", "exact_match"],
+        "regression": ["pearson", "spearmanr"],
+    }[problem_type]
+    if main_metric is not None and main_metric not in names:
+        raise ValueError(
+            f"The main metric must be one that {problem_type} with {num_labels} labels has: {', '.join(names)}; "
+            f"got {main_metric!r}{nearest(main_metric, names)}"
+        )
+    return names, main_metric or names[0]
+
+
+def decide(problem_type, logits):
+    """What rows of logits decide.
+
+    Args:
+        problem_type (`str`): transformers' word for the problem.
+        logits (`np.ndarray`): Shape (n, labels).
+
+    Returns:
+        `np.ndarray`: classes (n,); or 0/1 per label (n, labels), 1 where the logit is above 0, which is where
+        the sigmoid is above one half; or the numbers (n,).
+
+    Raises:
+        ValueError: Unknown problem type; logits whose shape does not fit it.
+    """
+    check_problem_type(problem_type)
+    logits = np.asarray(logits)
+    if problem_type == "regression" and logits.ndim == 1:
+        return logits
+    if logits.ndim != 2:
+        raise ValueError(f"Logits must have shape (rows, labels), one row an example; got shape {logits.shape}.")
+    if problem_type == "multi_label_classification":
+        return (logits > 0).astype(np.int64)
+    if (logits.shape[1] == 1) != (problem_type == "regression"):
+        raise ValueError(
+            f"Logits of shape {logits.shape} do not fit {problem_type}: regression has one column and single-label "
+            f"classification two or more. Check the model's num_labels and problem_type."
+        )
+    return logits[:, 0] if problem_type == "regression" else logits.argmax(axis=1)
+
+
+def labelled_rows(problem_type, labels):
+    """Which rows have a label: not -100, not a row of -100 (multi-label), not NaN (regression).
+
+    Args:
+        problem_type (`str`): transformers' word for the problem.
+        labels (`np.ndarray`): Shape (n,), or (n, labels) for multi-label.
+
+    Returns:
+        `np.ndarray` of bool, shape (n,).
+
+    Raises:
+        ValueError: Labels of the wrong shape; a multi-label row of which only a part is -100.
+    """
+    check_problem_type(problem_type)
+    labels = np.asarray(labels)
+    multi_label = problem_type == "multi_label_classification"
+    if labels.ndim != 1 + multi_label:
+        wanted = "(rows, labels)" if multi_label else "(rows,)"
+        raise ValueError(f"Labels of {problem_type} must have shape {wanted}; got shape {labels.shape}.")
+    if problem_type == "regression":
+        return ~np.isnan(labels)
+    missing = labels == MISSING_LABEL
+    if not multi_label:
+        return ~missing
+    partly = missing.any(axis=1) & ~missing.all(axis=1)
+    if partly.any():
+        row = int(partly.argmax())
+        raise ValueError(
+            f"Row {row} of the labels mixes {MISSING_LABEL} with labels ({labels[row].tolist()}). A row counts wholly "
+            f"or not at all: fill the row with {MISSING_LABEL} to leave it out, or give every label 0 or 1."
+        )
+    return ~missing.all(axis=1)
+
+
+def score(problem_type, logits, labels):
+    """Every metric of the problem, over the rows that have a label.
+
+    Args:
+        problem_type (`str`): transformers' word for the problem.
+        logits (`np.ndarray`): Shape (n, labels), float. Its last size is the number of labels.
+        labels (`np.ndarray`): Shape (n,): classes, -100 where missing; or numbers, NaN where missing. For
+            multi-label (n, labels): 0 or 1, a row of -100 where missing.
+
+    Returns:
+        `dict[str, float]`: name to value, as a fraction (0.9, not 90). A model whose logits hold NaN gets nan
+        everywhere and a warning: the class that argmax would name for such a row means nothing.
+
+    Raises:
+        ValueError: Shapes that do not fit; labels outside the classes; no labelled row.
+    """
+    logits, labels = np.asarray(logits), np.asarray(labels)
+    if len(logits) != len(labels):
+        raise ValueError(f"There are {len(logits)} rows of logits and {len(labels)} labels; a row needs its label.")
+    rows = labelled_rows(problem_type, labels)
+    if not rows.any():
+        raise ValueError(f"None of the {len(labels)} rows has a label, so there is nothing to score.")
+    predictions, labels = decide(problem_type, logits[rows]), labels[rows]
+    num_labels = logits.shape[1] if logits.ndim == 2 else 1
+    names, _ = metrics_for(problem_type, num_labels)
+    if np.isnan(logits[rows]).any():
+        bad = int(np.isnan(logits[rows]).reshape(len(labels), -1).any(axis=1).sum())
+        warnings.warn(f"{bad} of {len(labels)} rows of logits hold NaN; every metric is nan.", stacklevel=2)
+        return dict.fromkeys(names, float("nan"))
+    labels = checked_labels(problem_type, labels, num_labels)
+    return {name: measure(name, predictions, labels) for name in names}
+
+
+def measure(name, predictions, references):
+    """One metric by name, a float.
+
+    Args:
+        name (`str`): A name that `metrics_for` gives.
+        predictions, references (`np.ndarray`): What `decide` returns, and labels of the same shape.
+    """
+    return _METRICS[name](predictions, references)
+
+
+def checked_labels(problem_type, labels, num_labels):
+    """Labels as whole numbers (regression: as they are), once they fit the logits.
+
+    Args:
+        problem_type (`str`): transformers' word for the problem.
+        labels (`np.ndarray`): Of labelled rows only.
+        num_labels (`int`): Columns of the logits.
+
+    Raises:
+        ValueError: Labels that are no class of these logits.
+    """
+    if problem_type == "regression":
+        return labels
+    top = 1 if problem_type == "multi_label_classification" else num_labels - 1
+    wrong = (labels < 0) | (labels > top) | (labels != np.floor(labels))
+    if labels.ndim == 2 and labels.shape[1] != num_labels:
+        raise ValueError(f"Labels of shape {labels.shape} do not fit logits with {num_labels} columns.")
+    if wrong.any():
+        raise ValueError(
+            f"Labels of {problem_type} must be whole numbers from 0 to {top}, for {num_labels} columns of logits; got "
+            f"{labels[wrong].flat[0]}. Are these another data set's labels, or has the model too few classes?"
+        )
+    return labels.astype(np.int64)
+
+
+def compute_metrics(problem_type):
+    """A function for Trainer's `compute_metrics`: `score` of an `EvalPrediction`.
+
+    Where predictions or label_ids are tuples (a model that returns more than logits, several `label_names`) the
+    first is taken, which is the logits and `labels`.
+    """
+    check_problem_type(problem_type)
+
+    def compute(prediction):
+        logits, labels = (
+            value[0] if isinstance(value, (tuple, list)) else value
+            for value in (prediction.predictions, prediction.label_ids)
+        )
+        return score(problem_type, logits, labels)
+
+    return compute
+
+
+class _Metric(evaluate.Metric):
+    """An `evaluate.Metric` that is imported, where `evaluate.load("accuracy")` would ask the network for it."""
+
+    measures = {}  # key of the result -> name known to `measure`
+    numbers = "int64"
+    usage = ""
+
+    def __init__(self, config_name=None, **kwargs):
+        # In memory, unless several processes must meet: no lock files in the user's cache.
+        kwargs.setdefault("keep_in_memory", kwargs.get("num_process", 1) == 1)
+        super().__init__(config_name, **kwargs)
+
+    def _info(self):
+        value = datasets.Value(self.numbers)
+        value = datasets.Sequence(value) if self.config_name == "multilabel" else value
+        return evaluate.MetricInfo(
+            description=type(self).__doc__,
+            citation="",
+            inputs_description=self.usage,
+            features=datasets.Features({"predictions": value, "references": value}),
+        )
+
+    def _compute(self, predictions, references, **settings):
+        predictions, references = np.asarray(predictions), np.asarray(references)
+        if self.numbers == "int64" and min(predictions.min(), references.min()) < 0:
+            raise ValueError(
+                f"{type(self).__name__} takes classes from 0; got {min(predictions.min(), references.min())}. "
+                f"Leave out rows without a label ({MISSING_LABEL}), as `score` does."
+            )
+        measures = self._measures(predictions, references, **settings)
+        return {key: measure(name, predictions, references) for key, name in measures.items()}
+
+    def _measures(self, predictions, references):
+        return self.measures
+
+
+class Accuracy(_Metric):
+    """Share of examples that are right; with `Accuracy("multilabel")`, right in every label. Key "accuracy"."""
+
+    measures = {"accuracy": "accuracy"}
+
+
+class F1(_Metric):
+    """Harmonic mean of precision and recall. Key "f1".
+
+    `average` is "binary" (of class 1), "macro" or "micro". Without it: "binary" when every class given is 0 or 1,
+    otherwise "macro"; "micro" for `F1("multilabel")`. Name it where some of more than two classes may be absent.
+    """
+
+    usage = "\n        average (`str`, *optional*): binary, macro or micro.\n"
+
+    def _measures(self, predictions, references, average=None):
+        names = {"binary": "f1", "macro": "f1_macro", "micro": "f1_micro"}
+        if average is None and self.config_name == "multilabel":
+            average = "micro"
+        elif average is None:
+            average = "binary" if max(predictions.max(), references.max()) < 2 else "macro"
+        if average not in names:
+            raise ValueError(f"average must be one of {', '.join(names)}; got {average!r}{nearest(average, names)}")
+        return {"f1": names[average]}
+
+
+class MatthewsCorrelation(_Metric):
+    """Correlation of predicted and true classes, -1 to 1. Key "matthews_correlation".
+
+    0 when all predictions are one class, by convention (scikit-learn's and GLUE's).
+    """
+
+    measures = {"matthews_correlation": "matthews_correlation"}
+
+
+class PearsonSpearman(_Metric):
+    """Correlation of numbers and of their ranks, -1 to 1. Keys "pearson" and "spearmanr".
+
+    nan, with a warning, when either side is constant: the correlation is not 0 then, it does not exist.
+    """
+
+    measures = {"pearson": "pearson", "spearmanr": "spearmanr"}
+    numbers = "float64"
+
+
+class Agreement(_Metric):
+    """Share of examples where student (predictions) and teacher (references) pick the same class. Key "agreement"."""
+
+    measures = {"agreement": "accuracy"}

@@ -1,0 +1,153 @@
+"""What a model says about a data set: logits in the data set's order, whatever order was fastest."""
+
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from ..signals import LABELS, accepted_columns, ask
+
+_SHOW_AFTER_S = 3.0  # a progress bar for less than this only flickers
+_READ_AT_ONCE = 10_000
+
+
+def predict_logits(model, dataset, collator, *, batch_size=64, device=None, columns=None, description="Predicting"):
+    """Logits of every example, in the order of the data set.
+
+    Batches hold examples of similar length, the longest first: little padding, memory runs out at once or never, and
+    the time left on the progress bar (shown after three seconds) errs on the long side. Dropout is off, no gradient
+    is kept, and every module is in the mode it was in before when this returns or raises.
+
+    Args:
+        model (`torch.nn.Module` or callable): A module is called with keywords, never with labels, and returns what
+            `signals.ask` can read. A callable, such as a teacher, gets the batch as one dictionary and returns
+            logits or a thing that has `logits`.
+        dataset (`datasets.Dataset` or list of dict): The examples, tokenised.
+        collator (callable): list of examples -> batch, a dictionary of tensors.
+        batch_size (`int`): Examples a batch.
+        device (`torch.device`, *optional*): Where to run. A module goes there and comes back; by default it stays.
+        columns (list of str, *optional*): What the collator sees. By default the columns that the model reads (the
+            arguments of a module's `forward`, a callable's `columns`), and labels, as in training; all columns where
+            the data set has none of these (raw images, say, which the collator turns into what the model reads).
+        description (`str`): Stands before the progress bar.
+
+    Returns:
+        `np.ndarray` of float32, shape (n, labels).
+
+    Raises:
+        ValueError: An empty data set; columns that it does not have; logits that are not one row an example.
+    """
+    if len(dataset) == 0:
+        raise ValueError(f"{description}: the data set is empty (0 examples), so there is nothing to predict.")
+    dataset = _with_columns(dataset, _columns_for(model, dataset, columns))
+    order = _longest_first(dataset)
+    logits = None
+    with (
+        speaking(model, device) as speak,
+        tqdm(total=len(order), desc=description, unit=" examples", delay=_SHOW_AFTER_S, leave=False) as progress,
+    ):
+        for start in range(0, len(order), batch_size):
+            indices = order[start : start + batch_size]
+            rows = speak(collator([dataset[int(index)] for index in indices])).float().cpu().numpy()
+            _check_rows(rows, len(indices), description)
+            if logits is None:
+                logits = np.empty((len(order), rows.shape[1]), dtype=np.float32)
+            logits[indices] = rows
+            progress.update(len(indices))
+    return logits
+
+
+def _check_rows(rows, num_examples, description):
+    if rows.ndim != 2 or len(rows) != num_examples:
+        raise ValueError(
+            f"{description}: logits should have shape ({num_examples}, labels), one row an example of the batch; "
+            f"the model gave {rows.shape}. Predictions per token are not gathered here."
+        )
+
+
+@contextmanager
+def speaking(model, device=None):
+    """Lets a model speak for a while: eval mode, inference mode, one device; then everything is as it was.
+
+    Args:
+        model (`torch.nn.Module` or callable): See `predict_logits`.
+        device (`torch.device`, *optional*): Where to run; by default where the module's parameters are.
+
+    Yields:
+        A function from a batch (dictionary of tensors, anywhere) to the logits, a tensor on the device.
+    """
+    if not isinstance(model, torch.nn.Module):
+        with torch.inference_mode():
+            yield lambda batch: _said(model(_moved(_unlabelled(batch), device)))
+        return
+    home = device_of(model)
+    device = home if device is None else torch.device(device)
+    columns = accepted_columns(model)
+    with ExitStack() as restore:
+        for module in model.modules():
+            # One by one: a frozen part may have been in eval mode inside a model that trains.
+            restore.callback(setattr, module, "training", module.training)
+        if device != home:
+            restore.callback(model.to, home)
+            model.to(device)
+        model.eval()
+        restore.enter_context(torch.inference_mode())
+        yield lambda batch: ask(model, _moved(batch, device), columns)
+
+
+def device_of(model):
+    """The device of a module's first parameter; the CPU where there is none, or for a callable."""
+    parameters = getattr(model, "parameters", lambda: iter(()))
+    first = next(parameters(), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def _unlabelled(batch):
+    return {name: value for name, value in batch.items() if name not in LABELS}
+
+
+def _moved(batch, device):
+    if device is None:
+        return batch
+    return {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
+
+
+def _said(answer):
+    return getattr(answer, "logits", answer)
+
+
+def _names(dataset):
+    return list(dataset.column_names if hasattr(dataset, "column_names") else dataset[0])
+
+
+def _columns_for(model, dataset, columns):
+    present = _names(dataset)
+    if columns is not None:
+        missing = [name for name in columns if name not in present]
+        if missing:
+            raise ValueError(f"The data set has no column {', '.join(missing)}; it has {', '.join(present)}.")
+        return list(columns)
+    accepted = accepted_columns(model) if isinstance(model, torch.nn.Module) else getattr(model, "columns", None)
+    if not accepted or set(accepted).isdisjoint(present):
+        return present
+    return [name for name in present if name in accepted or name in LABELS]
+
+
+def _with_columns(dataset, columns):
+    if hasattr(dataset, "select_columns"):
+        return dataset.select_columns(columns)
+    return [{name: row[name] for name in columns} for row in dataset]
+
+
+def _longest_first(dataset):
+    """Indices of the examples by falling length, equal lengths in their order; the data set's order without ids."""
+    if "input_ids" not in _names(dataset):
+        return np.arange(len(dataset))
+    if not hasattr(dataset, "select_columns"):
+        lengths = [len(row["input_ids"]) for row in dataset]
+    else:
+        ids = dataset.select_columns("input_ids")
+        slices = (ids[start : start + _READ_AT_ONCE] for start in range(0, len(ids), _READ_AT_ONCE))
+        lengths = [len(row) for part in slices for row in part["input_ids"]]
+    return np.argsort(-np.asarray(lengths), kind="stable")

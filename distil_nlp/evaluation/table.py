@@ -1,0 +1,104 @@
+"""A report as something to read: the table of the models and the lines about their differences."""
+
+import math
+
+SHORT_NAMES = {"matthews_correlation": "matthews", "spearmanr": "spearman"}
+NOTHING = "-"
+
+
+def text_table(report):
+    """The comparison for a terminal: a row a model, then a line a difference.
+
+    Args:
+        report (`dict`): What `Comparison.to_dict` returns, or a report.json read back.
+
+    Returns:
+        `str`, without a final line break.
+    """
+    header, rows = table_cells(report)
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in [header, ["-" * width for width in widths], *rows]
+    ]
+    return "\n".join([*lines, *([""] if report["differences"] else []), *difference_lines(report)])
+
+
+def markdown_table(report):
+    """The rows of `text_table` as a Markdown table."""
+    header, rows = table_cells(report)
+    ruler = ["---", "---", *["---:"] * (len(header) - 2)]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in [header, ruler, *rows]
+    )
+
+
+def table_cells(report):
+    """Header and rows of the table as strings, the main metric first; metrics, kept and agreement in percent.
+
+    Returns:
+        `(header, rows)`: a list of strings, and a list of such lists. What does not exist is "-".
+    """
+    models, main = report["models"], report["metric"]
+    names = [main, *(name for name in models[0]["metrics"] if name != main)]
+    header = ["role", "model", *(SHORT_NAMES.get(name, name) for name in names), "kept", "agreement"]
+    header += ["params", "MB", "ms p50/p95", "speed-up", "per s"]
+    return header, [_row(model, names) for model in models]
+
+
+def _row(model, names):
+    latency, speed = model.get("latency_ms") or {}, model.get("speed_up") or {}
+    spread = model.get("spread") or {}
+    size = model.get("size_bytes")
+    milliseconds = [_number(latency.get(key), ".1f") for key in ("p50", "p95")]
+    return [
+        model["role"],
+        model["name"],
+        *(_percent(model["metrics"].get(name), spread.get(name)) for name in names),
+        _percent(model.get("kept")),
+        _percent(model.get("agreement")),
+        _count(model.get("parameters")),
+        _number(None if size is None else size / 1e6, ".1f"),
+        "/".join(milliseconds) if latency else NOTHING,
+        _number(speed.get("value"), ".1f", "x"),
+        _number(model.get("throughput_per_s"), ",.0f"),
+    ]
+
+
+def difference_lines(report):
+    """One line a difference, in percentage points, with its interval."""
+    return [_difference_line(difference) for difference in report["differences"]]
+
+
+def _difference_line(difference):
+    who = [
+        f"{difference[side]} ({difference[f'{side}_name']})" if difference.get(f"{side}_name") else difference[side]
+        for side in ("of", "to")
+    ]
+    value, low, high = (_number(_times_100(difference[key]), "+.1f") for key in ("value", "low", "high"))
+    metric = SHORT_NAMES.get(difference["metric"], difference["metric"])
+    return f"{who[0]} - {who[1]}: {metric} {value} points (95 % interval {low} to {high})"
+
+
+def _count(value):
+    if value is None or value < 1000:
+        return _number(value, "d")
+    return f"{value / 1e6:.1f}M" if value >= 1e6 else f"{value / 1e3:.1f}k"
+
+
+def _times_100(value):
+    return None if value is None else 100 * value
+
+
+def _percent(value, spread=None):
+    text = _number(_times_100(value), ".1f")
+    return text if spread is None else f"{text} ± {_number(_times_100(spread), '.1f')}"
+
+
+def _number(value, style, unit=""):
+    if value is None or math.isnan(value):
+        return NOTHING
+    return format(value, style) + unit

@@ -1,0 +1,16 @@
+"""What the data of a task looks like, and how it becomes batches. Adding a task is adding one file."""
+
+from .base import Task
+from .data import load_splits
+from .text_classification import TextClassification
+
+TASKS = {task.name: task for task in (TextClassification,)}
+
+__all__ = ["TASKS", "Task", "TextClassification", "load_splits", "task_class"]
+
+
+def task_class(name):
+    """The task of a name; a ValueError lists the known ones."""
+    if name not in TASKS:
+        raise ValueError(f"task must be one of {', '.join(TASKS)}; got {name!r}.")
+    return TASKS[name]

@@ -1,0 +1,45 @@
+"""Rows of different length become a batch of tensors, padded to the longest of them."""
+
+import torch
+
+_PADDED = ("input_ids", "token_type_ids", "attention_mask")
+_NOT_FOR_THE_MODEL = ("length",)
+
+
+class PaddingCollator:
+    """Pads the inputs to the longest row of the batch, and keeps whatever else a row carries.
+
+    Args:
+        tokenizer: Its `pad` knows the padding token and side.
+        float_labels (`bool`): Labels are numbers (float32), not classes (int64).
+        pad_to_multiple_of (`int`, *optional*): Rounds the length up; 8 suits the matrix units of GPUs.
+
+    Called with a list of rows, it returns:
+        `dict[str, torch.Tensor]`: input_ids, attention_mask and, where rows have them, token_type_ids of shape
+        (batch, sequence), int64; labels of shape (batch,) or (batch, labels); example_id (batch,), int64; any other
+        column as a tensor. `length` is left out: no model takes it.
+    """
+
+    def __init__(self, tokenizer, *, float_labels, pad_to_multiple_of=None):
+        if tokenizer.pad_token is None:
+            raise ValueError(
+                f"{type(tokenizer).__name__} has no padding token, so texts of different length cannot share a batch. "
+                f"Set one, e.g. `tokenizer.pad_token = tokenizer.eos_token`, and the model's `config.pad_token_id`."
+            )
+        self.tokenizer = tokenizer
+        self.label_dtype = torch.float32 if float_labels else torch.int64
+        self.pad_to_multiple_of = pad_to_multiple_of
+
+    def __call__(self, rows):
+        inputs = [name for name in _PADDED if name in rows[0]]
+        padded = self.tokenizer.pad(
+            {name: [row[name] for row in rows] for name in inputs},
+            pad_to_multiple_of=self.pad_to_multiple_of,
+            return_tensors="pt",
+        )
+        batch = dict(padded)
+        for name in rows[0]:
+            if name not in _PADDED and name not in _NOT_FOR_THE_MODEL:
+                dtype = self.label_dtype if name == "labels" else None
+                batch[name] = torch.as_tensor([row[name] for row in rows], dtype=dtype)
+        return batch
