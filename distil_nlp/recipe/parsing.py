@@ -16,7 +16,7 @@ _SECRET = ("hub_token",)
 _ALTERNATIVES = (
     (
         {"dataset_name", "dataset_config_name"},
-        {"train_file", "validation_file", "test_file", "unlabelled_file"},
+        {"train_file", "validation_file", "test_file"},
     ),
     ({"student", "student_embeddings"}, {"num_layers", "layers", "architecture"}),
     ({"num_layers"}, {"layers"}),
