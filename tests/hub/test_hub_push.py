@@ -1,6 +1,7 @@
 """What push_to_hub refuses before it says a word to the Hub, and what it says where there is no Hub."""
 
 import json
+import pickle
 
 import huggingface_hub
 import pytest
@@ -16,8 +17,8 @@ def test_a_folder_that_does_not_exist_is_refused_with_how_to_make_one(tmp_path):
 
 def test_a_folder_without_weights_is_refused(student_folder):
     (student_folder / "model.safetensors").unlink()
-    for pickle in ("training_args.bin", "optimizer.pt"):
-        (student_folder / pickle).unlink()
+    for left in ("training_args.bin", "optimizer.pt"):
+        (student_folder / left).unlink()
     with pytest.raises(FileNotFoundError, match="expected model.safetensors"):
         push_to_hub(student_folder, "ada/x")
 
@@ -46,6 +47,11 @@ def test_a_pickle_that_is_left_behind_is_named_in_a_warning(student_folder, capl
     files = _files_to_push(student_folder)
     assert "state.model" not in files and "cache" not in files and "model.safetensors" in files
     assert "state.model" in caplog.text and "cache" in caplog.text
+
+
+def test_a_pickle_of_the_oldest_protocol_is_known_by_its_name(student_folder):
+    (student_folder / "extra.pkl").write_bytes(pickle.dumps({"rows": 1}, protocol=0))  # plain ASCII, no mark inside
+    assert "extra.pkl" not in _files_to_push(student_folder)
 
 
 def test_weights_are_never_taken_for_a_pickle(student_folder):
