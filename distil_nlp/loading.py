@@ -48,9 +48,13 @@ def load_model(auto_class, name_or_path, *, dtype="float32", trust_remote_code=F
 def load_tokenizer(name_or_path, *, trust_remote_code=False):
     """The tokenizer of a Hub id or folder, or None where there is none."""
     try:
-        return transformers.AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=trust_remote_code)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=trust_remote_code)
     except (OSError, ValueError):
         return None
+    # Where a config names the architecture and no tokenizer file is there, transformers 5 makes one up that knows
+    # its special tokens and nothing else.
+    made_up = set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens)
+    return None if made_up else tokenizer
 
 
 def check_folder(name_or_path):
