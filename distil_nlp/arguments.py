@@ -70,3 +70,36 @@ class DistillationTrainingArguments(TrainingArguments):
                 f"label_smoothing_factor={self.label_smoothing_factor} would have no effect: the loss is the "
                 f"objective's, and soft targets are already smooth. Set it to 0."
             )
+
+
+def refuse_idle(args, objective, teacher, kwargs):
+    """Refuse what a trainer was given and would not use.
+
+    Args:
+        args: Should be `DistillationTrainingArguments`.
+        objective (`Objective`, *optional*), teacher (*optional*), kwargs (`dict`): As given to the trainer.
+
+    Raises:
+        TypeError, ValueError: See the messages.
+    """
+    if not isinstance(args, DistillationTrainingArguments):
+        raise TypeError(
+            f"args must be DistillationTrainingArguments; got {type(args).__name__}. It takes the same fields and adds "
+            f"temperature and kd_ratio."
+        )
+    if kwargs.get("compute_loss_func") is not None:
+        raise ValueError(
+            f"compute_loss_func={kwargs['compute_loss_func']!r} would have no effect: the loss is the objective's. Write "
+            f"a Term and pass `objective=Objective([...])`."
+        )
+    if objective is None:
+        return
+    idle = {name: getattr(args, name) for name in ("temperature", "kd_ratio") if getattr(args, name) is not None}
+    if idle:
+        raise ValueError(
+            f"Got an objective and {', '.join(f'{name}={value:g}' for name, value in idle.items())}; these set the "
+            f"default objective and would have no effect on yours. Set them on its terms: {', '.join(objective.names)}."
+        )
+    if objective.needs_teacher and teacher is None:
+        needing = [name for name, term in zip(objective.names, objective.terms, strict=True) if term.needs_teacher]
+        raise ValueError(f"The terms {', '.join(needing)} compare with a teacher, and none was given (teacher=None).")

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -9,8 +10,11 @@ from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import has_length
 
-from .arguments import DistillationTrainingArguments
+from .arguments import DistillationTrainingArguments, refuse_idle
 from .checkpoints import last_complete_checkpoint, load_projections, save_projections
+from .evaluation import Contender, compare, measure_latency, predict_logits
+from .files import write_text
+from .hub import model_card, push_to_hub
 from .objectives import default_objective
 from .objectives.problems import problem_type_of
 from .sampling import LengthGroupedSampler, dataset_lengths
@@ -47,7 +51,7 @@ class DistillationTrainer(Trainer):
 
     def __init__(self, model=None, teacher=None, args=None, *, objective=None, **kwargs):
         args = args if args is not None else DistillationTrainingArguments()
-        _refuse_idle_arguments(args, objective, teacher, kwargs)
+        refuse_idle(args, objective, teacher, kwargs)
         super().__init__(model=model, args=args, **kwargs)
         self._student_columns = accepted_columns(self.model)
         self.teacher = self._invited(teacher)
@@ -60,6 +64,7 @@ class DistillationTrainer(Trainer):
         self._tally, self._evaluation_tally = Tally(), Tally()
         self._num_steps = 0
         self._stopwatch = Stopwatch(args.device)
+        self.comparison = None  # of the last `compare()`
 
     # ---- One step ----
 
@@ -150,6 +155,83 @@ class DistillationTrainer(Trainer):
             rows, prefix = sums.pop("rows"), kwargs.get("metric_key_prefix", "eval")
             output.metrics.update({f"{prefix}_{name}": value / rows for name, value in sums.items()})
         return output
+
+    # ---- The result ----
+
+    def compare(self, dataset=None, *, seconds=10.0):
+        """Teacher and student side by side: quality, agreement, size, latency.
+
+        Args:
+            dataset (*optional*): Labelled examples; `eval_dataset` by default.
+            seconds (`float`): Time to spend on measuring speed; a cached teacher has none to measure.
+
+        Returns:
+            `distil_nlp.evaluation.Comparison`: printing it shows the table.
+
+        Raises:
+            ValueError: There is no teacher to compare with, or no labelled data.
+        """
+        dataset = self.eval_dataset if dataset is None else dataset
+        if self.teacher is None or dataset is None:
+            raise ValueError(
+                f"A comparison needs a teacher and labelled data; got teacher={self.teacher!r} and "
+                f"{'no data' if dataset is None else 'data'}. Pass compare(dataset), or eval_dataset= to the trainer."
+            )
+        rows = range(len(dataset))
+        labels = torch.cat([batch["labels"].cpu() for batch in self._batches_of(dataset, rows)])
+        models = {"teacher": getattr(self.teacher, "model", None), "student": self.model}
+        contenders = [
+            Contender(role, role, [self._logits(dataset, speaker)], models[role])
+            for role, speaker in (("teacher", self.teacher), ("student", self.model))
+        ]
+        timed = {name: model for name, model in models.items() if model is not None}
+        speeds = measure_latency(
+            timed, lambda size: next(self._batches_of(dataset, [0] * size, size)), seconds=seconds
+        )
+        problem_type = problem_type_of(getattr(self.model, "config", None), labels)
+        seeds = [self.args.seed]
+        self.comparison = compare(contenders, labels.numpy(), problem_type, latency=speeds, seeds=seeds)
+        return self.comparison
+
+    def _logits(self, dataset, speaker):
+        return predict_logits(speaker, dataset, self.data_collator, device=self.args.device)
+
+    def create_model_card(self, **kwargs):
+        """Write the card of the student into `output_dir`, built from the comparison."""
+        if not self.is_world_process_zero():
+            return
+        comparison = self.comparison or self.compare()
+        card = model_card(
+            comparison.to_dict(),
+            model_name=kwargs.get("model_name") or self._repo_id(),
+            teacher=self.teacher.name,
+            dataset=kwargs.get("dataset") or "the data of this run",
+            objective=self.objective,
+            arguments=self.args,
+        )
+        write_text(Path(self.args.output_dir) / "README.md", card)
+
+    def push_to_hub(self, commit_message="Upload distilled student", token=None, revision=None, **kwargs):
+        """Save the student, write its card, upload both; no pickle goes along.
+
+        Returns:
+            `str`: Address of the repository, or None on processes other than the first.
+        """
+        self.save_model(_internal_call=True)
+        if not self.is_world_process_zero():
+            return None
+        self.create_model_card(**kwargs)
+        return push_to_hub(
+            self.args.output_dir,
+            self._repo_id(),
+            private=self.args.hub_private_repo or None,
+            commit_message=commit_message,
+            token=token or self.args.hub_token,
+            revision=revision or self.args.hub_revision,
+        )
+
+    def _repo_id(self):
+        return self.args.hub_model_id or Path(self.args.output_dir).resolve().name
 
     # ---- Before the first step ----
 
@@ -297,27 +379,3 @@ class _ClearProjections(TrainerCallback):
 
     def on_optimizer_step(self, args, state, control, **kwargs):
         self.objective.zero_grad()
-
-
-def _refuse_idle_arguments(args, objective, teacher, kwargs):
-    if not isinstance(args, DistillationTrainingArguments):
-        raise TypeError(
-            f"args must be DistillationTrainingArguments; got {type(args).__name__}. It takes the same fields and adds "
-            f"temperature and kd_ratio."
-        )
-    if kwargs.get("compute_loss_func") is not None:
-        raise ValueError(
-            f"compute_loss_func={kwargs['compute_loss_func']!r} would have no effect: the loss is the objective's. Write "
-            f"a Term and pass `objective=Objective([...])`."
-        )
-    if objective is None:
-        return
-    idle = {name: getattr(args, name) for name in ("temperature", "kd_ratio") if getattr(args, name) is not None}
-    if idle:
-        raise ValueError(
-            f"Got an objective and {', '.join(f'{name}={value:g}' for name, value in idle.items())}; these set the "
-            f"default objective and would have no effect on yours. Set them on its terms: {', '.join(objective.names)}."
-        )
-    if objective.needs_teacher and teacher is None:
-        needing = [name for name, term in zip(objective.names, objective.terms, strict=True) if term.needs_teacher]
-        raise ValueError(f"The terms {', '.join(needing)} compare with a teacher, and none was given (teacher=None).")

@@ -34,7 +34,7 @@ def main(argv=None):
         sys.exit(f"{stop} The same command goes on from there.")
     except KeyboardInterrupt:
         sys.exit("Stopped. What was finished is kept; the same command goes on from the last checkpoint.")
-    except (ValueError, FileNotFoundError, ConnectionError, PermissionError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"error: {error}")
 
 
@@ -61,7 +61,7 @@ class Run:
 
     def __init__(self, recipe, training, given, *, command):
         self.recipe, self.given, self.command = recipe, given, command
-        self.pushing = training.push_to_hub, training.hub_model_id
+        self.asked = training  # with its wishes about the Hub, which concern the student at the end only
         self.training = replace(training, **_PUSHING, dataloader_pin_memory=torch.cuda.is_available())
         self.state = PartialState()
         transformers_logging.disable_progress_bar()  # one for each file read would hide the ones that matter
@@ -197,20 +197,30 @@ class Run:
         best = self.folder.path / "student"
         card = model_card(
             report,
-            model_name=self.pushing[1] or self.folder.path.name,
+            model_name=self._repo_id(),
             teacher=str(self.recipe.teacher),
             dataset=self.recipe.dataset_name or self.recipe.train_file,
             dataset_config=self.recipe.dataset_config_name,
             dataset_split=self.data.compared_on,
             objective=report["objective"],
             arguments=self.training,
-            base_model=None if self.recipe.student else str(self.recipe.teacher),
+            base_model=str(self.recipe.student or self.recipe.teacher),
         )
         write_text(best / "README.md", card)
         print(f"\n{comparison}\n\nReport: {self.folder.path / 'report.md'}\nThe student, in one line:")
         print(f'  transformers.pipeline("{self.data.task.name}", "{best}")("...")')
-        if self.pushing[0]:
-            print("Pushed:", push_to_hub(best, self.pushing[1] or self.folder.path.name))
+        if self.asked.push_to_hub:
+            address = push_to_hub(
+                best,
+                self._repo_id(),
+                private=self.asked.hub_private_repo or None,
+                token=self.asked.hub_token,
+                revision=self.asked.hub_revision,
+            )
+            print("Pushed:", address)
+
+    def _repo_id(self):
+        return self.asked.hub_model_id or self.folder.path.resolve().name
 
     def _say(self, what):
         if self.state.is_main_process:
