@@ -73,6 +73,19 @@ class RecipeData:
         with_test = "test" in self.prepared and self._has_label(self.prepared["test"]).any()
         self.compared_on = "test" if with_test else "validation"
 
+    def check(self):
+        """Refuse controls that the data does not allow; ValueError."""
+        recipe, problem_type = self.recipe, self.task.problem_type
+        if recipe.tfidf_control and problem_type != "single_label_classification":
+            raise ValueError(
+                f"tfidf_control fits a logistic regression to single classes; the data is {problem_type}. Leave it out."
+            )
+        if (recipe.control or recipe.tfidf_control) and len(self.labelled) == 0:
+            raise ValueError(
+                f"None of the {len(self.prepared['train'])} training rows has a label, so a control has nothing to "
+                f"learn from. Set control to false, and tfidf_control, too."
+            )
+
     @property
     def compared(self):
         """The prepared rows the table is about."""

@@ -31,7 +31,11 @@ class RunFolder:
         self.path = Path(path)
 
     def claim(self, given):
-        """Take the folder for a run with these settings, or go on with a run that had the same.
+        """Take the folder for a run with these settings. Done last, so that a run refused for its data leaves none."""
+        write_text(self.path / _RECIPE, yaml.safe_dump(given, sort_keys=False))
+
+    def check(self, given):
+        """Refuse a folder that cannot be claimed for these settings.
 
         Raises:
             ValueError: The folder holds another run (the settings that differ are named), or something else.
@@ -55,7 +59,6 @@ class RunFolder:
                     f"{self.path} holds another run: {'; '.join(differing)}. Its finished stages would be mixed with "
                     f"yours. Choose another --output_dir, or delete the folder to start afresh."
                 )
-        write_text(self.path / _RECIPE, yaml.safe_dump(given, sort_keys=False))
 
     def finished(self, stage):
         """The folder of a finished stage, or None."""

@@ -12,8 +12,10 @@ from transformers.utils import logging as transformers_logging
 from ..files import write_text
 from ..hub import model_card, push_to_hub
 from ..loading import load_model, load_tokenizer
+from ..objectives import default_objective
 from ..students import build_student
-from ..teachers import OnlineTeacher
+from ..teachers import OnlineTeacher, label_order
+from ..teachers.vocabulary import check_vocabulary
 from ..trainer import DistillationTrainer
 from .cache import cached_teacher
 from .comparing import compare_models
@@ -69,15 +71,12 @@ class Run:
         self.seeds = [training.seed + offset for offset in range(recipe.seeds)]
 
     def __call__(self):
-        if self.state.is_main_process:
-            self.folder.claim(self.given)
+        self.folder.check(self.given)
         self._say("data")
         with self.state.main_process_first():
             self.data = RecipeData(self.recipe)
         self._say("teacher")
         self.teacher = self._load_teacher()
-        with self.state.main_process_first():
-            self.data.tokenize(self.tokenizer)
         for role in ["student", "control"] if self.recipe.control else ["student"]:
             for seed in self.seeds:
                 self._train_student(role, seed)
@@ -101,14 +100,30 @@ class Run:
             raise ValueError(f"The teacher {recipe.teacher} has no tokenizer beside it, so its input cannot be made.")
         model, fresh = load_model(auto_class, source, dtype=self.training.teacher_dtype, **loading)
         if not self.folder.finished("teacher") and (fresh or recipe.train_teacher):
+            set_seed(self.training.seed)  # for the head, which starts at random
             untrained, _ = load_model(
                 auto_class, recipe.teacher, ignore_mismatched_sizes=True, **loading, **self.data.task.config_labels()
             )
-            self.data.tokenize(self.tokenizer)
+            self._begin(untrained)
             source = self._fine_tune_teacher(untrained)
             model, _ = load_model(auto_class, source, dtype=self.training.teacher_dtype, **loading)
         self.data.follow(model)
+        self._begin(model)
         return OnlineTeacher(model, name=str(recipe.teacher), tokenizer=self.tokenizer)
+
+    def _begin(self, teacher):
+        """Refuse what the later stages would refuse, before any training time is spent; then take the folder."""
+        with self.state.main_process_first():
+            self.data.tokenize(self.tokenizer)
+        self.data.check()
+        default_objective(
+            self.data.task.problem_type, kd_ratio=self.training.kd_ratio, temperature=self.training.temperature
+        )
+        student = self.new_student(teacher)
+        check_vocabulary(student, teacher)
+        label_order(student, teacher)
+        if self.state.is_main_process:
+            self.folder.claim(self.given)
 
     def _fine_tune_teacher(self, model):
         recipe = self.recipe
@@ -130,7 +145,7 @@ class Run:
         if self.folder.finished(stage):
             return
         set_seed(seed)
-        student = self.new_student()
+        student = self.new_student(self.teacher.model)
         training = replace(self.training, seed=seed)
         if role == "student":
             self._say(f"{stage}: learning from the teacher, {len(self.data.transfer):,} examples, seed {seed}")
@@ -145,12 +160,12 @@ class Run:
             control = replace(training, max_steps=steps, temperature=None, kd_ratio=None)
             self._train(stage, student, None, self.data.labelled, control)
 
-    def new_student(self):
-        """The student before training; the same weights for the same random state."""
+    def new_student(self, teacher):
+        """The student of a teacher before training; the same weights for the same random state."""
         recipe = self.recipe
         student = build_student(
             recipe.student,
-            self.teacher.model,
+            teacher,
             num_layers=recipe.num_layers,
             layers=recipe.layers,
             architecture=recipe.architecture,
