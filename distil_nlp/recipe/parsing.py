@@ -39,8 +39,8 @@ def parse(argv):
     """
     files, flags = _split(argv)
     parser = HfArgumentParser([RecipeArguments, DistillationTrainingArguments], allow_abbrev=False)
-    known = [action.dest for action in parser._actions if action.dest != "help"]
-    defaults = {action.dest: action.default for action in parser._actions}
+    defaults = {one.name: _default(one) for one in _settings()}
+    known = list(defaults)
     stem = Path(files[-1]).stem if files else "distillation"
     from_files = {"output_dir": f"runs/{stem}"}
     for file in files:
@@ -79,6 +79,20 @@ def read_yaml(path, known):
         if name not in known:
             raise ValueError(f"{path} sets '{name}', which is no setting{_nearest(str(name), known)}.")
     return settings
+
+
+def _settings():
+    """The fields of both dataclasses that can be set."""
+    return [
+        one
+        for kind in (RecipeArguments, DistillationTrainingArguments)
+        for one in dataclasses.fields(kind)
+        if one.init
+    ]
+
+
+def _default(one):
+    return one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
 
 
 def _without_alternatives(settings, flags):

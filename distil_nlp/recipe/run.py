@@ -11,6 +11,7 @@ from transformers.utils import logging as transformers_logging
 
 from ..files import write_text
 from ..hub import model_card, push_to_hub
+from ..hub.names import public_name
 from ..loading import load_model, load_tokenizer
 from ..objectives import default_objective
 from ..students import build_student
@@ -109,7 +110,7 @@ class Run:
             model, _ = load_model(auto_class, source, dtype=self.training.teacher_dtype, **loading)
         self.data.follow(model)
         self._begin(model)
-        return OnlineTeacher(model, name=str(recipe.teacher), tokenizer=self.tokenizer)
+        return OnlineTeacher(model, name=public_name(recipe.teacher), tokenizer=self.tokenizer)
 
     def _begin(self, teacher):
         """Refuse what the later stages would refuse, before any training time is spent; then take the folder."""
