@@ -1,6 +1,6 @@
 """What our training step costs beyond its work: time and memory over a bare PyTorch loop.
 
-    python benchmarks/step_overhead.py [--steps 300] [--student 2x128] [--output FILE]
+    python benchmarks/step_overhead.py [--steps 300] [--rounds 4] [--student 2x128] [--output FILE]
 
 Four systems, each in a process of its own with its own copy of the models, meet the same batches; each batch goes to
 all four within seconds, one at a time, in changing order:
@@ -11,7 +11,8 @@ all four within seconds, one at a time, in changing order:
                     loop's says what the machine can tell apart, its memory what these imports take
 - parts:            a step of the student on the labels alone, then the teacher's forward pass in inference mode
 
-Ours and the bare loop end with the same losses and weights, which is checked and printed.
+That happens in several rounds, each with fresh processes, because where a process happens to lie in memory makes it a
+few percent faster or slower as long as it lives. Ours and the bare loop end with the same losses and weights, which is checked and printed.
 """
 
 import argparse
@@ -43,8 +44,9 @@ SAME_WORK = 1e-4  # largest difference of a loss or a trained weight between two
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=300, help="Batches that count.")
-    parser.add_argument("--warmup_steps", type=int, default=10, help="Batches before them that do not.")
+    parser.add_argument("--steps", type=int, default=300, help="Batches that count, in all.")
+    parser.add_argument("--rounds", type=int, default=4, help="Fresh processes, that often; the steps are shared out.")
+    parser.add_argument("--warmup_steps", type=int, default=5, help="Batches of a round before them that do not.")
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument(
         "--teacher", default="6x384", help="A size (BERT with random weights) or a folder with a classifier."
@@ -61,23 +63,13 @@ def main():
     args = parse_args()
     load = load_average()
     share_cores(args.threads, wait_policy="passive")
+    steps = max(1, args.steps // args.rounds)
     # One more: the last step is not counted, because a loop does not ask for a batch after it.
-    batches = make_batches(args, args.warmup_steps + args.steps + 1)
-    seconds, findings = measure(args, batches)
-    counted = {name: times[args.warmup_steps : -1] for name, times in seconds.items()}
-    result = {
-        "settings": vars(args),
-        "ratios": ratios(counted),
-        "same_work": same_work(findings["ours"], findings["bare loop"]),
-        "peak_memory": memory(findings),
-        "teacher_share_of_parts": share_of_teacher(args, counted, findings),
-        "tokens": {
-            "real": int(sum(batch["attention_mask"].sum() for batch in batches)),
-            "padded": sum(batch["attention_mask"].size for batch in batches),
-        },
-        "seconds": {name: [round(value, 6) for value in times] for name, times in counted.items()},
-    }
-    show(result, counted)
+    batches = make_batches(args, args.rounds * (args.warmup_steps + steps + 1))
+    parts_of_it = np.array_split(np.arange(len(batches)), args.rounds)
+    rounds = [measure(args, [batches[index] for index in part]) for part in parts_of_it]
+    result = {"settings": vars(args), **compare(args, rounds), "tokens": tokens(batches)}
+    show(result)
     write_result(args.output, result, threads=args.threads, load=load)
 
 
@@ -128,15 +120,19 @@ def real_texts(args, num_texts):
     return tokenizer([sentences[index] for index in chosen], truncation=True, max_length=128)["input_ids"]
 
 
+def tokens(batches):
+    masks = [batch["attention_mask"] for batch in batches]
+    return {"real": int(sum(mask.sum() for mask in masks)), "padded": sum(mask.size for mask in masks)}
+
+
 # ---- The systems ----
 
 
 def measure(args, batches):
-    """Seconds of each batch, and what each worker found at its end, by the worker's name."""
-    systems = {"ours": ours, "bare loop": bare_loop, "bare loop again": bare_loop_again, "parts": parts}
+    """One round: seconds of each batch, and what each worker found at its end, by the worker's name."""
     with ExitStack() as stack:
-        workers = [stack.enter_context(Worker(name, run, args, len(batches))) for name, run in systems.items()]
-        seconds = interleave(workers, batches)
+        workers = [stack.enter_context(Worker(name, run, args, len(batches))) for name, run in SYSTEMS.items()]
+        seconds = interleave(workers, batches, seed=int(batches[0]["input_ids"].sum()))  # other orders in each round
         return seconds, {worker.name: worker.receive() for worker in workers}
 
 
@@ -268,6 +264,9 @@ def parts(pipe, args, num_batches):
     return found(bare.student, losses, teacher_seconds=teacher_seconds)
 
 
+SYSTEMS = {"ours": ours, "bare loop": bare_loop, "bare loop again": bare_loop_again, "parts": parts}
+
+
 def found(student, losses, **more):
     peak = peak_memory_bytes()  # first: what follows takes memory, too
     weights = {name: tensor.numpy() for name, tensor in student.state_dict().items()}
@@ -277,21 +276,25 @@ def found(student, losses, **more):
 # ---- What they show ----
 
 
-def ratios(counted):
+def compare(args, rounds):
+    """What the rounds say together: times, memory, and whether the systems did the same."""
+    seconds, findings = zip(*rounds, strict=True)
+    counted = {name: [times[name][args.warmup_steps : -1] for times in seconds] for name in SYSTEMS}
+    pairs = (("ours", "bare loop"), ("ours", "parts"), ("ours", "bare loop again"), ("bare loop again", "bare loop"))
+    teacher = [found["parts"]["teacher_seconds"][args.warmup_steps : -1] for found in findings]
+    work = [same_work(found["ours"], found["bare loop"]) for found in findings]
     return {
-        f"{of} / {to}": paired_ratio(counted[of], counted[to])
-        for of, to in (("ours", "bare loop"), ("ours", "parts"), ("bare loop again", "bare loop"))
+        "ratios": {f"{of} / {to}": paired_ratio(counted[of], counted[to]) for of, to in pairs},
+        "same_work": {key: max(each[key] for each in work) for key in work[0]},
+        "peak_memory": memory(findings),
+        "teacher_share_of_parts": paired_ratio(teacher, counted["parts"], num_resamples=1)["value"],
+        "seconds": {name: [[round(time, 6) for time in times] for times in of] for name, of in counted.items()},
     }
 
 
-def share_of_teacher(args, counted, findings):
-    teacher = np.asarray(findings["parts"]["teacher_seconds"][args.warmup_steps : -1])
-    return float(np.median(teacher / np.asarray(counted["parts"])))
-
-
 def memory(findings):
-    """Peaks in bytes, and ours over the bare loop's: without and with the libraries of ours in its process."""
-    peaks = {name: found["peak_memory"] for name, found in findings.items()}
+    """Median peaks in bytes, and ours over the bare loop's: without and with the libraries of ours in its process."""
+    peaks = {name: float(np.median([found[name]["peak_memory"] for found in findings])) for name in SYSTEMS}
     over = {f"ours / {name}": peaks["ours"] / peaks[name] for name in ("bare loop", "bare loop again")}
     return {"bytes": peaks, "ratios": over}
 
@@ -321,36 +324,27 @@ def same_work(ours, bare):
     }
 
 
-_COLUMNS = {
-    "ratio": "value",
-    "from": "low",
-    "to (95 %)": "high",
-    "of medians": "of_medians",
-    "of totals": "of_totals",
-}
+_COLUMNS = {"ratio": "value", "from": "low", "to (95 %)": "high", "of medians": "of_medians", "of totals": "of_totals"}
 
 
-def show(result, counted):
+def show(result):
     peaks, work = result["peak_memory"], result["same_work"]
-    rows = [
-        [
-            name,
-            *(f"{1000 * np.quantile(times, at):.1f}" for at in (0.5, 0.1, 0.9)),
-            f"{peaks['bytes'][name] / 2**20:.0f}",
-        ]
-        for name, times in counted.items()
-    ]
+    rows = []
+    for name, rounds in result["seconds"].items():
+        quantiles = (f"{1000 * np.quantile(np.concatenate(rounds), at):.1f}" for at in (0.5, 0.1, 0.9))
+        rows.append([name, *quantiles, f"{peaks['bytes'][name] / 2**20:.0f}"])
     print(text_table(["system", "median ms", "10 %", "90 %", "peak MiB"], rows), end="\n\n")
-    rows = [
-        [name, *(f"{ratio[key]:.3f}" for key in _COLUMNS.values()), BOUNDS.get(name, "")]
-        for name, ratio in result["ratios"].items()
-    ]
-    print(text_table(["time", *_COLUMNS, "at most"], rows), end="\n\n")
+    rows = []
+    for name, ratio in result["ratios"].items():
+        rounds = f"{min(ratio['rounds']):.3f} to {max(ratio['rounds']):.3f}"
+        rows.append([name, *(f"{ratio[key]:.3f}" for key in _COLUMNS.values()), rounds, BOUNDS.get(name, "")])
+    print(text_table(["time", *_COLUMNS, "rounds", "at most"], rows), end="\n\n")
     rows = [[name, f"{ratio:.3f}", MEMORY_BOUND] for name, ratio in peaks["ratios"].items()]
     print(text_table(["peak memory", "ratio", "at most"], rows), end="\n\n")
     print(
-        f"{len(next(iter(counted.values())))} batches counted, {result['tokens']['padded'] / result['tokens']['real']:.2f} "
-        f"tokens processed for each real one; the teacher takes {result['teacher_share_of_parts']:.0%} of parts.\n"
+        f"{result['ratios']['ours / bare loop']['num_pairs']} batches counted in {result['settings']['rounds']} rounds "
+        f"of fresh processes, {result['tokens']['padded'] / result['tokens']['real']:.2f} tokens processed for each real "
+        f"one; the teacher takes {result['teacher_share_of_parts']:.0%} of parts.\n"
         f"Same work: after {work['num_steps']} steps the losses of ours and of the bare loop differ by at most "
         f"{work['largest_loss_difference']:.1e}, the weights by {work['largest_weight_difference']:.1e}."
     )

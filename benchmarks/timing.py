@@ -172,34 +172,46 @@ def orders(items, *, seed=0):
         yield from every
 
 
-def paired_ratio(of, to, *, num_resamples=10_000, seed=0):
+def paired_ratio(of, to, *, num_resamples=4_000, seed=0):
     """How many times longer `of` takes than `to`, from pairs of times of the same batch.
 
+    One process of a program can be a few percent faster than the next of the very same program, for as long as it
+    lives: where its memory happens to lie decides. An interval over pairs alone would not know of it, so the rounds
+    (fresh processes each) are drawn anew as well.
+
     Args:
-        of, to (`Sequence[float]`): Seconds, the same batches in the same order.
-        num_resamples (`int`): For the interval: pairs are drawn anew, both times of a pair together.
+        of, to (`list[Sequence[float]]`): Seconds, one sequence a round; the same batches in the same order.
+        num_resamples (`int`): For the interval: rounds are drawn, and in each of them pairs, both times together.
         seed (`int`): Of the draws.
 
     Returns:
-        `dict`: "value" (median of the pairs' ratios), "low" and "high" (its 95 % bootstrap interval), "num_pairs",
-        "of_medians" and "of_totals" (the ratios of the medians and of the sums, for comparison).
+        `dict`: "value" (median of all pairs' ratios), "low" and "high" (its 95 % bootstrap interval; of few rounds it
+        comes out somewhat narrow), "rounds" (the median of each), "num_pairs", "of_medians" and "of_totals" (the
+        ratios of the medians and of the sums, for comparison).
 
     Raises:
         ValueError: Different numbers of times, or none.
     """
-    of, to = np.asarray(of, dtype=np.float64), np.asarray(to, dtype=np.float64)
-    if of.shape != to.shape or of.size == 0:
+    of, to = ([np.asarray(times, dtype=np.float64) for times in rounds] for rounds in (of, to))
+    sizes = [[len(times) for times in rounds] for rounds in (of, to)]
+    if sizes[0] != sizes[1] or not sizes[0] or 0 in sizes[0]:
         raise ValueError(
-            f"A ratio of pairs needs two times of each batch, and one batch at least; got {of.size} and {to.size}."
+            f"A ratio of pairs needs two times of each batch, and a batch in each round; got {sizes[0]} and {sizes[1]}."
         )
-    ratios, generator = of / to, np.random.default_rng(seed)
-    resampled = [np.median(ratios[generator.integers(len(ratios), size=len(ratios))]) for _ in range(num_resamples)]
+    ratios, generator = [ours / theirs for ours, theirs in zip(of, to, strict=True)], np.random.default_rng(seed)
+    resampled = []
+    for _ in range(num_resamples):
+        drawn = [ratios[index] for index in generator.integers(len(ratios), size=len(ratios))]
+        again = [pairs[generator.integers(len(pairs), size=len(pairs))] for pairs in drawn]
+        resampled.append(np.median(np.concatenate(again)))
     low, high = np.quantile(resampled, (0.025, 0.975))
+    of, to = np.concatenate(of), np.concatenate(to)
     return {
-        "value": float(np.median(ratios)),
+        "value": float(np.median(of / to)),
         "low": float(low),
         "high": float(high),
-        "num_pairs": len(ratios),
+        "rounds": [float(np.median(pairs)) for pairs in ratios],
+        "num_pairs": len(of),
         "of_medians": float(np.median(of) / np.median(to)),
         "of_totals": float(of.sum() / to.sum()),
     }

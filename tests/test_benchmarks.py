@@ -42,7 +42,7 @@ def tiny_run(system, *more, num_batches=4):
 
 def test_the_ratio_of_pairs_ignores_that_the_machine_was_slow_for_some_batches():
     bare = np.random.default_rng(0).uniform(1, 9, size=50)
-    ratio = timing.paired_ratio(1.02 * bare, bare)
+    ratio = timing.paired_ratio([1.02 * bare[:20], 1.02 * bare[20:]], [bare[:20], bare[20:]])
     assert all(ratio[key] == pytest.approx(1.02) for key in ("value", "low", "high"))
     assert ratio["num_pairs"] == 50
 
@@ -50,13 +50,27 @@ def test_the_ratio_of_pairs_ignores_that_the_machine_was_slow_for_some_batches()
 def test_the_interval_holds_the_true_ratio_of_noisy_pairs_and_is_narrower_than_the_noise():
     generator = np.random.default_rng(1)
     bare = generator.uniform(1, 2, size=400)
-    ratio = timing.paired_ratio(1.03 * bare * generator.lognormal(0, 0.1, size=400), bare, num_resamples=1000)
+    ours = 1.03 * bare * generator.lognormal(0, 0.1, size=400)
+    ratio = timing.paired_ratio([ours], [bare], num_resamples=1000)
     assert ratio["low"] < 1.03 < ratio["high"] < ratio["low"] + 0.05
 
 
+def test_the_interval_knows_that_one_process_is_slower_than_the_next_of_the_same_program():
+    generator = np.random.default_rng(2)
+    bare = [generator.uniform(1, 2, size=100) for _ in range(4)]
+    ours = [
+        times * luck * generator.lognormal(0, 0.01, size=100)
+        for times, luck in zip(bare, (0.97, 1, 1.02, 1.04), strict=True)
+    ]
+    ratio = timing.paired_ratio(ours, bare, num_resamples=1000)
+    assert (
+        ratio["low"] < 0.99 and ratio["high"] > 1.02 and np.allclose(ratio["rounds"], (0.97, 1, 1.02, 1.04), atol=0.01)
+    )
+
+
 def test_a_ratio_of_times_that_are_not_pairs_is_refused():
-    with pytest.raises(ValueError, match="got 2 and 1"):
-        timing.paired_ratio([1.0, 2.0], [1.0])
+    with pytest.raises(ValueError, match=r"got \[2\] and \[1\]"):
+        timing.paired_ratio([[1.0, 2.0]], [[1.0]])
 
 
 def test_every_system_takes_every_turn_equally_often_and_follows_every_other():
@@ -224,12 +238,15 @@ def run_script(name, *args):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=280).stdout
 
 
-@pytest.mark.slow  # starts four processes, each of which imports torch and transformers
+@pytest.mark.slow  # starts eight processes, each of which imports torch and transformers
 def test_step_overhead_prints_its_tables_and_leaves_its_result(tmp_path):
-    said = run_script("step_overhead", *TINY, "--steps=4", "--warmup_steps=1", "--output", tmp_path / "result.json")
+    said = run_script(
+        "step_overhead", *TINY, "--steps=4", "--rounds=2", "--warmup_steps=1", "--output", tmp_path / "result.json"
+    )
     result = json.loads((tmp_path / "result.json").read_text())
     assert "ours / bare loop" in said and "Same work" in said
-    assert result["ratios"]["ours / parts"]["num_pairs"] == 4 == len(result["seconds"]["ours"])
+    assert result["ratios"]["ours / parts"]["num_pairs"] == 4
+    assert [len(times) for times in result["seconds"]["ours"]] == [2, 2]
     assert result["environment"]["threads"] == 1 and result["command"].startswith("python benchmarks/step_overhead.py")
 
 
