@@ -11,8 +11,9 @@ all four within seconds, one at a time, in changing order:
                     loop's says what the machine can tell apart, its memory what these imports take
 - parts:            a step of the student on the labels alone, then the teacher's forward pass in inference mode
 
-That happens in several rounds, each with fresh processes, because where a process happens to lie in memory makes it a
-few percent faster or slower as long as it lives. Ours and the bare loop end with the same losses and weights, which is checked and printed.
+That happens in several rounds of fresh processes: where a process happens to lie in memory can make it faster or
+slower for as long as it lives (Mytkowicz et al. 2009, "Producing Wrong Data Without Doing Anything Obviously Wrong!").
+Ours and the bare loop end with the same losses and weights, which is checked and printed.
 """
 
 import argparse
@@ -65,9 +66,9 @@ def main():
     share_cores(args.threads, wait_policy="passive")
     steps = max(1, args.steps // args.rounds)
     # One more: the last step is not counted, because a loop does not ask for a batch after it.
-    batches = make_batches(args, args.rounds * (args.warmup_steps + steps + 1))
-    parts_of_it = np.array_split(np.arange(len(batches)), args.rounds)
-    rounds = [measure(args, [batches[index] for index in part]) for part in parts_of_it]
+    size = args.warmup_steps + steps + 1
+    batches = make_batches(args, args.rounds * size)
+    rounds = [measure(args, batches[index * size :][:size], seed=index) for index in range(args.rounds)]
     result = {"settings": vars(args), **compare(args, rounds), "tokens": tokens(batches)}
     show(result)
     write_result(args.output, result, threads=args.threads, load=load)
@@ -128,11 +129,11 @@ def tokens(batches):
 # ---- The systems ----
 
 
-def measure(args, batches):
+def measure(args, batches, *, seed):
     """One round: seconds of each batch, and what each worker found at its end, by the worker's name."""
     with ExitStack() as stack:
         workers = [stack.enter_context(Worker(name, run, args, len(batches))) for name, run in SYSTEMS.items()]
-        seconds = interleave(workers, batches, seed=int(batches[0]["input_ids"].sum()))  # other orders in each round
+        seconds = interleave(workers, batches, seed=seed)
         return seconds, {worker.name: worker.receive() for worker in workers}
 
 
