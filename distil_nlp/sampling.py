@@ -60,7 +60,7 @@ def dataset_lengths(dataset, *, length_column="length", tokens_column="input_ids
     columns = getattr(dataset, "column_names", None)
     if columns is not None:
         if length_column in columns:
-            return dataset.with_format("numpy")[length_column]
+            return dataset.select_columns(length_column).with_format("numpy")[:][length_column]
         if tokens_column not in columns:
             return None
         from pyarrow.compute import list_value_length

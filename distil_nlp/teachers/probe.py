@@ -43,7 +43,7 @@ def labelled_items(dataset, *, num_items=128, seed=0):
         return []
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(dataset), generator=generator)
-    labels = dataset.with_format("numpy")["labels"]
+    labels = dataset.select_columns("labels").with_format("numpy")[:]["labels"]
     if getattr(labels, "ndim", 0) == 1 and labels.dtype.kind == "i":
         order = order[torch.as_tensor(labels >= 0)[order]]
     return order[:num_items].tolist()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from distil_nlp.objectives import HardLabels, Hint, LogitMatching, Objective, SoftTargets
-from distil_nlp.teachers.probe import best_renaming, measure, probe
+from distil_nlp.teachers.probe import best_renaming, labelled_items, measure, probe
 from tests.tiny import tiny_model
 from tests.trainer.runs import make_pair, make_rows, make_trainer
 
@@ -134,3 +134,9 @@ def test_a_renaming_is_measured_on_items_it_was_not_fitted_to():
     guesses, labels = torch.randint(50, (128,)), torch.randint(50, (128,))
     assert measure(guesses, labels, 50).permuted < 0.1
     assert (best_renaming(torch.tensor([0, 1, 2]), torch.tensor([2, 0, 1]), 3) == torch.tensor([2, 0, 1])).all()
+
+
+def test_the_probe_looks_at_labelled_rows_however_few_they_are():
+    rows = make_rows(200, labelled=lambda row: row % 20 == 0)
+    items = labelled_items(rows)
+    assert sorted(items) == list(range(0, 200, 20))
