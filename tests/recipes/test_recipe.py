@@ -1,0 +1,285 @@
+"""A recipe on tiny models: what it leaves behind, what it refuses, and that nothing computed is lost."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from distil_nlp.recipe import main, parse, run
+from tests.conftest import ROOT
+from tests.tiny import WORDS, tiny_model, tiny_tokenizer
+from tests.trainer.runs import same_weights
+
+QUICK = ["--latency_seconds", "0.1", "--disable_tqdm", "true", "--use_cpu", "true", "--num_train_epochs", "1"]
+LABELS = {0: "bad", 1: "good"}
+
+
+def save_model(folder, **settings):
+    model = tiny_model(**{"num_labels": 2, **settings})
+    if model.config.num_labels == 2:
+        model.config.id2label, model.config.label2id = LABELS, {name: index for index, name in LABELS.items()}
+    model.save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def save_rows(path, num_rows, *, labels=("bad", "good"), seed=0, columns=("text", "label")):
+    draw = random.Random(seed)
+    rows = [(" ".join(draw.choices(WORDS, k=draw.randint(3, 9))), draw.choice(labels)) for _ in range(num_rows)]
+    path.write_text("".join(json.dumps(dict(zip(columns, row, strict=False))) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recipe")
+    save_model(folder / "teacher")
+    save_rows(folder / "train.jsonl", 48)
+    save_rows(folder / "validation.jsonl", 24, seed=1)
+    return folder
+
+
+def words(folder, output, *more, **changes):
+    settings = {
+        "teacher": folder / "teacher",
+        "train_file": folder / "train.jsonl",
+        "validation_file": folder / "validation.jsonl",
+        "num_layers": 1,
+        "output_dir": output,
+        **changes,
+    }
+    flags = [str(word) for name, value in settings.items() if value is not None for word in (f"--{name}", value)]
+    return [*QUICK, *flags, *more]
+
+
+def weights(output, stage="student"):
+    return load_file(output / stage / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def finished(folder, tmp_path_factory):
+    output = tmp_path_factory.mktemp("run") / "out"
+    run(words(folder, output, seeds=2, unlabelled_file=folder / "train.jsonl"))
+    return output
+
+
+def test_a_finished_run_leaves_students_controls_and_a_report(finished):
+    left = {path.name for path in finished.iterdir()}
+    expected = {"student", "student-seed43", "control", "control-seed43", "recipe.yaml", "report.json", "report.md"}
+    assert expected <= left
+    report = json.loads((finished / "report.json").read_text())
+    assert [model["role"] for model in report["models"]] == ["teacher", "student", "control"]
+    keys = {
+        "role",
+        "name",
+        "metrics",
+        "kept",
+        "agreement",
+        "parameters",
+        "size_bytes",
+        "latency_ms",
+        "throughput_per_s",
+    }
+    assert all(keys <= model.keys() for model in report["models"])
+    assert {"task", "metric", "differences", "environment", "command", "seeds"} <= report.keys()
+    assert report["models"][1]["spread"] is not None and report["seeds"] == [42, 43]
+    assert report["data"]["rows"]["unlabelled"] == 48 and "Hinton" in (finished / "student" / "README.md").read_text()
+
+
+def test_the_student_of_a_run_loads_and_answers_in_a_pipeline(finished):
+    from transformers import pipeline
+
+    answer = pipeline("text-classification", str(finished / "student"))("a good film")
+    assert answer[0]["label"] in LABELS.values()
+
+
+def test_a_second_call_trains_nothing(finished, folder, monkeypatch):
+    monkeypatch.setattr("distil_nlp.trainer.DistillationTrainer.train", lambda *_, **__: pytest.fail("trained again"))
+    run(words(folder, finished, seeds=2, unlabelled_file=folder / "train.jsonl"))
+
+
+def test_a_cache_gives_the_student_of_a_teacher_asked_at_every_step(folder, tmp_path):
+    for cache in ("true", "false"):
+        run(words(folder, tmp_path / cache, control="false", cache=cache))
+    # Equal up to rounding: the cache was filled in other batches, with other padding.
+    for name, weight in weights(tmp_path / "true").items():
+        torch.testing.assert_close(weight, weights(tmp_path / "false")[name], rtol=0, atol=1e-5)
+
+
+def test_a_teacher_without_a_head_is_fine_tuned_first(folder, tmp_path):
+    encoder = tiny_model(num_labels=2).bert
+    encoder.save_pretrained(tmp_path / "encoder")
+    tiny_tokenizer().save_pretrained(tmp_path / "encoder")
+    run(words(folder, tmp_path / "out", control="false", teacher=tmp_path / "encoder"))
+    assert (tmp_path / "out" / "teacher" / "model.safetensors").is_file()
+    assert json.loads((tmp_path / "out" / "teacher" / "config.json").read_text())["id2label"] == {
+        "0": "bad",
+        "1": "good",
+    }
+
+
+def test_a_regression_runs_through(folder, tmp_path):
+    save_rows(tmp_path / "scores.jsonl", 32, labels=(0.5, 1.25, 3.0))
+    save_rows(tmp_path / "held.jsonl", 16, labels=(0.5, 1.25, 3.0), seed=2)
+    save_model(tmp_path / "teacher", num_labels=1, problem_type="regression")
+    files = {"train_file": tmp_path / "scores.jsonl", "validation_file": tmp_path / "held.jsonl"}
+    run(words(folder, tmp_path / "out", teacher=tmp_path / "teacher", **files))
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["problem_type"] == "regression"
+
+
+def refused(folder, tmp_path, *more, **changes):
+    output = tmp_path / "out"
+    with pytest.raises((ValueError, OSError)) as error:
+        run(words(folder, output, *more, **changes))
+    assert not (output / "checkpoints").exists() and not (output / "recipe.yaml").exists()
+    return str(error.value)
+
+
+def test_an_empty_file_is_refused(folder, tmp_path):
+    (tmp_path / "empty.jsonl").write_text("")
+    assert "is empty (0 bytes)" in refused(folder, tmp_path, train_file=tmp_path / "empty.jsonl")
+
+
+def test_a_missing_label_column_is_refused_with_the_columns_that_are_there(folder, tmp_path):
+    save_rows(tmp_path / "rows.jsonl", 8, columns=("text",))
+    message = refused(folder, tmp_path, train_file=tmp_path / "rows.jsonl", validation_file=tmp_path / "rows.jsonl")
+    assert "same file" in message
+    save_rows(tmp_path / "other.jsonl", 8, columns=("text",))
+    message = refused(folder, tmp_path, train_file=tmp_path / "rows.jsonl", validation_file=tmp_path / "other.jsonl")
+    assert "label" in message and "text" in message
+
+
+def test_labels_the_teacher_does_not_know_are_refused(folder, tmp_path):
+    for name in ("train", "validation"):
+        save_rows(tmp_path / f"{name}.jsonl", 16, labels=("bad", "superb"), seed=len(name))
+    files = {f"{name}_file": tmp_path / f"{name}.jsonl" for name in ("train", "validation")}
+    assert "does not know the label superb" in refused(folder, tmp_path, **files)
+
+
+def test_a_student_of_another_vocabulary_is_refused(folder, tmp_path):
+    save_model(tmp_path / "student", vocab_size=80)
+    message = refused(folder, tmp_path, student=tmp_path / "student", num_layers=None)
+    assert "80 rows" in message and "64" in message
+
+
+def test_data_with_more_classes_than_the_teacher_is_refused(folder, tmp_path):
+    for name in ("train", "validation"):
+        save_rows(tmp_path / f"{name}.jsonl", 32, labels=("bad", "good", "so"), seed=len(name))
+    files = {f"{name}_file": tmp_path / f"{name}.jsonl" for name in ("train", "validation")}
+    assert "more classes (3" in refused(folder, tmp_path, **files)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--kd_ratio", "1.5"], "kd_ratio must lie in 0 to 1; got 1.5"),
+        (["--temprature", "4"], "--temprature is no setting; the nearest is --temperature"),
+        (["--num_layers", "9"], "num_layers must be a whole number from 1 to 2"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(flags, message, folder, tmp_path):
+    assert message in refused(folder, tmp_path, *flags)
+
+
+def test_a_temperature_for_a_regression_is_refused_before_training(folder, tmp_path):
+    save_rows(tmp_path / "scores.jsonl", 32, labels=(0.5, 1.25, 3.0))
+    save_rows(tmp_path / "held.jsonl", 16, labels=(0.5, 1.25, 3.0), seed=2)
+    save_model(tmp_path / "teacher", num_labels=1, problem_type="regression")
+    files = {"train_file": tmp_path / "scores.jsonl", "validation_file": tmp_path / "held.jsonl"}
+    message = refused(folder, tmp_path, teacher=tmp_path / "teacher", temperature=2.0, **files)
+    assert "temperature=2 would have no effect for problem_type='regression'" in message
+
+
+def test_an_unknown_key_in_yaml_is_refused_with_the_nearest(tmp_path):
+    (tmp_path / "bad.yaml").write_text("teacher: x\nnum_layer: 3\n")
+    with pytest.raises(ValueError, match="sets 'num_layer', which is no setting; the nearest is num_layers"):
+        parse([str(tmp_path / "bad.yaml")])
+
+
+def test_a_folder_of_another_run_is_refused_with_what_differs(folder, finished):
+    more = {"seeds": 2, "unlabelled_file": folder / "train.jsonl"}
+    with pytest.raises(ValueError, match="holds another run: temperature was None and is 9.0"):
+        run(words(folder, finished, temperature=9.0, **more))
+
+
+def test_a_folder_of_something_else_is_refused(folder, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("x")
+    assert "thesis.tex" in refused(folder, tmp_path)
+
+
+def test_a_teacher_without_weights_is_refused(folder, tmp_path):
+    save_model(tmp_path / "teacher")
+    (tmp_path / "teacher" / "model.safetensors").unlink()
+    assert "has a config.json but no weights" in refused(folder, tmp_path, teacher=tmp_path / "teacher")
+
+
+def test_a_checkpoint_that_is_only_a_pickle_is_refused(folder, tmp_path):
+    save_model(tmp_path / "teacher")
+    (tmp_path / "teacher" / "model.safetensors").rename(tmp_path / "teacher" / "pytorch_model.bin")
+    assert "only as a pickle (pytorch_model.bin)" in refused(folder, tmp_path, teacher=tmp_path / "teacher")
+
+
+def test_the_command_line_shows_an_error_and_no_traceback(folder, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="error: A recipe needs a teacher; got teacher=None"):
+        main(words(folder, tmp_path / "out", teacher=None))
+
+
+def test_yaml_values_are_typed_and_flags_override_them(tmp_path):
+    (tmp_path / "r.yaml").write_text("teacher: t\nlearning_rate: 1e-4\ndataset_name: glue\nnum_layers: 3\n")
+    recipe, training, given = parse([str(tmp_path / "r.yaml"), "--num_layers", "2", "--hub_token", "hf_secret"])
+    assert (training.learning_rate, recipe.num_layers, training.output_dir) == (1e-4, 2, "runs/r")
+    assert "hub_token" not in given and given["learning_rate"] == 1e-4
+    recipe, _, _ = parse([str(tmp_path / "r.yaml"), "--train_file", "a.csv", "--student", "2x8"])
+    assert (recipe.dataset_name, recipe.num_layers, recipe.student) == (None, None, "2x8")
+
+
+def test_the_recipe_a_run_wrote_repeats_it(finished, folder):
+    written = yaml.safe_load((finished / "recipe.yaml").read_text())
+    assert parse([str(finished / "recipe.yaml")])[2] == written
+
+
+def test_a_run_killed_three_times_ends_with_the_weights_of_one_that_was_not(folder, tmp_path):
+    more = ["--save_strategy", "steps", "--save_steps", "3", "--num_train_epochs", "6", "--control", "false"]
+    run(words(folder, tmp_path / "whole", *more, per_device_train_batch_size=4))
+    arguments = words(folder, tmp_path / "killed", *more, per_device_train_batch_size=4)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    checkpoints = tmp_path / "killed" / "checkpoints" / "student"
+    draw, reached = random.Random(0), 0
+    for _ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SLOWED, *arguments], env=environment, stdout=subprocess.DEVNULL, cwd=tmp_path
+        )
+        reached += draw.randint(6, 18)
+        while process.poll() is None and newest(checkpoints) < reached:
+            time.sleep(0.01)
+        assert process.poll() is None, "the run ended before it was killed"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert newest(checkpoints) > 0 and not (tmp_path / "killed" / "student").exists()
+    run(arguments)
+    assert same_weights(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+
+
+# A step that takes a little longer, so that the kill falls into training and not behind it.
+SLOWED = """
+import sys, time
+from distil_nlp.trainer import DistillationTrainer
+step = DistillationTrainer.training_step
+DistillationTrainer.training_step = lambda *a, **k: (time.sleep(0.05), step(*a, **k))[1]
+from distil_nlp.recipe import run
+run(sys.argv[1:])
+"""
+
+
+def newest(checkpoints):
+    steps = [int(path.name.rsplit("-", 1)[-1]) for path in checkpoints.glob("checkpoint-*")]
+    return max(steps, default=0)
