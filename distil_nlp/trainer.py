@@ -61,6 +61,8 @@ class DistillationTrainer(Trainer):
         trains = any(parameter.requires_grad for parameter in self.objective.parameters())
         self._prepared_objective = self.accelerator.prepare_model(self.objective) if trains else self.objective
         self.add_callback(_ClearProjections(self.objective))
+        self._train_sampler = None
+        self.add_callback(_FollowEpochs(self))
         self._tally, self._evaluation_tally = Tally(), Tally()
         self._num_steps = 0
         self._stopwatch = Stopwatch(args.device)
@@ -327,9 +329,9 @@ class DistillationTrainer(Trainer):
             return super()._get_train_sampler(train_dataset)
         lengths = dataset_lengths(dataset, length_column=self.args.length_column_name)
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        return LengthGroupedSampler(
-            [1] * len(dataset) if lengths is None else lengths, self.args.train_batch_size, seed
-        )
+        lengths = [1] * len(dataset) if lengths is None else lengths
+        self._train_sampler = LengthGroupedSampler(lengths, self.args.train_batch_size, seed)
+        return self._train_sampler
 
     def _get_eval_sampler(self, eval_dataset):
         # In the dataset's order, always: predictions are matched with examples by place.
@@ -379,3 +381,14 @@ class _ClearProjections(TrainerCallback):
 
     def on_optimizer_step(self, args, state, control, **kwargs):
         self.objective.zero_grad()
+
+
+class _FollowEpochs(TrainerCallback):
+    """Tells our sampler the epoch: where several processes resume inside one, accelerate does not get through to it."""
+
+    def __init__(self, trainer):
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        if self.trainer._train_sampler is not None:
+            self.trainer._train_sampler.set_epoch(int(state.epoch or 0))

@@ -11,7 +11,6 @@ import torch
 from tests.conftest import ROOT
 from tests.trainer.runs import same_weights
 
-
 # A seed takes about 7 s, most of it the import of the libraries: one by default, others where time is no matter.
 SEEDS = [11, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (23, 42, 77))]
 

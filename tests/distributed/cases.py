@@ -1,0 +1,93 @@
+"""What one process and two do alike: named cases of one optimizer step, and a short run with everything on."""
+
+from tests.trainer.runs import PROBLEMS, hint_objective, in_float64, make_pair, make_rows, make_trainer, step_gradients
+
+NUM_ROWS = 32
+
+
+def _case(problem, *, architecture="bert", hint=False, num_micro_batches=1, **rows):
+    return {
+        "problem": problem,
+        "architecture": architecture,
+        "hint": hint,
+        "num_micro_batches": num_micro_batches,
+        "rows": rows,
+    }
+
+
+# The rows of a step are uneven in length, and where few are labelled, uneven in count between the processes.
+SINGLE = PROBLEMS[0]
+CASES = {
+    "single label": _case(SINGLE),
+    "single label, accumulated": _case(SINGLE, num_micro_batches=2),
+    "single label, few labelled": _case(SINGLE, num_micro_batches=2, labelled=lambda row: row < 5),
+    "multi-label": _case("multi_label_classification", num_micro_batches=2),
+    "regression": _case("regression", num_micro_batches=2),
+    "unlabelled": _case("none", num_micro_batches=2),
+    "token": _case("token"),
+    "token, accumulated": _case("token", num_micro_batches=2),
+    "distilbert under a bert teacher": _case(SINGLE, architecture="distilbert", pairs=True),
+    "modernbert": _case("token", architecture="modernbert", num_micro_batches=2),
+    "hint": _case(SINGLE, hint=True),
+    "hint, accumulated": _case(SINGLE, hint=True, num_micro_batches=2),
+    "hint, unlabelled": _case("none", hint=True, num_micro_batches=2),
+}
+
+
+def gradients(name, folder, num_processes):
+    """The gradients of one step of a case, as one flat dict of tensors."""
+    case = CASES[name]
+    problem, architecture = case["problem"], case["architecture"]
+    found = step_gradients(
+        *in_float64(make_pair(architecture, problem=problem)),
+        make_rows(NUM_ROWS, problem=problem, **case["rows"]),
+        folder,
+        objective=hint_objective(architecture, problem=problem) if case["hint"] else None,
+        num_micro_batches=case["num_micro_batches"],
+        num_processes=num_processes,
+    )
+    return {f"{part}.{weight}": gradient for part, weights in found.items() for weight, gradient in weights.items()}
+
+
+def short_run(folder, num_processes, *, checkpoint=None):
+    """A trainer after 6 steps with dropout, a projection, length groups and accumulation; it saves every third."""
+    trainer = make_trainer(
+        *make_pair(dropout=0.1),
+        make_rows(NUM_ROWS),
+        folder,
+        objective=hint_objective(),
+        per_device_train_batch_size=8 // num_processes,
+        gradient_accumulation_steps=2,
+        num_train_epochs=3,
+        optim="adamw_torch",
+        learning_rate=1e-2,
+        max_grad_norm=1.0,
+        save_strategy="steps",
+        save_steps=3,
+    )
+    trainer.train(resume_from_checkpoint=checkpoint)
+    return trainer
+
+
+def figures(folder, num_processes):
+    """What is logged for one step, and what evaluation with the teacher says: name -> number."""
+    rows = make_rows(NUM_ROWS, labelled=lambda row: row % 3 == 0)
+    trainer = make_trainer(
+        *make_pair(),
+        rows,
+        folder,
+        objective=hint_objective(),
+        train_sampling_strategy="sequential",
+        per_device_train_batch_size=NUM_ROWS // (2 * num_processes),
+        gradient_accumulation_steps=2,
+        learning_rate=0.0,
+        logging_strategy="steps",
+        logging_steps=1,
+        eval_with_teacher=True,
+    )
+    trainer.train()
+    line = next(line for line in trainer.state.log_history if "loss" in line)
+    evaluation = trainer.evaluate(make_rows(NUM_ROWS))
+    told = {**line, **evaluation}
+    wanted = ("loss", "agreement", "eval_loss", "eval_agreement")
+    return {name: value for name, value in told.items() if name in wanted or "loss/" in name}

@@ -1,0 +1,32 @@
+"""What test_two_processes.py launches: every case, and what each process found, in the folder given."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from safetensors.torch import save_file
+
+from tests.distributed.cases import CASES, figures, gradients, short_run
+
+
+def main(folder):
+    torch.set_num_threads(1)
+    process = PartialState(cpu=True)
+    assert torch.distributed.get_world_size() == process.num_processes == 2, process
+    for number, name in enumerate(CASES):
+        save_file(
+            gradients(name, folder / "step", 2), folder / f"case{number}.rank{process.process_index}.safetensors"
+        )
+    told = {"world_size": torch.distributed.get_world_size(), "figures": figures(folder / "figures", 2)}
+    whole = short_run(folder / "whole", 2)
+    resumed = short_run(folder / "resumed", 2, checkpoint=str(folder / "whole" / "checkpoint-3"))
+    for name, trainer in {"whole": whole, "resumed": resumed}.items():
+        weights = {**trainer.model.state_dict(), **trainer.objective.state_dict()}
+        save_file(weights, folder / f"{name}.rank{process.process_index}.safetensors")
+    (folder / f"told.rank{process.process_index}.json").write_text(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
