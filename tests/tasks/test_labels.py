@@ -66,8 +66,8 @@ def test_labels_are_read(tokenizer, labels, feature, settings, problem_type, nam
     task = task_of(data, **settings)
     assert task.problem_type == problem_type
     assert task.label_names == names
-    assert task.num_labels == (1 if problem_type == "regression" else np.shape(expected)[-1] if problem_type == MULTI
-                               else len(names or {label for label in expected if label >= 0}))  # fmt: skip
+    widths = {SINGLE: lambda: max(expected) + 1, MULTI: lambda: len(expected[0]), SCORE: lambda: 1}
+    assert task.num_labels == widths[problem_type]()
     np.testing.assert_allclose(labels_of(task, data, tokenizer), expected, rtol=1e-6)
 
 
