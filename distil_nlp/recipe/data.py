@@ -33,6 +33,8 @@ class RecipeData:
             max_train_samples=recipe.max_train_samples,
             max_eval_samples=recipe.max_eval_samples,
         )
+        if "train" not in self.splits:
+            raise ValueError(f"A recipe trains, and there is no train split (found: {', '.join(self.splits)}).")
         self.task = self._understood()
 
     def follow(self, teacher):
@@ -63,7 +65,9 @@ class RecipeData:
     def tokenize(self, tokenizer):
         """Prepare all splits for a tokenizer."""
         self.prepared = {
-            name: self.task.prepare(split, tokenizer, max_length=self.recipe.max_length)
+            name: self.task.prepare(
+                split, tokenizer, max_length=self.recipe.max_length, with_labels=name != "unlabelled"
+            )
             for name, split in self.splits.items()
         }
         train, unlabelled = self.prepared["train"], self.prepared.get("unlabelled")

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
+from ..signals import LABELS
+
 logger = logging.getLogger(__name__)
 
 _MOST_RENAMED = 1000  # beyond that the classes are a vocabulary, and no few batches could show a renaming
@@ -39,11 +41,13 @@ def labelled_items(dataset, *, num_items=128, seed=0):
     Args:
         dataset (`datasets.Dataset`): Others (streams, plain datasets) give an empty list.
     """
-    if "labels" not in (getattr(dataset, "column_names", None) or ()) or not hasattr(dataset, "__len__"):
+    # Data of GLUE's kind says "label"; the collator makes "labels" of it.
+    column = next((name for name in LABELS if name in (getattr(dataset, "column_names", None) or ())), None)
+    if column is None or not hasattr(dataset, "__len__"):
         return []
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(dataset), generator=generator)
-    labels = dataset.select_columns("labels").with_format("numpy")[:]["labels"]
+    labels = dataset.select_columns(column).with_format("numpy")[:][column]
     if getattr(labels, "ndim", 0) == 1 and labels.dtype.kind == "i":
         order = order[torch.as_tensor(labels >= 0)[order]]
     return order[:num_items].tolist()

@@ -115,6 +115,12 @@ def test_a_teacher_whose_labels_are_permuted_is_refused_before_the_first_step(tm
     assert trainer.state.global_step == 0
 
 
+def test_a_teacher_is_probed_where_the_column_is_called_label(tmp_path):
+    rows = rows_for_the_oracle().rename_column("labels", "label")
+    with pytest.raises(ValueError, match="100.0% if its classes were renamed"):
+        make_trainer(tiny_model(), Oracle((1, 2, 0)), rows, tmp_path).train()
+
+
 def test_a_good_teacher_passes_the_probe_and_its_accuracy_is_printed(tmp_path, capsys, caplog):
     with caplog.at_level(logging.WARNING, logger="distil_nlp"):
         make_trainer(tiny_model(), Oracle(), rows_for_the_oracle(), tmp_path).train()

@@ -1,0 +1,289 @@
+"""Breaks the core on purpose, one line at a time, and shows which tests notice.
+
+    python tests/mutations.py                # all, a few minutes
+    python tests/mutations.py temperature    # those with this word in their name
+
+Each mutation is a replacement of source text in a temporary copy of the repository; nothing is changed here. Prints
+a table and ends with status 1 if a mutation survives. Not collected by pytest.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """`old` becomes `new` in a file of the package; `tests` are those that should notice."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+MUTATIONS = [
+    Mutation(
+        "soft targets without temperature squared",
+        "losses/soft.py",
+        "(teacher - student)).sum(dim=-1) * temperature**2",
+        "(teacher - student)).sum(dim=-1)",
+        "tests/losses tests/trainer/test_gradients.py",
+    ),
+    Mutation(
+        "multi-label soft targets without temperature squared",
+        "losses/soft.py",
+        "(yes + no).mean(dim=-1) * temperature**2",
+        "(yes + no).mean(dim=-1)",
+        "tests/losses tests/trainer/test_gradients.py",
+    ),
+    Mutation(
+        "mean instead of sum over classes",
+        "losses/soft.py",
+        "(teacher - student)).sum(dim=-1) * temperature**2",
+        "(teacher - student)).mean(dim=-1) * temperature**2",
+        "tests/losses tests/trainer/test_gradients.py",
+    ),
+    Mutation(
+        "softmax in the precision that comes",
+        "losses/precision.py",
+        "return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor",
+        "return tensor",
+        "tests/losses tests/objectives",
+    ),
+    Mutation(
+        "the mask is forgotten",
+        "losses/reduction.py",
+        "values.masked_fill(~mask, 0).sum()",
+        "values.sum()",
+        "tests/losses tests/trainer/test_gradients.py tests/trainer/test_padding.py",
+    ),
+    Mutation(
+        "a missing label counts",
+        "objectives/problems.py",
+        "labelled=lambda labels: labels >= 0,",
+        "labelled=lambda labels: labels >= -100,",
+        "tests/trainer/test_gradients.py tests/trainer/test_padding.py",
+    ),
+    Mutation(
+        "the teacher speaks in train mode",
+        "teachers/online.py",
+        "self.model.eval()",
+        "self.model.train()",
+        "tests/teachers tests/trainer/test_teacher.py",
+    ),
+    Mutation(
+        "nobody puts the teacher into eval mode",
+        "teachers/online.py",
+        "        self.model.eval()\n",
+        "",
+        "tests/teachers tests/trainer/test_teacher.py",
+    ),
+    Mutation(
+        "Trainer divides by the micro-batches once more",
+        "trainer.py",
+        "loss_is_scaled_for_ga = True",
+        "loss_is_scaled_for_ga = False",
+        "tests/trainer/test_gradients.py tests/trainer/test_own_loss.py",
+    ),
+    Mutation(
+        "counts of one micro-batch",
+        "trainer.py",
+        "counts = self.objective.count([inputs]) if num_items_in_batch is None else num_items_in_batch",
+        "counts = self.objective.count([inputs])",
+        "tests/trainer/test_gradients.py tests/trainer/test_own_loss.py",
+    ),
+    Mutation(
+        "counts of one process",
+        "trainer.py",
+        'return self.accelerator.reduce(counts, "sum") if self.accelerator.num_processes > 1 else counts',
+        "return counts",
+        "tests/distributed",
+    ),
+    Mutation(
+        "not multiplied by the number of processes",
+        "trainer.py",
+        "loss = loss * self.accelerator.num_processes",
+        "loss = loss * 1",
+        "tests/distributed",
+    ),
+    Mutation(
+        "projections are not synchronised over processes",
+        "trainer.py",
+        "self.accelerator.prepare_model(self.objective) if trains else self.objective",
+        "self.objective",
+        "tests/distributed",
+    ),
+    Mutation(
+        "projections are not cleared",
+        "trainer.py",
+        "        self.add_callback(_ClearProjections(self.objective))\n",
+        "",
+        "tests/trainer/test_gradients.py tests/trainer/test_resume.py",
+    ),
+    Mutation(
+        "projections are not clipped",
+        "trainer.py",
+        "together = [*model.parameters(), *self.objective.parameters()]",
+        "together = [*model.parameters()]",
+        "tests/trainer/test_gradients.py",
+    ),
+    Mutation(
+        "projections are not optimised",
+        "trainer.py",
+        'nn.ModuleDict({"student": student, "objective": self.objective})',
+        "student",
+        "tests/trainer/test_teacher.py tests/trainer/test_resume.py",
+    ),
+    Mutation(
+        "projections are not saved",
+        "trainer.py",
+        "            save_projections(self.objective, output_dir)",
+        "            pass",
+        "tests/trainer/test_resume.py",
+    ),
+    Mutation(
+        "projections are not read back",
+        "trainer.py",
+        "        load_projections(self.objective, resume_from_checkpoint)\n",
+        "",
+        "tests/trainer/test_resume.py",
+    ),
+    Mutation(
+        "a half-written checkpoint is resumed from",
+        "checkpoints.py",
+        "        if _is_complete(checkpoint):\n",
+        "        if True:\n",
+        "tests/test_checkpoints.py tests/trainer/test_resume.py tests/trainer/test_kill.py",
+    ),
+    Mutation(
+        "every epoch in the same order",
+        "sampling.py",
+        "self.seed + 1_000_003 * self.epoch",
+        "self.seed",
+        "tests/test_sampling.py tests/trainer/test_resume.py",
+    ),
+    Mutation(
+        "length groups from the global random state",
+        "sampling.py",
+        "generator = torch.Generator().manual_seed(self.seed + 1_000_003 * self.epoch)",
+        "generator = torch.default_generator",
+        "tests/test_sampling.py tests/trainer/test_resume.py",
+    ),
+    Mutation(
+        "the sampler is not told the epoch",
+        "trainer.py",
+        "        self.add_callback(_FollowEpochs(self))\n",
+        "",
+        "tests/distributed",
+    ),
+    Mutation(
+        "labels are not reordered",
+        "teachers/online.py",
+        "logits = logits[..., self._order]",
+        "pass",
+        "tests/teachers tests/trainer/test_labels.py",
+    ),
+    Mutation(
+        "cached labels are not reordered",
+        "teachers/cached.py",
+        "Signals(logits if self._order is None else logits[..., self._order])",
+        "Signals(logits)",
+        "tests/teachers",
+    ),
+    Mutation(
+        "labels are passed to the student",
+        "signals.py",
+        "return tuple(name for name in named if name not in LABELS)",
+        "return tuple(named)",
+        "tests/test_signals.py tests/trainer/test_own_loss.py",
+    ),
+    Mutation(
+        "the teacher's columns are dropped",
+        "trainer.py",
+        "[*self._signature_columns, *LABELS, *teacher]",
+        "[*self._signature_columns, *LABELS]",
+        "tests/trainer/test_teacher.py tests/trainer/test_gradients.py",
+    ),
+    Mutation(
+        "evaluation asks the teacher always",
+        "trainer.py",
+        "self._teacher_says(inputs) if self.args.eval_with_teacher else None",
+        "self._teacher_says(inputs)",
+        "tests/trainer/test_evaluation.py",
+    ),
+    Mutation(
+        "nobody probes the teacher",
+        "trainer.py",
+        "        self._probe_teacher()\n",
+        "",
+        "tests/trainer/test_silence.py",
+    ),
+]
+
+
+def copied(folder):
+    """A copy of what the tests need."""
+    for name in ("distil_nlp", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+
+
+def mutate(folder, mutation):
+    path = folder / "distil_nlp" / mutation.file
+    source = path.read_text(encoding="utf-8")
+    if source.count(mutation.old) != 1:
+        sys.exit(
+            f"'{mutation.name}' replaces {mutation.old!r} in {mutation.file}, which holds it {source.count(mutation.old)} "
+            f"times instead of once. The source has changed; change the mutation with it."
+        )
+    path.write_text(source.replace(mutation.old, mutation.new), encoding="utf-8")
+
+
+def run_tests(folder, tests):
+    """(tests run, names of the tests that failed or could not start)."""
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-rfE", "-p", "no:cacheprovider", *tests.split()]
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    if done.returncode not in (0, 1):
+        sys.exit(f"pytest could not run {tests}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    failed = re.findall(r"^(?:FAILED|ERROR) (\S+?::[^\[\s]+)", done.stdout, flags=re.MULTILINE)
+    ran = sum(int(number) for number in re.findall(r"(\d+) (?:passed|failed|errors?)\b", done.stdout))
+    return ran, failed
+
+
+def try_out(mutation):
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        copied(folder)
+        if mutation is not None:
+            mutate(folder, mutation)
+        return run_tests(folder, mutation.tests if mutation is not None else "tests/losses tests/test_sampling.py")
+
+
+def main(words):
+    _, failed = try_out(None)
+    if failed:
+        sys.exit(f"tests fail without any mutation ({', '.join(failed)}): a table would say nothing.")
+    survivors = 0
+    print("| mutation | failed tests | for example | caught |\n|---|---|---|---|", flush=True)
+    for mutation in MUTATIONS:
+        if words and not any(word in mutation.name for word in words):
+            continue
+        ran, failed = try_out(mutation)
+        survivors += not failed
+        example = failed[0].rsplit("::", 1)[-1] if failed else ""
+        print(f"| {mutation.name} | {len(failed)} of {ran} | {example} | {'yes' if failed else 'NO'} |", flush=True)
+    sys.exit(1 if survivors else 0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
