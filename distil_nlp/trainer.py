@@ -141,10 +141,10 @@ class DistillationTrainer(Trainer):
         labels, loss, objective = inputs.get("labels"), None, self._evaluation_objective
         with torch.no_grad():
             student = self._student_says(model, inputs)
-            if objective is not None and labels is not None:
+            if objective is not None and (labels is not None or not objective.needs_labels):
                 teacher = self._teacher_says(inputs) if self.args.eval_with_teacher else None
                 loss, parts = objective(student, teacher, inputs, objective.count([inputs]))
-                rows = torch.ones_like(loss) * len(labels)
+                rows = torch.ones_like(loss) * len(student.logits)
                 self._evaluation_tally.add({name: part * rows for name, part in parts.items()} | {"rows": rows})
         return (loss, None, None) if prediction_loss_only else (loss, student.logits, labels)
 

@@ -89,6 +89,11 @@ class Objective(nn.Module):
         return any(term.needs_teacher for term in self.terms)
 
     @property
+    def needs_labels(self):
+        """Whether any term looks at student and labels alone."""
+        return not all(term.needs_teacher for term in self.terms)
+
+    @property
     def student_taps(self):
         """Module names of the student that the terms listen to."""
         return tuple(dict.fromkeys(name for term in self.terms for name in term.student_taps))

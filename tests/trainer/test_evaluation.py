@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from distil_nlp.arguments import DistillationTrainingArguments
+from distil_nlp.losses import soft_target_kl
 from distil_nlp.teachers import OnlineTeacher
 from distil_nlp.trainer import DistillationTrainer
 from tests.tiny import tiny_tokenizer
@@ -81,6 +82,20 @@ def test_unlabelled_rows_can_be_predicted_and_evaluated(tmp_path):
     trainer = make_trainer(*make_pair(), rows, tmp_path)
     assert trainer.predict(rows).predictions.shape == (8, 3)
     assert "eval_loss" not in trainer.evaluate(rows)
+
+
+def test_unlabelled_rows_are_compared_with_the_teacher_where_it_is_asked(tmp_path):
+    rows = make_rows(8, problem="none")
+    student, teacher = make_pair()
+    trainer = make_trainer(student, teacher, rows, tmp_path, eval_with_teacher=True)
+    metrics = trainer.evaluate(rows)
+    batch = next(trainer._batches_of(rows, range(8)))
+    with torch.no_grad():
+        ours = student.eval()(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    theirs = trainer.teacher(batch).logits
+    expected = soft_target_kl(ours, theirs, temperature=2.0).mean().item()
+    assert metrics["eval_loss"] == pytest.approx(expected, rel=1e-4) == metrics["eval_loss/soft"]
+    assert metrics["eval_agreement"] == (ours.argmax(-1) == theirs.argmax(-1)).float().mean().item()
 
 
 def test_every_term_agreement_and_the_teachers_share_of_time_are_logged(tmp_path):
