@@ -5,7 +5,6 @@ import shutil
 import pytest
 
 from distil_nlp.checkpoints import last_complete_checkpoint
-from distil_nlp.sampling import LengthGroupedSampler
 from tests.trainer.runs import hint_objective, make_pair, make_rows, make_trainer, same_weights
 
 # 40 rows in batches of 4, two to a step: 5 steps an epoch, 15 in all.
@@ -82,29 +81,3 @@ def test_the_best_model_comes_back_with_its_projections(tmp_path):
     last = {name: weight.clone() for name, weight in trainer.objective.state_dict().items()}
     trainer._load_best_model()
     assert len(rows) == 16 and not same_weights(trainer.objective, last)
-
-
-def test_every_epoch_has_its_own_order_and_the_same_epoch_always_the_same():
-    sampler = LengthGroupedSampler(range(3, 103), batch_size=4, seed=7)
-    first = list(sampler)
-    sampler.set_epoch(1)
-    second = list(sampler)
-    assert sorted(first) == sorted(second) == list(range(100)) and first != second
-    sampler.set_epoch(0)
-    assert list(sampler) == first
-
-
-def test_length_groups_waste_less_than_a_tenth_on_padding():
-    lengths = [3 + (index * 7919) % 40 for index in range(1000)]
-    order = list(LengthGroupedSampler(lengths, batch_size=8, seed=0))
-    batches = [[lengths[index] for index in order[start : start + 8]] for start in range(0, 1000, 8)]
-    assert sum(max(batch) * len(batch) for batch in batches) < 1.1 * sum(lengths)
-
-
-def test_the_sampler_moves_no_global_random_state():
-    import torch
-
-    torch.manual_seed(0)
-    state = torch.get_rng_state()
-    list(LengthGroupedSampler(range(50), batch_size=4, seed=0))
-    assert torch.equal(torch.get_rng_state(), state)
