@@ -123,10 +123,10 @@ def auto_class_for(model):
     """
     from transformers.models.auto import modeling_auto
 
-    for name in vars(modeling_auto):
-        mapping = (
-            getattr(getattr(modeling_auto, name), "_model_mapping", None) if name.startswith("AutoModelFor") else None
-        )
+    # AutoModelForPreTraining has a model of nearly every architecture: another kind of head for each.
+    names = [n for n in vars(modeling_auto) if n.startswith("AutoModelFor") and n != "AutoModelForPreTraining"]
+    for name in names:
+        mapping = getattr(getattr(modeling_auto, name), "_model_mapping", None)
         if mapping is not None and any(_has(entry, type(model)) for entry in mapping._model_mapping.values()):
             return name
     raise ValueError(
