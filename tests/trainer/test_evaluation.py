@@ -145,6 +145,21 @@ def test_a_pair_of_plain_modules_trains_evaluates_and_predicts(tmp_path):
     assert trainer.evaluate(rows)["eval_loss"] > 0 and trainer.predict(rows).predictions.shape == (16, 3)
 
 
+@pytest.mark.parametrize("how", ["autocast", "weights"])
+def test_a_run_in_bfloat16_trains_and_evaluates_near_the_one_in_float32(how, tmp_path):
+    rows, found = make_rows(16), []
+    for half in (False, True):
+        student, teacher = make_pair()
+        if half and how == "weights":
+            student, teacher = student.bfloat16(), teacher.bfloat16()
+        settings = {"bf16": half and how == "autocast", "eval_with_teacher": True}
+        trainer = make_trainer(student, teacher, rows, tmp_path, objective=hint_objective(), **settings)
+        trainer.train()
+        found.append(trainer.evaluate(rows))
+    for name in ("eval_loss", "eval_loss/hard", "eval_loss/soft", "eval_loss/hint"):
+        assert found[1][name] == pytest.approx(found[0][name], rel=0.1)
+
+
 def test_an_iterable_data_set_trains(tmp_path):
     rows = make_rows(16).to_iterable_dataset()
     student, teacher = make_pair()

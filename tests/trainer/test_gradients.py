@@ -145,3 +145,18 @@ def test_clipping_looks_at_student_and_projections_together(tmp_path):
     for part, gradients in free.items():
         for name, gradient in gradients.items():
             torch.testing.assert_close(clipped[part][name], gradient / norm, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable. is deprecated:FutureWarning")
+@pytest.mark.parametrize("architecture", ["bert", "distilbert", "modernbert"])
+def test_gradient_checkpointing_changes_no_gradient_of_a_hint(architecture, tmp_path):
+    gradients = []
+    for checkpointing in (False, True):
+        student, teacher = in_float64(make_pair(architecture))
+        if checkpointing:
+            student.gradient_checkpointing_enable()
+        gradients.append(
+            step_gradients(student, teacher, make_rows(8), tmp_path, objective=hint_objective(architecture))
+        )
+    for part in ("student", "objective"):
+        assert relative_difference(gradients[1][part], gradients[0][part]) < 1e-9
