@@ -47,6 +47,9 @@ class RecipeArguments:
     validation_file: str | None = _setting("Looked at during training, and compared on where there is no test set.")
     test_file: str | None = _setting("Compared on at the end.")
     unlabelled_file: str | None = _setting("More text without labels, for the teacher to label.")
+    num_augmented_copies: int = _setting(
+        "Altered copies of every training text (tokens masked, swapped, left out) for the teacher to label.", 0
+    )
     text_column: str | None = _setting("Column of the (first) text. Found by name where it is a usual one.")
     text_pair_column: str | None = _setting("Column of the second text of a pair.")
     label_column: str | None = _setting("Column of the label.")
@@ -77,5 +80,10 @@ class RecipeArguments:
             )
         if self.seeds < 1:
             raise ValueError(f"seeds counts how often student and control are trained, 1 or more; got {self.seeds}.")
+        if self.num_augmented_copies < 0:
+            raise ValueError(
+                f"num_augmented_copies counts altered copies of every training text, 0 or more; got "
+                f"{self.num_augmented_copies}."
+            )
         if self.student_embeddings not in ("random", "pca"):
             raise ValueError(f"student_embeddings must be random or pca; got {self.student_embeddings!r}.")

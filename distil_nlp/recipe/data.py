@@ -4,7 +4,7 @@ import numpy as np
 
 from ..evaluation import compute_metrics
 from ..evaluation.metrics import labelled_rows
-from ..tasks import load_splits, task_class
+from ..tasks import altered_copies, load_splits, task_class
 from ..teachers.labels import label_names, reorder
 
 
@@ -17,7 +17,8 @@ class RecipeData:
     Attributes:
         task (`Task`): Columns, labels, collator.
         labelled (`datasets.Dataset`): Training rows that have a label.
-        transfer (`datasets.Dataset`): All rows the teacher speaks about: training rows, then unlabelled ones.
+        transfer (`datasets.Dataset`): All rows the teacher speaks about: training rows, then unlabelled and
+            altered ones.
         compared_on (`str`): The split the table is about: "test" where it has labels, otherwise "validation".
     """
 
@@ -73,6 +74,9 @@ class RecipeData:
         train, unlabelled = self.prepared["train"], self.prepared.get("unlabelled")
         self.labelled = train.select(np.flatnonzero(self._has_label(train)))
         self.transfer = train if unlabelled is None else self.task.with_unlabelled(train, unlabelled)
+        if num_copies := self.recipe.num_augmented_copies:
+            altered = altered_copies(self.transfer, tokenizer, num_copies=num_copies)
+            self.transfer = self.task.with_unlabelled(self.transfer, altered)
         self.collator = self.task.collator(tokenizer)
         with_test = "test" in self.prepared and self._has_label(self.prepared["test"]).any()
         self.compared_on = "test" if with_test else "validation"

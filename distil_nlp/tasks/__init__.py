@@ -1,12 +1,13 @@
 """What the data of a task looks like, and how it becomes batches. Adding a task is adding one file."""
 
+from .augmentation import altered_copies
 from .base import Task
 from .data import load_splits
 from .text_classification import TextClassification
 
 TASKS = {task.name: task for task in (TextClassification,)}
 
-__all__ = ["TASKS", "Task", "TextClassification", "load_splits", "task_class"]
+__all__ = ["TASKS", "Task", "TextClassification", "altered_copies", "load_splits", "task_class"]
 
 
 def task_class(name):
