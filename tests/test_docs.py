@@ -1,12 +1,14 @@
 """What README and docs show must exist: names that import, keywords that are taken, files that are there."""
 
 import ast
+import dataclasses
 import inspect
 import re
 
 import pytest
 
 import distil_nlp
+from distil_nlp.recipe import RecipeArguments
 from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -40,3 +42,9 @@ def test_a_page_links_only_to_files_that_are_there(page):
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
         if "://" not in target and not target.startswith("mailto:"):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_page_of_recipes_lists_every_setting_of_a_recipe():
+    page = (ROOT / "docs" / "recipes.md").read_text()
+    missing = [one.name for one in dataclasses.fields(RecipeArguments) if f"`{one.name}`" not in page]
+    assert not missing

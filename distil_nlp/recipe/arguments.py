@@ -68,7 +68,7 @@ class RecipeArguments:
     seeds: int = _setting(
         "Train student and control this many times: seed, seed + 1, ... The table shows mean and spread.", 1
     )
-    main_metric: str | None = _setting("The metric to decide by. Default: accuracy, micro F1 or Spearman.")
+    main_metric: str | None = _setting("The metric to decide by. Default: accuracy, micro F1 or Pearson.")
     latency_seconds: float = _setting("Time to spend on measuring speed at the end.", 20.0)
     trust_remote_code: bool = _setting("Run code that comes with a model. It can do anything you can.", False)
 
