@@ -1,18 +1,19 @@
-"""More text for the teacher to speak about: rows that are there, altered word by word."""
+"""More text for the teacher to speak about: rows that are there, joined and altered word by word."""
 
 import datasets
 import numpy as np
 
-MASKED, SWAPPED, DROPPED = 0.1, 0.15, 0.1
+JOINED, MASKED, SWAPPED, DROPPED = 0.5, 0.1, 0.15, 0.1
 
 
 def altered_copies(rows, tokenizer, *, num_copies, seed=0):
-    """Copies of tokenised rows in which some tokens are masked, swapped for another or left out.
+    """Copies of tokenised rows, in which texts are joined, and tokens masked, swapped for another or left out.
 
-    Each token of the text is masked with probability 0.1, swapped for a token drawn from all the texts (frequent
-    ones more often) with 0.15, left out with 0.1; special tokens stay. What such a row means nobody knows but the
-    teacher, so the result goes through `Task.with_unlabelled`. Where the teacher fits its training rows so well that
-    its answers say little more than the labels, it says more about rows like these.
+    Half of the copies, chosen at random, go on with the text of another row where that makes none longer than the
+    longest row. Then each token of the text is masked with probability 0.1, swapped for a token drawn from all the
+    texts (frequent ones more often) with 0.15, left out with 0.1; special tokens stay. What such a row means nobody
+    knows but the teacher, so the result goes through `Task.with_unlabelled`. Where the teacher fits its training
+    rows so well that its answers say little more than the labels, it says more about rows like these.
 
     Args:
         rows (`datasets.Dataset`): From `Task.prepare`.
@@ -32,48 +33,95 @@ def altered_copies(rows, tokenizer, *, num_copies, seed=0):
     """
     if num_copies < 1:
         raise ValueError(f"num_copies must be 1 or more; got {num_copies!r}.")
+    if len(rows) == 0:
+        return rows
     generator = np.random.default_rng(seed)
-    columns = rows.with_format("numpy")[:]
     per_token = [name for name in ("input_ids", "token_type_ids", "attention_mask") if name in rows.column_names]
-    lengths = np.array([len(ids) for ids in columns["input_ids"]])
-    flat = {name: np.concatenate(columns[name]) for name in per_token}
-    special = np.isin(flat["input_ids"], tokenizer.all_special_ids)
-    copies = [
-        _altered(flat, lengths, special, tokenizer.mask_token_id, generator, rows.features) for _ in range(num_copies)
-    ]
+    originals = _Flat.of(rows.select_columns(per_token), tokenizer.all_special_ids)
     others = rows.remove_columns([*per_token, "length"])
-    return datasets.concatenate_datasets(
-        [datasets.concatenate_datasets([copy, others], axis=1).select_columns(rows.column_names) for copy in copies]
-    )
+    copies = []
+    for _ in range(num_copies):
+        altered = originals.joined(generator).altered(tokenizer.mask_token_id, generator)
+        columns = altered.to_dataset(rows.features)
+        copies.append(datasets.concatenate_datasets([columns, others], axis=1).select_columns(rows.column_names))
+    return datasets.concatenate_datasets(copies)
 
 
-def _altered(flat, lengths, special, mask_token, generator, features):
-    """One altered copy of all rows: their columns with one value per token, and `length`."""
-    ids = flat["input_ids"].copy()
-    chance = generator.random(len(ids))
-    masked = ~special & (chance < MASKED)
-    swapped = ~special & (MASKED <= chance) & (chance < MASKED + SWAPPED)
-    dropped = ~special & (MASKED + SWAPPED <= chance) & (chance < MASKED + SWAPPED + DROPPED)
-    if mask_token is None:
-        dropped |= masked
-    else:
-        ids[masked] = mask_token
-    if swapped.any():
-        ids[swapped] = generator.choice(flat["input_ids"][~special], swapped.sum())
-    row = np.repeat(np.arange(len(lengths)), lengths)
-    _keep_one(dropped, special, row)
-    kept = ~dropped
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(row[kept], minlength=len(lengths)))])
-    values = {**flat, "input_ids": ids}
-    table = {name: np.split(column[kept], offsets[1:-1]) for name, column in values.items()}
-    table["length"] = np.diff(offsets)
-    return datasets.Dataset.from_dict(table, features=datasets.Features({name: features[name] for name in table}))
+class _Flat:
+    """Rows of tokens end to end.
 
+    Args:
+        columns (`dict[str, np.ndarray]`): One value per token.
+        starts (`np.ndarray`): Where each row begins, and, last, where the last one ends.
+        special (`np.ndarray` of bool): Which tokens are no text.
+    """
 
-def _keep_one(dropped, special, row):
-    """Bring the first token of a text back where all of them were dropped; in place."""
-    text_left = np.zeros(row[-1] + 1 if len(row) else 0, dtype=bool)
-    text_left[row[~special & ~dropped]] = True
-    places = np.flatnonzero(~special & ~text_left[row])
-    _, first = np.unique(row[places], return_index=True)
-    dropped[places[first]] = False
+    def __init__(self, columns, starts, special):
+        self.columns, self.starts, self.special = columns, starts, special
+
+    @classmethod
+    def of(cls, rows, special_ids):
+        lists = rows.with_format("numpy")[:]
+        starts = np.cumsum([0, *map(len, lists["input_ids"])])
+        columns = {name: np.concatenate(lists[name]) for name in rows.column_names}
+        return cls(columns, starts, np.isin(columns["input_ids"], special_ids))
+
+    def joined(self, generator):
+        """Half of the rows go on with the text of another: behind their own last token of text."""
+        num_rows, longest = len(self.starts) - 1, np.diff(self.starts).max()
+        texts = [start + np.flatnonzero(~self.special[start:end]) for start, end in self._spans()]
+        partners = generator.integers(num_rows, size=num_rows)
+        chosen = generator.random(num_rows) < JOINED
+        places, segments, starts = [], [], [0]
+        for row, (start, end) in enumerate(self._spans()):
+            added = texts[partners[row]]
+            if not chosen[row] or not len(texts[row]) or end - start + len(added) > longest:
+                added = added[:0]
+            last = texts[row][-1] if len(texts[row]) else start
+            places += [np.arange(start, last + 1), added, np.arange(last + 1, end)]
+            # What is added belongs to the segment it continues.
+            segments += [places[-3], np.full(len(added), last), places[-1]]
+            starts.append(starts[-1] + end - start + len(added))
+        places, segments = np.concatenate(places), np.concatenate(segments)
+        columns = {
+            name: column[segments if name == "token_type_ids" else places] for name, column in self.columns.items()
+        }
+        return _Flat(columns, np.array(starts), self.special[places])
+
+    def altered(self, mask_token, generator):
+        """Tokens of the text masked, swapped for others of the texts, or left out."""
+        ids, text = self.columns["input_ids"].copy(), ~self.special
+        chance = generator.random(len(ids))
+        masked = text & (chance < MASKED)
+        swapped = text & (MASKED <= chance) & (chance < MASKED + SWAPPED)
+        dropped = text & (MASKED + SWAPPED <= chance) & (chance < MASKED + SWAPPED + DROPPED)
+        if mask_token is None:
+            dropped |= masked
+        else:
+            ids[masked] = mask_token
+        if swapped.any():
+            ids[swapped] = generator.choice(self.columns["input_ids"][text], swapped.sum())
+        row = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+        kept = ~(dropped & ~self._first_of_the_lost(dropped, row))
+        starts = np.concatenate([[0], np.cumsum(np.bincount(row[kept], minlength=len(self.starts) - 1))])
+        columns = {name: column[kept] for name, column in {**self.columns, "input_ids": ids}.items()}
+        return _Flat(columns, starts, self.special[kept])
+
+    def to_dataset(self, features):
+        """The columns as a `datasets.Dataset`, with `length`."""
+        table = {name: np.split(column, self.starts[1:-1]) for name, column in self.columns.items()}
+        table["length"] = np.diff(self.starts)
+        return datasets.Dataset.from_dict(table, features=datasets.Features({name: features[name] for name in table}))
+
+    def _first_of_the_lost(self, dropped, row):
+        """The first token of every text that would lose all of its tokens."""
+        text_left = np.zeros(len(self.starts) - 1, dtype=bool)
+        text_left[row[~self.special & ~dropped]] = True
+        places = np.flatnonzero(~self.special & ~text_left[row])
+        _, first = np.unique(row[places], return_index=True)
+        found = np.zeros(len(row), dtype=bool)
+        found[places[first]] = True
+        return found
+
+    def _spans(self):
+        return zip(self.starts[:-1], self.starts[1:], strict=True)

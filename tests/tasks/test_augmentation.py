@@ -36,16 +36,23 @@ def test_a_copy_keeps_its_special_tokens_and_at_least_one_token_of_its_text():
 
 
 def test_about_a_tenth_is_masked_a_tenth_left_out_and_most_stays():
-    _, prepared, tokenizer = rows(TEXTS)
+    _, prepared, tokenizer = rows([" ".join(WORDS)] * 40)  # of one length: none can go on with another
     altered = altered_copies(prepared, tokenizer, num_copies=1)
     num_tokens = sum(prepared["length"]) - 2 * len(prepared)
     masked = sum(token == tokenizer.mask_token_id for ids in altered["input_ids"] for token in ids)
     left_out = sum(prepared["length"]) - sum(altered["length"])
     assert 0.05 < masked / num_tokens < 0.15
     assert 0.05 < left_out / num_tokens < 0.15
-    long = [(a, b) for a, b in zip(prepared["input_ids"], altered["input_ids"], strict=True) if len(a) > 10]
-    assert all(a != b for a, b in long)
-    assert all(len(set(a) & set(b)) > len(a) / 2 for a, b in long)
+    for before, after in zip(prepared["input_ids"], altered["input_ids"], strict=True):
+        assert before != after and len(set(before) & set(after)) > len(before) / 2
+
+
+def test_about_half_of_the_copies_go_on_with_another_text_and_none_gets_longer_than_the_longest():
+    _, prepared, tokenizer = rows(["bad film"] * 199 + [" ".join(WORDS)])
+    altered = altered_copies(prepared, tokenizer, num_copies=1)
+    longer = sum(length > 4 for length in altered["length"])
+    assert 70 < longer < 130
+    assert max(altered["length"]) <= max(prepared["length"])
 
 
 def test_the_seed_decides_and_copies_of_one_row_differ():
