@@ -3,17 +3,7 @@
 from .bootstrap import Difference, difference_of_means, difference_of_metrics
 from .comparison import Comparison, Contender, compare
 from .latency import Latency, measure_latency, speed_up, text_batch
-from .metrics import (
-    F1,
-    Accuracy,
-    Agreement,
-    MatthewsCorrelation,
-    PearsonSpearman,
-    compute_metrics,
-    decide,
-    metrics_for,
-    score,
-)
+from .metrics import compute_metrics, decide, metrics_for, score
 from .predict import predict_logits
 from .report import environment, report_markdown, write_report
 from .table import text_table
@@ -44,3 +34,14 @@ __all__ = [
     "text_table",
     "write_report",
 ]
+
+_MODULES = ("F1", "Accuracy", "Agreement", "MatthewsCorrelation", "PearsonSpearman")
+
+
+def __getattr__(name):
+    # Importing `evaluate` takes memory that a training process has no use for.
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}. It offers {', '.join(__all__)}.")
+    from . import modules
+
+    return getattr(modules, name)
