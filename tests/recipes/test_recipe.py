@@ -1,67 +1,14 @@
 """A recipe on tiny models: what it leaves behind, what it refuses, and that nothing computed is lost."""
 
 import json
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
 
 from distil_nlp.recipe import main, parse, run
-from tests.conftest import ROOT
-from tests.tiny import WORDS, tiny_model, tiny_tokenizer
-from tests.trainer.runs import same_weights
-
-QUICK = ["--latency_seconds", "0.1", "--disable_tqdm", "true", "--use_cpu", "true", "--num_train_epochs", "1"]
-LABELS = {0: "bad", 1: "good"}
-
-
-def save_model(folder, **settings):
-    model = tiny_model(**{"num_labels": 2, **settings})
-    if model.config.num_labels == 2:
-        model.config.id2label, model.config.label2id = LABELS, {name: index for index, name in LABELS.items()}
-    model.save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
-    return folder
-
-
-def save_rows(path, num_rows, *, labels=("bad", "good"), seed=0, columns=("text", "label")):
-    draw = random.Random(seed)
-    rows = [(" ".join(draw.choices(WORDS, k=draw.randint(3, 9))), draw.choice(labels)) for _ in range(num_rows)]
-    path.write_text("".join(json.dumps(dict(zip(columns, row, strict=False))) + "\n" for row in rows))
-    return path
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("recipe")
-    save_model(folder / "teacher")
-    save_rows(folder / "train.jsonl", 48)
-    save_rows(folder / "validation.jsonl", 24, seed=1)
-    return folder
-
-
-def words(folder, output, *more, **changes):
-    settings = {
-        "teacher": folder / "teacher",
-        "train_file": folder / "train.jsonl",
-        "validation_file": folder / "validation.jsonl",
-        "num_layers": 1,
-        "output_dir": output,
-        **changes,
-    }
-    flags = [str(word) for name, value in settings.items() if value is not None for word in (f"--{name}", value)]
-    return [*QUICK, *flags, *more]
-
-
-def weights(output, stage="student"):
-    return load_file(output / stage / "model.safetensors")
+from tests.recipes.runs import LABELS, save_model, save_rows, weights, words
+from tests.tiny import tiny_model, tiny_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -245,41 +192,3 @@ def test_yaml_values_are_typed_and_flags_override_them(tmp_path):
 def test_the_recipe_a_run_wrote_repeats_it(finished, folder):
     written = yaml.safe_load((finished / "recipe.yaml").read_text())
     assert parse([str(finished / "recipe.yaml")])[2] == written
-
-
-def test_a_run_killed_three_times_ends_with_the_weights_of_one_that_was_not(folder, tmp_path):
-    more = ["--save_strategy", "steps", "--save_steps", "3", "--num_train_epochs", "6", "--control", "false"]
-    run(words(folder, tmp_path / "whole", *more, per_device_train_batch_size=4))
-    arguments = words(folder, tmp_path / "killed", *more, per_device_train_batch_size=4)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    checkpoints = tmp_path / "killed" / "checkpoints" / "student"
-    draw, reached = random.Random(0), 0
-    for _ in range(3):
-        process = subprocess.Popen(
-            [sys.executable, "-c", SLOWED, *arguments], env=environment, stdout=subprocess.DEVNULL, cwd=tmp_path
-        )
-        reached += draw.randint(6, 18)
-        while process.poll() is None and newest(checkpoints) < reached:
-            time.sleep(0.01)
-        assert process.poll() is None, "the run ended before it was killed"
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert newest(checkpoints) > 0 and not (tmp_path / "killed" / "student").exists()
-    run(arguments)
-    assert same_weights(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
-
-
-# A step that takes a little longer, so that the kill falls into training and not behind it.
-SLOWED = """
-import sys, time
-from distil_nlp.trainer import DistillationTrainer
-step = DistillationTrainer.training_step
-DistillationTrainer.training_step = lambda *a, **k: (time.sleep(0.05), step(*a, **k))[1]
-from distil_nlp.recipe import run
-run(sys.argv[1:])
-"""
-
-
-def newest(checkpoints):
-    steps = [int(path.name.rsplit("-", 1)[-1]) for path in checkpoints.glob("checkpoint-*")]
-    return max(steps, default=0)

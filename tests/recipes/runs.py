@@ -1,0 +1,44 @@
+"""Recipes on tiny models: their files, their command lines, and what they leave."""
+
+import json
+import random
+
+from safetensors.torch import load_file
+
+from tests.tiny import WORDS, tiny_model, tiny_tokenizer
+
+QUICK = ["--latency_seconds", "0.1", "--disable_tqdm", "true", "--use_cpu", "true", "--num_train_epochs", "1"]
+LABELS = {0: "bad", 1: "good"}
+
+
+def save_model(folder, **settings):
+    model = tiny_model(**{"num_labels": 2, **settings})
+    if model.config.num_labels == 2:
+        model.config.id2label, model.config.label2id = LABELS, {name: index for index, name in LABELS.items()}
+    model.save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def save_rows(path, num_rows, *, labels=("bad", "good"), seed=0, columns=("text", "label")):
+    draw = random.Random(seed)
+    rows = [(" ".join(draw.choices(WORDS, k=draw.randint(3, 9))), draw.choice(labels)) for _ in range(num_rows)]
+    path.write_text("".join(json.dumps(dict(zip(columns, row, strict=False))) + "\n" for row in rows))
+    return path
+
+
+def words(folder, output, *more, **changes):
+    settings = {
+        "teacher": folder / "teacher",
+        "train_file": folder / "train.jsonl",
+        "validation_file": folder / "validation.jsonl",
+        "num_layers": 1,
+        "output_dir": output,
+        **changes,
+    }
+    flags = [str(word) for name, value in settings.items() if value is not None for word in (f"--{name}", value)]
+    return [*QUICK, *flags, *more]
+
+
+def weights(output, stage="student"):
+    return load_file(output / stage / "model.safetensors")
