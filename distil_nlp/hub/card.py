@@ -78,7 +78,8 @@ def model_card(
         _what_it_is(report, teacher=teacher, data=data),
         "## Results\n\n" + _results(report, data=data, split=dataset_split),
         "## How to load it\n\n" + _how_to_load(report, pipeline_tag, model_name, example),
-        "## How it was trained\n\n" + _how_trained(terms, arguments, teacher=teacher, data=data, start=student_start),
+        "## How it was trained\n\n"
+        + _how_trained(report, terms, arguments, teacher=teacher, data=data, start=student_start),
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits(report, data=data)),
         "## Environment\n\n" + _environment(report),
     ]
@@ -180,10 +181,11 @@ def _how_to_load(report, tag, repo_id, example):
     )
 
 
-def _how_trained(terms, arguments, *, teacher, data, start):
+def _how_trained(report, terms, arguments, *, teacher, data, start):
     lines = [f"Teacher: {_linked(teacher)}. Data: {data}."]
     if start:
         lines[0] += f" The student started from {' '.join(public_name(word) for word in start.split())}."
+    lines[0] += _learned_from((report.get("data") or {}).get("learned_from") or {})
     lines += ["", "| Term of the objective | Weight | Settings | Paper |", "|---|---|---|---|"]
     for term in terms:
         settings = {key: value for key, value in term.items() if key not in ("name", "weight", "paper")}
@@ -194,6 +196,15 @@ def _how_trained(terms, arguments, *, teacher, data, start):
     if not chosen:
         lines[-1] = "The hyper-parameters were not recorded."
     return "\n".join(lines)
+
+
+def _learned_from(counts):
+    """The student's texts and the control's, in a sentence; nothing where they were not recorded."""
+    words = {"labelled": "with a label", "unlabelled": "without one", "altered": "altered copies that nobody labelled"}
+    seen = [f"{counts[kind]:,} {words[kind]}" for kind in words if counts.get(kind)]
+    if not seen:
+        return ""
+    return f" Texts the student learned from: {', '.join(seen)}; a control sees those with a label only."
 
 
 def _hyperparameters(arguments):

@@ -53,6 +53,7 @@ def _facts(run):
             "compared_on": run.data.compared_on,
             "rows": {name: len(split) for name, split in run.data.prepared.items()},
             "labelled_train_rows": len(run.data.labelled),
+            "learned_from": run.data.learned_from,
         },
         "objective": stages["student"]["objective"],
         "stages": {name: {"steps": facts["steps"], "seconds": facts["seconds"]} for name, facts in stages.items()},

@@ -99,6 +99,14 @@ class RecipeData:
         """The prepared rows the table is about."""
         return self.prepared[self.compared_on]
 
+    @property
+    def learned_from(self):
+        """How many texts the student sees, by what is known of them."""
+        total = len(self.transfer)
+        altered = total - total // (1 + self.recipe.num_augmented_copies)
+        labelled = len(self.labelled)
+        return {"labelled": labelled, "unlabelled": total - labelled - altered, "altered": altered}
+
     def compute_metrics(self):
         """A function for `Trainer(compute_metrics=)`."""
         return compute_metrics(self.task.problem_type)

@@ -14,7 +14,7 @@ from ..hub import model_card, push_to_hub
 from ..hub.names import public_name
 from ..loading import load_model, load_tokenizer
 from ..objectives import default_objective
-from ..students import build_student
+from ..students import build_student, student_start
 from ..teachers import OnlineTeacher, label_order
 from ..teachers.vocabulary import check_vocabulary
 from ..trainer import DistillationTrainer
@@ -163,19 +163,24 @@ class Run:
 
     def new_student(self, teacher):
         """The student of a teacher before training; the same weights for the same random state."""
-        recipe = self.recipe
         student = build_student(
-            recipe.student,
+            self.recipe.student,
             teacher,
-            num_layers=recipe.num_layers,
-            layers=recipe.layers,
-            architecture=recipe.architecture,
-            embeddings=recipe.student_embeddings,
-            trust_remote_code=recipe.trust_remote_code,
+            trust_remote_code=self.recipe.trust_remote_code,
+            **self._student_options(),
         )
         for name, value in self.data.task.config_labels().items():
             setattr(student.config, name, value)
         return student
+
+    def _student_options(self):
+        recipe = self.recipe
+        return {
+            "num_layers": recipe.num_layers,
+            "layers": recipe.layers,
+            "architecture": recipe.architecture,
+            "embeddings": recipe.student_embeddings,
+        }
 
     def _train(self, stage, model, teacher, dataset, training):
         stop = SaveOnInterrupt(self.state.num_processes)
@@ -221,6 +226,7 @@ class Run:
             objective=report["objective"],
             arguments=self.training,
             base_model=str(self.recipe.student or self.recipe.teacher),
+            student_start=student_start(self.recipe.student, self.teacher.model, **self._student_options()),
         )
         write_text(best / "README.md", card)
         print(f"\n{comparison}\n\nReport: {self.folder.path / 'report.md'}\nThe student, in one line:")

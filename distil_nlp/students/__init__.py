@@ -1,6 +1,6 @@
 """Students: out of the teacher's layers, of a given size, from the Hub, or any module that returns logits."""
 
-from .build import build_student
+from .build import build_student, student_start
 from .embeddings import pca_embeddings
 from .from_config import student_from_config
 from .from_teacher import student_from_teacher
@@ -15,5 +15,6 @@ __all__ = [
     "pca_embeddings",
     "student_from_config",
     "student_from_teacher",
+    "student_start",
     "transfer_weights",
 ]

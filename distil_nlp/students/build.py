@@ -9,7 +9,7 @@ from torch import nn
 from ..loading import load_model
 from .architectures import check_teacher
 from .from_config import is_spec, student_from_config
-from .from_teacher import student_from_teacher
+from .from_teacher import chosen_layers, student_from_teacher
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +64,20 @@ def build_student(
             f"nn.Module that returns logits; got {_named(student)}."
         )
     return _load(student, teacher, trust_remote_code)
+
+
+def student_start(student, teacher, *, num_layers=None, layers=None, architecture=None, embeddings="random"):
+    """Where the first weights of such a student come from, in words for a reader: "layers 0, 3, 5 of the teacher"."""
+    if student is None:
+        kept = chosen_layers(teacher, num_layers, layers)
+        noun = "layer" if len(kept) == 1 else "layers"
+        return f"{noun} {', '.join(map(str, kept))} of the teacher" + (
+            f", as a {architecture}" if architecture else ""
+        )
+    if is_spec(student):
+        reduced = ", word embeddings by a PCA of the teacher's" if embeddings == "pca" else ""
+        return f"random weights ({student}){reduced}"
+    return str(student)
 
 
 def _load(name_or_path, teacher, trust_remote_code):

@@ -32,7 +32,7 @@ def student_from_teacher(teacher, *, num_layers=None, layers=None, architecture=
     Reference: Sanh et al. 2019, "DistilBERT, a distilled version of BERT".
     """
     check_teacher(teacher)
-    layers = _chosen(teacher, num_layers, layers)
+    layers = chosen_layers(teacher, num_layers, layers)
     student = _make(teacher, layers, architecture)
     report = transfer_weights(student, teacher, layers=layers)
     _check_layers_fit(report, student, teacher)
@@ -46,7 +46,8 @@ def own_config(teacher):
     return config
 
 
-def _chosen(teacher, num_layers, layers):
+def chosen_layers(teacher, num_layers=None, layers=None):
+    """The teacher's layers that `student_from_teacher` would keep, counted from 0."""
     num_teacher_layers = teacher.config.num_hidden_layers
     if layers is None:
         return choose_layers(num_teacher_layers, (num_teacher_layers + 1) // 2 if num_layers is None else num_layers)

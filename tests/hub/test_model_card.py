@@ -208,3 +208,10 @@ def test_a_folder_here_that_looks_like_a_hub_id_is_a_folder(report, tmp_path, mo
 
 def test_the_same_report_gives_the_same_card(report):
     assert make_card(report) == make_card(make_report())
+
+
+def test_the_card_says_how_many_texts_student_and_control_learned_from(report):
+    counts = {"labelled": 250, "unlabelled": 6_381, "altered": 13_262}
+    card = make_card({**report, "data": {"learned_from": counts}})
+    assert "250 with a label, 6,381 without one, 13,262 altered copies that nobody labelled" in card
+    assert "learned from" not in make_card(report)

@@ -73,6 +73,15 @@ def test_a_teacher_without_a_head_is_fine_tuned_first(folder, tmp_path):
     }
 
 
+def test_altered_copies_are_for_the_student_and_not_for_the_control(folder, tmp_path):
+    run(words(folder, tmp_path / "out", num_augmented_copies=2, unlabelled_file=folder / "train.jsonl"))
+    data = json.loads((tmp_path / "out" / "report.json").read_text())["data"]
+    assert data["learned_from"] == {"labelled": 48, "unlabelled": 48, "altered": 192}
+    card = (tmp_path / "out" / "student" / "README.md").read_text()
+    assert "48 with a label, 48 without one, 192 altered copies" in card
+    assert "The student started from layer 0 of the teacher." in card
+
+
 def test_a_regression_runs_through(folder, tmp_path):
     save_rows(tmp_path / "scores.jsonl", 32, labels=(0.5, 1.25, 3.0))
     save_rows(tmp_path / "held.jsonl", 16, labels=(0.5, 1.25, 3.0), seed=2)

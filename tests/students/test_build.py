@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from distil_nlp.students import build_student, student_from_teacher
+from distil_nlp.students import build_student, student_from_teacher, student_start
+from tests.tiny import tiny_model
 
 from .encoders import answer, make_batch, make_teacher, same_tensors, tensors
 
@@ -115,3 +116,18 @@ def test_options_that_a_student_would_ignore_are_refused_with_their_values(stude
 def test_what_cannot_name_a_student_is_refused(student):
     with pytest.raises(TypeError, match="student must be None .*or an nn.Module that returns logits; got"):
         build_student(student, make_teacher())
+
+
+@pytest.mark.parametrize(
+    ("student", "options", "words"),
+    [
+        (None, {"num_layers": 2}, "layers 0, 3 of the teacher"),
+        (None, {"layers": [0, 1]}, "layers 0, 1 of the teacher"),
+        (None, {"architecture": "distilbert"}, "layers 0, 3 of the teacher, as a distilbert"),
+        ("2x16", {}, "random weights (2x16)"),
+        ("2x16", {"embeddings": "pca"}, "random weights (2x16), word embeddings by a PCA of the teacher's"),
+        ("ada/small", {}, "ada/small"),
+    ],
+)
+def test_the_start_of_a_student_is_told_in_words(student, options, words):
+    assert student_start(student, tiny_model("bert", num_layers=4), **options) == words
