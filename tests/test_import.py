@@ -42,6 +42,10 @@ def test_the_command_line_answers_help_without_importing_anything_heavy():
     assert heavy_modules_after(code) == []
 
 
+def test_a_training_process_does_not_import_evaluate():
+    assert "evaluate" not in heavy_modules_after("import distil_nlp.trainer")
+
+
 @pytest.mark.parametrize("name", distil_nlp.__all__)
 def test_every_public_name_resolves(name):
     assert getattr(distil_nlp, name) is not None

@@ -1,5 +1,7 @@
 """Evaluation: metrics, predictions, intervals, latency, and the comparison of teacher, student and control."""
 
+from typing import TYPE_CHECKING
+
 from .bootstrap import Difference, difference_of_means, difference_of_metrics
 from .comparison import Comparison, Contender, compare
 from .latency import Latency, measure_latency, speed_up, text_batch
@@ -34,6 +36,9 @@ __all__ = [
     "text_table",
     "write_report",
 ]
+
+if TYPE_CHECKING:  # for type checkers and editors; at run time see `__getattr__`
+    from .modules import F1, Accuracy, Agreement, MatthewsCorrelation, PearsonSpearman
 
 _MODULES = ("F1", "Accuracy", "Agreement", "MatthewsCorrelation", "PearsonSpearman")
 

@@ -48,7 +48,8 @@ class RecipeArguments:
     test_file: str | None = _setting("Compared on at the end.")
     unlabelled_file: str | None = _setting("More text without labels, for the teacher to label.")
     num_augmented_copies: int = _setting(
-        "Altered copies of every training text (tokens masked, swapped, left out) for the teacher to label.", 0
+        "Altered copies of every training text (joined, tokens masked, swapped, left out), for the teacher to label.",
+        0,
     )
     text_column: str | None = _setting("Column of the (first) text. Found by name where it is a usual one.")
     text_pair_column: str | None = _setting("Column of the second text of a pair.")

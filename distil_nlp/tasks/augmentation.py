@@ -12,8 +12,8 @@ def altered_copies(rows, tokenizer, *, num_copies, seed=0):
     Half of the copies, chosen at random, go on with the text of another row where that makes none longer than the
     longest row. Then each token of the text is masked with probability 0.1, swapped for a token drawn from all the
     texts (frequent ones more often) with 0.15, left out with 0.1; special tokens stay. What such a row means nobody
-    knows but the teacher, so the result goes through `Task.with_unlabelled`. Where the teacher fits its training
-    rows so well that its answers say little more than the labels, it says more about rows like these.
+    knows but the teacher, so the result goes through `Task.with_unlabelled`. They are for teachers that fit their
+    training rows so well that what they say there is hardly more than the labels. A pair goes on in its second text.
 
     Args:
         rows (`datasets.Dataset`): From `Task.prepare`.
