@@ -10,7 +10,19 @@ ROOT = Path(__file__).resolve().parents[1]
 # A room is a module or a folder of the package. It may import the rooms below it, and itself.
 LEVELS = {
     **dict.fromkeys(
-        ["losses", "signals", "taps", "arguments", "files", "loading", "sampling", "tally", "checkpoints"], 0
+        [
+            "losses",
+            "signals",
+            "taps",
+            "architectures",
+            "arguments",
+            "files",
+            "loading",
+            "sampling",
+            "tally",
+            "checkpoints",
+        ],
+        0,
     ),
     **dict.fromkeys(["objectives", "teachers", "students", "tasks", "adapters", "evaluation", "export", "hub"], 1),
     "trainer": 2,

@@ -1,17 +1,34 @@
 """Distillation losses: tensors in, one value per item out, never reduced. Imports torch only."""
 
-from .features import hidden_mse
+from .attention import attention_kl, attention_mse, dot_products
+from .correlation import batch_correlation, class_correlation
+from .features import hidden_cosine, hidden_mse, normalised_mse
 from .hard import binary_cross_entropy, cross_entropy, squared_error
 from .reduction import mean_over_items
-from .soft import logit_mse, soft_target_bce, soft_target_kl
+from .similarity import relational_angle, relational_distance, similarity_preserving
+from .soft import logit_mse, soft_target_bce, soft_target_kl, standardised_kl
+from .targets import decoupled_kl, normalised_soft_targets
 
 __all__ = [
+    "attention_kl",
+    "attention_mse",
+    "batch_correlation",
     "binary_cross_entropy",
+    "class_correlation",
     "cross_entropy",
+    "decoupled_kl",
+    "dot_products",
+    "hidden_cosine",
     "hidden_mse",
     "logit_mse",
     "mean_over_items",
+    "normalised_mse",
+    "normalised_soft_targets",
+    "relational_angle",
+    "relational_distance",
+    "similarity_preserving",
     "soft_target_bce",
     "soft_target_kl",
     "squared_error",
+    "standardised_kl",
 ]

@@ -36,6 +36,40 @@ def soft_target_kl(student_logits, teacher_logits, *, temperature):
     return (teacher.exp() * (teacher - student)).sum(dim=-1) * temperature**2
 
 
+def standardised_kl(student_logits, teacher_logits, *, temperature):
+    """Soft targets of standardised logits: how the classes are ranked and spaced counts, not how large logits are.
+
+    Each item's logits are brought to mean 0 and standard deviation 1 before they are softened, so a small student
+    need not grow logits as large as its teacher's.
+
+    Args:
+        student_logits (`torch.Tensor`): Shape (batch, classes) or (batch, sequence, classes).
+        teacher_logits (`torch.Tensor`): Same shape. No gradient flows into it.
+        temperature (`float`): Dimensionless, greater than 0.
+
+    Returns:
+        `torch.Tensor` of shape (batch,) or (batch, sequence), in nats, not reduced. Multiplied by temperature**2.
+
+    Raises:
+        ValueError: The shapes differ, or there are fewer than 3 classes: two standardised logits are always 1 and -1.
+
+    Reference: Sun et al. 2024, "Logit Standardization in Knowledge Distillation", algorithm 1.
+    """
+    if student_logits.shape[-1] < 3:
+        raise ValueError(
+            f"The standardised logits of {student_logits.shape[-1]} classes are always 1 and -1 (logits of shape "
+            f"{tuple(student_logits.shape)}), so all that is left to learn is a sign. Use soft_target_kl for fewer than "
+            f"3 classes."
+        )
+    return soft_target_kl(_standardised(student_logits), _standardised(teacher_logits), temperature=temperature)
+
+
+def _standardised(logits):
+    logits = widened(logits)
+    centred = logits - logits.mean(dim=-1, keepdim=True)
+    return centred / centred.square().mean(dim=-1, keepdim=True).clamp(min=1e-12).sqrt()
+
+
 def soft_target_bce(student_logits, teacher_logits, *, temperature):
     """Divergence of the student's softened yes/no predictions from the teacher's, averaged over the labels.
 

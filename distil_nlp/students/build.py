@@ -7,9 +7,8 @@ import transformers
 from torch import nn
 
 from ..loading import load_model
-from .architectures import check_teacher
 from .from_config import is_spec, student_from_config
-from .from_teacher import chosen_layers, student_from_teacher
+from .from_teacher import check_teacher, chosen_layers, student_from_teacher
 
 logger = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ import re
 
 import torch
 
-from .architectures import ENCODERS, check_teacher, per_layer_settings
+from ..architectures import ENCODERS, per_layer_settings
 from .embeddings import pca_embeddings
-from .from_teacher import own_config
+from .from_teacher import check_teacher, own_config
 
 _SPEC = re.compile(r"(\d+)x(\d+)")
 _EMBEDDINGS = ("random", "pca")

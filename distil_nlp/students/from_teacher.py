@@ -3,8 +3,9 @@
 import copy
 
 import torch
+from transformers import PreTrainedModel
 
-from .architectures import ENCODERS, check_teacher, layer_list, per_layer_settings
+from ..architectures import ENCODERS, layer_list, per_layer_settings
 from .distilbert import distilbert_class, distilbert_config
 from .layer_choice import check_layers, choose_layers
 from .transfer import transfer_weights
@@ -37,6 +38,27 @@ def student_from_teacher(teacher, *, num_layers=None, layers=None, architecture=
     report = transfer_weights(student, teacher, layers=layers)
     _check_layers_fit(report, student, teacher)
     return student.train()
+
+
+def check_teacher(teacher):
+    """Refuse what is not a transformers model with a list of layers in full precision or half of it.
+
+    Raises:
+        TypeError: Not a `PreTrainedModel`.
+        ValueError: Its weights are quantised.
+    """
+    if not isinstance(teacher, PreTrainedModel):
+        raise TypeError(
+            f"The teacher must be a transformers PreTrainedModel, because the student takes its config and weights; "
+            f"got {_described(teacher)}. Load a Hub id or folder with `from_pretrained` first, and pass the model "
+            f"itself rather than a wrapper around it."
+        )
+    if getattr(teacher.config, "quantization_config", None) is not None:
+        raise ValueError(
+            f"The teacher ({type(teacher).__name__}) is quantised; its packed weights cannot be copied into a "
+            f"float32 student. Load it once more without `quantization_config` to make the student; the quantised "
+            f"one can still teach."
+        )
 
 
 def own_config(teacher):
@@ -99,3 +121,7 @@ def _check_layers_fit(report, student, teacher):
         f"The layers {report.layers} of {type(teacher).__name__} do not fit a {type(student).__name__} of "
         f"{len(report.layers)}: {' and '.join(filter(None, [lost, missing]))}. {way_out}"
     )
+
+
+def _described(value):
+    return "None" if value is None else f"{type(value).__module__}.{type(value).__qualname__}"

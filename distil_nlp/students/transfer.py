@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from .architectures import base_prefix, layer_list
+from ..architectures import base_prefix, layer_list
 from .distilbert import bert_names, fold_segment
 from .layer_choice import check_layers, choose_layers
 

@@ -64,3 +64,155 @@ def squared_error(predictions, targets):
         return prediction.sum() * 0 if target.isnan() else ((prediction - target) ** 2).sum()
 
     return per_item(distance, predictions.view(-1, 1), targets.view(-1, 1))
+
+
+def standardised(values):
+    mean = values.sum() / len(values)
+    return (values - mean) / (((values - mean) ** 2).sum() / len(values)).sqrt()
+
+
+def standardised_kl(student_logits, teacher_logits, *, temperature):
+    ours, theirs = (
+        torch.stack([standardised(row) for row in logits.double().flatten(0, -2)]).view(logits.shape)
+        for logits in (student_logits, teacher_logits)
+    )
+    return soft_target_kl(ours, theirs, temperature=temperature)
+
+
+def hidden_cosine(student, teacher):
+    return per_item(lambda a, b: 1 - (a * b).sum() / ((a * a).sum() * (b * b).sum()).sqrt(), student, teacher)
+
+
+def normalised_mse(student, teacher):
+    return per_item(lambda a, b: ((a / (a @ a).sqrt() - b / (b @ b).sqrt()) ** 2).sum(), student, teacher)
+
+
+def correlation(ours, theirs):
+    ours, theirs = ours - ours.mean(), theirs - theirs.mean()
+    return (ours @ theirs) / ((ours @ ours) * (theirs @ theirs)).sqrt()
+
+
+def class_correlation(student_logits, teacher_logits, *, temperature):
+    def distance(student, teacher):
+        ours, theirs = probabilities(student / temperature), probabilities(teacher / temperature)
+        return (1 - correlation(ours, theirs)) * temperature**2
+
+    return per_item(distance, student_logits, teacher_logits)
+
+
+def batch_correlation(student_logits, teacher_logits, *, temperature):
+    ours, theirs = (
+        torch.stack([probabilities(row.double() / temperature) for row in logits])
+        for logits in (student_logits, teacher_logits)
+    )
+    total = sum(1 - correlation(ours[:, label], theirs[:, label]) for label in range(ours.shape[1]))
+    return (total / ours.shape[1] * temperature**2).reshape(1)
+
+
+def without(values, place):
+    return torch.cat([values[:place], values[place + 1 :]])
+
+
+def decoupled_kl(student_logits, teacher_logits, labels, *, temperature, target_weight, other_weight):
+    def divergence(student, teacher, label):
+        if label < 0:
+            return student.sum() * 0
+        p, q = probabilities(student / temperature), probabilities(teacher / temperature)
+        at = int(label)
+        sure = q[at] * (q[at] / p[at]).log() + (1 - q[at]) * ((1 - q[at]) / (1 - p[at])).log()
+        mine, his = without(p, at) / (1 - p[at]), without(q, at) / (1 - q[at])
+        return (target_weight * sure + other_weight * (his * (his / mine).log()).sum()) * temperature**2
+
+    return per_item(divergence, student_logits, teacher_logits, labels.unsqueeze(-1))
+
+
+def normalised_soft_targets(student_logits, teacher_logits, labels, *, temperature, other_weight):
+    def surprise(student, teacher, label):
+        if label < 0:
+            return student.sum() * 0
+        at = int(label)
+        mine, his = (probabilities(without(logits, at) / temperature) for logits in (student, teacher))
+        others = -(his * mine.log()).sum() * temperature**2
+        return -probabilities(teacher)[at] * probabilities(student)[at].log() + other_weight * others
+
+    return per_item(surprise, student_logits, teacher_logits, labels.unsqueeze(-1))
+
+
+def dot_products(queries, keys, num_heads):
+    batch, length, width = queries.shape
+    size = width // num_heads
+    result = torch.zeros(batch, num_heads, length, length, dtype=torch.float64)
+    for b in range(batch):
+        for h in range(num_heads):
+            ours, theirs = (tensor[b, :, h * size : (h + 1) * size].double() for tensor in (queries, keys))
+            result[b, h] = torch.stack([torch.stack([(q * k).sum() for k in theirs]) for q in ours]) / size**0.5
+    return result
+
+
+def attention_mse(student_scores, teacher_scores, mask):
+    def distance(ours, theirs, keys):
+        return ((ours - theirs)[:, keys] ** 2).mean() if keys.any() else ours.sum() * 0
+
+    return _per_query(distance, student_scores, teacher_scores, mask)
+
+
+def attention_kl(student_scores, teacher_scores, mask):
+    def divergence(ours, theirs, keys):
+        if not keys.any():
+            return ours.sum() * 0
+        total = 0.0
+        for student, teacher in zip(ours[:, keys], theirs[:, keys], strict=True):
+            p, q = probabilities(student), probabilities(teacher)
+            total = total + (q * (q / p).log()).sum()
+        return total / len(ours)
+
+    return _per_query(divergence, student_scores, teacher_scores, mask)
+
+
+def _per_query(loss, student_scores, teacher_scores, mask):
+    ours, theirs = (scores.double().transpose(1, 2) for scores in (student_scores, teacher_scores))
+    rows = [
+        torch.stack([loss(mine, his, keys) for mine, his in zip(our, their, strict=True)])
+        for our, their, keys in zip(ours, theirs, mask, strict=True)
+    ]
+    return torch.stack(rows)
+
+
+def huber(difference):
+    size = difference.abs()
+    return 0.5 * difference**2 if size <= 1 else size - 0.5
+
+
+def relational_distance(student, teacher):
+    def spread(points):
+        points, n = points.double(), len(points)
+        found = [((points[i] - points[j]) ** 2).sum().sqrt() for i in range(n) for j in range(n) if i != j]
+        mean = sum(found) / len(found)
+        return [distance / mean for distance in found]
+
+    pairs = list(zip(spread(student), spread(teacher), strict=True))
+    return (sum(huber(ours - theirs) for ours, theirs in pairs) / len(pairs)).reshape(1)
+
+
+def relational_angle(student, teacher):
+    def cosines(points):
+        points, n = points.double(), len(points)
+        found = []
+        for i in range(n):
+            for j in range(n):
+                for k in range(n):
+                    if len({i, j, k}) == 3:
+                        a, b = points[i] - points[j], points[k] - points[j]
+                        found.append((a @ b) / ((a @ a) * (b @ b)).sqrt())
+        return found
+
+    triples = list(zip(cosines(student), cosines(teacher), strict=True))
+    return (sum(huber(ours - theirs) for ours, theirs in triples) / len(triples)).reshape(1)
+
+
+def similarity_preserving(student, teacher):
+    def similarities(points):
+        rows = [torch.stack([(a * b).sum() for b in points.double()]) for a in points.double()]
+        return torch.stack([row / (row @ row).sqrt() for row in rows])
+
+    return ((similarities(student) - similarities(teacher)) ** 2).mean().reshape(1)

@@ -79,6 +79,88 @@ def test_squared_error_is_what_its_formula_says(shape, missing):
     assert_as_naive(losses.squared_error, naive.squared_error, logits(shape, 0), targets)
 
 
+CLASSES = [shape for shape in SHAPES if shape[-1] > 2]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+@pytest.mark.parametrize("shape", CLASSES)
+@pytest.mark.parametrize("name", ["standardised_kl", "class_correlation"])
+def test_a_softened_loss_of_many_classes_is_what_its_formula_says(name, shape, temperature):
+    ours, plain = getattr(losses, name), getattr(naive, name)
+    assert_as_naive(
+        lambda *tensors: ours(*tensors, temperature=temperature),
+        lambda *tensors: plain(*tensors, temperature=temperature),
+        logits(shape, 0),
+        logits(shape, 1),
+    )
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+@pytest.mark.parametrize("shape", CLASSES)
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        ("decoupled_kl", {"target_weight": 1.0, "other_weight": 8.0}),
+        ("decoupled_kl", {"target_weight": 0.0, "other_weight": 0.5}),
+        ("normalised_soft_targets", {"other_weight": 1.5}),
+    ],
+)
+def test_a_loss_that_treats_the_labelled_class_by_itself_is_what_its_formula_says(
+    name, weights, shape, temperature, missing
+):
+    settings = {"temperature": temperature, **weights}
+    assert_as_naive(
+        lambda *tensors: getattr(losses, name)(*tensors, **settings),
+        lambda *tensors: getattr(naive, name)(*tensors, **settings),
+        logits(shape, 0),
+        logits(shape, 1),
+        class_labels(shape[:-1], shape[-1], missing),
+    )
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_the_correlation_over_a_batch_is_what_its_formula_says(temperature):
+    assert_as_naive(
+        lambda *tensors: losses.batch_correlation(*tensors, temperature=temperature),
+        lambda *tensors: naive.batch_correlation(*tensors, temperature=temperature),
+        logits((5, 3), 0),
+        logits((5, 3), 1),
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ["hidden_cosine", "normalised_mse"])
+def test_a_distance_of_directions_is_what_its_formula_says(name, shape):
+    assert_as_naive(getattr(losses, name), getattr(naive, name), logits(shape, 0), logits(shape, 1))
+
+
+@pytest.mark.parametrize("num_heads", [1, 2, 6])
+def test_dot_products_are_what_their_formula_says(num_heads):
+    assert_as_naive(
+        lambda *tensors: losses.dot_products(*tensors, num_heads),
+        lambda *tensors: naive.dot_products(*tensors, num_heads),
+        logits((2, 4, 6), 0),
+        logits((2, 4, 6), 1),
+    )
+
+
+@pytest.mark.parametrize("name", ["attention_mse", "attention_kl"])
+def test_a_loss_of_attention_is_what_its_formula_says_without_padding_and_with(name):
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0]], dtype=torch.bool)
+    assert_as_naive(
+        lambda *scores: getattr(losses, name)(*scores, mask),
+        lambda *scores: getattr(naive, name)(*scores, mask),
+        logits((3, 2, 4, 4), 0),
+        logits((3, 2, 4, 4), 1),
+    )
+
+
+@pytest.mark.parametrize("name", ["relational_distance", "relational_angle", "similarity_preserving"])
+def test_a_loss_of_a_whole_batch_is_what_its_formula_says_between_any_widths(name):
+    assert_as_naive(getattr(losses, name), getattr(naive, name), logits((5, 4), 0), logits((5, 7), 1))
+
+
 def test_the_gradient_of_soft_targets_keeps_its_size_when_temperature_grows():
     student, teacher = logits((6, 10), 0, spread=0.1), logits((6, 10), 1, spread=0.1)
     cold, hot = (

@@ -20,6 +20,14 @@ SOFT = {
     "soft_target_bce": softened("soft_target_bce"),
     "logit_mse": losses.logit_mse,
     "hidden_mse": losses.hidden_mse,
+    "hidden_cosine": losses.hidden_cosine,
+    "normalised_mse": losses.normalised_mse,
+    "standardised_kl": softened("standardised_kl"),
+    "class_correlation": softened("class_correlation"),
+    "batch_correlation": softened("batch_correlation"),
+    "decoupled_kl": lambda student, teacher: losses.decoupled_kl(
+        student, teacher, torch.arange(len(student)), temperature=2.0
+    ),
 }
 # Labels that go with the logits of pair(): a class each, yes or no each, a number each.
 HARD = {
@@ -113,6 +121,96 @@ def test_a_soft_loss_refuses_shapes_that_would_broadcast(loss):
     student, teacher = pair()
     with pytest.raises(ValueError, match=r"\(4, 6\).*\(1, 6\)"):
         loss(student, teacher[:1])
+
+
+def scores_and_mask(dtype=torch.float32, scale=1.0):
+    return (*pair((2, 3, 4, 4), scale, dtype), torch.tensor([[1, 1, 1, 0], [0, 0, 0, 0]], dtype=torch.bool))
+
+
+attention_losses = pytest.mark.parametrize("loss", [losses.attention_mse, losses.attention_kl])
+
+
+@attention_losses
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_a_row_of_padding_alone_has_no_attention_to_compare_and_no_gradient(loss, scale):
+    values, slope = gradient(loss, *scores_and_mask(scale=scale))
+    assert values[1].abs().max() == 0 and values[0].min() > 0 and values.isfinite().all()
+    assert slope[1].abs().max() == 0 and slope[0, ..., 3].abs().max() == 0 and slope.isfinite().all()
+
+
+@attention_losses
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_attention_of_half_precision_is_compared_in_float32(loss, dtype):
+    student, teacher, mask = scores_and_mask(dtype)
+    values = loss(student, teacher, mask)
+    assert values.dtype == torch.float32
+    torch.testing.assert_close(values, loss(student.float(), teacher.float(), mask), rtol=0, atol=0)
+
+
+@attention_losses
+def test_a_loss_of_attention_refuses_maps_of_different_numbers_of_heads(loss):
+    student, teacher, mask = scores_and_mask()
+    with pytest.raises(ValueError, match=r"\(2, 1, 4, 4\).*\(2, 3, 4, 4\)"):
+        loss(student[:, :1], teacher, mask)
+
+
+def test_heads_that_do_not_divide_the_width_are_refused():
+    with pytest.raises(ValueError, match="5 heads do not divide a width of 6"):
+        losses.dot_products(*pair((2, 3, 6)), 5)
+
+
+WHOLE_BATCH = [losses.relational_distance, losses.relational_angle, losses.similarity_preserving]
+whole_batch_losses = pytest.mark.parametrize("loss", WHOLE_BATCH)
+
+
+@whole_batch_losses
+def test_examples_that_are_the_same_point_have_a_finite_gradient(loss):
+    points = torch.ones(4, 3)
+    values, slope = gradient(loss, points, pair((4, 5))[1])
+    assert values.shape == (1,) and values.isfinite().all() and slope.isfinite().all()
+
+
+@whole_batch_losses
+def test_one_example_alone_lies_nowhere_and_gives_zero(loss):
+    values, slope = gradient(loss, *pair((1, 3)))
+    assert values.abs().max() < 1e-6 and slope.abs().max() < 1e-6
+
+
+@whole_batch_losses
+def test_a_loss_of_a_whole_batch_does_not_see_scale(loss):
+    student, teacher = pair((5, 3))
+    torch.testing.assert_close(loss(7 * student, teacher), loss(student, teacher))
+
+
+@whole_batch_losses
+def test_hidden_states_that_are_not_pooled_are_no_points(loss):
+    with pytest.raises(ValueError, match=r"\(2, 3, 4\)"):
+        loss(*pair((2, 3, 4)))
+
+
+@pytest.mark.parametrize("name", ["standardised_kl", "class_correlation", "decoupled_kl"])
+def test_a_loss_that_two_classes_would_make_constant_refuses_them(name):
+    with pytest.raises(ValueError, match="3 classes"):
+        SOFT[name](*pair((2, 2)))
+
+
+@pytest.mark.parametrize("labels", [torch.zeros(4, 6), torch.zeros(4, 1, dtype=torch.long)])
+def test_a_loss_of_the_labelled_class_refuses_anything_but_one_label_an_item(labels):
+    with pytest.raises(ValueError, match="a whole number per item"):
+        losses.decoupled_kl(*pair(), labels, temperature=1.0)
+
+
+@pytest.mark.parametrize("loss", [losses.decoupled_kl, losses.normalised_soft_targets])
+def test_a_missing_label_leaves_no_labelled_class_and_gives_zero(loss):
+    values, slope = gradient(lambda *pair: loss(*pair, torch.tensor([0, -100, 2, 3]), temperature=2.0), *pair())
+    assert values[1] == 0 and slope[1].abs().max() == 0 and (values[[0, 2, 3]] > 0).all()
+
+
+@pytest.mark.parametrize("loss", [losses.decoupled_kl, losses.normalised_soft_targets])
+@pytest.mark.parametrize("scale", [20.0, 500.0, 1e4])
+def test_a_labelled_class_that_is_certain_keeps_the_loss_finite(loss, scale):
+    values, slope = gradient(lambda *pair: loss(*pair, torch.arange(4), temperature=1.0), *pair(scale=scale))
+    assert values.isfinite().all() and slope.isfinite().all()
 
 
 def test_squared_error_refuses_two_numbers_for_one_target():

@@ -1,23 +1,25 @@
-"""Where each architecture keeps its layers. One row an architecture; the rest of the room reads this table."""
+"""Where each architecture keeps its layers and what is in them. One row an architecture; everyone reads this table."""
 
 from dataclasses import dataclass
 
 from torch import nn
-from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """What we must know of an architecture to choose among its layers or to change its width.
+    """What we must know of an architecture to choose among its layers, to listen to them or to change its width.
 
     Args:
         layers (`str`): Path of the layer list from the base model.
+        attention (`tuple` of `str`): Paths, from a layer, of the three maps that make queries, keys and values; or of
+            the one that makes all three side by side.
         per_layer (`tuple` of `str`): Config entries that are lists with one value per layer.
         intermediate (`str`): Config name of the feed-forward width. Other sizes have the same name everywhere,
             by transformers' `attribute_map`.
     """
 
     layers: str = "encoder.layer"
+    attention: tuple = ("attention.self.query", "attention.self.key", "attention.self.value")
     per_layer: tuple = ()
     intermediate: str = "intermediate_size"
 
@@ -28,31 +30,14 @@ ENCODERS = {
     "xlm-roberta": Encoder(),
     "camembert": Encoder(),
     "electra": Encoder(),
-    "mpnet": Encoder(),
-    "distilbert": Encoder(layers="transformer.layer", intermediate="hidden_dim"),
-    "modernbert": Encoder(layers="layers", per_layer=("layer_types",)),
+    "mpnet": Encoder(attention=("attention.attn.q", "attention.attn.k", "attention.attn.v")),
+    "distilbert": Encoder(
+        layers="transformer.layer",
+        attention=("attention.q_lin", "attention.k_lin", "attention.v_lin"),
+        intermediate="hidden_dim",
+    ),
+    "modernbert": Encoder(layers="layers", attention=("attn.Wqkv",), per_layer=("layer_types",)),
 }
-
-
-def check_teacher(teacher):
-    """Refuse what is not a transformers model with a list of layers in full precision or half of it.
-
-    Raises:
-        TypeError: Not a `PreTrainedModel`.
-        ValueError: Its weights are quantised.
-    """
-    if not isinstance(teacher, PreTrainedModel):
-        raise TypeError(
-            f"The teacher must be a transformers PreTrainedModel, because the student takes its config and weights; "
-            f"got {_described(teacher)}. Load a Hub id or folder with `from_pretrained` first, and pass the model "
-            f"itself rather than a wrapper around it."
-        )
-    if getattr(teacher.config, "quantization_config", None) is not None:
-        raise ValueError(
-            f"The teacher ({type(teacher).__name__}) is quantised; its packed weights cannot be copied into a "
-            f"float32 student. Load it once more without `quantization_config` to make the student; the quantised "
-            f"one can still teach."
-        )
 
 
 def base_prefix(model):
@@ -106,7 +91,3 @@ def _search_layer_list(model):
         f"one nn.ModuleList of config.num_hidden_layers={num_layers}; its module lists are {listed}. Layers are known "
         f"by name for {', '.join(ENCODERS)}. Build the student yourself and pass it as a model."
     )
-
-
-def _described(value):
-    return "None" if value is None else f"{type(value).__module__}.{type(value).__qualname__}"
