@@ -13,7 +13,25 @@ _NAMES = {
     "arguments": ["DistillationTrainingArguments"],
     "evaluation": ["compare", "predict_logits"],
     "hub": ["model_card", "push_to_hub"],
-    "objectives": ["HardLabels", "Hint", "LogitMatching", "Objective", "SoftTargets", "Term"],
+    "objectives": [
+        "Attention",
+        "BatchCorrelation",
+        "ClassCorrelation",
+        "DecoupledSoftTargets",
+        "HardLabels",
+        "HiddenStates",
+        "LogitMatching",
+        "NormalisedSoftTargets",
+        "Objective",
+        "PatientStates",
+        "RelationalAngle",
+        "RelationalDistance",
+        "Relations",
+        "SimilarityPreserving",
+        "SoftTargets",
+        "StandardisedSoftTargets",
+        "Term",
+    ],
     "signals": ["Signals"],
     "students": ["build_student", "student_from_config", "student_from_teacher"],
     "taps": ["FeatureTap"],
@@ -31,11 +49,22 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .evaluation import predict_logits as predict_logits
     from .hub import model_card as model_card
     from .hub import push_to_hub as push_to_hub
+    from .objectives import Attention as Attention
+    from .objectives import BatchCorrelation as BatchCorrelation
+    from .objectives import ClassCorrelation as ClassCorrelation
+    from .objectives import DecoupledSoftTargets as DecoupledSoftTargets
     from .objectives import HardLabels as HardLabels
-    from .objectives import Hint as Hint
+    from .objectives import HiddenStates as HiddenStates
     from .objectives import LogitMatching as LogitMatching
+    from .objectives import NormalisedSoftTargets as NormalisedSoftTargets
     from .objectives import Objective as Objective
+    from .objectives import PatientStates as PatientStates
+    from .objectives import RelationalAngle as RelationalAngle
+    from .objectives import RelationalDistance as RelationalDistance
+    from .objectives import Relations as Relations
+    from .objectives import SimilarityPreserving as SimilarityPreserving
     from .objectives import SoftTargets as SoftTargets
+    from .objectives import StandardisedSoftTargets as StandardisedSoftTargets
     from .objectives import Term as Term
     from .signals import Signals as Signals
     from .students import build_student as build_student

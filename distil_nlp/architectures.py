@@ -13,6 +13,8 @@ class Encoder:
         layers (`str`): Path of the layer list from the base model.
         attention (`tuple` of `str`): Paths, from a layer, of the three maps that make queries, keys and values; or of
             the one that makes all three side by side.
+        plain_attention (`bool`): Attention scores are the dot products of these queries and keys, nothing more:
+            positions are neither rotated in nor added to the scores.
         per_layer (`tuple` of `str`): Config entries that are lists with one value per layer.
         intermediate (`str`): Config name of the feed-forward width. Other sizes have the same name everywhere,
             by transformers' `attribute_map`.
@@ -20,9 +22,13 @@ class Encoder:
 
     layers: str = "encoder.layer"
     attention: tuple = ("attention.self.query", "attention.self.key", "attention.self.value")
+    plain_attention: bool = True
     per_layer: tuple = ()
     intermediate: str = "intermediate_size"
 
+
+EMBEDDINGS = "embeddings"  # also the attribute's name in every architecture of the table
+QKV = ("query", "key", "value")
 
 ENCODERS = {
     "bert": Encoder(),
@@ -30,19 +36,94 @@ ENCODERS = {
     "xlm-roberta": Encoder(),
     "camembert": Encoder(),
     "electra": Encoder(),
-    "mpnet": Encoder(attention=("attention.attn.q", "attention.attn.k", "attention.attn.v")),
+    "mpnet": Encoder(attention=("attention.attn.q", "attention.attn.k", "attention.attn.v"), plain_attention=False),
     "distilbert": Encoder(
         layers="transformer.layer",
         attention=("attention.q_lin", "attention.k_lin", "attention.v_lin"),
         intermediate="hidden_dim",
     ),
-    "modernbert": Encoder(layers="layers", attention=("attn.Wqkv",), per_layer=("layer_types",)),
+    "modernbert": Encoder(
+        layers="layers", attention=("attn.Wqkv",), plain_attention=False, per_layer=("layer_types",)
+    ),
 }
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a tensor lies in what modules return: in one of the equal parts of a module's last dimension.
+
+    Args:
+        module (`str`): Module name, to be tapped.
+        place, num_parts (`int`): Which part, of how many.
+    """
+
+    module: str
+    place: int = 0
+    num_parts: int = 1
+
+    def read(self, features):
+        """The tensor, from a dictionary of what tapped modules returned."""
+        tensor = features[self.module]
+        return tensor if self.num_parts == 1 else tensor.chunk(self.num_parts, dim=-1)[self.place]
+
+
+def layer_name(model, layer):
+    """The module that a user means by a layer.
+
+    Args:
+        model (`nn.Module`): A transformers encoder; any module where `layer` is a module's name.
+        layer (`int` or `str`): A layer counted from 0 (-1 is the last), "embeddings", or a module name as in
+            `model.named_modules()`.
+
+    Raises:
+        ValueError: There is no such layer.
+    """
+    if isinstance(layer, str) and layer != EMBEDDINGS:
+        return layer  # FeatureTap has the message for a name that is not there
+    _check_encoder(model, layer)
+    if layer == EMBEDDINGS:
+        return base_prefix(model) + EMBEDDINGS
+    num_layers = model.config.num_hidden_layers
+    if isinstance(layer, bool) or not isinstance(layer, int) or not -num_layers <= layer < num_layers:
+        raise ValueError(
+            f"Layer {layer!r} is not in {type(model).__name__}, which has layers 0 to {num_layers - 1} (or "
+            f"{-num_layers} to -1, from the end). Name one of these, 'embeddings', or a module by its full name."
+        )
+    return f"{layer_list(model)}.{layer % num_layers}"
+
+
+def attention_slots(model, layer):
+    """Where the queries, keys and values of a layer can be read.
+
+    Returns:
+        `dict[str, Slot]` with "query", "key" and "value"; tensors of shape (batch, sequence, width).
+
+    Raises:
+        ValueError: There is no such layer, or an architecture whose attention we do not know.
+    """
+    name = layer_name(model, layer)
+    encoder = ENCODERS.get(model.config.model_type)
+    if encoder is None:
+        raise ValueError(
+            f"Where {type(model).__name__} ({model.config.model_type!r}) makes its queries, keys and values is not "
+            f"known, so nothing can be learned from them. It is for {', '.join(ENCODERS)}; elsewhere match hidden states."
+        )
+    if len(encoder.attention) == 1:
+        return {part: Slot(f"{name}.{encoder.attention[0]}", place, 3) for place, part in enumerate(QKV)}
+    return {part: Slot(f"{name}.{path}") for part, path in zip(QKV, encoder.attention, strict=True)}
 
 
 def base_prefix(model):
     """What precedes the base model's tensors in a `state_dict`: "bert." under a head, nothing in a bare model."""
     return "" if model.base_model is model else f"{model.base_model_prefix}."
+
+
+def _check_encoder(model, layer):
+    if not hasattr(getattr(model, "config", None), "num_hidden_layers"):
+        raise ValueError(
+            f"Layer {layer!r} of {type(model).__name__} is not known: it has no config.num_hidden_layers to count by. "
+            f"Name the module, as in model.named_modules()."
+        )
 
 
 def layer_list(model):

@@ -266,6 +266,7 @@ class DistillationTrainer(Trainer):
             objective = objective if objective is not None else self._default_objective(batch)
             if batch is None:
                 return objective.to(self.args.device)
+            objective.locate(self.model, getattr(self.teacher, "model", None))
             was_training = self.model.training
             self.model.eval()
             with FeatureTap(self.model, objective.student_taps) as tap:

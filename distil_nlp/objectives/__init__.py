@@ -1,19 +1,35 @@
 """Which student tensor meets which teacher tensor, and with what weight."""
 
+from .attention import Attention, Relations
 from .base import Objective, Term, kd_weight, positive
+from .batch import BatchCorrelation, RelationalAngle, RelationalDistance, SimilarityPreserving
+from .classes import ClassCorrelation, DecoupledSoftTargets, NormalisedSoftTargets, StandardisedSoftTargets
 from .default import default_objective
-from .hints import Hint
+from .hidden import HiddenStates, PatientStates
 from .labels import HardLabels
+from .layers import layer_pairs
 from .soft import LogitMatching, SoftTargets
 
 __all__ = [
+    "Attention",
+    "BatchCorrelation",
+    "ClassCorrelation",
+    "DecoupledSoftTargets",
     "HardLabels",
-    "Hint",
+    "HiddenStates",
     "LogitMatching",
+    "NormalisedSoftTargets",
     "Objective",
+    "PatientStates",
+    "RelationalAngle",
+    "RelationalDistance",
+    "Relations",
+    "SimilarityPreserving",
     "SoftTargets",
+    "StandardisedSoftTargets",
     "Term",
     "default_objective",
     "kd_weight",
+    "layer_pairs",
     "positive",
 ]

@@ -50,6 +50,13 @@ class Term(nn.Module):
         """Things worth logging that carry no gradient: name -> one value per item."""
         return {}
 
+    def locate(self, student, teacher):
+        """Look at the two models, before any forward pass, and settle the taps; no part of them is kept.
+
+        Args:
+            student, teacher (`nn.Module`): The teacher is None where nothing runs (a cache) or none was given.
+        """
+
     def build(self, student, teacher, batch):
         """Look at one dry forward pass: infer shapes, make projections, refuse what cannot work."""
 
@@ -65,7 +72,7 @@ class Objective(nn.Module):
     step, all micro-batches and all processes.
 
     Args:
-        terms (`Iterable[Term]`): At least one with a weight above 0. Names are made unique (`hint`, `hint_2`).
+        terms (`Iterable[Term]`): At least one with a weight above 0. Names are made unique (`hidden`, `hidden_2`).
 
     Raises:
         ValueError: No term has a weight above 0.
@@ -110,6 +117,11 @@ class Objective(nn.Module):
         for term in terms:
             term.weight /= total
         return Objective(terms) if terms else None
+
+    def locate(self, student, teacher):
+        """Show both models to every term, so that each knows which modules to listen to."""
+        for term in self.terms:
+            term.locate(student, teacher)
 
     def build(self, student, teacher, batch):
         """Hand one dry forward pass to every term, then run the objective on it once so that misfits show now."""

@@ -1,15 +1,27 @@
 """What one process and two do alike: named cases of one optimizer step, and a short run with everything on."""
 
-from tests.trainer.runs import PROBLEMS, hint_objective, in_float64, make_pair, make_rows, make_trainer, step_gradients
+from tests.trainer.runs import (
+    BATCH_TERMS,
+    PROBLEMS,
+    TERMS,
+    hint_objective,
+    in_float64,
+    make_pair,
+    make_rows,
+    make_trainer,
+    objective_of,
+    step_gradients,
+)
 
 NUM_ROWS = 32
 
 
-def _case(problem, *, architecture="bert", hint=False, num_micro_batches=1, **rows):
+def _case(problem, *, architecture="bert", hint=False, term=None, num_micro_batches=1, **rows):
     return {
         "problem": problem,
         "architecture": architecture,
         "hint": hint,
+        "term": term,
         "num_micro_batches": num_micro_batches,
         "rows": rows,
     }
@@ -31,19 +43,25 @@ CASES = {
     "hint": _case(SINGLE, hint=True),
     "hint, accumulated": _case(SINGLE, hint=True, num_micro_batches=2),
     "hint, unlabelled": _case("none", hint=True, num_micro_batches=2),
+    **{term: _case(SINGLE, term=term, labelled=lambda row: row % 3 == 0) for term in {**TERMS, **BATCH_TERMS}},
 }
 
 
 def gradients(name, folder, num_processes):
     """The gradients of one step of a case, as one flat dict of tensors."""
     case = CASES[name]
-    problem, architecture = case["problem"], case["architecture"]
+    problem, architecture, num_micro_batches = case["problem"], case["architecture"], case["num_micro_batches"]
+    objective = hint_objective(architecture, problem=problem) if case["hint"] else None
+    if case["term"]:
+        objective = objective_of(case["term"])
+    if case["term"] in BATCH_TERMS:  # their item is the micro-batch: it must hold the same rows
+        num_micro_batches *= 2 // num_processes
     found = step_gradients(
         *in_float64(make_pair(architecture, problem=problem)),
         make_rows(NUM_ROWS, problem=problem, **case["rows"]),
         folder,
-        objective=hint_objective(architecture, problem=problem) if case["hint"] else None,
-        num_micro_batches=case["num_micro_batches"],
+        objective=objective,
+        num_micro_batches=num_micro_batches,
         num_processes=num_processes,
     )
     return {f"{part}.{weight}": gradient for part, weights in found.items() for weight, gradient in weights.items()}

@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from distil_nlp.losses import cross_entropy, soft_target_kl
-from distil_nlp.objectives import HardLabels, Hint, LogitMatching, Objective, SoftTargets, Term, default_objective
+from distil_nlp.objectives import (
+    HardLabels,
+    HiddenStates,
+    LogitMatching,
+    Objective,
+    SoftTargets,
+    Term,
+    default_objective,
+)
 from distil_nlp.signals import Signals
 
 DRAW = torch.Generator().manual_seed(0)
@@ -69,9 +77,9 @@ def test_an_objective_without_teacher_keeps_the_other_terms_at_a_sum_of_one():
 
 
 def test_terms_of_one_kind_get_names_of_their_own():
-    layers = [{"student_layer": str(i), "teacher_layer": str(2 * i)} for i in (1, 2, 1)]
-    objective = Objective([Hint(1.0, **layer) for layer in layers])
-    assert objective.names == ["hint", "hint_2", "hint_3"]
+    objective = Objective([HiddenStates(1.0, layers=[(str(i), str(2 * i))]) for i in (1, 2, 1)])
+    objective.locate(torch.nn.Module(), torch.nn.Module())
+    assert objective.names == ["hidden", "hidden_2", "hidden_3"]
     assert objective.student_taps == ("1", "2") and objective.teacher_taps == ("2", "4")
 
 

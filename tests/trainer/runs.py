@@ -5,7 +5,23 @@ import torch
 from transformers import DataCollatorForTokenClassification, TrainerCallback
 
 from distil_nlp.arguments import DistillationTrainingArguments
-from distil_nlp.objectives import HardLabels, Hint, Objective, SoftTargets
+from distil_nlp.objectives import (
+    Attention,
+    BatchCorrelation,
+    ClassCorrelation,
+    DecoupledSoftTargets,
+    HardLabels,
+    HiddenStates,
+    NormalisedSoftTargets,
+    Objective,
+    PatientStates,
+    RelationalAngle,
+    RelationalDistance,
+    Relations,
+    SimilarityPreserving,
+    SoftTargets,
+    StandardisedSoftTargets,
+)
 from distil_nlp.trainer import DistillationTrainer
 from tests.tiny import tiny_model, tiny_tokenizer
 
@@ -114,9 +130,38 @@ def _floats(rows):
 
 def hint_objective(architecture="bert", *, weight=0.5, problem="single_label_classification"):
     """Labels, soft targets and a hint that needs a projection, because the teacher is wider."""
-    layers = {"student_layer": FIRST_LAYER[architecture], "teacher_layer": FIRST_LAYER["bert"]}
+    layers = [(FIRST_LAYER[architecture], FIRST_LAYER["bert"])]
     labels = [] if problem == "none" else [HardLabels(0.3, problem_type=problem)]
-    return Objective([*labels, SoftTargets(0.7, temperature=3.0), Hint(weight, **layers)])
+    return Objective([*labels, SoftTargets(0.7, temperature=3.0), HiddenStates(weight, layers=layers)])
+
+
+# Every term that listens to layers or looks at classes in its own way, as it is used on a one-layer student.
+TERMS = {
+    "hidden states": lambda: HiddenStates(1.0, layers="uniform"),
+    "embeddings, cosine": lambda: HiddenStates(1.0, layers=[("embeddings", "embeddings")], distance="cosine"),
+    "patient": lambda: PatientStates(1.0, layers=[(0, 0), (-1, -1)]),
+    "attention scores": lambda: Attention(1.0),
+    "attention probabilities": lambda: Attention(1.0, layers="last", compare="probabilities"),
+    "attention, heads averaged": lambda: Attention(1.0, average_heads=True),
+    "relations": lambda: Relations(1.0, relations=["query-query", "key-key", "value-value", "query-key"]),
+    "relations, heads given": lambda: Relations(1.0, layers=[(0, 1)], num_heads=4),
+    "standardised": lambda: StandardisedSoftTargets(1.0, temperature=2.0),
+    "decoupled": lambda: DecoupledSoftTargets(1.0, temperature=2.0),
+    "normalised": lambda: NormalisedSoftTargets(1.0),
+    "class correlation": lambda: ClassCorrelation(1.0, temperature=2.0),
+}
+# Those whose item is the micro-batch.
+BATCH_TERMS = {
+    "distance": lambda: RelationalDistance(1.0),
+    "angle": lambda: RelationalAngle(1.0),
+    "similarity": lambda: SimilarityPreserving(1.0),
+    "batch correlation": lambda: BatchCorrelation(1.0, temperature=2.0),
+}
+
+
+def objective_of(term):
+    """An objective of one of `TERMS` or `BATCH_TERMS`, with labels beside it."""
+    return Objective([HardLabels(0.5), {**TERMS, **BATCH_TERMS}[term]()])
 
 
 class Gradients(TrainerCallback):

@@ -74,7 +74,7 @@ def test_evaluation_asks_the_teacher_where_it_is_told_to_and_reports_agreement(t
         ours = trainer.model.eval()(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
     agreement = (ours.argmax(-1) == teacher(batch).logits.argmax(-1)).float().mean().item()
     assert metrics["eval_agreement"] == pytest.approx(agreement)
-    assert {"eval_loss/hard", "eval_loss/soft", "eval_loss/hint"} <= metrics.keys()
+    assert {"eval_loss/hard", "eval_loss/soft", "eval_loss/hidden"} <= metrics.keys()
 
 
 def test_unlabelled_rows_can_be_predicted_and_evaluated(tmp_path):
@@ -156,7 +156,7 @@ def test_a_run_in_bfloat16_trains_and_evaluates_near_the_one_in_float32(how, tmp
         trainer = make_trainer(student, teacher, rows, tmp_path, objective=hint_objective(), **settings)
         trainer.train()
         found.append(trainer.evaluate(rows))
-    for name in ("eval_loss", "eval_loss/hard", "eval_loss/soft", "eval_loss/hint"):
+    for name in ("eval_loss", "eval_loss/hard", "eval_loss/soft", "eval_loss/hidden"):
         assert found[1][name] == pytest.approx(found[0][name], rel=0.1)
 
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 
-from distil_nlp.objectives import Hint, Objective, SoftTargets
+from distil_nlp.objectives import HiddenStates, Objective, SoftTargets
 from distil_nlp.signals import Signals
 from tests.trainer.runs import PROBLEMS, hint_objective, in_float64, make_pair, make_rows, make_trainer
 
@@ -59,12 +59,14 @@ def test_a_run_whose_labels_are_all_missing_gives_a_loss_of_zero_and_a_warning(p
 
 
 def test_a_hint_on_padding_alone_is_zero_and_has_no_gradient():
-    hint = Hint(1.0, student_layer="a", teacher_layer="b")
+    hint = HiddenStates(1.0, layers=[("a", "b")])
     hidden = torch.randn(2, 3, 4, requires_grad=True)
     batch = {"attention_mask": torch.zeros(2, 3, dtype=torch.long)}
     objective = Objective([hint, SoftTargets(1.0, temperature=1.0)])
     logits = torch.zeros(2, 3)
     student, teacher = Signals(logits, {"a": hidden}), Signals(logits, {"b": torch.randn(2, 3, 4)})
+    objective.locate(torch.nn.Module(), torch.nn.Module())
+    objective.build(student, teacher, batch)
     loss, parts = objective(student, teacher, batch, objective.count([batch]))
     loss.backward()
-    assert parts["loss/hint"] == 0 and not hidden.grad.any()
+    assert parts["loss/hidden"] == 0 and not hidden.grad.any()

@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 
-from distil_nlp.objectives import HardLabels, Hint, LogitMatching, Objective, SoftTargets
+from distil_nlp.objectives import HardLabels, HiddenStates, LogitMatching, Objective, SoftTargets
 from distil_nlp.teachers.probe import best_renaming, labelled_items, measure, probe
 from tests.tiny import tiny_model
 from tests.trainer.runs import make_pair, make_rows, make_trainer
@@ -29,7 +29,7 @@ def rows_for_the_oracle(num_rows=120):
 
 
 def test_a_layer_that_is_not_there_is_an_error_that_lists_its_neighbours(tmp_path):
-    hint = Hint(1.0, student_layer="bert.encoder.layer.7", teacher_layer="bert.encoder.layer.0")
+    hint = HiddenStates(1.0, layers=[("bert.encoder.layer.7", "bert.encoder.layer.0")])
     with pytest.raises(ValueError, match=r"'bert.encoder.layer.7' is not in the model .*bert.encoder.layer.0"):
         make_trainer(*make_pair(), make_rows(8), tmp_path, objective=Objective([hint]))
 
@@ -37,14 +37,14 @@ def test_a_layer_that_is_not_there_is_an_error_that_lists_its_neighbours(tmp_pat
 def test_a_tap_that_never_fires_is_an_error_before_the_first_step(tmp_path):
     student, teacher = make_pair()
     student.unused = torch.nn.Linear(2, 2)
-    hint = Hint(1.0, student_layer="unused", teacher_layer="bert.encoder.layer.0")
+    hint = HiddenStates(1.0, layers=[("unused", 0)])
     with pytest.raises(RuntimeError, match="'unused' caught no tensor: the module never ran"):
         make_trainer(student, teacher, make_rows(8), tmp_path, objective=Objective([hint]))
 
 
 def test_a_feature_that_is_no_hidden_state_is_an_error_before_the_first_step(tmp_path):
-    hint = Hint(1.0, student_layer="classifier", teacher_layer="bert.encoder.layer.0")
-    with pytest.raises(ValueError, match=r"hint on 'classifier' needs a hidden state .*returned shape \(2, 3\)"):
+    hint = HiddenStates(1.0, layers=[("classifier", 0)])
+    with pytest.raises(ValueError, match=r"layer 'classifier' of the student needs a tensor .*returned \(2, 3\)"):
         make_trainer(*make_pair(), make_rows(8), tmp_path, objective=Objective([hint]))
 
 

@@ -1,9 +1,9 @@
-"""A hint: a layer of the student, brought to one of the teacher's."""
+"""Hidden states of the student, brought to those of the teacher."""
 
 import pytest
 import torch
 
-from distil_nlp.objectives import Hint, Objective
+from distil_nlp.objectives import HiddenStates, Objective
 from distil_nlp.signals import Signals
 
 BATCH = {"attention_mask": torch.tensor([[1, 1, 1], [1, 0, 0]])}
@@ -17,8 +17,9 @@ def said(name, value):
     return Signals(logits=torch.zeros(2, 2), features={name: value})
 
 
-def built(ours, theirs):
-    objective = Objective([Hint(1.0, student_layer="low", teacher_layer="high")])
+def built(ours, theirs, **settings):
+    objective = Objective([HiddenStates(1.0, layers=[("low", "high")], **settings)])
+    objective.locate(torch.nn.Module(), torch.nn.Module())
     objective.build(said("low", ours), said("high", theirs), BATCH)
     return objective
 
@@ -45,6 +46,14 @@ def test_a_hint_is_the_mean_square_over_the_tokens_that_are_no_padding():
     torch.testing.assert_close(loss_of(objective, ours, theirs), expected)
 
 
+def test_a_cosine_hint_does_not_see_how_long_the_teachers_states_are():
+    ours, theirs = hidden(4), hidden(4, seed=1)
+    near = loss_of(built(ours, theirs, distance="cosine"), ours, theirs)
+    torch.testing.assert_close(loss_of(built(ours, 9 * theirs, distance="cosine"), ours, 9 * theirs), near)
+    real = BATCH["attention_mask"].bool()
+    torch.testing.assert_close(near, (1 - torch.cosine_similarity(ours, theirs, dim=-1)[real]).mean())
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_a_hint_takes_a_student_of_any_precision(dtype):
     ours, theirs = hidden(4, dtype), hidden(6, dtype, seed=1)
@@ -53,5 +62,5 @@ def test_a_hint_takes_a_student_of_any_precision(dtype):
 
 @pytest.mark.parametrize("shape", [(2, 4), (2, 0, 4)], ids=["pooled", "empty"])
 def test_a_hint_refuses_a_feature_that_is_no_sequence_of_hidden_states(shape):
-    with pytest.raises(ValueError, match="'low' needs a hidden state of shape"):
+    with pytest.raises(ValueError, match="'low' of the student needs a tensor of shape"):
         built(torch.zeros(shape), hidden(4))

@@ -1,0 +1,115 @@
+"""Learning how the examples of a batch lie to each other.
+
+These terms compare examples with each other, so their item is the micro-batch: a step averages its micro-batches, and
+cutting it differently changes what is compared.
+"""
+
+import torch
+
+from ..losses import batch_correlation, relational_angle, relational_distance, similarity_preserving
+from ..losses.precision import widened
+from .base import Term, positive
+from .layers import LayerTerm, check_positions
+from .problems import problem
+
+
+class PooledTerm(LayerTerm):
+    """A term between the examples of a micro-batch, each pooled to the mean of its hidden states, padding left out.
+
+    Averaged over the pairs of layers; widths may differ.
+
+    Args:
+        weight (`float`): Weight in the objective.
+        layers: See `LayerTerm`.
+    """
+
+    loss = None  # (student points, teacher points) -> one value
+
+    def __init__(self, weight, *, layers="last"):
+        super().__init__(weight, layers=layers)
+
+    def build(self, student, teacher, batch):
+        for (ours, theirs), (layer, teacher_layer) in zip(self.hidden(student, teacher), self.pairs, strict=True):
+            check_positions(ours, batch, layer, "student")
+            check_positions(theirs, batch, teacher_layer, "teacher")
+
+    def items(self, batch):
+        return _whole(batch)
+
+    def values(self, student, teacher, batch):
+        mask = batch["attention_mask"]
+        pairs = self.hidden(student, teacher)
+        return sum(type(self).loss(_mean(ours, mask), _mean(theirs, mask)) for ours, theirs in pairs) / len(pairs)
+
+
+class RelationalDistance(PooledTerm):
+    """Match the distances between examples. See `PooledTerm`."""
+
+    name, paper = "distance", "Park et al. 2019, Relational Knowledge Distillation"
+    loss = staticmethod(relational_distance)
+
+
+class RelationalAngle(PooledTerm):
+    """Match the angles of triples of examples. See `PooledTerm`."""
+
+    name, paper = "angle", "Park et al. 2019, Relational Knowledge Distillation"
+    loss = staticmethod(relational_angle)
+
+
+class SimilarityPreserving(PooledTerm):
+    """Match the similarities between examples. See `PooledTerm`."""
+
+    name, paper = "similarity", "Tung and Mori 2019, Similarity-Preserving Knowledge Distillation"
+    loss = staticmethod(similarity_preserving)
+
+
+class BatchCorrelation(Term):
+    """Match, class by class, which examples of the micro-batch the teacher gives more of the class (DIST, intra-class).
+
+    Args:
+        weight (`float`): Gamma of the paper, 2 there.
+        temperature (`float`): Greater than 0; 1 in the paper's large runs.
+        problem_type (`str`): Single-label classification of whole sequences.
+
+    Raises:
+        ValueError: A problem without probabilities over classes; logits per token.
+    """
+
+    name, paper = "batch_correlation", "Huang et al. 2022, Knowledge Distillation from A Stronger Teacher"
+
+    def __init__(self, weight, *, temperature=1.0, problem_type="single_label_classification"):
+        super().__init__(weight)
+        self.temperature, self.problem_type = positive(temperature, "temperature"), problem_type
+        problem(problem_type)
+        if problem_type != "single_label_classification":
+            raise ValueError(
+                f"BatchCorrelation compares probabilities over classes, and problem_type={problem_type!r} has none. Use "
+                f"SoftTargets, or LogitMatching for a regression."
+            )
+
+    def build(self, student, teacher, batch):
+        if student.logits.dim() != 2:
+            raise ValueError(
+                f"BatchCorrelation compares whole sequences and needs logits of shape (batch, classes); got "
+                f"{tuple(student.logits.shape)}. Use SoftTargets for tokens."
+            )
+
+    def items(self, batch):
+        return _whole(batch)
+
+    def values(self, student, teacher, batch):
+        return batch_correlation(student.logits, teacher.logits, temperature=self.temperature)
+
+    def settings(self):
+        return {"temperature": self.temperature}
+
+
+def _whole(batch):
+    first = next(iter(batch.values()))
+    return torch.ones(1, dtype=torch.bool, device=first.device)
+
+
+def _mean(hidden, mask):
+    # A masked sum, not a product with 0: padding may hold anything.
+    total = widened(hidden).masked_fill(mask.unsqueeze(-1) == 0, 0).sum(dim=1)
+    return total / mask.sum(dim=1, keepdim=True).clamp(min=1)

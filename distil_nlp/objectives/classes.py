@@ -1,0 +1,115 @@
+"""Variations of soft targets for one label of several classes: what of the teacher's prediction is kept."""
+
+from ..losses import class_correlation, decoupled_kl, normalised_soft_targets, standardised_kl
+from .base import positive
+from .soft import TeacherPredictions
+
+
+class ClassTargets(TeacherPredictions):
+    """Soft targets of single-label classification with three classes or more.
+
+    Args:
+        weight (`float`): Weight in the objective.
+        temperature (`float`): Greater than 0; softens both predictions.
+        problem_type (`str`): Must be single-label; anything else is refused.
+
+    Raises:
+        ValueError: Another problem; fewer than three classes.
+    """
+
+    def __init__(self, weight, *, temperature, problem_type="single_label_classification"):
+        super().__init__(weight, problem_type=problem_type)
+        self.temperature = positive(temperature, "temperature")
+        if problem_type != "single_label_classification":
+            raise ValueError(
+                f"{type(self).__name__} compares probabilities of classes that exclude each other, and "
+                f"problem_type={problem_type!r} has none. Use SoftTargets for several labels, LogitMatching for a "
+                f"regression."
+            )
+
+    def settings(self):
+        return {"temperature": self.temperature}
+
+
+class StandardisedSoftTargets(ClassTargets):
+    """Soft targets of logits brought to mean 0 and standard deviation 1. See `ClassTargets`."""
+
+    name, paper = "standardised", "Sun et al. 2024, Logit Standardization in Knowledge Distillation"
+
+    def values(self, student, teacher, batch):
+        return standardised_kl(student.logits, teacher.logits, temperature=self.temperature)
+
+
+class ClassCorrelation(ClassTargets):
+    """Match how the classes are ranked and spaced, item by item (DIST, inter-class). See `ClassTargets`.
+
+    `weight` is beta of the paper, 2 there; its other half is `BatchCorrelation`.
+    """
+
+    name, paper = "class_correlation", "Huang et al. 2022, Knowledge Distillation from A Stronger Teacher"
+
+    def values(self, student, teacher, batch):
+        return class_correlation(student.logits, teacher.logits, temperature=self.temperature)
+
+
+class LabelledClassTargets(ClassTargets):
+    """Soft targets that treat the labelled class by itself: items without a label do not count."""
+
+    def build(self, student, teacher, batch):
+        super().build(student, teacher, batch)
+        if "labels" not in batch:
+            raise ValueError(
+                f"{type(self).__name__} treats the labelled class by itself, and the data has no 'labels' column "
+                f"(columns: {', '.join(batch)}). Use SoftTargets, which need no labels."
+            )
+
+    def items(self, batch):
+        return batch["labels"] >= 0
+
+
+class DecoupledSoftTargets(LabelledClassTargets):
+    """Weigh apart how sure the teacher is of the label and how it ranks the other classes (DKD).
+
+    Args:
+        target_weight, other_weight (`float`): Of the two parts, alpha and beta of the paper. See `ClassTargets` for
+            the rest.
+    """
+
+    name, paper = "decoupled", "Zhao et al. 2022, Decoupled Knowledge Distillation"
+
+    def __init__(self, weight, *, temperature, target_weight=1.0, other_weight=8.0, **kwargs):
+        super().__init__(weight, temperature=temperature, **kwargs)
+        self.target_weight, self.other_weight = float(target_weight), float(other_weight)
+
+    def values(self, student, teacher, batch):
+        weights = {"target_weight": self.target_weight, "other_weight": self.other_weight}
+        return decoupled_kl(student.logits, teacher.logits, batch["labels"], temperature=self.temperature, **weights)
+
+    def settings(self):
+        return {**super().settings(), "target_weight": self.target_weight, "other_weight": self.other_weight}
+
+
+class NormalisedSoftTargets(LabelledClassTargets):
+    """Cross-entropy with the teacher on the label and, normalised, on the other classes (NKD).
+
+    Args:
+        other_weight (`float`): Of the other classes, gamma of the paper. See `ClassTargets` for the rest.
+    """
+
+    name, paper = "normalised", "Yang et al. 2023, From Knowledge Distillation to Self-Knowledge Distillation"
+
+    def __init__(self, weight, *, temperature=1.0, other_weight=1.5, **kwargs):
+        super().__init__(weight, temperature=temperature, **kwargs)
+        self.other_weight = float(other_weight)
+
+    def values(self, student, teacher, batch):
+        return normalised_soft_targets(
+            student.logits,
+            teacher.logits,
+            batch["labels"],
+            temperature=self.temperature,
+            other_weight=self.other_weight,
+        )
+
+    def settings(self):
+        return {**super().settings(), "other_weight": self.other_weight}

@@ -1,0 +1,107 @@
+"""Learning from hidden states."""
+
+from torch import nn
+
+from ..losses import hidden_cosine, hidden_mse, normalised_mse
+from ..losses.precision import widened
+from .layers import LayerTerm, check_positions
+
+_DISTANCES = {
+    "mse": (hidden_mse, "Romero et al. 2015, FitNets: Hints for Thin Deep Nets"),
+    "cosine": (hidden_cosine, "Sanh et al. 2019, DistilBERT, a distilled version of BERT"),
+}
+
+
+class ProjectedTerm(LayerTerm):
+    """Hidden states of pairs of layers, the student's brought to the teacher's width.
+
+    The projections (linear maps without bias, one for each pair of different widths) are trained with the student,
+    saved beside it for resuming, and no part of it.
+    """
+
+    def __init__(self, weight, *, layers):
+        super().__init__(weight, layers=layers)
+        self.projections = nn.ModuleList()
+
+    def build(self, student, teacher, batch):
+        self.projections = nn.ModuleList()
+        for (ours, theirs), (layer, teacher_layer) in zip(self.hidden(student, teacher), self.pairs, strict=True):
+            check_positions(ours, batch, layer, "student")
+            check_positions(theirs, batch, teacher_layer, "teacher")
+            self.projections.append(_projection(ours, theirs.shape[-1]))
+
+    def projected(self, student, teacher):
+        """`[(student's, teacher's), ...]` of equal widths."""
+        # Half-precision features meet a float32 projection where no autocast is: a half-precision student, evaluation.
+        return [
+            (project(widened(ours)), theirs)
+            for project, (ours, theirs) in zip(self.projections, self.hidden(student, teacher), strict=True)
+        ]
+
+
+class HiddenStates(ProjectedTerm):
+    """Bring hidden states of the student to hidden states of the teacher (hints), averaged over the pairs.
+
+    Args:
+        weight (`float`): Weight in the objective.
+        layers: See `LayerTerm`. "embeddings" names the output of the embedding layer.
+        distance (`str`): "mse", or "cosine" where the direction should count and the length should not.
+
+    Raises:
+        ValueError: An unknown distance; layers that do not exist or return no hidden states.
+    """
+
+    name = "hidden"
+
+    def __init__(self, weight, *, layers="uniform", distance="mse"):
+        super().__init__(weight, layers=layers)
+        if distance not in _DISTANCES:
+            raise ValueError(f"distance must be one of {', '.join(_DISTANCES)}; got {distance!r}.")
+        self.distance = distance
+        self._loss, self.paper = _DISTANCES[distance]
+
+    def values(self, student, teacher, batch):
+        values = [self._loss(ours, theirs) for ours, theirs in self.projected(student, teacher)]
+        return sum(values) / len(values)
+
+    def settings(self):
+        return {**super().settings(), "distance": self.distance}
+
+
+class PatientStates(ProjectedTerm):
+    """Bring the student's state of the first token, layer by layer, to the direction of the teacher's.
+
+    An item is a sequence; the pairs are added up. For batches padded on the right: the first token is [CLS].
+
+    Args:
+        weight (`float`): Weight in the objective.
+        layers: See `LayerTerm`.
+    """
+
+    name = "patient"
+    paper = "Sun et al. 2019, Patient Knowledge Distillation for BERT Model Compression"
+
+    def __init__(self, weight, *, layers="skip"):
+        super().__init__(weight, layers=layers)
+
+    def build(self, student, teacher, batch):
+        super().build(student, teacher, batch)
+        padded = batch["attention_mask"][:, 0] == 0
+        if padded.any():
+            raise ValueError(
+                f"PatientStates compare the first token of each text, and in {int(padded.sum())} of {len(padded)} it is "
+                f"padding. Pad on the right (tokenizer.padding_side='right')."
+            )
+
+    def items(self, batch):
+        return batch["attention_mask"].bool().any(dim=1)
+
+    def values(self, student, teacher, batch):
+        return sum(normalised_mse(ours[:, 0], theirs[:, 0]) for ours, theirs in self.projected(student, teacher))
+
+
+def _projection(ours, teacher_width):
+    if ours.shape[-1] == teacher_width:
+        return nn.Identity()
+    # Drawn on the CPU, so that one seed gives one projection on every device.
+    return nn.Linear(ours.shape[-1], teacher_width, bias=False).to(ours.device, widened(ours).dtype)

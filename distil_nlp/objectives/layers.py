@@ -1,0 +1,119 @@
+"""Which layer of the student listens to which layer of the teacher."""
+
+from ..architectures import layer_name
+from .base import Term
+
+STRATEGIES = ("uniform", "skip", "last")
+
+
+def layer_pairs(layers, num_layers, num_teacher_layers):
+    """Pairs of layers from a strategy's name.
+
+    - "uniform": every student layer, with teacher layers evenly spaced and the last with the last. Student layer `i`
+      of `n` listens to the end of the `i`-th of `n` equal blocks of the teacher (Jiao et al. 2020, "TinyBERT", section
+      4.1, where the numbers divide; otherwise rounded to the nearest).
+    - "skip": the same without the last pair, where the logits already say what the layer should (Sun et al. 2019,
+      "Patient Knowledge Distillation").
+    - "last": the last layers only (Wang et al. 2020, "MiniLM").
+
+    Args:
+        layers (`str`): One of the above.
+        num_layers, num_teacher_layers (`int`): Of student and teacher.
+
+    Returns:
+        `list` of `(int, int)`: Student layer, teacher layer, counted from 0.
+
+    Raises:
+        ValueError: An unknown strategy; a student deeper than its teacher; nothing left to pair.
+    """
+    if layers not in STRATEGIES:
+        raise ValueError(f"layers must be one of {', '.join(STRATEGIES)}, or a list of pairs; got {layers!r}.")
+    if layers == "last":
+        return [(num_layers - 1, num_teacher_layers - 1)]
+    if num_layers > num_teacher_layers:
+        raise ValueError(
+            f"layers={layers!r} spreads the teacher's {num_teacher_layers} layers over the student's {num_layers}: "
+            f"there are not enough. Give pairs (student layer, teacher layer), or layers='last'."
+        )
+    ends = [(2 * (place + 1) * num_teacher_layers + num_layers) // (2 * num_layers) - 1 for place in range(num_layers)]
+    pairs = list(enumerate(ends))
+    if layers == "uniform":
+        return pairs
+    if num_layers == 1:
+        raise ValueError(f"layers='skip' leaves out the last layer, and the student has {num_layers}. Use 'last'.")
+    return pairs[:-1]
+
+
+class LayerTerm(Term):
+    """A term between pairs of layers.
+
+    Args:
+        weight (`float`): Weight in the objective.
+        layers (`str` or `list` of pairs): A strategy of `layer_pairs`, or pairs (student layer, teacher layer). A layer
+            is a number counted from 0 (-1 is the last), "embeddings", or a module name as in `model.named_modules()`.
+
+    Attributes:
+        pairs (`list`): (student layer, teacher layer) as numbers or names; known once `locate` was called.
+    """
+
+    def __init__(self, weight, *, layers):
+        super().__init__(weight)
+        self.layers, self.pairs = layers, []
+        if not isinstance(layers, str):
+            self.pairs = [tuple(pair) for pair in layers]
+            if not self.pairs or any(len(pair) != 2 for pair in self.pairs):
+                raise ValueError(
+                    f"layers must be pairs (student layer, teacher layer), at least one, or one of "
+                    f"{', '.join(STRATEGIES)}; got {layers!r}."
+                )
+
+    def locate(self, student, teacher):
+        if teacher is None:
+            raise ValueError(
+                f"{type(self).__name__} listens to layers of the teacher ({self.layers!r}), and no model of one is there: "
+                f"a cache keeps logits only. Use a teacher that runs (OnlineTeacher)."
+            )
+        if isinstance(self.layers, str):
+            numbers = [
+                getattr(getattr(model, "config", None), "num_hidden_layers", None) for model in (student, teacher)
+            ]
+            if None in numbers:
+                raise ValueError(
+                    f"layers={self.layers!r} counts layers, and student or teacher has no config.num_hidden_layers "
+                    f"(got {numbers}). Give pairs of module names."
+                )
+            self.pairs = layer_pairs(self.layers, *numbers)
+        self.listen(student, teacher)
+
+    def listen(self, student, teacher):
+        """Settle the taps from `pairs`: here, what the layers themselves return."""
+        self.student_taps = tuple(layer_name(student, layer) for layer, _ in self.pairs)
+        self.teacher_taps = tuple(layer_name(teacher, layer) for _, layer in self.pairs)
+
+    def hidden(self, student, teacher):
+        """The hidden states of each pair: `[(student's, teacher's), ...]`."""
+        names = zip(self.student_taps, self.teacher_taps, strict=True)
+        return [(student.features[ours], teacher.features[theirs]) for ours, theirs in names]
+
+    def items(self, batch):
+        """Every position that is no padding."""
+        return batch["attention_mask"].bool()
+
+    def settings(self):
+        return {"layers": [list(pair) for pair in self.pairs]}
+
+
+def check_positions(tensor, batch, layer, who):
+    """Refuse what is no hidden state: (batch, sequence, width), a value for each position of the batch."""
+    mask = batch.get("attention_mask")
+    if mask is None:
+        raise ValueError(
+            f"The term on layer {layer!r} leaves padding out, and the batch has no attention_mask (columns: "
+            f"{', '.join(batch)}). Let the tokenizer return it."
+        )
+    if tensor.dim() != 3 or tensor.numel() == 0 or tensor.shape[:2] != mask.shape:
+        raise ValueError(
+            f"The term on layer {layer!r} of the {who} needs a tensor of shape (batch, sequence, width) with one "
+            f"position for each of attention_mask {tuple(mask.shape)}; the module returned {tuple(tensor.shape)}. "
+            f"Tap a transformer layer."
+        )
