@@ -70,6 +70,6 @@ def _unknown(name, model, modules):
     names = [known for known in modules if known]
     near = get_close_matches(name, names, n=4, cutoff=0.3) or names[:4]
     return (
-        f"Layer '{name}' is not in the model ({type(model).__name__}, {len(names)} modules). Hints are read by module "
+        f"Layer '{name}' is not in the model ({type(model).__name__}, {len(names)} modules). Taps are read by module "
         f"name; the nearest here are: {', '.join(near)}."
     )
