@@ -102,10 +102,11 @@ def attention_slots(model, layer):
         ValueError: There is no such layer, or an architecture whose attention we do not know.
     """
     name = layer_name(model, layer)
-    encoder = ENCODERS.get(model.config.model_type)
+    model_type = getattr(getattr(model, "config", None), "model_type", None)
+    encoder = ENCODERS.get(model_type)
     if encoder is None:
         raise ValueError(
-            f"Where {type(model).__name__} ({model.config.model_type!r}) makes its queries, keys and values is not "
+            f"Where {type(model).__name__} ({model_type!r}) makes its queries, keys and values is not "
             f"known, so nothing can be learned from them. It is for {', '.join(ENCODERS)}; elsewhere match hidden states."
         )
     if len(encoder.attention) == 1:

@@ -165,6 +165,12 @@ def test_attention_that_depends_on_positions_is_refused(architecture, tmp_path):
         make_trainer(*make_pair(architecture), make_rows(8), tmp_path, objective=Objective([Attention(1.0)]))
 
 
+def test_a_module_whose_attention_nobody_knows_is_refused():
+    unknown = torch.nn.Linear(2, 2)
+    with pytest.raises(ValueError, match=r"Where Linear \(None\) makes its queries.* is not known"):
+        Relations(1.0, layers=[("layer", "layer")]).locate(unknown, unknown)
+
+
 def test_a_first_token_that_is_padding_is_refused(tmp_path):
     tokenizer = tiny_tokenizer()
     tokenizer.padding_side = "left"
