@@ -4,9 +4,13 @@ from math import gcd
 
 from ..architectures import ENCODERS, QKV, attention_slots
 from ..losses import attention_kl, attention_mse, dot_products
-from .layers import LayerTerm, check_positions
+from .layers import LayerTerm
 
 _LEAST_HEAD = 16  # MiniLMv2's 48 relation heads of a 768 wide teacher
+_MAPS = {
+    "scores": (attention_mse, "Jiao et al. 2020, TinyBERT: Distilling BERT for Natural Language Understanding"),
+    "probabilities": (attention_kl, "Wang et al. 2020, MiniLM: Deep Self-Attention Distillation"),
+}
 
 
 class QKVTerm(LayerTerm):
@@ -32,11 +36,7 @@ class QKVTerm(LayerTerm):
         ]
 
     def build(self, student, teacher, batch):
-        for (ours, theirs), (layer, teacher_layer) in zip(
-            self.read(student, teacher, self.parts()[0]), self.pairs, strict=True
-        ):
-            check_positions(ours, batch, layer, "student")
-            check_positions(theirs, batch, teacher_layer, "teacher")
+        self.check(self.read(student, teacher, self.parts()[0]), batch)
 
 
 class Attention(QKVTerm):
@@ -152,12 +152,6 @@ class Relations(QKVTerm):
 
     def settings(self):
         return {**super().settings(), "relations": list(self.relations), "num_heads": self.num_heads}
-
-
-_MAPS = {
-    "scores": (attention_mse, "Jiao et al. 2020, TinyBERT: Distilling BERT for Natural Language Understanding"),
-    "probabilities": (attention_kl, "Wang et al. 2020, MiniLM: Deep Self-Attention Distillation"),
-}
 
 
 def _relation_heads(widths):

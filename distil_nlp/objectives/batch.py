@@ -9,8 +9,8 @@ import torch
 from ..losses import batch_correlation, relational_angle, relational_distance, similarity_preserving
 from ..losses.precision import widened
 from .base import Term, positive
-from .layers import LayerTerm, check_positions
-from .problems import problem
+from .layers import LayerTerm
+from .problems import check_exclusive_classes
 
 
 class PooledTerm(LayerTerm):
@@ -29,9 +29,7 @@ class PooledTerm(LayerTerm):
         super().__init__(weight, layers=layers)
 
     def build(self, student, teacher, batch):
-        for (ours, theirs), (layer, teacher_layer) in zip(self.hidden(student, teacher), self.pairs, strict=True):
-            check_positions(ours, batch, layer, "student")
-            check_positions(theirs, batch, teacher_layer, "teacher")
+        self.check(self.hidden(student, teacher), batch)
 
     def items(self, batch):
         return _whole(batch)
@@ -79,13 +77,8 @@ class BatchCorrelation(Term):
 
     def __init__(self, weight, *, temperature=1.0, problem_type="single_label_classification"):
         super().__init__(weight)
-        self.temperature, self.problem_type = positive(temperature, "temperature"), problem_type
-        problem(problem_type)
-        if problem_type != "single_label_classification":
-            raise ValueError(
-                f"BatchCorrelation compares probabilities over classes, and problem_type={problem_type!r} has none. Use "
-                f"SoftTargets, or LogitMatching for a regression."
-            )
+        self.temperature = positive(temperature, "temperature")
+        check_exclusive_classes(problem_type, "BatchCorrelation")
 
     def build(self, student, teacher, batch):
         if student.logits.dim() != 2:

@@ -2,6 +2,7 @@
 
 from ..losses import class_correlation, decoupled_kl, normalised_soft_targets, standardised_kl
 from .base import positive
+from .problems import check_exclusive_classes
 from .soft import TeacherPredictions
 
 
@@ -20,12 +21,7 @@ class ClassTargets(TeacherPredictions):
     def __init__(self, weight, *, temperature, problem_type="single_label_classification"):
         super().__init__(weight, problem_type=problem_type)
         self.temperature = positive(temperature, "temperature")
-        if problem_type != "single_label_classification":
-            raise ValueError(
-                f"{type(self).__name__} compares probabilities of classes that exclude each other, and "
-                f"problem_type={problem_type!r} has none. Use SoftTargets for several labels, LogitMatching for a "
-                f"regression."
-            )
+        check_exclusive_classes(problem_type, type(self).__name__)
 
     def settings(self):
         return {"temperature": self.temperature}

@@ -4,7 +4,7 @@ from torch import nn
 
 from ..losses import hidden_cosine, hidden_mse, normalised_mse
 from ..losses.precision import widened
-from .layers import LayerTerm, check_positions
+from .layers import LayerTerm
 
 _DISTANCES = {
     "mse": (hidden_mse, "Romero et al. 2015, FitNets: Hints for Thin Deep Nets"),
@@ -24,11 +24,9 @@ class ProjectedTerm(LayerTerm):
         self.projections = nn.ModuleList()
 
     def build(self, student, teacher, batch):
-        self.projections = nn.ModuleList()
-        for (ours, theirs), (layer, teacher_layer) in zip(self.hidden(student, teacher), self.pairs, strict=True):
-            check_positions(ours, batch, layer, "student")
-            check_positions(theirs, batch, teacher_layer, "teacher")
-            self.projections.append(_projection(ours, theirs.shape[-1]))
+        pairs = self.hidden(student, teacher)
+        self.check(pairs, batch)
+        self.projections = nn.ModuleList(_projection(ours, theirs.shape[-1]) for ours, theirs in pairs)
 
     def projected(self, student, teacher):
         """`[(student's, teacher's), ...]` of equal widths."""
@@ -71,7 +69,8 @@ class HiddenStates(ProjectedTerm):
 class PatientStates(ProjectedTerm):
     """Bring the student's state of the first token, layer by layer, to the direction of the teacher's.
 
-    An item is a sequence; the pairs are added up. For batches padded on the right: the first token is [CLS].
+    An item is a sequence that begins with its first token, [CLS], as one padded on the right does. The pairs are added
+    up.
 
     Args:
         weight (`float`): Weight in the objective.
@@ -94,7 +93,7 @@ class PatientStates(ProjectedTerm):
             )
 
     def items(self, batch):
-        return batch["attention_mask"].bool().any(dim=1)
+        return batch["attention_mask"][:, 0].bool()
 
     def values(self, student, teacher, batch):
         return sum(normalised_mse(ours[:, 0], theirs[:, 0]) for ours, theirs in self.projected(student, teacher))

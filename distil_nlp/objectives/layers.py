@@ -95,6 +95,12 @@ class LayerTerm(Term):
         names = zip(self.student_taps, self.teacher_taps, strict=True)
         return [(student.features[ours], teacher.features[theirs]) for ours, theirs in names]
 
+    def check(self, tensors, batch):
+        """Refuse tensors (one `(student's, teacher's)` for each pair) that are no states of the batch's positions."""
+        for pair, layers in zip(tensors, self.pairs, strict=True):
+            for tensor, layer, who in zip(pair, layers, ("student", "teacher"), strict=True):
+                _check_positions(tensor, batch, layer, who)
+
     def items(self, batch):
         """Every position that is no padding."""
         return batch["attention_mask"].bool()
@@ -103,8 +109,7 @@ class LayerTerm(Term):
         return {"layers": [list(pair) for pair in self.pairs]}
 
 
-def check_positions(tensor, batch, layer, who):
-    """Refuse what is no hidden state: (batch, sequence, width), a value for each position of the batch."""
+def _check_positions(tensor, batch, layer, who):
     mask = batch.get("attention_mask")
     if mask is None:
         raise ValueError(

@@ -67,6 +67,16 @@ def problem(problem_type):
     return PROBLEMS[problem_type]
 
 
+def check_exclusive_classes(problem_type, who):
+    """Refuse a problem that has no probabilities of classes of which one is right, on behalf of the term `who`."""
+    problem(problem_type)
+    if problem_type != "single_label_classification":
+        raise ValueError(
+            f"{who} compares probabilities of classes that exclude each other, and problem_type={problem_type!r} has "
+            f"none. Use SoftTargets for several labels, LogitMatching for a regression."
+        )
+
+
 def problem_type_of(config, labels=None):
     """The problem type of a model: its config's word, else what labels and width imply, as transformers does."""
     named = getattr(config, "problem_type", None)
