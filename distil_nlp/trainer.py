@@ -15,6 +15,7 @@ from .checkpoints import last_complete_checkpoint, load_projections, save_projec
 from .evaluation import Contender, compare, measure_latency, predict_logits
 from .files import write_text
 from .hub import model_card, push_to_hub
+from .metrics import Classification
 from .objectives import default_objective
 from .objectives.problems import problem_type_of
 from .sampling import LengthGroupedSampler, dataset_lengths
@@ -191,8 +192,8 @@ class DistillationTrainer(Trainer):
             timed, lambda size: next(self._batches_of(dataset, [0] * size, size)), seconds=seconds
         )
         problem_type = problem_type_of(getattr(self.model, "config", None), labels)
-        seeds = [self.args.seed]
-        self.comparison = compare(contenders, labels.numpy(), problem_type, latency=speeds, seeds=seeds)
+        yardstick = Classification(problem_type, labels.numpy(), contenders[0].answers[0].shape[1])
+        self.comparison = compare(contenders, yardstick, latency=speeds, seeds=[self.args.seed])
         return self.comparison
 
     def _logits(self, dataset, speaker):

@@ -21,6 +21,7 @@ LEVELS = {
             "sampling",
             "tally",
             "checkpoints",
+            "metrics",
         ],
         0,
     ),

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from ..metrics import Classification, Yardstick, compute_metrics, decide, metrics_for, score
 from .bootstrap import Difference, difference_of_means, difference_of_metrics
 from .comparison import Comparison, Contender, compare
 from .latency import Latency, measure_latency, speed_up, text_batch
-from .metrics import compute_metrics, decide, metrics_for, score
-from .predict import predict_logits
+from .predict import predict, predict_logits
 from .report import environment, report_markdown, write_report
 from .table import text_table
 
@@ -14,12 +14,14 @@ __all__ = [
     "F1",
     "Accuracy",
     "Agreement",
+    "Classification",
     "Comparison",
     "Contender",
     "Difference",
     "Latency",
     "MatthewsCorrelation",
     "PearsonSpearman",
+    "Yardstick",
     "compare",
     "compute_metrics",
     "decide",
@@ -28,6 +30,7 @@ __all__ = [
     "environment",
     "measure_latency",
     "metrics_for",
+    "predict",
     "predict_logits",
     "report_markdown",
     "score",

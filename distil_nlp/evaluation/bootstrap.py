@@ -24,7 +24,7 @@ class Difference:
     Attributes:
         of, to (`str`): Who is compared to whom.
         metric (`str`): Its name.
-        value (`float`): metric(of) - metric(to), as a fraction.
+        value (`float`): metric(of) - metric(to), in the metric's own unit: of accuracy, a fraction.
         low, high (`float`): The interval. nan where the metric is undefined.
     """
 
@@ -67,18 +67,16 @@ def difference_of_means(of_values, to_values, *, of, to, metric, num_resamples=1
     return _difference(differences.mean(), np.concatenate(means), of, to, metric)
 
 
-def difference_of_metrics(
-    of_predictions, to_predictions, references, function, *, of, to, metric, num_resamples=1_000, seed=0
-):
+def difference_of_metrics(of_facts, to_facts, function, *, of, to, metric, num_resamples=1_000, seed=0):
     """The difference of any metric, such as F1 or a correlation.
 
     The metric is computed anew on every resample, hence fewer of them: with 1,000 the ends of the interval move by
     about a twentieth of its half-width from one `seed` to the next.
 
     Args:
-        of_predictions, to_predictions (list of `np.ndarray`): One array a seed, each with n rows.
-        references (`np.ndarray`): n rows.
-        function (callable): (predictions, references) -> float.
+        of_facts, to_facts (list of `np.ndarray`): One array a seed, each with n rows: what each example adds, its
+            reference included (`Yardstick.facts`).
+        function (callable): rows of facts -> float.
         of, to, metric (`str`): Names for the result.
         num_resamples (`int`): How many evaluation sets are drawn.
         seed (`int`): Of the draws.
@@ -89,22 +87,21 @@ def difference_of_metrics(
     Raises:
         ValueError: Different numbers of examples, or none.
     """
-    for predictions in (*of_predictions, *to_predictions):
-        _check_same_examples(len(predictions), len(references), of, to)
+    num_examples = len(to_facts[0])
+    for facts in (*of_facts, *to_facts):
+        _check_same_examples(len(facts), num_examples, of, to)
 
     def mean_difference(rows):
-        of_values = [function(predictions[rows], references[rows]) for predictions in of_predictions]
-        to_values = [function(predictions[rows], references[rows]) for predictions in to_predictions]
+        of_values, to_values = ([function(facts[rows]) for facts in side] for side in (of_facts, to_facts))
         return np.mean(of_values) - np.mean(to_values)
 
-    generator, num_examples = np.random.default_rng(seed), len(references)
+    generator = np.random.default_rng(seed)
     with warnings.catch_warnings():
         # What is undefined on a resample (all of one class, constant) is counted below, not said a thousand times.
         warnings.simplefilter("ignore")
         value = mean_difference(np.arange(num_examples))
-        resampled = [
-            mean_difference(generator.integers(num_examples, size=num_examples)) for _ in range(num_resamples)
-        ]
+        draws = 0 if np.isnan(value) else num_resamples
+        resampled = [mean_difference(generator.integers(num_examples, size=num_examples)) for _ in range(draws)]
     return _difference(value, np.asarray(resampled), of, to, metric)
 
 

@@ -1,15 +1,15 @@
 """Teacher, student and control side by side: what was kept, what was won, and whether it is more than luck."""
 
-import math
 from dataclasses import asdict, dataclass, field
 from functools import partial
 
 import numpy as np
 import torch
 
-from .bootstrap import Difference, difference_of_means, difference_of_metrics
+from ..metrics import display
+from ..metrics.base import nearest
+from .bootstrap import difference_of_means, difference_of_metrics
 from .latency import speed_up
-from .metrics import MEANS_OVER_EXAMPLES, checked_labels, decide, labelled_rows, measure, metrics_for, nearest, score
 from .report import environment, plain, report_markdown
 from .table import text_table
 
@@ -18,13 +18,14 @@ ROLES = ("teacher", "student", "control")
 
 @dataclass(eq=False)
 class Contender:
-    """One model of a comparison, or anything else that gives logits.
+    """One model of a comparison, or anything else that answers.
 
     Args:
         role (`str`): "teacher", "student" or "control" (the student trained without the teacher, or another baseline).
         name (`str`): Shown in the table; its own for each contender. The key of its latency.
-        logits (`np.ndarray` or list of them): Shape (n, labels), one array a seed, for the same n examples as every
-            other contender. For TF-IDF with logistic regression: `predict_log_proba`.
+        answers (list, or `np.ndarray` for one seed): For each seed, what the yardstick takes: an array or list with
+            one entry for each row of the data. For a classification that is logits of shape (n, labels); TF-IDF with
+            logistic regression gives them by `predict_log_proba`.
         model (`torch.nn.Module`, *optional*): Counted and sized; where there are seeds, any of them.
         parameters (`int`, *optional*): Instead of the model's.
         size_bytes (`int`, *optional*): Instead of the model's; an exported file's, say.
@@ -32,7 +33,7 @@ class Contender:
 
     role: str
     name: str
-    logits: list
+    answers: list
     model: torch.nn.Module | None = None
     parameters: int | None = None
     size_bytes: int | None = None
@@ -43,11 +44,9 @@ class Contender:
                 f"The role of {self.name!r} must be one of {', '.join(ROLES)}; got {self.role!r}"
                 f"{nearest(self.role, ROLES)}"
             )
-        seeds = self.logits if isinstance(self.logits, (list, tuple)) else [self.logits]
-        self.logits = [np.asarray(logits) for logits in seeds]
-        shapes = sorted({logits.shape for logits in self.logits})
-        if len(shapes) != 1 or len(shapes[0]) != 2:
-            raise ValueError(f"{self.name!r} needs logits of one shape (examples, labels) per seed; got {shapes}.")
+        self.answers = list(self.answers) if isinstance(self.answers, (list, tuple)) else [self.answers]
+        if not self.answers:
+            raise ValueError(f"{self.name!r} needs the answers of one seed or more, each an item of a list; got none.")
         if isinstance(self.model, torch.nn.Module):
             self.parameters = count_parameters(self.model) if self.parameters is None else self.parameters
             self.size_bytes = saved_size(self.model) if self.size_bytes is None else self.size_bytes
@@ -59,7 +58,7 @@ class Comparison:
 
     Attributes:
         task (`str` or None): What was compared on.
-        problem_type (`str`): transformers' word for it.
+        problem_type (`str` or None): transformers' word for it.
         metric (`str`): The main metric.
         num_examples (`int`): Labelled examples, those the metrics are over.
         models (list of dict): One for each contender, in the order given.
@@ -70,7 +69,7 @@ class Comparison:
     """
 
     task: str | None
-    problem_type: str
+    problem_type: str | None
     metric: str
     num_examples: int
     models: list
@@ -95,14 +94,12 @@ class Comparison:
         return self.table()
 
 
-def compare(contenders, labels, problem_type, *, main_metric=None, latency=None, seeds=None, task=None, command=None):
+def compare(contenders, yardstick, *, latency=None, seeds=None, task=None, command=None):
     """Put models side by side on the same examples.
 
     Args:
         contenders (list of `Contender`): One teacher, one student or more, any number of controls.
-        labels (`np.ndarray`): Of the examples, as `score` takes them. Rows without a label count for agreement only.
-        problem_type (`str`): transformers' word for the problem.
-        main_metric (`str`, *optional*): The metric to decide by; `metrics_for` has the default.
+        yardstick (`Yardstick`): Judges the answers: `Classification` for labels of whole texts.
         latency (`dict[str, Latency]`, *optional*): Name of contender to what `measure_latency` gave, in one call.
         seeds (list of int, *optional*): Training seeds, to be told in the report.
         task (`str`, *optional*): What the examples are, to be told in the report.
@@ -111,26 +108,26 @@ def compare(contenders, labels, problem_type, *, main_metric=None, latency=None,
     Returns:
         `Comparison`. With several seeds a metric is the mean over them, "per_seed" holds each, "spread" the standard
         deviation (with n - 1). For agreement, a contender and a teacher with as many seeds are paired seed by seed;
-        where one of the two has a single array, it meets each of the other's.
+        where one of the two has a single one, it meets each of the other's. "kept" is the main metric over the
+        teacher's; where lower is better, the teacher's over the model's.
 
     Raises:
-        ValueError: No teacher or two; a name twice; logits that do not fit the labels or the teacher's; a latency
-            for a name that is not there.
+        ValueError: No teacher or two; a name twice; answers that do not fit the yardstick; seeds that do not fit the
+            teacher's; a latency for a name that is not there.
     """
-    labels, latency = np.asarray(labels), latency or {}
-    teacher = _check(contenders, labels, latency)
-    _, main = metrics_for(problem_type, teacher.logits[0].shape[1], main_metric)
+    latency = latency or {}
+    teacher = _check(contenders, yardstick, latency)
+    facts = {one.name: _facts(yardstick, one) for one in contenders}
     models = [
         {
-            **_model(problem_type, contender, teacher, labels),
+            **_model(yardstick, contender, teacher, facts[contender.name]),
             **_speed(latency.get(contender.name), latency.get(teacher.name)),
         }
         for contender in contenders
     ]
-    of_teacher = models[contenders.index(teacher)]["metrics"][main]
+    of_teacher = models[contenders.index(teacher)]["metrics"][yardstick.main]
     for model in models:
-        # Of a teacher at or below 0 (a correlation can be) nothing can be kept.
-        model["kept"] = model["metrics"][main] / of_teacher if of_teacher > 0 else None
+        model["kept"] = _kept(yardstick.main, model["metrics"][yardstick.main], of_teacher)
     pairs = [
         (student, other)
         for student in contenders
@@ -139,18 +136,25 @@ def compare(contenders, labels, problem_type, *, main_metric=None, latency=None,
     ]
     return Comparison(
         task=task,
-        problem_type=problem_type,
-        metric=main,
-        num_examples=int(labelled_rows(problem_type, labels).sum()),
+        problem_type=yardstick.problem_type,
+        metric=yardstick.main,
+        num_examples=yardstick.num_examples,
         models=models,
-        differences=[_difference(problem_type, main, student, other, labels) for student, other in pairs],
+        differences=[_difference(yardstick, student, other, facts) for student, other in pairs],
         command=command,
         seeds=list(seeds or []),
     )
 
 
-def _model(problem_type, contender, teacher, labels):
-    scores = [score(problem_type, logits, labels) for logits in contender.logits]
+def _facts(yardstick, contender):
+    try:
+        return [yardstick.facts(answers) for answers in contender.answers]
+    except ValueError as error:
+        raise ValueError(f"The answers of {contender.name!r} cannot be judged. {error}") from error
+
+
+def _model(yardstick, contender, teacher, facts):
+    scores = [yardstick.scores(of_seed) for of_seed in facts]
     return {
         "role": contender.role,
         "name": contender.name,
@@ -158,10 +162,16 @@ def _model(problem_type, contender, teacher, labels):
         "per_seed": {name: [seed[name] for seed in scores] for name in scores[0]},
         "spread": _spread(scores),
         "kept": None,
-        "agreement": _agreement(problem_type, contender, teacher),
+        "agreement": _agreement(yardstick, contender, teacher),
         "parameters": contender.parameters,
         "size_bytes": contender.size_bytes,
     }
+
+
+def _kept(metric, own, of_teacher):
+    # Of a teacher at or below 0 (a correlation can be) nothing can be kept.
+    part, whole = (of_teacher, own) if display(metric).lower_is_better else (own, of_teacher)
+    return part / whole if whole > 0 else None
 
 
 def count_parameters(model):
@@ -175,7 +185,7 @@ def saved_size(model):
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 
-def _check(contenders, labels, latency):
+def _check(contenders, yardstick, latency):
     """The teacher, once everything fits."""
     teachers = [contender for contender in contenders if contender.role == "teacher"]
     names = [contender.name for contender in contenders]
@@ -189,16 +199,16 @@ def _check(contenders, labels, latency):
         raise ValueError(f"There is a latency for {unknown[0]!r}, who is not compared{nearest(unknown[0], names)}")
     teacher = teachers[0]
     for one in contenders:
-        wanted = (len(labels), teacher.logits[0].shape[1])
-        if one.logits[0].shape != wanted:
+        counts = sorted({len(answers) for answers in one.answers})
+        if counts != [yardstick.num_rows]:
             raise ValueError(
-                f"The logits of {one.name!r} should have shape {wanted}, a row for each label and the teacher's "
-                f"columns; got {one.logits[0].shape}. Predict the same examples, with the same classes, everywhere."
+                f"{one.name!r} should have {yardstick.num_rows} answers per seed, one for each row of the data; got "
+                f"{', '.join(map(str, counts))}. Predict the same rows with every model; a list has an item per seed."
             )
-        if 1 not in (len(teacher.logits), len(one.logits)) and len(teacher.logits) != len(one.logits):
+        if 1 not in (len(teacher.answers), len(one.answers)) and len(teacher.answers) != len(one.answers):
             raise ValueError(
-                f"The teacher has {len(teacher.logits)} seeds and {one.name!r} has {len(one.logits)}, so it is not "
-                f"clear which belongs to which. Give one array for all seeds, or one for each."
+                f"The teacher has {len(teacher.answers)} seeds and {one.name!r} has {len(one.answers)}, so it is not "
+                f"clear which belongs to which. Give one item for all seeds, or one for each."
             )
     return teacher
 
@@ -213,18 +223,11 @@ def _spread(scores):
     return {name: float(np.std([seed[name] for seed in scores], ddof=1)) for name in scores[0]}
 
 
-def _agreement(problem_type, contender, teacher):
-    """Share of examples with the teacher's decision (multi-label: the same set of labels); None for regression."""
-    if problem_type == "regression":
-        return None
-    num_pairs = max(len(contender.logits), len(teacher.logits))
-    sides = [side.logits * (num_pairs // len(side.logits)) for side in (contender, teacher)]
-    shares = []
-    for ours, theirs in zip(*sides, strict=True):
-        if np.isnan(ours).any() or np.isnan(theirs).any():
-            return float("nan")
-        shares.append(measure("accuracy", decide(problem_type, ours), decide(problem_type, theirs)))
-    return float(np.mean(shares))
+def _agreement(yardstick, contender, teacher):
+    num_pairs = max(len(contender.answers), len(teacher.answers))
+    sides = [side.answers * (num_pairs // len(side.answers)) for side in (contender, teacher)]
+    shares = [yardstick.agreement(ours, theirs) for ours, theirs in zip(*sides, strict=True)]
+    return None if None in shares else float(np.mean(shares))
 
 
 def _speed(own, of_teacher):
@@ -238,23 +241,13 @@ def _speed(own, of_teacher):
     }
 
 
-def _difference(problem_type, metric, student, other, labels):
-    rows = labelled_rows(problem_type, labels)
-    labels = checked_labels(problem_type, labels[rows], student.logits[0].shape[1])
+def _difference(yardstick, student, other, facts):
+    metric, sides = yardstick.main, [facts[side.name] for side in (student, other)]
     names = {"of": student.role, "to": other.role, "metric": metric}
-    if any(np.isnan(logits[rows]).any() for side in (student, other) for logits in side.logits):
-        found = Difference(**names, value=math.nan, low=math.nan, high=math.nan)
+    if yardstick.per_example(metric, sides[0][0]) is None:
+        found = difference_of_metrics(*sides, partial(yardstick.measure, metric), **names)
     else:
-        ours, theirs = ([decide(problem_type, logits[rows]) for logits in side.logits] for side in (student, other))
-        if metric in MEANS_OVER_EXAMPLES:
-            found = difference_of_means(
-                [_right(one, labels) for one in ours], [_right(one, labels) for one in theirs], **names
-            )
-        else:
-            found = difference_of_metrics(ours, theirs, labels, partial(measure, metric), **names)
+        found = difference_of_means(
+            *([yardstick.per_example(metric, of_seed) for of_seed in side] for side in sides), **names
+        )
     return {**asdict(found), "of_name": student.name, "to_name": other.name}
-
-
-def _right(predictions, references):
-    equal = predictions == references
-    return equal.all(axis=1) if equal.ndim == 2 else equal

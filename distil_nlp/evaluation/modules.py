@@ -4,7 +4,8 @@ import datasets
 import evaluate
 import numpy as np
 
-from .metrics import MISSING_LABEL, measure, nearest
+from ..metrics.base import nearest
+from ..metrics.classification import MISSING_LABEL, measure
 
 
 class _Metric(evaluate.Metric):

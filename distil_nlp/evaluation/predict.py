@@ -1,4 +1,4 @@
-"""What a model says about a data set: logits in the data set's order, whatever order was fastest."""
+"""What a model says about a data set: answers in the data set's order, whatever order was fastest."""
 
 from contextlib import ExitStack, contextmanager
 
@@ -6,14 +6,30 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from ..metrics.base import rows_of
 from ..signals import LABELS, accepted_columns, ask
 
 _SHOW_AFTER_S = 3.0  # a progress bar for less than this only flickers
 _READ_AT_ONCE = 10_000
 
 
-def predict_logits(model, dataset, collator, *, batch_size=64, device=None, columns=None, description="Predicting"):
+def predict_logits(model, dataset, collator, **settings):
     """Logits of every example, in the order of the data set.
+
+    Args:
+        model, dataset, collator, settings: As for `predict`, `keep` excepted.
+
+    Returns:
+        `np.ndarray` of float32, shape (n, labels).
+
+    Raises:
+        ValueError: As `predict`; logits that are not one row an example.
+    """
+    return np.stack(predict(model, dataset, collator, keep=lambda logits, batch: rows_of(logits), **settings))
+
+
+def predict(model, dataset, collator, *, keep, batch_size=64, device=None, columns=None, description="Predicting"):
+    """What a model says about every example, in the order of the data set.
 
     Batches hold examples of similar length, the longest first: little padding, memory runs out at once or never, and
     the time left on the progress bar (shown after three seconds) errs on the long side. Dropout is off, no gradient
@@ -25,6 +41,9 @@ def predict_logits(model, dataset, collator, *, batch_size=64, device=None, colu
             logits or a thing that has `logits`.
         dataset (`datasets.Dataset` or list of dict): The examples, tokenised.
         collator (callable): list of examples -> batch, a dictionary of tensors.
+        keep (callable): (logits, batch) -> a list with one entry an example of the batch, or an array of as many
+            rows, on the CPU: `Yardstick.answers`. It sees the whole batch, labels included, beside the logits on
+            their device, so what is large (logits for each token) need never be held for the whole data set.
         batch_size (`int`): Examples a batch.
         device (`torch.device`, *optional*): Where to run. A module goes there and comes back; by default it stays.
         columns (list of str, *optional*): What the collator sees. By default the columns that the model reads (the
@@ -33,37 +52,35 @@ def predict_logits(model, dataset, collator, *, batch_size=64, device=None, colu
         description (`str`): Stands before the progress bar.
 
     Returns:
-        `np.ndarray` of float32, shape (n, labels).
+        `list`: What `keep` gave for each example.
 
     Raises:
-        ValueError: An empty data set; columns that it does not have; logits that are not one row an example.
+        ValueError: An empty data set; columns that it does not have; not one answer an example.
     """
     if len(dataset) == 0:
         raise ValueError(f"{description}: the data set is empty (0 examples), so there is nothing to predict.")
     dataset = _with_columns(dataset, _columns_for(model, dataset, columns))
     order = _longest_first(dataset)
-    logits = None
+    answers = [None] * len(order)
     with (
         speaking(model, device) as speak,
         tqdm(total=len(order), desc=description, unit=" examples", delay=_SHOW_AFTER_S, leave=False) as progress,
     ):
         for start in range(0, len(order), batch_size):
             indices = order[start : start + batch_size]
-            rows = speak(collator([dataset[int(index)] for index in indices])).float().cpu().numpy()
-            _check_rows(rows, len(indices), description)
-            if logits is None:
-                logits = np.empty((len(order), rows.shape[1]), dtype=np.float32)
-            logits[indices] = rows
+            batch = collator([dataset[int(index)] for index in indices])
+            logits = speak(batch)
+            kept = keep(logits, _moved(batch, logits.device))
+            if len(kept) != len(indices):
+                raise ValueError(
+                    f"{description}: there should be {len(indices)} answers, one for each example of the batch; got "
+                    f"{len(kept)} from logits of shape {tuple(logits.shape)}. The model or `keep` joins or drops "
+                    f"rows, so it is not known which answer belongs to which example."
+                )
+            for index, answer in zip(indices, kept, strict=True):
+                answers[index] = answer
             progress.update(len(indices))
-    return logits
-
-
-def _check_rows(rows, num_examples, description):
-    if rows.ndim != 2 or len(rows) != num_examples:
-        raise ValueError(
-            f"{description}: logits should have shape ({num_examples}, labels), one row an example of the batch; "
-            f"the model gave {rows.shape}. Predictions per token are not gathered here."
-        )
+    return answers
 
 
 @contextmanager
@@ -71,7 +88,7 @@ def speaking(model, device=None):
     """Lets a model speak for a while: eval mode, inference mode, one device; then everything is as it was.
 
     Args:
-        model (`torch.nn.Module` or callable): See `predict_logits`.
+        model (`torch.nn.Module` or callable): See `predict`.
         device (`torch.device`, *optional*): Where to run; by default where the module's parameters are.
 
     Yields:

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from ..files import replacing, write_json, write_text
-from .table import difference_lines, markdown_table
+from ..metrics import display
+from .table import difference_lines, legend, markdown_table
 
 logger = logging.getLogger(__name__)
 
@@ -18,11 +19,10 @@ _PACKAGES = (
     "torch", "transformers", "datasets", "accelerate", "evaluate", "scikit-learn", "numpy", "distil-nlp",
 )  # fmt: skip
 _LEGEND = (
-    "Metrics, kept and agreement in percent; ± is the standard deviation over seeds. *kept*: the main metric over the "
-    "teacher's. *agreement*: share of examples where the model picks the teacher's class. *params*: parameters. *MB*: "
-    "the weights when saved, in millions of bytes. *ms*: one example at a time, median and 95th percentile. "
-    "*speed-up*: over the teacher, from the medians. *per s*: examples a second in large batches. All models were "
-    "timed in turn on the same batches, without tokenisation."
+    "± is the standard deviation over seeds. *agreement*: share of the decisions that are the teacher's. *params*: "
+    "parameters. *MB*: the weights when saved, in millions of bytes. *ms*: one example at a time, median and 95th "
+    "percentile. *speed-up*: over the teacher, from the medians. *per s*: examples a second in large batches. All "
+    "models were timed in turn on the same batches, without tokenisation."
 )
 _INTERVALS = (
     "Intervals: paired bootstrap over the evaluation examples. An interval that holds 0 says that another evaluation "
@@ -59,7 +59,7 @@ def report_markdown(report, plot=None):
     parts = [f"# Comparison: {report['task']}" if report.get("task") else "# Comparison"]
     counted = f" on {report['num_examples']:,} examples" if report.get("num_examples") else ""
     parts.append(f"Main metric: {report['metric']}{counted}.")
-    parts += [markdown_table(report), _LEGEND]
+    parts += [markdown_table(report), " ".join([*legend(report), _LEGEND])]
     if plot:
         parts.append(f"![Quality against latency]({plot})")
     if report["differences"]:
@@ -138,7 +138,8 @@ def _draw(report, path):
     from matplotlib.figure import Figure  # not pyplot: a library leaves the user's backend alone
 
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.add_subplot(xlabel="latency at batch 1, ms (median)", ylabel=f"{report['metric']}, %")
+    ylabel = f"{report['metric']}, %" if display(report["metric"]).percent else report["metric"]
+    axes = figure.add_subplot(xlabel="latency at batch 1, ms (median)", ylabel=ylabel)
     colours = {"teacher": "tab:blue", "student": "tab:green", "control": "tab:orange"}
     for model in timed:
         colour, label = colours[model["role"]], f"{model['role']}: {model['name']}"
@@ -157,4 +158,4 @@ def _draw(report, path):
 
 def _quality(report, model):
     value = model["metrics"].get(report["metric"])
-    return None if value is None else 100 * value
+    return 100 * value if value is not None and display(report["metric"]).percent else value

@@ -2,8 +2,10 @@
 
 import math
 
-SHORT_NAMES = {"matthews_correlation": "matthews", "spearmanr": "spearman"}
-NOTHING = "-"
+from ..metrics import display
+from ..metrics.display import NOTHING
+
+_SHARE = display("share")  # kept, agreement: in percent
 
 
 def text_table(report):
@@ -37,14 +39,14 @@ def markdown_table(report):
 
 
 def table_cells(report):
-    """Header and rows of the table as strings, the main metric first; metrics, kept and agreement in percent.
+    """Header and rows of the table as strings, the main metric first; `legend` says what they mean.
 
     Returns:
         `(header, rows)`: a list of strings, and a list of such lists. What does not exist is "-".
     """
     models, main = report["models"], report["metric"]
     names = [main, *(name for name in models[0]["metrics"] if name != main)]
-    header = ["role", "model", *(SHORT_NAMES.get(name, name) for name in names), "kept", "agreement"]
+    header = ["role", "model", *(display(name).short for name in names), "kept", "agreement"]
     header += ["params", "MB", "ms p50/p95", "speed-up", "per s"]
     return header, [_row(model, names) for model in models]
 
@@ -57,9 +59,9 @@ def _row(model, names):
     return [
         model["role"],
         model["name"],
-        *(_percent(model["metrics"].get(name), spread.get(name)) for name in names),
-        _percent(model.get("kept")),
-        _percent(model.get("agreement")),
+        *(display(name).number(model["metrics"].get(name), spread.get(name)) for name in names),
+        _SHARE.number(model.get("kept")),
+        _SHARE.number(model.get("agreement")),
         _count(model.get("parameters")),
         _number(None if size is None else size / 1e6, ".1f"),
         "/".join(milliseconds) if latency else NOTHING,
@@ -68,8 +70,25 @@ def _row(model, names):
     ]
 
 
+def legend(report):
+    """What the numbers of the metrics and of *kept* are, a list of two sentences."""
+    units = "Metrics, kept and agreement in percent"
+    plain = [name for name in report["models"][0]["metrics"] if not display(name).percent]
+    if plain:
+        units += f"; {', '.join(map(_described, plain))}"
+    metric = report["metric"]
+    kept = f"the {metric} over the teacher's"
+    if display(metric).lower_is_better:
+        kept = f"the teacher's {metric} over the model's"
+    return [f"{units}.", f"*kept*: {kept}."]
+
+
+def _described(name):
+    return f"{display(name).short} is a plain number" + (", lower is better" if display(name).lower_is_better else "")
+
+
 def difference_lines(report):
-    """One line a difference, in percentage points, with its interval."""
+    """One line a difference, in the metric's unit, with its interval."""
     return [_difference_line(difference) for difference in report["differences"]]
 
 
@@ -78,24 +97,16 @@ def _difference_line(difference):
         f"{difference[side]} ({difference[f'{side}_name']})" if difference.get(f"{side}_name") else difference[side]
         for side in ("of", "to")
     ]
-    value, low, high = (_number(_times_100(difference[key]), "+.1f") for key in ("value", "low", "high"))
-    metric = SHORT_NAMES.get(difference["metric"], difference["metric"])
-    return f"{who[0]} - {who[1]}: {metric} {value} points (95 % interval {low} to {high})"
+    shown = display(difference["metric"])
+    interval = f"95 % interval {shown.signed(difference['low'])} to {shown.signed(difference['high'])}"
+    direction = "lower is better; " if shown.lower_is_better else ""
+    return f"{who[0]} - {who[1]}: {shown.short} {shown.change(difference['value'])} ({direction}{interval})"
 
 
 def _count(value):
     if value is None or value < 1000:
         return _number(value, "d")
     return f"{value / 1e6:.1f}M" if value >= 1e6 else f"{value / 1e3:.1f}k"
-
-
-def _times_100(value):
-    return None if value is None else 100 * value
-
-
-def _percent(value, spread=None):
-    text = _number(_times_100(value), ".1f")
-    return text if spread is None else f"{text} ± {_number(_times_100(spread), '.1f')}"
 
 
 def _number(value, style, unit=""):

@@ -7,7 +7,8 @@ from numbers import Real
 from huggingface_hub import EvalResult, ModelCardData
 
 from .. import __version__
-from ..evaluation.table import difference_lines, markdown_table
+from ..evaluation.table import difference_lines, legend, markdown_table
+from ..metrics import display
 from .limits import limits
 from .names import is_hub_id, public_command, public_facts, public_name
 from .reading import of_role, percent, public_report
@@ -128,7 +129,8 @@ def _what_it_is(report, *, teacher, data):
     lines = [f"A student of {_linked(teacher)}: smaller, and trained to answer as it does, on {data}."]
     parts = []
     if _is_finite(student.get("kept")):
-        parts.append(f"keeps {percent(student['kept'])} of the teacher's {report['metric']}")
+        unlike = " (lower is better: the teacher's over its own)" if display(report["metric"]).lower_is_better else ""
+        parts.append(f"keeps {percent(student['kept'])} of the teacher's {report['metric']}{unlike}")
     if student.get("parameters") and original.get("parameters"):
         parts.append(f"has {percent(student['parameters'] / original['parameters'])} of its parameters")
     speed_up = (student.get("speed_up") or {}).get("value")
@@ -150,7 +152,7 @@ def _linked(name):
 
 def _results(report, *, data, split):
     counted = f", {report['num_examples']:,} examples" if report.get("num_examples") else ""
-    words = ["Metrics, kept and agreement in percent.", f"*Kept*: the {report['metric']} over the teacher's."]
+    words = legend(report)
     if any(_is_finite(model.get("agreement")) for model in report["models"]):
         words.append("*Agreement*: the share of examples on which a model gives the teacher's answer.")
     if any(model.get("spread") for model in report["models"]):

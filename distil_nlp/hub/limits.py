@@ -1,5 +1,6 @@
 """What a reader must not conclude from a report: each missing or weak part of it, said in a sentence."""
 
+from ..metrics import display
 from .reading import of_role, percent
 
 
@@ -27,7 +28,8 @@ def _of_every_student(report, data):
         )
     if student.get("agreement") is not None and student["agreement"] < 1:
         said.append(
-            f"It disagrees with the teacher on {percent(1 - student['agreement'])} of the evaluation examples."
+            f"It disagrees with the teacher in {percent(1 - student['agreement'])} of its decisions on the evaluation "
+            f"examples."
         )
     said.append(
         f"It learnt the teacher's answers on {data} only. On other data neither quality nor agreement was measured: "
@@ -53,10 +55,14 @@ def _of_control(report, control):
     difference = _difference_to(report, control)
     if difference is None or difference["low"] is None or difference["high"] is None:
         return f"The gain over the control ({name}) has no interval: whether it is noise is not known."
-    shown = f"{difference['metric']} {100 * difference['value']:+.1f} points"
-    if difference["high"] < 0:
+    metric = display(difference["metric"])
+    shown = f"{difference['metric']} {metric.change(difference['value'])}"
+    low, high = difference["low"], difference["high"]
+    if metric.lower_is_better:
+        low, high = -high, -low  # of the gain
+    if high < 0:
         return f"The student is worse than the control ({name}: {shown}): in this run the teacher did not help."
-    if difference["low"] <= 0:
+    if low <= 0:
         return (
             f"The difference to the control ({name}: {shown}) is within the noise of the evaluation set: "
             f"this run does not show that the teacher helped."

@@ -2,9 +2,7 @@
 
 from functools import partial
 
-import numpy as np
-
-from ..evaluation import Contender, compare, measure_latency, predict_logits, text_batch, write_report
+from ..evaluation import Contender, compare, measure_latency, predict, text_batch, write_report
 from ..loading import load_model
 from .controls import TFIDF, tfidf_log_probabilities
 from .folder import stage_name
@@ -19,11 +17,12 @@ def compare_models(run):
     Returns:
         `(comparison, report)`: a `Comparison`, and what report.json holds.
     """
-    data = run.data.compared
-    contenders = [Contender("teacher", run.teacher.name, [_logits(run, run.teacher.model, data)], run.teacher.model)]
+    yardstick = run.data.yardstick()
+    of_teacher = _answers(run, run.teacher.model, yardstick)
+    contenders = [Contender("teacher", run.teacher.name, [of_teacher], run.teacher.model)]
     for role in ["student", "control"] if run.recipe.control else ["student"]:
         models = [_loaded(run, stage_name(role, seed, run.seeds)) for seed in run.seeds]
-        contenders.append(Contender(role, role, [_logits(run, model, data) for model in models], models[0]))
+        contenders.append(Contender(role, role, [_answers(run, model, yardstick) for model in models], models[0]))
     speeds = measure_latency(
         {one.name: one.model for one in contenders},
         partial(text_batch, min(one.model.config.vocab_size for one in contenders)),
@@ -33,9 +32,7 @@ def compare_models(run):
         contenders.append(Contender("control", TFIDF, [_tfidf(run)]))
     comparison = compare(
         contenders,
-        np.asarray(data["labels"]),
-        run.data.task.problem_type,
-        main_metric=run.recipe.main_metric,
+        yardstick,
         latency=speeds,
         seeds=run.seeds,
         task=run.data.task.name,
@@ -74,8 +71,8 @@ def _loaded(run, stage):
     return model.to(run.state.device)
 
 
-def _logits(run, model, data):
-    return predict_logits(model.to(run.state.device), data, run.data.collator, description="Predicting")
+def _answers(run, model, yardstick):
+    return predict(model.to(run.state.device), run.data.compared, run.data.collator, keep=yardstick.answers)
 
 
 def _tfidf(run):

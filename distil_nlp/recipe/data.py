@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from ..evaluation import compute_metrics
-from ..evaluation.metrics import labelled_rows
 from ..tasks import altered_copies, load_splits, task_class
 from ..teachers.labels import label_names, reorder
 
@@ -72,17 +70,18 @@ class RecipeData:
             for name, split in self.splits.items()
         }
         train, unlabelled = self.prepared["train"], self.prepared.get("unlabelled")
-        self.labelled = train.select(np.flatnonzero(self._has_label(train)))
+        self.labelled = train.select(np.flatnonzero(self.task.labelled(train)))
         self.transfer = train if unlabelled is None else self.task.with_unlabelled(train, unlabelled)
         if num_copies := self.recipe.num_augmented_copies:
             altered = altered_copies(self.transfer, tokenizer, num_copies=num_copies)
             self.transfer = self.task.with_unlabelled(self.transfer, altered)
         self.collator = self.task.collator(tokenizer)
-        with_test = "test" in self.prepared and self._has_label(self.prepared["test"]).any()
+        with_test = "test" in self.prepared and self.task.labelled(self.prepared["test"]).any()
         self.compared_on = "test" if with_test else "validation"
 
     def check(self):
-        """Refuse controls that the data does not allow; ValueError."""
+        """Refuse controls and a main metric that the data does not allow; ValueError."""
+        self.yardstick()
         recipe, problem_type = self.recipe, self.task.problem_type
         if recipe.tfidf_control and problem_type != "single_label_classification":
             raise ValueError(
@@ -108,8 +107,12 @@ class RecipeData:
         return {"labelled": labelled, "unlabelled": total - labelled - altered, "altered": altered}
 
     def compute_metrics(self):
-        """A function for `Trainer(compute_metrics=)`."""
-        return compute_metrics(self.task.problem_type)
+        """A function for `Trainer(compute_metrics=)`, or None."""
+        return self.task.compute_metrics()
+
+    def yardstick(self):
+        """How the models of the table are judged, a `Yardstick`."""
+        return self.task.yardstick(self.compared, self.splits[self.compared_on], self.recipe.main_metric)
 
     def texts(self, split):
         """Raw texts of a split as single strings; a pair is joined by a line break."""
@@ -118,7 +121,7 @@ class RecipeData:
 
     def labelled_texts(self):
         """Texts and labels of the training rows that have a label."""
-        mask = self._has_label(self.prepared["train"])
+        mask = self.task.labelled(self.prepared["train"])
         texts = [text for text, known in zip(self.texts("train"), mask, strict=True) if known]
         return texts, np.asarray(self.labelled["labels"])
 
@@ -132,6 +135,3 @@ class RecipeData:
             problem_type=recipe.problem_type,
             **labels,
         )
-
-    def _has_label(self, prepared):
-        return labelled_rows(self.task.problem_type, np.asarray(prepared["labels"]))

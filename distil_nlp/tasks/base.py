@@ -3,10 +3,10 @@
 from abc import ABC, abstractmethod
 
 import datasets
+import numpy as np
 
-PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
-# In the words of the losses: a label that is not there. For multi-label a whole row of it, for regression NaN.
-MISSING = -100
+from ..metrics import labelled_rows
+from ..metrics.classification import MISSING_LABEL
 
 
 class Task(ABC):
@@ -18,10 +18,10 @@ class Task(ABC):
     Attributes:
         name (`str`): The task in the Hub's words, "text-classification".
         auto_class (`str`): The name in `transformers` of the class that loads a model for it.
-        problem_type (`str`): transformers' word: one of `PROBLEM_TYPES`.
+        problem_type (`str`): transformers' word: single_label_classification, multi_label_classification or
+            regression.
         label_names (`list[str]` or None): Names by class index; None where the data has none.
         num_labels (`int`): Columns of the logits; 1 for regression.
-        main_metric (`str`): The metric that decides, by its name in `evaluation`.
     """
 
     name = None
@@ -43,13 +43,25 @@ class Task(ABC):
     def collator(self, tokenizer):
         """A function from a list of prepared rows to a batch of tensors."""
 
-    @property
-    def main_metric(self):
-        return {
-            "single_label_classification": "accuracy",
-            "multi_label_classification": "f1_micro",
-            "regression": "pearson",
-        }[self.problem_type]
+    @abstractmethod
+    def yardstick(self, prepared, raw=None, main_metric=None):
+        """How models are judged on a split.
+
+        Args:
+            prepared (`datasets.Dataset`): From `prepare`, with labels.
+            raw (`datasets.Dataset`, *optional*): The split before `prepare`, for tasks whose references are text.
+            main_metric (`str`, *optional*): The metric to decide by; the task has a default.
+
+        Returns:
+            `Yardstick`: For `compare`; its `answers` is what `predict` keeps.
+
+        Raises:
+            ValueError: A metric that the task does not have; no label in the split.
+        """
+
+    def compute_metrics(self):
+        """A function for `Trainer(compute_metrics=)`; None where only the loss makes sense during training."""
+        return None
 
     def config_labels(self):
         """What `from_pretrained` or a config needs to know about the labels.
@@ -81,13 +93,17 @@ class Task(ABC):
         blank = add_ids(blank, start=len(train))
         return datasets.concatenate_datasets([train, blank.select_columns(train.column_names)])
 
+    def labelled(self, prepared):
+        """Which prepared rows have a label, `np.ndarray` of bool, shape (rows,)."""
+        return labelled_rows(self.problem_type, np.asarray(prepared["labels"]))
+
     def missing_labels(self, count):
         """`count` labels that are not there, in the form the losses know."""
         if self.problem_type == "regression":
             return [float("nan")] * count
         if self.problem_type == "multi_label_classification":
-            return [[float(MISSING)] * self.num_labels] * count
-        return [MISSING] * count
+            return [[float(MISSING_LABEL)] * self.num_labels] * count
+        return [MISSING_LABEL] * count
 
 
 def add_labels(dataset, labels):

@@ -10,7 +10,7 @@ import re
 
 import datasets
 
-from .base import MISSING, PROBLEM_TYPES
+from ..metrics.classification import MISSING_LABEL, PROBLEM_TYPES
 from .columns import arrow_column, listed
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ SINGLE, MULTI, REGRESSION = PROBLEM_TYPES
 # No leading zeros: "007" is a name, and calling it 7 would lose it.
 _WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)")
 _NUMBER = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
-_ABSENT = (-1, MISSING)  # -1: the test sets of GLUE
+_ABSENT = (-1, MISSING_LABEL)  # -1: the test sets of GLUE
 
 
 class LabelCode:
@@ -67,7 +67,7 @@ class LabelCode:
 
     def _class(self, value):
         if value is None:
-            return MISSING
+            return MISSING_LABEL
         if str(value) in self._index:
             return self._index[str(value)]
         number = as_number(value)
@@ -76,7 +76,7 @@ class LabelCode:
             if str(number) in self._index:
                 return self._index[str(number)]
             if number in _ABSENT:
-                return MISSING
+                return MISSING_LABEL
             if not self._numbers_are_names and 0 <= number < self.num_labels:
                 return number
         raise ValueError(
@@ -87,13 +87,13 @@ class LabelCode:
 
     def _row(self, value):
         if value is None:
-            return [float(MISSING)] * self.num_labels
+            return [float(MISSING_LABEL)] * self.num_labels
         if self.multi_hot:
             return self._multi_hot_row(value)
         indices = [self._class(element) for element in value]
-        if indices and set(indices) == {MISSING}:
-            return [float(MISSING)] * self.num_labels
-        if MISSING in indices:
+        if indices and set(indices) == {MISSING_LABEL}:
+            return [float(MISSING_LABEL)] * self.num_labels
+        if MISSING_LABEL in indices:
             raise ValueError(f"label {list(value)} mixes classes with missing ones. Keep or clear the whole row.")
         return [float(index in indices) for index in range(self.num_labels)]
 
@@ -104,7 +104,7 @@ class LabelCode:
                 f"{self.num_labels} ({listed(self.names or range(self.num_labels))})."
             )
         if all(element in _ABSENT for element in value):
-            return [float(MISSING)] * self.num_labels
+            return [float(MISSING_LABEL)] * self.num_labels
         if any(element in _ABSENT for element in value):
             raise ValueError(f"label {list(value)} is missing in part. A row counts wholly or not at all.")
         if not all(_is_flag(element) for element in value):

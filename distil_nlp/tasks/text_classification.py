@@ -4,9 +4,12 @@ import json
 import logging
 from pathlib import Path
 
+import numpy as np
 from datasets.fingerprint import Hasher
 
-from .base import PROBLEM_TYPES, Task, add_ids, add_labels
+from ..metrics import Classification, compute_metrics
+from ..metrics.classification import PROBLEM_TYPES
+from .base import Task, add_ids, add_labels
 from .columns import check_texts, find_label_column, find_text_columns, listed
 from .labels import column_values, read_labels
 
@@ -131,6 +134,14 @@ class TextClassification(Task):
             float_labels=self.problem_type != "single_label_classification",
             pad_to_multiple_of=pad_to_multiple_of,
         )
+
+    def yardstick(self, prepared, raw=None, main_metric=None):
+        """A `Classification` over the labels of the rows, see `Task.yardstick`."""
+        return Classification(self.problem_type, np.asarray(prepared["labels"]), self.num_labels, main_metric)
+
+    def compute_metrics(self):
+        """A function for `Trainer(compute_metrics=)`: every metric of the problem."""
+        return compute_metrics(self.problem_type)
 
     def _tokens(self, split, tokenizer, max_length, cache_dir):
         texts = split.with_format(None).select_columns(list(self.text_columns))

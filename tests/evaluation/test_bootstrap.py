@@ -68,11 +68,8 @@ def test_the_same_seed_gives_the_same_interval():
 
 def test_any_metric_gives_the_interval_that_the_fast_path_gives():
     ours, theirs = answers(np.random.default_rng(0), 300)
-    references = np.ones(300)
     fast = difference_of_means(ours, theirs, **NAMES)
-    general = difference_of_metrics(
-        [ours], [theirs], references, lambda predictions, labels: np.mean(predictions == labels), **NAMES
-    )
+    general = difference_of_metrics([ours], [theirs], np.mean, **NAMES)
     assert general.value == pytest.approx(fast.value)
     assert (general.low, general.high) == pytest.approx((fast.low, fast.high), abs=0.015)
 
@@ -81,16 +78,16 @@ def test_a_metric_of_several_seeds_is_the_mean_of_their_metrics():
     generator = np.random.default_rng(0)
     references = generator.integers(2, size=100)
     students, teacher = generator.integers(2, size=(3, 100)), references.copy()
+    ours = [np.column_stack([student, references]) for student in students]
+    theirs = [np.column_stack([teacher, references])]
     found = difference_of_metrics(
-        list(students), [teacher], references, lambda one, labels: f1_score(labels, one), num_resamples=10, **NAMES
+        ours, theirs, lambda facts: f1_score(facts[:, 1], facts[:, 0]), num_resamples=10, **NAMES
     )
     assert found.value == pytest.approx(np.mean([f1_score(references, one) for one in students]) - 1.0)
 
 
 def test_an_undefined_metric_has_an_undefined_interval():
-    found = difference_of_metrics(
-        [np.ones(5)], [np.ones(5)], np.ones(5), lambda one, labels: float("nan"), num_resamples=5, **NAMES
-    )
+    found = difference_of_metrics([np.ones(5)], [np.ones(5)], lambda facts: float("nan"), num_resamples=5, **NAMES)
     assert np.isnan([found.value, found.low, found.high]).all()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from distil_nlp.evaluation import Contender, Latency, compare, score
+from distil_nlp.evaluation import Classification, Contender, Latency, compare, score
 from distil_nlp.evaluation.comparison import count_parameters, saved_size
 
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
@@ -15,6 +15,10 @@ SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classifi
 @pytest.fixture
 def labels():
     return np.random.default_rng(0).integers(3, size=200)
+
+
+def classes(labels, **settings):
+    return Classification(SINGLE, labels, 3, **settings)
 
 
 def guesses(labels, accuracy, seed):
@@ -40,7 +44,7 @@ def comparison(contenders, labels):
         "big": Latency(10.0, 12.0, 100.0, (10.0, 10.0, 12.0)),
         "small": Latency(2.0, 3.0, 700.0, (2.0, 2.0, 3.0)),
     }
-    return compare(contenders, labels, SINGLE, latency=latency, seeds=[0, 1], task="toy", command="make toy")
+    return compare(contenders, classes(labels), latency=latency, seeds=[0, 1], task="toy", command="make toy")
 
 
 def test_the_report_has_the_keys_of_the_design(comparison):
@@ -57,7 +61,7 @@ def test_the_report_has_the_keys_of_the_design(comparison):
 
 def test_metrics_are_means_over_seeds_with_their_spread(comparison, contenders, labels):
     student = comparison.to_dict()["models"][1]
-    values = [score(SINGLE, logits, labels)["accuracy"] for logits in contenders[1].logits]
+    values = [score(SINGLE, logits, labels)["accuracy"] for logits in contenders[1].answers]
     assert student["per_seed"]["accuracy"] == values
     assert student["metrics"]["accuracy"] == pytest.approx(np.mean(values))
     assert student["spread"]["accuracy"] == pytest.approx(np.std(values, ddof=1))
@@ -70,8 +74,8 @@ def test_kept_is_the_main_metric_over_the_teachers(comparison):
 
 
 def test_agreement_is_with_the_teacher_over_all_seeds(comparison, contenders):
-    teacher = contenders[0].logits[0].argmax(axis=1)
-    shares = [np.mean(logits.argmax(axis=1) == teacher) for logits in contenders[1].logits]
+    teacher = contenders[0].answers[0].argmax(axis=1)
+    shares = [np.mean(logits.argmax(axis=1) == teacher) for logits in contenders[1].answers]
     models = comparison.to_dict()["models"]
     assert models[0]["agreement"] == 1.0
     assert models[1]["agreement"] == pytest.approx(np.mean(shares))
@@ -79,7 +83,7 @@ def test_agreement_is_with_the_teacher_over_all_seeds(comparison, contenders):
 
 def test_a_student_is_compared_to_the_teacher_of_its_own_seed(labels):
     answers = [guesses(labels, 0.8, seed) for seed in (1, 2)]
-    models = compare([Contender("teacher", "t", answers), Contender("student", "s", answers)], labels, SINGLE).models
+    models = compare([Contender("teacher", "t", answers), Contender("student", "s", answers)], classes(labels)).models
     assert models[1]["agreement"] == 1.0
 
 
@@ -97,7 +101,7 @@ def test_the_student_is_compared_to_the_teacher_and_to_each_control(comparison):
 
 
 def test_a_control_is_not_needed(contenders, labels):
-    found = compare(contenders[:2], labels, SINGLE)
+    found = compare(contenders[:2], classes(labels))
     assert [one["to"] for one in found.differences] == ["teacher"]
     assert "small" in found.table()
 
@@ -114,7 +118,7 @@ def test_a_speed_up_is_over_the_teacher(comparison):
 
 
 def test_another_main_metric_decides_what_was_kept(contenders, labels):
-    found = compare(contenders[:2], labels, SINGLE, main_metric="matthews_correlation")
+    found = compare(contenders[:2], classes(labels, main_metric="matthews_correlation"))
     teacher, student = found.models
     assert found.metric == "matthews_correlation" == found.differences[0]["metric"]
     assert student["kept"] == student["metrics"][found.metric] / teacher["metrics"][found.metric]
@@ -122,19 +126,22 @@ def test_another_main_metric_decides_what_was_kept(contenders, labels):
 
 def test_examples_without_a_label_count_for_agreement_only(contenders, labels):
     hidden = np.where(np.arange(200) < 50, -100, labels)
-    found = compare(contenders[:2], hidden, SINGLE)
-    whole = compare(contenders[:2], labels, SINGLE)
+    found = compare(contenders[:2], classes(hidden))
+    whole = compare(contenders[:2], classes(labels))
     assert found.num_examples == 150
     assert found.models[1]["agreement"] == whole.models[1]["agreement"]
-    shown = [Contender(one.role, one.name, [logits[50:] for logits in one.logits]) for one in contenders[:2]]
-    assert found.models[1]["metrics"] == compare(shown, labels[50:], SINGLE).models[1]["metrics"]
+    shown = [Contender(one.role, one.name, [logits[50:] for logits in one.answers]) for one in contenders[:2]]
+    assert found.models[1]["metrics"] == compare(shown, classes(labels[50:])).models[1]["metrics"]
 
 
 def test_regression_has_no_agreement():
     generator = np.random.default_rng(0)
     labels = generator.normal(size=60)
     noisy = [(labels + generator.normal(size=60) * noise)[:, None] for noise in (0.1, 0.5)]
-    found = compare([Contender("teacher", "t", noisy[0]), Contender("student", "s", noisy[1])], labels, REGRESSION)
+    found = compare(
+        [Contender("teacher", "t", noisy[0]), Contender("student", "s", noisy[1])],
+        Classification(REGRESSION, labels, 1),
+    )
     assert [model["agreement"] for model in found.models] == [None, None]
     assert found.differences[0]["low"] <= found.differences[0]["value"] < 0
 
@@ -144,14 +151,16 @@ def test_sets_of_labels_agree_when_they_are_the_same_set():
     teacher = labels - 0.5
     student = teacher.copy()
     student[0, 0] = 0.5
-    found = compare([Contender("teacher", "t", teacher), Contender("student", "s", student)], labels, MULTI)
+    found = compare(
+        [Contender("teacher", "t", teacher), Contender("student", "s", student)], Classification(MULTI, labels, 2)
+    )
     assert found.models[1]["agreement"] == 0.75
 
 
 def test_a_model_that_gave_nan_is_in_the_report_without_numbers(contenders, labels):
     broken = Contender("student", "broken", np.full((200, 3), np.nan))
     with pytest.warns(UserWarning, match="200 of 200 rows of logits hold NaN"):
-        report = compare([contenders[0], broken], labels, SINGLE).to_dict()
+        report = compare([contenders[0], broken], classes(labels)).to_dict()
     model, difference = report["models"][1], report["differences"][0]
     assert [model["metrics"]["accuracy"], model["kept"], model["agreement"], difference["low"]] == [None] * 4
     json.dumps(report, allow_nan=False)
@@ -160,7 +169,7 @@ def test_a_model_that_gave_nan_is_in_the_report_without_numbers(contenders, labe
 def test_nothing_is_kept_of_a_teacher_below_zero():
     labels = np.arange(10.0)
     pair = [Contender("teacher", "t", -labels[:, None]), Contender("student", "s", labels[:, None])]
-    assert compare(pair, labels, REGRESSION).models[1]["kept"] is None
+    assert compare(pair, Classification(REGRESSION, labels, 1)).models[1]["kept"] is None
 
 
 @pytest.mark.parametrize(
@@ -170,24 +179,35 @@ def test_nothing_is_kept_of_a_teacher_below_zero():
 def test_a_comparison_has_one_teacher(labels, roles, message):
     contenders = [Contender(role, str(index), guesses(labels, 0.5, 0)) for index, role in enumerate(roles)]
     with pytest.raises(ValueError, match=message):
-        compare(contenders, labels, SINGLE)
+        compare(contenders, classes(labels))
 
 
 def test_a_name_twice_is_refused(labels):
     pair = [Contender(role, "bert", guesses(labels, 0.5, 0)) for role in ("teacher", "student")]
     with pytest.raises(ValueError, match=r"name of its own.*\['bert', 'bert'\]"):
-        compare(pair, labels, SINGLE)
+        compare(pair, classes(labels))
 
 
-def test_logits_of_other_examples_are_refused(contenders, labels):
+def test_answers_to_other_examples_are_refused(contenders, labels):
     short = Contender("student", "short", np.zeros((150, 3)))
-    with pytest.raises(ValueError, match=r"'short' should have shape \(200, 3\).*got \(150, 3\)"):
-        compare([contenders[0], short], labels, SINGLE)
+    with pytest.raises(ValueError, match=r"'short' should have 200 answers per seed.*got 150\."):
+        compare([contenders[0], short], classes(labels))
+
+
+def test_logits_of_other_classes_are_refused(contenders, labels):
+    other = Contender("student", "other", np.zeros((200, 4)))
+    with pytest.raises(ValueError, match=r"answers of 'other'.*should have 3 columns.*\(200, 4\)"):
+        compare([contenders[0], other], classes(labels))
+
+
+def test_a_contender_without_answers_is_refused():
+    with pytest.raises(ValueError, match="'small' needs the answers of one seed or more"):
+        Contender("student", "small", [])
 
 
 def test_a_latency_of_nobody_is_refused(contenders, labels):
     with pytest.raises(ValueError, match="latency for 'smal', who is not compared; did you mean 'small'"):
-        compare(contenders, labels, SINGLE, latency={"smal": Latency(1.0, 1.0, 1.0)})
+        compare(contenders, classes(labels), latency={"smal": Latency(1.0, 1.0, 1.0)})
 
 
 def test_seeds_that_do_not_match_are_refused(labels):
@@ -196,7 +216,7 @@ def test_seeds_that_do_not_match_are_refused(labels):
         Contender("student", "s", [guesses(labels, 0.8, 0)] * 3),
     ]
     with pytest.raises(ValueError, match="teacher has 2 seeds and 's' has 3"):
-        compare(pair, labels, SINGLE)
+        compare(pair, classes(labels))
 
 
 def test_an_unknown_role_is_answered_with_the_nearest(labels):

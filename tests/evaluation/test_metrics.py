@@ -12,6 +12,7 @@ from distil_nlp.evaluation import (
     F1,
     Accuracy,
     Agreement,
+    Classification,
     MatthewsCorrelation,
     PearsonSpearman,
     compute_metrics,
@@ -129,13 +130,31 @@ def test_logits_with_nan_give_no_score_rather_than_class_zero():
 
 
 def test_the_main_metric_can_be_chosen():
-    assert metrics_for(SINGLE, 2)[1] == "accuracy"
-    assert metrics_for(SINGLE, 2, main_metric="f1") == (["accuracy", "f1", "matthews_correlation"], "f1")
+    labels = np.array([0, 1])
+    assert Classification(SINGLE, labels, 2).main == "accuracy"
+    chosen = Classification(SINGLE, labels, 2, main_metric="f1")
+    assert (chosen.names, chosen.main) == (["accuracy", "f1", "matthews_correlation"], "f1")
 
 
 def test_an_unknown_main_metric_is_answered_with_the_nearest():
     with pytest.raises(ValueError, match="got 'matthews'; did you mean 'matthews_correlation'"):
-        metrics_for(SINGLE, 2, main_metric="matthews")
+        Classification(SINGLE, np.array([0, 1]), 2, main_metric="matthews")
+
+
+@pytest.mark.parametrize("problem_type", [SINGLE, MULTI, REGRESSION])
+def test_the_metric_of_an_example_by_example_yardstick_is_the_mean_over_examples(problem_type, random):
+    labels = {
+        SINGLE: random.integers(3, size=50),
+        MULTI: random.integers(2, size=(50, 3)),
+        REGRESSION: np.arange(50.0),
+    }
+    num_labels = 1 if problem_type == REGRESSION else 3
+    yardstick = Classification(problem_type, labels[problem_type], num_labels)
+    facts = yardstick.facts(list(random.normal(size=(50, num_labels))))
+    means = {name: yardstick.per_example(name, facts) for name in yardstick.names}
+    means = {name: np.mean(values) for name, values in means.items() if values is not None}
+    assert means == {name: yardstick.measure(name, facts) for name in means}
+    assert list(means) == {SINGLE: ["accuracy"], MULTI: ["exact_match"], REGRESSION: []}[problem_type]
 
 
 def test_an_unknown_problem_type_is_answered_with_the_nearest():

@@ -7,7 +7,7 @@ from datasets import Dataset
 from torch import nn
 from transformers import DataCollatorWithPadding
 
-from distil_nlp.evaluation import predict_logits
+from distil_nlp.evaluation import predict, predict_logits
 from distil_nlp.signals import Signals
 
 
@@ -141,6 +141,19 @@ def test_an_empty_data_set_is_refused():
 def test_logits_for_each_token_are_refused(rows):
     with pytest.raises(ValueError, match=r"should have shape \(37, labels\).*gave \(37, 19, 3\)"):
         predict_logits(lambda batch: torch.zeros(37, 19, 3), rows, stack)
+
+
+def test_what_is_kept_of_a_batch_may_differ_in_length_and_comes_back_in_order(rows):
+    def keep(logits, batch):
+        return [ids[ids > 0].numpy() * label.item() for ids, label in zip(*batch.values(), strict=True)]
+
+    answers = predict(Echo(), rows, stack, keep=keep, batch_size=8)
+    assert [answer.tolist() for answer in answers] == [row["input_ids"] for row in rows]
+
+
+def test_an_answer_that_belongs_to_no_example_is_refused(rows):
+    with pytest.raises(ValueError, match=r"should be 8 answers.*got 1 from logits of shape \(8, 2\)"):
+        predict(Echo(), rows, stack, keep=lambda logits, batch: [0], batch_size=8)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -11,7 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distil_nlp.evaluation import Contender, Latency, compare, environment, report_markdown, text_table, write_report
+from distil_nlp.evaluation import (
+    Classification,
+    Contender,
+    Latency,
+    compare,
+    environment,
+    report_markdown,
+    text_table,
+    write_report,
+)
 
 
 @pytest.fixture
@@ -24,7 +33,8 @@ def report():
         Contender("student", "tiny", [np.eye(2)[wrong]] * 2),
         Contender("control", "tf-idf", np.eye(2)[1 - labels]),
     ]
-    found = compare(contenders, labels, "single_label_classification", latency=latency, task="SST-2", seeds=[0, 1])
+    yardstick = Classification("single_label_classification", labels, 2)
+    found = compare(contenders, yardstick, latency=latency, task="SST-2", seeds=[0, 1])
     return {**found.to_dict(), "temperature": 2.0}
 
 

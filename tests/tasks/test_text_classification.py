@@ -1,6 +1,7 @@
 import pickle
 
 import datasets
+import numpy as np
 import pytest
 import torch
 
@@ -155,12 +156,35 @@ def test_config_labels_are_what_a_config_takes(labels, problem_type, num_labels,
     assert config.label2id == {name: index for index, name in id2label.items()}
 
 
-@pytest.mark.parametrize("labels", [["no", "yes"], [0, 1, 2], [0.5, 1.5], [["x"], ["y"]]])
-def test_the_main_metric_is_the_one_that_evaluation_decides_by(labels):
-    from distil_nlp.evaluation.metrics import metrics_for
+@pytest.mark.parametrize(
+    ("labels", "main"),
+    [
+        (["no", "yes", None], "accuracy"),
+        ([0, 1, 2, -1], "accuracy"),
+        ([0.5, 1.5, None], "pearson"),
+        ([["x"], ["y"], None], "f1_micro"),
+    ],
+)
+def test_the_yardstick_of_a_split_counts_its_labelled_rows(tokenizer, labels, main):
+    splits = splits_of({"text": ["a"] * len(labels), "label": labels})
+    task = TextClassification.from_splits(splits)
+    prepared = task.prepare(splits["train"], tokenizer, max_length=8)
+    yardstick = task.yardstick(prepared, splits["train"])
+    assert (yardstick.main, yardstick.num_rows, yardstick.num_examples) == (main, len(labels), len(labels) - 1)
+    assert task.labelled(prepared).tolist() == [True] * (len(labels) - 1) + [False]
+    with pytest.raises(ValueError, match="got 'perplexity'"):
+        task.yardstick(prepared, main_metric="perplexity")
 
-    task = TextClassification.from_splits(splits_of({"text": ["a"] * len(labels), "label": labels}))
-    assert task.main_metric == metrics_for(task.problem_type, task.num_labels)[1]
+
+def test_training_is_shown_the_metrics_of_the_yardstick(tokenizer):
+    from transformers import EvalPrediction
+
+    splits = splits_of({"text": ["a", "b", "c"], "label": ["no", "yes", "yes"]})
+    task = TextClassification.from_splits(splits)
+    yardstick = task.yardstick(task.prepare(splits["train"], tokenizer, max_length=8))
+    logits, labels = np.eye(2)[[0, 1, 0]], np.array([0, 1, 1])
+    found = task.compute_metrics()(EvalPrediction(predictions=logits, label_ids=labels))
+    assert found == yardstick.scores(yardstick.facts(logits)) and found["accuracy"] == 2 / 3
 
 
 def test_a_task_names_the_class_that_loads_its_models(task):

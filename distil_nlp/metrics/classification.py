@@ -4,19 +4,25 @@ The values are scikit-learn's and scipy's, to rounding (the tests compare). The 
 bootstrap needs a metric thousands of times, and most of a call there is checking of input.
 """
 
-import difflib
 import warnings
 from functools import partial
 
 import numpy as np
 
+from .base import Yardstick, nearest
+
 MISSING_LABEL = -100
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 
 
-def _exact(predictions, references):
+def _right(predictions, references):
+    """Which examples are right; for sets of labels, in every label."""
     equal = predictions == references
-    return float(np.mean(equal.all(axis=1) if equal.ndim == 2 else equal))
+    return equal.all(axis=1) if equal.ndim == 2 else equal
+
+
+def _exact(predictions, references):
+    return float(np.mean(_right(predictions, references)))
 
 
 def _class_counts(predictions, references):
@@ -81,15 +87,8 @@ _METRICS = {
     "pearson": _pearson,
     "spearmanr": _spearman,
 }
-# Means over examples of right or wrong: the bootstrap needs only the answers for these (see bootstrap.py).
-MEANS_OVER_EXAMPLES = ("accuracy", "exact_match")
-
-
-def nearest(name, known):
-    """`"; did you mean 'x'?"` for an unknown name that resembles a known one, otherwise a full stop."""
-    name = str(name)
-    close = [one for one in known if one.startswith(name)] or difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close and name else "."
+# Means over examples of right or wrong: the bootstrap is cheaper for these (see `Yardstick.per_example`).
+_MEANS_OVER_EXAMPLES = ("accuracy", "exact_match")
 
 
 def check_problem_type(problem_type):
@@ -105,39 +104,29 @@ def check_problem_type(problem_type):
         )
 
 
-def metrics_for(problem_type, num_labels, main_metric=None):
-    """The metrics of a problem, and the one that decides.
+def metrics_for(problem_type, num_labels):
+    """The metrics of a problem as a list of names in the order they are shown; the first one decides.
 
-    | problem | metrics | main |
-    |---|---|---|
-    | single label, 2 classes | accuracy, f1 (of class 1), matthews_correlation | accuracy |
-    | single label, more | accuracy, f1_macro, matthews_correlation | accuracy |
-    | multi-label | f1_micro, f1_macro, exact_match | f1_micro |
-    | regression | pearson, spearmanr | pearson |
+    | problem | metrics |
+    |---|---|
+    | single label, 2 classes | accuracy, f1 (of class 1), matthews_correlation |
+    | single label, more | accuracy, f1_macro, matthews_correlation |
+    | multi-label | f1_micro, f1_macro, exact_match |
+    | regression | pearson, spearmanr |
 
     Args:
         problem_type (`str`): transformers' word for the problem.
         num_labels (`int`): Columns of the logits.
-        main_metric (`str`, *optional*): Another of the problem's metrics to decide by.
-
-    Returns:
-        `(names, main)`: the names as a list, in the order they are shown, and the main one's name.
 
     Raises:
-        ValueError: Unknown problem type; a `main_metric` that the problem does not have.
+        ValueError: Unknown problem type.
     """
     check_problem_type(problem_type)
-    names = {
+    return {
         "single_label_classification": ["accuracy", "f1" if num_labels == 2 else "f1_macro", "matthews_correlation"],
         "multi_label_classification": ["f1_micro", "f1_macro", "exact_match"],
         "regression": ["pearson", "spearmanr"],
     }[problem_type]
-    if main_metric is not None and main_metric not in names:
-        raise ValueError(
-            f"The main metric must be one that {problem_type} with {num_labels} labels has: {', '.join(names)}; "
-            f"got {main_metric!r}{nearest(main_metric, names)}"
-        )
-    return names, main_metric or names[0]
 
 
 def decide(problem_type, logits):
@@ -154,20 +143,29 @@ def decide(problem_type, logits):
     Raises:
         ValueError: Unknown problem type; logits whose shape does not fit it.
     """
+    logits = _checked_logits(problem_type, logits)
+    if logits.ndim == 1:
+        return logits
+    if problem_type == "multi_label_classification":
+        return (logits > 0).astype(np.int64)
+    return logits[:, 0] if problem_type == "regression" else logits.argmax(axis=1)
+
+
+def _checked_logits(problem_type, logits):
+    """Logits as an array, once their shape fits the problem: (n, labels), or (n,) for a regression."""
     check_problem_type(problem_type)
     logits = np.asarray(logits)
     if problem_type == "regression" and logits.ndim == 1:
         return logits
     if logits.ndim != 2:
         raise ValueError(f"Logits must have shape (rows, labels), one row an example; got shape {logits.shape}.")
-    if problem_type == "multi_label_classification":
-        return (logits > 0).astype(np.int64)
-    if (logits.shape[1] == 1) != (problem_type == "regression"):
+    one_column = logits.shape[1] == 1
+    if problem_type != "multi_label_classification" and one_column != (problem_type == "regression"):
         raise ValueError(
             f"Logits of shape {logits.shape} do not fit {problem_type}: regression has one column and single-label "
             f"classification two or more. Check the model's num_labels and problem_type."
         )
-    return logits[:, 0] if problem_type == "regression" else logits.argmax(axis=1)
+    return logits
 
 
 def labelled_rows(problem_type, labels):
@@ -220,21 +218,84 @@ def score(problem_type, logits, labels):
     Raises:
         ValueError: Shapes that do not fit; labels outside the classes; no labelled row.
     """
-    logits, labels = np.asarray(logits), np.asarray(labels)
+    logits, labels = _checked_logits(problem_type, logits), np.asarray(labels)
     if len(logits) != len(labels):
         raise ValueError(f"There are {len(logits)} rows of logits and {len(labels)} labels; a row needs its label.")
-    rows = labelled_rows(problem_type, labels)
-    if not rows.any():
-        raise ValueError(f"None of the {len(labels)} rows has a label, so there is nothing to score.")
-    predictions, labels = decide(problem_type, logits[rows]), labels[rows]
-    num_labels = logits.shape[1] if logits.ndim == 2 else 1
-    names, _ = metrics_for(problem_type, num_labels)
-    if np.isnan(logits[rows]).any():
-        bad = int(np.isnan(logits[rows]).reshape(len(labels), -1).any(axis=1).sum())
-        warnings.warn(f"{bad} of {len(labels)} rows of logits hold NaN; every metric is nan.", stacklevel=2)
-        return dict.fromkeys(names, float("nan"))
-    labels = checked_labels(problem_type, labels, num_labels)
-    return {name: measure(name, predictions, labels) for name in names}
+    yardstick = Classification(problem_type, labels, logits.shape[1] if logits.ndim == 2 else 1)
+    return yardstick.scores(yardstick.facts(logits))
+
+
+class Classification(Yardstick):
+    """Judges rows of logits by classes, sets of classes or numbers.
+
+    An answer is a row of logits, shape (labels,). A fact is what was decided beside the reference: two whole numbers
+    for one label, twice as many zeros and ones as labels for several, two numbers for a regression.
+
+    Args:
+        problem_type (`str`): transformers' word for the problem; `metrics_for` has its metrics.
+        labels (`np.ndarray`): Of all rows, as `score` takes them. Rows without one count for agreement only.
+        num_labels (`int`): Columns of the logits.
+        main_metric (`str`, *optional*): The metric to decide by, instead of the first.
+
+    Raises:
+        ValueError: Unknown problem type or metric; labels of the wrong shape or outside the classes; no labelled row.
+    """
+
+    def __init__(self, problem_type, labels, num_labels, main_metric=None):
+        labels = np.asarray(labels)
+        self.num_labels, self._labelled = num_labels, labelled_rows(problem_type, labels)
+        if not self._labelled.any():
+            raise ValueError(f"None of the {len(labels)} rows has a label, so there is nothing to score.")
+        self._references = _checked_labels(problem_type, labels[self._labelled], num_labels)
+        super().__init__(
+            metrics_for(problem_type, num_labels),
+            num_rows=len(labels),
+            num_examples=len(self._references),
+            problem_type=problem_type,
+            main_metric=main_metric,
+        )
+
+    def facts(self, answers):
+        logits = _checked_logits(self.problem_type, answers)
+        if logits.ndim == 2 and logits.shape[1] != self.num_labels:
+            raise ValueError(
+                f"Logits should have {self.num_labels} columns, one for each label; got shape {logits.shape}."
+            )
+        logits = logits[self._labelled]
+        predictions = decide(self.problem_type, logits)
+        num_bad = int(np.isnan(logits).reshape(len(logits), -1).any(axis=1).sum())
+        if num_bad:
+            warnings.warn(f"{num_bad} of {len(logits)} rows of logits hold NaN; every metric is nan.", stacklevel=2)
+            predictions = np.full(predictions.shape, np.nan)
+        return np.column_stack([predictions, self._references])
+
+    def measure(self, name, facts):
+        if _undefined(facts):
+            return float("nan")
+        return measure(name, *self._sides(facts))
+
+    def per_example(self, name, facts):
+        if name not in _MEANS_OVER_EXAMPLES:
+            return None
+        return np.full(len(facts), np.nan) if _undefined(facts) else _right(*self._sides(facts))
+
+    def agreement(self, ours, theirs):
+        """Share of rows with the same decision (multi-label: the same set of labels); None for regression."""
+        if self.problem_type == "regression":
+            return None
+        ours, theirs = np.asarray(ours), np.asarray(theirs)
+        if np.isnan(ours).any() or np.isnan(theirs).any():
+            return float("nan")
+        return float(np.mean(_right(decide(self.problem_type, ours), decide(self.problem_type, theirs))))
+
+    def _sides(self, facts):
+        if self.problem_type == "multi_label_classification":
+            return facts[:, : self.num_labels], facts[:, self.num_labels :]
+        return facts[:, 0], facts[:, 1]
+
+
+def _undefined(facts):
+    return facts.dtype.kind == "f" and bool(np.isnan(facts).any())
 
 
 def measure(name, predictions, references):
@@ -247,7 +308,7 @@ def measure(name, predictions, references):
     return _METRICS[name](predictions, references)
 
 
-def checked_labels(problem_type, labels, num_labels):
+def _checked_labels(problem_type, labels, num_labels):
     """Labels as whole numbers (regression: as they are), once they fit the logits.
 
     Args:

@@ -1,0 +1,53 @@
+"""How metrics are shown, and which way is better: what a table, a report and a card need to know of a name."""
+
+import math
+from dataclasses import dataclass
+
+NOTHING = "-"
+
+
+@dataclass(frozen=True)
+class Display:
+    """How one metric is shown.
+
+    Attributes:
+        short (`str`): Its name in a table.
+        percent (`bool`): A fraction, shown times 100 with one decimal; otherwise a plain number with two.
+        lower_is_better (`bool`): As for perplexity.
+    """
+
+    short: str
+    percent: bool = True
+    lower_is_better: bool = False
+
+    def number(self, value, spread=None):
+        """ "91.3" or "12.34", with "± 0.2" where there is a spread; "-" for None and NaN."""
+        text = self._text(value)
+        return text if spread is None else f"{text} ± {self._text(spread)}"
+
+    def change(self, value):
+        """A difference: "+1.2 points" of a percentage, "-0.34" of a plain number."""
+        text = self.signed(value)
+        return f"{text} points" if self.percent else text
+
+    def signed(self, value):
+        """A difference without its unit, such as an end of its interval."""
+        return self._text(value, sign="+")
+
+    def _text(self, value, sign=""):
+        if value is None or math.isnan(value):
+            return NOTHING
+        return format(100 * value, f"{sign}.1f") if self.percent else format(value, f"{sign}.2f")
+
+
+# A metric that is not here is a fraction, better when higher, and goes by its own name.
+_DISPLAYS = {
+    "matthews_correlation": Display("matthews"),
+    "perplexity": Display("perplexity", percent=False, lower_is_better=True),
+    "spearmanr": Display("spearman"),
+}
+
+
+def display(name):
+    """How the metric of this name is shown, a `Display`."""
+    return _DISPLAYS.get(name) or Display(name)
