@@ -1,6 +1,7 @@
 """Imports go down a level, never up, never sideways: docs and CONTRIBUTING explain, this file enforces."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,16 @@ def test_losses_import_torch_and_each_other_only():
         if module == folder or module.startswith(f"{folder}."):
             for name, line in imported_names(module, source, module == folder):
                 assert name.split(".")[0] == "torch" or name.startswith(f"{folder}."), f"{module}:{line} {name}"
+
+
+def test_metrics_know_arrays_and_each_other_only():
+    sources = package_sources()
+    folder = f"{PACKAGE}.metrics"
+    for module, source in sources.items():
+        if module == folder or module.startswith(f"{folder}."):
+            for name, line in imported_names(module, source, module == folder):
+                ours, library = name.startswith(f"{folder}."), name.split(".")[0]
+                assert ours or library in {"numpy", "scipy", *sys.stdlib_module_names}, f"{module}:{line} {name}"
 
 
 @pytest.mark.parametrize(
