@@ -145,6 +145,11 @@ def test_a_setting_that_cannot_be_is_refused(flags, message, folder, tmp_path):
     assert message in refused(folder, tmp_path, *flags)
 
 
+def test_a_main_metric_that_the_task_has_not_is_refused_before_training(folder, tmp_path):
+    message = refused(folder, tmp_path, main_metric="accurcy")
+    assert "got 'accurcy'; did you mean 'accuracy'" in message
+
+
 def test_a_temperature_for_a_regression_is_refused_before_training(folder, tmp_path):
     save_rows(tmp_path / "scores.jsonl", 32, labels=(0.5, 1.25, 3.0))
     save_rows(tmp_path / "held.jsonl", 16, labels=(0.5, 1.25, 3.0), seed=2)
