@@ -18,6 +18,7 @@ from .hub import model_card, push_to_hub
 from .metrics import Classification
 from .objectives import default_objective
 from .objectives.problems import problem_type_of
+from .objectives.rehearsal import rehearse
 from .sampling import LengthGroupedSampler, dataset_lengths
 from .signals import LABELS, Signals, accepted_columns, ask
 from .tally import Stopwatch, Tally
@@ -259,25 +260,13 @@ class DistillationTrainer(Trainer):
         return teacher
 
     def _built(self, objective):
-        """The objective, after one dry forward pass that infers shapes and shows misfits. Moves no random state."""
-        with torch.random.fork_rng(), torch.no_grad():
-            torch.manual_seed(self.args.seed)
-            dataset = self.train_dataset if self.train_dataset is not None else self.eval_dataset
+        """The objective, after a look at the first two examples."""
+        dataset = self.train_dataset if self.train_dataset is not None else self.eval_dataset
+        with torch.random.fork_rng():
             batch = next(self._batches_of(dataset, range(2)), None) if dataset is not None else None
-            objective = objective if objective is not None else self._default_objective(batch)
-            if batch is None:
-                return objective.to(self.args.device)
-            objective.locate(self.model, getattr(self.teacher, "model", None))
-            was_training = self.model.training
-            self.model.eval()
-            with FeatureTap(self.model, objective.student_taps) as tap:
-                student = Signals(ask(self.model, batch, self._student_columns), tap.take())
-            self.model.train(was_training)
-            teacher = None
-            if self.teacher is not None and objective.needs_teacher:
-                self.teacher.listen(objective.teacher_taps)
-                teacher = self.teacher(batch)
-            objective.build(student, teacher, batch)
+        objective = objective if objective is not None else self._default_objective(batch)
+        if batch is not None:
+            rehearse(objective, self.model, self.teacher, batch, seed=self.args.seed)
         return objective.to(self.args.device)
 
     def _default_objective(self, batch):

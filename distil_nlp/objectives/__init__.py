@@ -8,9 +8,12 @@ from .default import default_objective
 from .hidden import HiddenStates, PatientStates
 from .labels import HardLabels
 from .layers import layer_pairs
+from .presets import PRESETS, preset
 from .soft import LogitMatching, SoftTargets
+from .spec import objective_from
 
 __all__ = [
+    "PRESETS",
     "Attention",
     "BatchCorrelation",
     "ClassCorrelation",
@@ -31,5 +34,7 @@ __all__ = [
     "default_objective",
     "kd_weight",
     "layer_pairs",
+    "objective_from",
     "positive",
+    "preset",
 ]

@@ -46,7 +46,8 @@ class Attention(QKVTerm):
         weight (`float`): Weight in the objective.
         layers: See `LayerTerm`.
         compare (`str`): "scores", before the softmax, by squared distance; or "probabilities", after it, by KL.
-        average_heads (`bool`): Compare the means over heads, for models with different numbers of heads.
+        average_heads (`bool`, *optional*): Compare the means over heads, for models with different numbers of heads.
+            None: only where the numbers differ.
 
     Raises:
         ValueError: Different numbers of heads without `average_heads`; an architecture whose scores depend on more
@@ -76,7 +77,9 @@ class Attention(QKVTerm):
                     f"so they cannot be rebuilt from these. Use Relations, which need no scores."
                 )
         self._num_heads = tuple(model.config.num_attention_heads for model in (student, teacher))
-        if len(set(self._num_heads)) > 1 and not self.average_heads:
+        differ = len(set(self._num_heads)) > 1
+        self.average_heads = differ if self.average_heads is None else self.average_heads
+        if differ and not self.average_heads:
             raise ValueError(
                 f"The student has {self._num_heads[0]} attention heads and the teacher {self._num_heads[1]}, so their maps "
                 f"cannot be paired. Use Relations, which cut both into the same number of heads, or average_heads=True."

@@ -23,12 +23,14 @@ class Term(nn.Module):
         name (`str`): Its name in logs (`loss/<name>`).
         paper (`str`): Where it comes from, for the model card.
         needs_teacher (`bool`): False for a term that looks at student and labels alone.
+        needs_layers (`bool`): True for a term that listens to layers: the teacher must be a model that runs.
         student_taps, teacher_taps (`tuple[str]`): Module names whose outputs it reads from `Signals.features`.
     """
 
     name = "term"
     paper = ""
     needs_teacher = True
+    needs_layers = False
     student_taps = ()
     teacher_taps = ()
 
@@ -94,6 +96,11 @@ class Objective(nn.Module):
     def needs_teacher(self):
         """Whether any term does."""
         return any(term.needs_teacher for term in self.terms)
+
+    @property
+    def needs_layers(self):
+        """Whether any term does: a cache of logits will not do then."""
+        return any(term.needs_layers for term in self.terms)
 
     @property
     def needs_labels(self):

@@ -73,8 +73,16 @@ class DecoupledSoftTargets(LabelledClassTargets):
 
     name, paper = "decoupled", "Zhao et al. 2022, Decoupled Knowledge Distillation"
 
-    def __init__(self, weight, *, temperature, target_weight=1.0, other_weight=8.0, **kwargs):
-        super().__init__(weight, temperature=temperature, **kwargs)
+    def __init__(
+        self,
+        weight,
+        *,
+        temperature,
+        target_weight=1.0,
+        other_weight=8.0,
+        problem_type="single_label_classification",
+    ):
+        super().__init__(weight, temperature=temperature, problem_type=problem_type)
         self.target_weight, self.other_weight = float(target_weight), float(other_weight)
 
     def values(self, student, teacher, batch):
@@ -94,8 +102,8 @@ class NormalisedSoftTargets(LabelledClassTargets):
 
     name, paper = "normalised", "Yang et al. 2023, From Knowledge Distillation to Self-Knowledge Distillation"
 
-    def __init__(self, weight, *, temperature=1.0, other_weight=1.5, **kwargs):
-        super().__init__(weight, temperature=temperature, **kwargs)
+    def __init__(self, weight, *, temperature=1.0, other_weight=1.5, problem_type="single_label_classification"):
+        super().__init__(weight, temperature=temperature, problem_type=problem_type)
         self.other_weight = float(other_weight)
 
     def values(self, student, teacher, batch):

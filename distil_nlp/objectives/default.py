@@ -38,12 +38,23 @@ def default_objective(problem_type, *, kd_ratio=None, temperature=None, has_labe
     terms = []
     if ratio < 1:
         terms.append(HardLabels(1 - ratio, problem_type=problem_type))
-    if ratio > 0 and softened:
+    if ratio > 0:
         heat = TEMPERATURE if temperature is None else temperature
-        terms.append(SoftTargets(ratio, temperature=heat, problem_type=problem_type))
-    elif ratio > 0:
-        terms.append(LogitMatching(ratio, problem_type=problem_type))
+        terms.append(predictions(ratio, temperature=heat, problem_type=problem_type))
     return Objective(terms)
+
+
+def predictions(weight, *, temperature=TEMPERATURE, problem_type="single_label_classification"):
+    """The term on what the teacher predicts: soft targets, or for a regression, which has none, its number.
+
+    Args:
+        weight (`float`): Weight in the objective.
+        temperature (`float`): Greater than 0. A number cannot be softened: without effect for a regression.
+        problem_type (`str`): transformers' word for the problem.
+    """
+    if problem(problem_type).soft_loss is None:
+        return LogitMatching(weight, problem_type=problem_type)
+    return SoftTargets(weight, temperature=temperature, problem_type=problem_type)
 
 
 def _refuse_idle_settings(problem_type, kd_ratio, temperature, has_teacher, softened):

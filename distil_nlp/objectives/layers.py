@@ -56,6 +56,8 @@ class LayerTerm(Term):
         pairs (`list`): (student layer, teacher layer) as numbers or names; known once `locate` was called.
     """
 
+    needs_layers = True
+
     def __init__(self, weight, *, layers):
         super().__init__(weight)
         self.layers, self.pairs = layers, []

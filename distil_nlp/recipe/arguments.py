@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+import yaml
+
 _HELP = "help"
 
 
@@ -41,6 +43,12 @@ class RecipeArguments:
         "Word embeddings of a student given by size: random, or pca of the teacher's.", "random"
     )
 
+    preset: str | None = _setting(
+        "Learn as a paper does, in its stages: logits (labels and soft targets, by kd_ratio), "
+        "distilbert, pkd, tinybert, minilm or minilmv2. Default: logits."
+    )
+    stages: str | None = _setting("Or stages of your own, in YAML: each with an objective, data, a learning rate.")
+
     dataset_name: str | None = _setting("A data set of the Hub. Or files:")
     dataset_config_name: str | None = _setting("Its configuration (sst2 of nyu-mll/glue).")
     train_file: str | None = _setting("csv, tsv, json, jsonl or parquet.")
@@ -74,6 +82,8 @@ class RecipeArguments:
     trust_remote_code: bool = _setting("Run code that comes with a model. It can do anything you can.", False)
 
     def __post_init__(self):
+        if isinstance(self.stages, str):  # on the command line: YAML in one word, of which JSON is a part
+            self.stages = yaml.safe_load(self.stages)
         if not self.teacher:
             raise ValueError(
                 f"A recipe needs a teacher; got teacher={self.teacher!r}. Give a Hub id or a folder, in YAML "

@@ -52,10 +52,22 @@ def _facts(run):
             "labelled_train_rows": len(run.data.labelled),
             "learned_from": run.data.learned_from,
         },
-        "objective": stages["student"]["objective"],
+        "objective": _objective(run, stages),
         "stages": {name: {"steps": facts["steps"], "seconds": facts["seconds"]} for name, facts in stages.items()},
         "recipe": run.given,
     }
+
+
+def _objective(run, facts):
+    """The terms of the first student; where it had several stages, each term says of which."""
+    if len(run.stages) == 1:
+        return facts["student"]["objective"]
+    names = [f"student.{stage.name}" for stage in run.stages[:-1]] + ["student"]
+    return [
+        {"stage": stage.name, **term}
+        for stage, name in zip(run.stages, names, strict=True)
+        for term in facts[name]["objective"]
+    ]
 
 
 def _stages(run):

@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from ..tasks import altered_copies, load_splits, task_class
+from ..tasks import altered_copies, load_file, load_splits, task_class
 from ..teachers.labels import label_names, reorder
+
+KINDS = ("all", "labelled", "unlabelled")  # of rows to learn from
 
 
 class RecipeData:
@@ -11,6 +13,7 @@ class RecipeData:
 
     Args:
         recipe (`RecipeArguments`): Which data, which columns.
+        texts (`list` of `str`): What stages learn from instead of all rows; files among them are read, too.
 
     Attributes:
         task (`Task`): Columns, labels, collator.
@@ -20,8 +23,9 @@ class RecipeData:
         compared_on (`str`): The split the table is about: "test" where it has labels, otherwise "validation".
     """
 
-    def __init__(self, recipe):
+    def __init__(self, recipe, *, texts=()):
         self.recipe = recipe
+        self._texts = {one: load_file(one, "data of a stage") for one in texts if one not in KINDS}
         self.splits = load_splits(
             dataset_name=recipe.dataset_name,
             dataset_config_name=recipe.dataset_config_name,
@@ -69,6 +73,10 @@ class RecipeData:
             )
             for name, split in self.splits.items()
         }
+        self._texts_prepared = {
+            path: self.task.prepare(texts, tokenizer, max_length=self.recipe.max_length, with_labels=False)
+            for path, texts in self._texts.items()
+        }
         train, unlabelled = self.prepared["train"], self.prepared.get("unlabelled")
         self.labelled = train.select(np.flatnonzero(self.task.labelled(train)))
         self.transfer = train if unlabelled is None else self.task.with_unlabelled(train, unlabelled)
@@ -78,6 +86,14 @@ class RecipeData:
         self.collator = self.task.collator(tokenizer)
         with_test = "test" in self.prepared and self.task.labelled(self.prepared["test"]).any()
         self.compared_on = "test" if with_test else "validation"
+
+    def rows(self, kind):
+        """Prepared rows to learn from: "all", "labelled", "unlabelled", or those of a file of texts."""
+        if kind in self._texts_prepared:
+            return self._texts_prepared[kind]
+        if kind == "unlabelled":
+            return self.transfer.select(np.flatnonzero(~self.task.labelled(self.transfer)))
+        return self.labelled if kind == "labelled" else self.transfer
 
     def check(self):
         """Refuse controls and a main metric that the data does not allow; ValueError."""

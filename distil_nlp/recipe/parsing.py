@@ -20,6 +20,8 @@ _ALTERNATIVES = (
     ),
     ({"student", "student_embeddings"}, {"num_layers", "layers", "architecture"}),
     ({"num_layers"}, {"layers"}),
+    ({"preset"}, {"stages"}),
+    ({"preset", "stages"}, {"kd_ratio", "temperature"}),
 )
 
 

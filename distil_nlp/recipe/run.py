@@ -13,17 +13,18 @@ from ..files import write_text
 from ..hub import model_card, push_to_hub
 from ..hub.names import public_name
 from ..loading import load_model, load_tokenizer
-from ..objectives import default_objective
+from ..objectives.rehearsal import rehearse
 from ..students import build_student, student_start
 from ..teachers import OnlineTeacher, label_order
 from ..teachers.vocabulary import check_vocabulary
 from ..trainer import DistillationTrainer
 from .cache import cached_teacher
 from .comparing import compare_models
-from .data import RecipeData
+from .data import KINDS, RecipeData
 from .folder import RunFolder, stage_name
 from .interrupt import Interrupted, SaveOnInterrupt
 from .parsing import parse
+from .stages import stages_of
 
 _PUSHING = {"push_to_hub": False, "hub_model_id": None}
 
@@ -70,17 +71,20 @@ class Run:
         transformers_logging.disable_progress_bar()  # one for each file read would hide the ones that matter
         self.folder = RunFolder(training.output_dir)
         self.seeds = [training.seed + offset for offset in range(recipe.seeds)]
+        self.stages = stages_of(recipe, training)
 
     def __call__(self):
         self.folder.check(self.given)
         self._say("data")
         with self.state.main_process_first():
-            self.data = RecipeData(self.recipe)
+            self.data = RecipeData(self.recipe, texts=[stage.data for stage in self.stages if stage.data])
         self._say("teacher")
         self.teacher = self._load_teacher()
-        for role in ["student", "control"] if self.recipe.control else ["student"]:
+        for seed in self.seeds:
+            self._train_student(seed)
+        if self.recipe.control:
             for seed in self.seeds:
-                self._train_student(role, seed)
+                self._train_control(seed)
         self.state.wait_for_everyone()
         if not self.state.is_main_process:
             return None
@@ -117,14 +121,20 @@ class Run:
         with self.state.main_process_first():
             self.data.tokenize(self.tokenizer)
         self.data.check()
-        default_objective(
-            self.data.task.problem_type, kd_ratio=self.training.kd_ratio, temperature=self.training.temperature
-        )
         student = self.new_student(teacher)
         check_vocabulary(student, teacher)
         label_order(student, teacher)
+        for stage in self.stages:
+            self._rehearse(stage, student, teacher)
         if self.state.is_main_process:
             self.folder.claim(self.given)
+
+    def _rehearse(self, stage, student, teacher):
+        objective, rows = self._objective(stage), self._rows(stage)
+        if len(rows) == 0:
+            raise ValueError(f"The stage {stage.name!r} learns from data={stage.data!r}, and there is no such row.")
+        batch = self.data.collator([rows[index] for index in range(min(2, len(rows)))])
+        rehearse(objective, student, OnlineTeacher(teacher) if objective.needs_teacher else None, batch)
 
     def _fine_tune_teacher(self, model):
         recipe = self.recipe
@@ -141,25 +151,55 @@ class Run:
 
     # ---- Student and control ----
 
-    def _train_student(self, role, seed):
-        stage = stage_name(role, seed, self.seeds)
-        if self.folder.finished(stage):
+    def _train_student(self, seed):
+        """All stages, one after the other; the last one's result is the student."""
+        name, model = stage_name("student", seed, self.seeds), None
+        if self.folder.finished(name):
             return
+        for stage in self.stages:
+            is_last = stage is self.stages[-1]
+            part = name if is_last else f"{name}.{stage.name}"
+            if finished := self.folder.finished(part):
+                model = self._load(finished)
+                continue
+            set_seed(seed)
+            model = self.new_student(self.teacher.model) if model is None else model
+            objective, rows = self._objective(stage), self._rows(stage)
+            source = "teacher" if objective.needs_teacher else "labels"
+            self._say(f"{part}: learning from the {source}, {len(rows):,} examples, seed {seed}")
+            training = stage.training(replace(self.training, seed=seed), len(self.data.transfer))
+            self._train(part, model, self._teacher_of(stage, objective), rows, training, objective)
+
+    def _train_control(self, seed):
+        """The same student on the labels, for as many steps: fewer examples must not mean less training."""
+        name = stage_name("control", seed, self.seeds)
+        if self.folder.finished(name):
+            return
+        student = stage_name("student", seed, self.seeds)
+        parts = [student, *(f"{student}.{stage.name}" for stage in self.stages[:-1])]
+        steps = sum(self.folder.facts(part)["steps"] for part in parts)
         set_seed(seed)
-        student = self.new_student(self.teacher.model)
-        training = replace(self.training, seed=seed)
-        if role == "student":
-            self._say(f"{stage}: learning from the teacher, {len(self.data.transfer):,} examples, seed {seed}")
-            teacher = cached_teacher(self) if self.recipe.cache else self.teacher
-            self._train(stage, student, teacher, self.data.transfer, training)
-        else:
-            self._say(
-                f"{stage}: the same student without the teacher, {len(self.data.labelled):,} examples, seed {seed}"
-            )
-            # As many steps as the student had: fewer examples must not mean less training.
-            steps = self.folder.facts(stage_name("student", seed, self.seeds))["steps"]
-            control = replace(training, max_steps=steps, temperature=None, kd_ratio=None)
-            self._train(stage, student, None, self.data.labelled, control)
+        self._say(f"{name}: the same student without the teacher, {len(self.data.labelled):,} examples, seed {seed}")
+        training = replace(self.training, seed=seed, max_steps=steps, temperature=None, kd_ratio=None)
+        self._train(name, self.new_student(self.teacher.model), None, self.data.labelled, training)
+
+    def _objective(self, stage):
+        return stage.objective(self.data.task.problem_type, self.training)
+
+    def _rows(self, stage):
+        needs_teacher = self._objective(stage).needs_teacher
+        return self.data.rows(stage.data or ("all" if needs_teacher else "labelled"))
+
+    def _teacher_of(self, stage, objective):
+        """The cache where it will do: it holds the logits of this recipe's rows, and nothing else."""
+        if not objective.needs_teacher:
+            return None
+        known = stage.data in (None, *KINDS)
+        return cached_teacher(self) if self.recipe.cache and known and not objective.needs_layers else self.teacher
+
+    def _load(self, folder):
+        model, _ = load_model(self.data.task.auto_class, folder, trust_remote_code=self.recipe.trust_remote_code)
+        return model.train()
 
     def new_student(self, teacher):
         """The student of a teacher before training; the same weights for the same random state."""
@@ -182,12 +222,13 @@ class Run:
             "embeddings": recipe.student_embeddings,
         }
 
-    def _train(self, stage, model, teacher, dataset, training):
+    def _train(self, stage, model, teacher, dataset, training, objective=None):
         stop = SaveOnInterrupt(self.state.num_processes)
         trainer = DistillationTrainer(
             model,
             teacher,
             replace(training, output_dir=str(self.folder.checkpoints(stage))),
+            objective=objective,
             train_dataset=dataset,
             eval_dataset=self.data.prepared.get("validation"),
             data_collator=self.data.collator,

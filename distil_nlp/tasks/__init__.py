@@ -2,12 +2,12 @@
 
 from .augmentation import altered_copies
 from .base import Task
-from .data import load_splits
+from .data import load_file, load_splits
 from .text_classification import TextClassification
 
 TASKS = {task.name: task for task in (TextClassification,)}
 
-__all__ = ["TASKS", "Task", "TextClassification", "altered_copies", "load_splits", "task_class"]
+__all__ = ["TASKS", "Task", "TextClassification", "altered_copies", "load_file", "load_splits", "task_class"]
 
 
 def task_class(name):

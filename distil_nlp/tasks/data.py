@@ -83,6 +83,21 @@ def load_splits(
     return Splits(splits, datasets.DatasetDict(whole))
 
 
+def load_file(path, argument):
+    """One file of rows: csv, tsv, json, jsonl or parquet.
+
+    Args:
+        path (`str` or `Path`): The file.
+        argument (`str`): What a message should call it.
+
+    Raises:
+        FileNotFoundError, ValueError: See `load_splits`.
+    """
+    path = Path(path).expanduser()
+    _check_file(path, argument)
+    return _read(path, "train")
+
+
 def _check_sources(dataset_name, dataset_config_name, files):
     """Exactly one source, and something to measure on."""
     named = [f"{split}_file={str(path)!r}" for split, path in files.items() if split != "unlabelled"]

@@ -1,0 +1,86 @@
+"""The objectives of known papers as plain data: terms, layers and stages, as `stages:` in a recipe can hold them.
+
+Weights are the papers', translated where ours means another thing: our terms average over the pairs of layers.
+`share` is the part of the training steps that a stage gets.
+"""
+
+# The labels alone, as the last stage of methods that know nothing of a task before it.
+_LABELS = {"name": "labels", "share": 0.5, "objective": [{"hard": {}}]}
+
+PRESETS = {
+    # Sanh et al. 2019, DistilBERT: 5 x soft targets at temperature 2, 2 x the task's own loss, 1 x cosine of the last
+    # hidden states (the weights are those of the authors' training command).
+    "distilbert": [
+        {
+            "name": "distilbert",
+            "objective": [
+                {"predictions": {"weight": 5.0, "temperature": 2.0}},
+                {"hard": {"weight": 2.0}},
+                {"hidden": {"weight": 1.0, "layers": "last", "distance": "cosine"}},
+            ],
+        }
+    ],
+    # Sun et al. 2019, Patient Knowledge Distillation, section 4.2: temperature from {5, 10, 20}, alpha from {0.2, 0.5,
+    # 0.7}, beta from {10, 100, 500, 1000}; we take one from the middle of each. Beta weighs a mean over a width of 768,
+    # our term is a sum over the width, as in the paper's equation 7.
+    "pkd": [
+        {
+            "name": "pkd",
+            "objective": [
+                {"hard": {"weight": 0.5}},
+                {"predictions": {"weight": 0.5, "temperature": 10.0}},
+                {"patient": {"weight": 100 / 768, "layers": "skip"}},
+            ],
+        }
+    ],
+    # Jiao et al. 2020, TinyBERT, section 3 and 4.2: 20 epochs on what the layers hold, then 3 on the predictions at
+    # temperature 1, without the labels.
+    "tinybert": [
+        {
+            "name": "layers",
+            "share": 20 / 23,
+            "objective": [
+                {"hidden": {"layers": [["embeddings", "embeddings"]]}},
+                {"hidden": {"layers": "uniform"}},
+                {"attention": {"layers": "uniform", "compare": "scores", "average_heads": None}},
+            ],
+        },
+        {"name": "predictions", "share": 3 / 23, "objective": [{"predictions": {"temperature": 1.0}}]},
+    ],
+    # Wang et al. 2020, MiniLM, sections 3.1 and 3.2: attention and value relations of the last layer, then fine-tuning.
+    "minilm": [
+        {
+            "name": "relations",
+            "share": 0.5,
+            "objective": [{"relations": {"layers": "last", "relations": ["query-key", "value-value"]}}],
+        },
+        _LABELS,
+    ],
+    # Wang et al. 2021, MiniLMv2, section 3.2: relations among queries, among keys and among values, then fine-tuning.
+    "minilmv2": [
+        {
+            "name": "relations",
+            "share": 0.5,
+            "objective": [{"relations": {"layers": "last", "relations": ["query-query", "key-key", "value-value"]}}],
+        },
+        _LABELS,
+    ],
+}
+
+
+def preset(name):
+    """The stages of a preset.
+
+    Args:
+        name (`str`): One of `PRESETS`.
+
+    Returns:
+        `list` of `dict`: "name"; "objective", for `objective_from`; and, where there are several, "share", the part of
+        the training steps that the stage gets.
+
+    Raises:
+        ValueError: No preset of this name.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}; got {name!r}.")
+    return PRESETS[name]

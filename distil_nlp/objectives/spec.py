@@ -1,0 +1,96 @@
+"""An objective written as plain data: what a YAML file can say."""
+
+import inspect
+from difflib import get_close_matches
+
+from .attention import Attention, Relations
+from .base import Objective
+from .batch import BatchCorrelation, RelationalAngle, RelationalDistance, SimilarityPreserving
+from .classes import ClassCorrelation, DecoupledSoftTargets, NormalisedSoftTargets, StandardisedSoftTargets
+from .default import predictions
+from .hidden import HiddenStates, PatientStates
+from .labels import HardLabels
+from .soft import LogitMatching, SoftTargets
+
+# A term goes by the name it has in the log. "predictions" is the soft term of whatever problem there is.
+TERMS = {
+    "predictions": predictions,
+    **{
+        term.name: term
+        for term in (
+            HardLabels,
+            SoftTargets,
+            LogitMatching,
+            HiddenStates,
+            PatientStates,
+            Attention,
+            Relations,
+            RelationalDistance,
+            RelationalAngle,
+            SimilarityPreserving,
+            BatchCorrelation,
+            ClassCorrelation,
+            StandardisedSoftTargets,
+            DecoupledSoftTargets,
+            NormalisedSoftTargets,
+        )
+    },
+}
+
+
+def objective_from(spec, *, problem_type="single_label_classification"):
+    """Make an objective of a list of terms as YAML holds them.
+
+    ```yaml
+    - hard: {weight: 0.3}
+    - soft: {weight: 0.7, temperature: 4}
+    - hidden: {layers: [[0, 1], [1, 3]]}
+    ```
+
+    Args:
+        spec (`list` of `dict`): Each with one key, a term's name in the log ("hard", "soft", "relations", ...) or
+            "predictions", which is soft targets, or for a regression the teacher's number. Its value holds the
+            arguments of the term; `weight` is 1 where it is not given.
+        problem_type (`str`): transformers' word for the problem, for the terms that ask.
+
+    Returns:
+        `Objective`
+
+    Raises:
+        ValueError: No list of terms, a name that is no term, an argument the term does not take, or whatever the term
+            itself refuses.
+    """
+    if (
+        not isinstance(spec, (list, tuple))
+        or not spec
+        or not all(isinstance(one, dict) and len(one) == 1 for one in spec)
+    ):
+        raise ValueError(
+            f"An objective is a list of terms, each a name with its settings, such as [{{'soft': {{'weight': 1, "
+            f"'temperature': 2}}}}]; got {spec!r}."
+        )
+    return Objective([_term(*next(iter(one.items())), problem_type) for one in spec])
+
+
+def _term(name, settings, problem_type):
+    settings = {"weight": 1.0, **(settings or {})}
+    if name not in TERMS:
+        raise ValueError(f"There is no term {name!r}{_nearest(name, TERMS)}. Terms are {', '.join(TERMS)}.")
+    taken = list(inspect.signature(TERMS[name]).parameters)
+    for setting in settings:
+        if setting not in taken:
+            raise ValueError(
+                f"The term {name!r} takes no {setting!r}{_nearest(setting, taken)}. It takes "
+                f"{', '.join(one for one in taken if one != 'problem_type')}."
+            )
+    if "problem_type" in taken:
+        settings.setdefault("problem_type", problem_type)
+    try:
+        return TERMS[name](**settings)
+    except TypeError as error:  # an argument that has no default, a value of another kind
+        raise ValueError(f"The term {name!r} cannot be made with {settings}: {error}.") from error
+
+
+def _nearest(name, known):
+    near = get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    return f"; the nearest is {near[0]!r}" if near else ""
