@@ -2,11 +2,16 @@
 
 import inspect
 from collections.abc import Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
 
 LABELS = ("labels", "label", "label_ids")
+# Columns a task may add to its batches. Bool, of the shape of the items: where the teacher's predictions count.
+SOFT_ITEMS = "soft_items"
+# Bool, shape (batch, sequence): the only positions whose logits anybody wants, of a model over a vocabulary.
+POSITIONS = "positions"
 
 
 @dataclass
@@ -14,7 +19,8 @@ class Signals:
     """What a model said about a batch.
 
     Args:
-        logits (`torch.Tensor`): Shape (batch, classes) or (batch, sequence, classes).
+        logits (`torch.Tensor`): Shape (batch, classes) or (batch, sequence, classes). Of a model that marks spans:
+            (batch, 2, sequence), where a span begins and where it ends, padding at the least number there is.
         features (`dict[str, torch.Tensor]`): Outputs of tapped modules by module name.
     """
 
@@ -53,7 +59,11 @@ def ask(model, batch, columns):
         TypeError: The model returned nothing that can be read as logits.
     """
     names = [name for name in batch if name not in LABELS] if columns is None else columns
-    output = model(**{name: batch[name] for name in names if name in batch})
+    inputs = {name: batch[name] for name in names if name in batch}
+    with _only(model, batch[POSITIONS]) if POSITIONS in batch else nullcontext():
+        output = model(**inputs)
+    if getattr(output, "start_logits", None) is not None:
+        return _span_logits(output, batch)
     if isinstance(output, Mapping):
         output = output.get("logits")
     elif isinstance(output, (tuple, list)):
@@ -66,3 +76,33 @@ def ask(model, batch, columns):
             f"begins with it, or an output with `.logits`; a bare encoder needs a head (AutoModelFor...)."
         )
     return output
+
+
+def _span_logits(output, batch):
+    """A question's answer begins at one position and ends at another: two distributions over the text."""
+    logits = torch.stack([output.start_logits, output.end_logits], dim=1)
+    mask = batch.get("attention_mask")
+    if mask is None:
+        return logits
+    # Padding is no answer: left in, it would take part in the softmax, and longer padding would change the loss.
+    return logits.masked_fill(mask.unsqueeze(1) == 0, torch.finfo(logits.dtype).min)
+
+
+@contextmanager
+def _only(model, positions):
+    """Inside, the model's last map, over its vocabulary, sees the chosen positions alone: logits (chosen, vocabulary).
+
+    It is the dearest part of a small model over 30,000 words, and masked language modelling reads one position in seven.
+    """
+    unwrapped = getattr(model, "module", model)  # DistributedDataParallel
+    head = getattr(unwrapped, "get_output_embeddings", lambda: None)()
+    if head is None:
+        raise ValueError(
+            f"The batch asks for {int(positions.sum())} positions only, and {type(unwrapped).__name__} has no output "
+            f"embeddings whose input could be cut down to them. Use a model with a masked-language head."
+        )
+    handle = head.register_forward_pre_hook(lambda module, inputs: (inputs[0][positions], *inputs[1:]))
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -20,7 +20,7 @@ from .objectives import default_objective
 from .objectives.problems import problem_type_of
 from .objectives.rehearsal import rehearse
 from .sampling import LengthGroupedSampler, dataset_lengths
-from .signals import LABELS, Signals, accepted_columns, ask
+from .signals import LABELS, POSITIONS, SOFT_ITEMS, Signals, accepted_columns, ask
 from .tally import Stopwatch, Tally
 from .taps import FeatureTap
 from .teachers import as_teacher, probe
@@ -312,7 +312,9 @@ class DistillationTrainer(Trainer):
         if self._signature_columns is None:
             super()._set_signature_columns_if_needed()
             teacher = () if self.teacher is None else self.teacher.columns
-            self._signature_columns = list(dict.fromkeys([*self._signature_columns, *LABELS, *teacher]))
+            self._signature_columns = list(
+                dict.fromkeys([*self._signature_columns, *LABELS, SOFT_ITEMS, POSITIONS, *teacher])
+            )
 
     def _get_train_sampler(self, train_dataset=None):
         dataset = self.train_dataset if train_dataset is None else train_dataset

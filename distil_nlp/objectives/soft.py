@@ -3,6 +3,7 @@
 import torch
 
 from ..losses import logit_mse
+from ..signals import SOFT_ITEMS
 from .base import Term, positive
 from .problems import problem
 
@@ -10,8 +11,9 @@ from .problems import problem
 class TeacherPredictions(Term):
     """What terms on the teacher's logits share: which items count, and how often both models agree.
 
-    An item is a sequence where logits have two dimensions, a token where they have three. A token counts where
-    it has a label, or, without labels, where the attention mask is 1.
+    An item is a sequence where logits have two dimensions, a token where they have three. A task may say which count
+    by a column "soft_items". Otherwise all sequences do, and a token where it has a label, or, without labels, where the
+    attention mask is 1.
     """
 
     def __init__(self, weight, *, problem_type):
@@ -24,6 +26,8 @@ class TeacherPredictions(Term):
         self.per_token = student.logits.dim() == 3
 
     def items(self, batch):
+        if SOFT_ITEMS in batch:
+            return batch[SOFT_ITEMS].bool()
         if not self.per_token:
             first = next(iter(batch.values()))
             return torch.ones(first.shape[0], dtype=torch.bool, device=first.device)
