@@ -1,10 +1,15 @@
 """The data of a run: read, understood, tokenised, and in the teacher's order of labels."""
 
+import inspect
+
 import numpy as np
 
 from ..tasks import altered_copies, load_file, load_splits, task_class
 from ..teachers.labels import label_names, reorder
 
+# Settings that say how a task reads its data, and how it makes rows of it; a task names those it takes.
+_READING = ("text_column", "text_pair_column", "label_column", "problem_type")
+_PREPARING = ("max_length",)
 KINDS = ("all", "labelled", "unlabelled")  # of rows to learn from
 
 
@@ -50,7 +55,7 @@ class RecipeData:
             ValueError: A label the teacher does not know.
         """
         theirs, ours = label_names(teacher), self.task.label_names
-        if theirs is None:
+        if theirs is None or self.task.num_labels is None:
             return
         if ours is not None:
             order = reorder(ours, theirs)
@@ -67,14 +72,13 @@ class RecipeData:
 
     def tokenize(self, tokenizer):
         """Prepare all splits for a tokenizer."""
+        settings = self._settings_for(self.task.prepare, _PREPARING)
         self.prepared = {
-            name: self.task.prepare(
-                split, tokenizer, max_length=self.recipe.max_length, with_labels=name != "unlabelled"
-            )
+            name: self.task.prepare(split, tokenizer, with_labels=name != "unlabelled", **settings)
             for name, split in self.splits.items()
         }
         self._texts_prepared = {
-            path: self.task.prepare(texts, tokenizer, max_length=self.recipe.max_length, with_labels=False)
+            path: self.task.prepare(texts, tokenizer, with_labels=False, **settings)
             for path, texts in self._texts.items()
         }
         train, unlabelled = self.prepared["train"], self.prepared.get("unlabelled")
@@ -99,9 +103,15 @@ class RecipeData:
         """Refuse controls and a main metric that the data does not allow; ValueError."""
         self.yardstick()
         recipe, problem_type = self.recipe, self.task.problem_type
-        if recipe.tfidf_control and problem_type != "single_label_classification":
+        if recipe.tfidf_control and not (self.task.one_row and problem_type == "single_label_classification"):
             raise ValueError(
-                f"tfidf_control fits a logistic regression to single classes; the data is {problem_type}. Leave it out."
+                f"tfidf_control fits a logistic regression to single classes of whole texts; the task is "
+                f"{self.task.name}, {problem_type}. Leave it out."
+            )
+        if recipe.cache and not self.task.one_row:
+            raise ValueError(
+                f"cache=true keeps one row of logits an example, and {self.task.name} has more. Leave it out: the "
+                f"teacher is then asked at every step."
             )
         if (recipe.control or recipe.tfidf_control) and len(self.labelled) == 0:
             raise ValueError(
@@ -142,12 +152,17 @@ class RecipeData:
         return texts, np.asarray(self.labelled["labels"])
 
     def _understood(self, **labels):
-        recipe = self.recipe
-        return task_class(recipe.task).from_splits(
-            self.splits,
-            text_column=recipe.text_column,
-            text_pair_column=recipe.text_pair_column,
-            label_column=recipe.label_column,
-            problem_type=recipe.problem_type,
-            **labels,
-        )
+        from_splits = task_class(self.recipe.task).from_splits
+        return from_splits(self.splits, **self._settings_for(from_splits, _READING), **labels)
+
+    def _settings_for(self, function, names):
+        """Those of the recipe's settings that were given; one that the task does not take is refused."""
+        given = {name: getattr(self.recipe, name) for name in names if getattr(self.recipe, name) is not None}
+        taken = inspect.signature(function).parameters
+        for name, value in given.items():
+            if name not in taken:
+                raise ValueError(
+                    f"{name}={value!r} would have no effect: the task {self.recipe.task} takes no such setting. Leave it "
+                    f"out. It takes {', '.join(one for one in names if one in taken) or 'none of its kind'}."
+                )
+        return given

@@ -266,12 +266,14 @@ class Run:
             dataset_split=self.data.compared_on,
             objective=report["objective"],
             arguments=self.training,
+            pipeline_tag=self.data.task.name,
+            example=self.data.task.example,
             base_model=str(self.recipe.student or self.recipe.teacher),
             student_start=student_start(self.recipe.student, self.teacher.model, **self._student_options()),
         )
         write_text(best / "README.md", card)
         print(f"\n{comparison}\n\nReport: {self.folder.path / 'report.md'}\nThe student, in one line:")
-        print(f'  transformers.pipeline("{self.data.task.name}", "{best}")("...")')
+        print(f"  {self.data.task.in_use(best)}")
         if self.asked.push_to_hub:
             address = push_to_hub(
                 best,

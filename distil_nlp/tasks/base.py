@@ -21,7 +21,10 @@ class Task(ABC):
         problem_type (`str`): transformers' word: single_label_classification, multi_label_classification or
             regression.
         label_names (`list[str]` or None): Names by class index; None where the data has none.
-        num_labels (`int`): Columns of the logits; 1 for regression.
+        num_labels (`int` or None): Columns of the logits; 1 for regression, None for a task without classes.
+        one_row (`bool`): Logits are one row an example. A cache keeps such rows, and altered copies of such a text
+            are still examples of the task.
+        example (`str` or `dict`): What the model's pipeline is shown in the card.
     """
 
     name = None
@@ -29,6 +32,8 @@ class Task(ABC):
     problem_type = None
     label_names = None
     num_labels = None
+    one_row = False
+    example = "One sentence to judge."
 
     @classmethod
     @abstractmethod
@@ -58,6 +63,10 @@ class Task(ABC):
         Raises:
             ValueError: A metric that the task does not have; no label in the split.
         """
+
+    def in_use(self, folder):
+        """A line of Python that loads a student of this task and lets it answer."""
+        return f'transformers.pipeline("{self.name}", "{folder}")({self.example!r})'
 
     def compute_metrics(self):
         """A function for `Trainer(compute_metrics=)`; None where only the loss makes sense during training."""

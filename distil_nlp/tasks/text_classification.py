@@ -28,6 +28,7 @@ class TextClassification(Task):
 
     name = "text-classification"
     auto_class = "AutoModelForSequenceClassification"
+    one_row = True
 
     def __init__(self, text_columns, label_column, code):
         self.text_columns, self.label_column = tuple(text_columns), label_column
