@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-import yaml
+from .reading import load_yaml
 
 _HELP = "help"
 
@@ -83,7 +83,7 @@ class RecipeArguments:
 
     def __post_init__(self):
         if isinstance(self.stages, str):  # on the command line: YAML in one word, of which JSON is a part
-            self.stages = yaml.safe_load(self.stages)
+            self.stages = load_yaml(self.stages)
         if not self.teacher:
             raise ValueError(
                 f"A recipe needs a teacher; got teacher={self.teacher!r}. Give a Hub id or a folder, in YAML "

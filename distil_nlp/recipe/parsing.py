@@ -9,6 +9,7 @@ from transformers import HfArgumentParser
 
 from ..arguments import DistillationTrainingArguments
 from .arguments import RecipeArguments
+from .reading import load_yaml
 
 _SECRET = ("hub_token",)
 
@@ -72,7 +73,7 @@ def read_yaml(path, known):
     if not path.is_file():
         raise FileNotFoundError(f"There is no recipe {str(path)!r}. Recipes that come with us are in recipes/.")
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        settings = load_yaml(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         raise ValueError(f"{path} does not parse as YAML: {error}") from error
     if not isinstance(settings, dict):

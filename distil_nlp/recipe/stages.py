@@ -121,4 +121,7 @@ def _stage(given, place):
     if len(lengths) > 1:
         raise ValueError(f"Stage {place} says how long it is by {' and by '.join(lengths)}. Give one of them.")
     settings = {key: given[key] for key in TRAINING if key in given}
+    for key, value in settings.items():
+        if key != "lr_scheduler_type" and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            raise ValueError(f"{key} of stage {place} must be a number; got {value!r}.")
     return Stage(str(given.get("name", place)), given["objective"], share, given.get("data"), settings)

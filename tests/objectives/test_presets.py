@@ -1,0 +1,107 @@
+"""A preset is its paper: the terms, the layers, the stages."""
+
+import pytest
+
+from distil_nlp.objectives import PRESETS, objective_from, preset
+from distil_nlp.objectives.rehearsal import rehearse
+from distil_nlp.teachers import OnlineTeacher
+from tests.tiny import tiny_model
+from tests.trainer.runs import make_rows
+
+# Student of 3 layers, teacher of 6: for each stage its share, then for each term its name, weight and pairs of layers.
+UNIFORM = [[0, 1], [1, 3], [2, 5]]
+PAPERS = {
+    "distilbert": [(None, [("soft", 5.0, None), ("hard", 2.0, None), ("hidden", 1.0, [[2, 5]])])],
+    "pkd": [(None, [("hard", 0.5, None), ("soft", 0.5, None), ("patient", 100 / 768, UNIFORM[:2])])],
+    "tinybert": [
+        (20 / 23, [("hidden", 1.0, [["embeddings"] * 2]), ("hidden_2", 1.0, UNIFORM), ("attention", 1.0, UNIFORM)]),
+        (3 / 23, [("soft", 1.0, None)]),
+    ],
+    "minilm": [(0.5, [("relations", 1.0, [[2, 5]])]), (0.5, [("hard", 1.0, None)])],
+    "minilmv2": [(0.5, [("relations", 1.0, [[2, 5]])]), (0.5, [("hard", 1.0, None)])],
+}
+SETTINGS = {
+    "distilbert": {"soft": {"temperature": 2.0}, "hidden": {"distance": "cosine"}},
+    "pkd": {"soft": {"temperature": 10.0}},
+    "tinybert": {
+        "hidden": {"distance": "mse"},
+        "attention": {"compare": "scores", "average_heads": False},
+        "soft": {"temperature": 1.0},
+    },
+    "minilm": {"relations": {"relations": ["query-key", "value-value"]}},
+    "minilmv2": {"relations": {"relations": ["query-query", "key-key", "value-value"]}},
+}
+
+
+def rehearsed(stage, *, student=None, problem="single_label_classification"):
+    """The objective of a stage after a look at a student of 3 layers and a teacher of 6."""
+    settings = {"num_labels": 1 if problem == "regression" else 3, "problem_type": problem}
+    student = student or tiny_model(num_layers=3, **settings)
+    teacher = OnlineTeacher(tiny_model(num_layers=6, hidden_size=32, seed=1, **settings))
+    objective = objective_from(stage["objective"], problem_type=problem)
+    rows = make_rows(2, problem=problem, lengths=(5, 5)).with_format("torch")[:]
+    rehearse(objective, student, teacher if objective.needs_teacher else None, dict(rows))
+    return objective
+
+
+def test_every_preset_is_described_here():
+    assert PRESETS.keys() == PAPERS.keys() == SETTINGS.keys()
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_a_preset_has_the_terms_layers_and_stages_of_its_paper(name):
+    found = [(stage.get("share"), rehearsed(stage).describe()) for stage in preset(name)]
+    terms = [(share, [(one["name"], one["weight"], one.get("layers")) for one in stage]) for share, stage in found]
+    assert terms == PAPERS[name]
+    for _, stage in found:
+        for term in stage:
+            for setting, value in SETTINGS[name].get(term["name"].removesuffix("_2"), {}).items():
+                assert term[setting] == value, (term["name"], setting)
+    assert sum(share or 1 for share, _ in found) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_a_preset_fits_a_regression_by_the_teachers_number(name):
+    terms = [one["name"] for stage in preset(name) for one in rehearsed(stage, problem="regression").describe()]
+    assert "soft" not in terms
+
+
+def test_tinybert_averages_heads_only_where_their_numbers_differ():
+    layers, _ = preset("tinybert")
+    other = tiny_model(num_layers=3, hidden_size=16, num_labels=3)
+    other.config.num_attention_heads = 4  # as a student of another width has
+    assert rehearsed(layers).describe()[2]["average_heads"] is False
+    assert rehearsed(layers, student=other).describe()[2]["average_heads"] is True
+
+
+def test_a_preset_that_is_none_is_refused_with_those_that_are():
+    with pytest.raises(ValueError, match="one of distilbert, pkd, tinybert, minilm, minilmv2; got 'tinybart'"):
+        preset("tinybart")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ([], "list of terms"),
+        ({"soft": {}}, "list of terms"),
+        ([{"soft": {"temperature": 2}, "hard": {}}], "list of terms"),
+        ([{"sofd": {"temperature": 2}}], "no term 'sofd'; the nearest is 'soft'"),
+        ([{"soft": {"temprature": 2}}], "takes no 'temprature'; the nearest is 'temperature'"),
+        ([{"soft": {}}], "temperature"),
+        ([{"soft": {"temperature": 0}}], "temperature must be greater than 0; got 0"),
+        ([{"hidden": {"layers": 3}}], "cannot be made"),
+    ],
+)
+def test_an_objective_that_cannot_be_is_refused(spec, message):
+    with pytest.raises(ValueError, match=message):
+        objective_from(spec)
+
+
+def test_terms_get_the_problem_and_keep_their_own_settings():
+    objective = objective_from([{"hard": None}, {"logits": {"weight": 2}}], problem_type="regression")
+    assert [(term.weight, term.problem_type) for term in objective.terms] == [(1, "regression"), (2, "regression")]
+
+
+def test_decoupled_targets_of_a_regression_are_refused():
+    with pytest.raises(ValueError, match="exclude each other, and problem_type='regression'"):
+        objective_from([{"decoupled": {"temperature": 2}}], problem_type="regression")
