@@ -162,11 +162,15 @@ def make_models(args):
     return student, teacher.eval()
 
 
-def ours(pipe, args, num_batches):
-    """`DistillationTrainer`, its whole loop, with the parent's batches in place of its data loader."""
+def ours(pipe, args, num_batches, terms=None):
+    """`DistillationTrainer`, its whole loop, with the parent's batches in place of its data loader.
+
+    `terms` is an objective for `objective_from`; without it, labels and soft targets.
+    """
     import torch
 
     from distil_nlp import DistillationTrainer, DistillationTrainingArguments
+    from distil_nlp.objectives import objective_from
 
     student, teacher = make_models(args)
     batches, losses = HandedBatches(pipe, num_batches, seed=SEED), []
@@ -183,8 +187,8 @@ def ours(pipe, args, num_batches):
     with tempfile.TemporaryDirectory() as folder:
         arguments = DistillationTrainingArguments(
             folder,
-            temperature=TEMPERATURE,
-            kd_ratio=KD_RATIO,
+            temperature=TEMPERATURE if terms is None else None,
+            kd_ratio=KD_RATIO if terms is None else None,
             learning_rate=LEARNING_RATE,
             max_grad_norm=MAX_GRAD_NORM,
             num_train_epochs=1,
@@ -194,7 +198,9 @@ def ours(pipe, args, num_batches):
             use_cpu=True,
         )
         # The two examples show the trainer the columns; it trains on the batches above.
-        trainer = Trainer(student, teacher, arguments, train_dataset=[{**example, "labels": 0}] * 2)
+        rows = [{**example, "labels": 0}] * 2
+        objective = None if terms is None else objective_from(terms)
+        trainer = Trainer(student, teacher, arguments, objective=objective, train_dataset=rows)
         trainer.train()
     batches.finish()
     return found(student, losses)

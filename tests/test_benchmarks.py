@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))  # where `python benchmarks/x.py` f
 
 import epoch  # noqa: E402
 import step_overhead  # noqa: E402
+import term_step  # noqa: E402
 import timing  # noqa: E402
 
 TINY = ["--teacher=2x16", "--num_layers=1", "--batch_size=4", "--threads=1"]
@@ -257,3 +258,16 @@ def test_epoch_prints_its_table_and_leaves_its_result(tmp_path, sst2):
     assert "tutorial / ours" in said
     assert len(result["runs"]["ours"]) == len(result["time_ratio"]["each"]) == 2
     assert result["environment"]["packages"]["torch"]
+
+
+# ---- term_step ----
+
+
+@pytest.mark.parametrize("name", term_step.TERMS)
+def test_a_system_of_term_step_trains_with_its_term(name):
+    args = step_overhead.parse_args(["--teacher=2x48", "--student=2x16", "--batch_size=4", "--threads=1"])
+    with_term, without = (
+        step_overhead.ours(ScriptedPipe(step_overhead.make_batches(args, 2)), args, 2, terms=terms)["losses"]
+        for terms in ([*term_step.LOGITS, term_step.TERMS[name]], term_step.LOGITS)
+    )
+    assert with_term[0] > without[0]
