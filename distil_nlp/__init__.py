@@ -31,12 +31,13 @@ _NAMES = {
         "SoftTargets",
         "StandardisedSoftTargets",
         "Term",
+        "objective_from",
     ],
     "signals": ["Signals"],
     "students": ["build_student", "student_from_config", "student_from_teacher"],
     "taps": ["FeatureTap"],
     "tasks": ["TextClassification"],
-    "teachers": ["CachedTeacher", "OnlineTeacher", "load_teacher"],
+    "teachers": ["CachedTeacher", "OnlineTeacher", "ZeroShotClassifier", "load_teacher"],
     "trainer": ["DistillationTrainer"],
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
@@ -66,6 +67,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .objectives import SoftTargets as SoftTargets
     from .objectives import StandardisedSoftTargets as StandardisedSoftTargets
     from .objectives import Term as Term
+    from .objectives import objective_from as objective_from
     from .signals import Signals as Signals
     from .students import build_student as build_student
     from .students import student_from_config as student_from_config
@@ -74,6 +76,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .tasks import TextClassification as TextClassification
     from .teachers import CachedTeacher as CachedTeacher
     from .teachers import OnlineTeacher as OnlineTeacher
+    from .teachers import ZeroShotClassifier as ZeroShotClassifier
     from .teachers import load_teacher as load_teacher
     from .trainer import DistillationTrainer as DistillationTrainer
 

@@ -41,8 +41,11 @@ class RecipeData:
             max_train_samples=recipe.max_train_samples,
             max_eval_samples=recipe.max_eval_samples,
         )
-        if "train" not in self.splits:
-            raise ValueError(f"A recipe trains, and there is no train split (found: {', '.join(self.splits)}).")
+        if not {"train", "unlabelled"} & set(self.splits):
+            raise ValueError(
+                f"A recipe trains, and there is neither a train split nor an unlabelled one (found: "
+                f"{', '.join(self.splits)}). Set train_file, or unlabelled_file for texts that only the teacher labels."
+            )
         self.task = self._understood()
 
     def follow(self, teacher):
@@ -81,7 +84,9 @@ class RecipeData:
             path: self.task.prepare(texts, tokenizer, with_labels=False, **settings)
             for path, texts in self._texts.items()
         }
-        train, unlabelled = self.prepared["train"], self.prepared.get("unlabelled")
+        train, unlabelled = self.prepared.get("train"), self.prepared.get("unlabelled")
+        if train is None:  # the teacher speaks about all of it, the labels about none
+            train, unlabelled = unlabelled, None
         self.labelled = train.select(np.flatnonzero(self.task.labelled(train)))
         self.transfer = train if unlabelled is None else self.task.with_unlabelled(train, unlabelled)
         if num_copies := self.recipe.num_augmented_copies:
@@ -115,7 +120,7 @@ class RecipeData:
             )
         if (recipe.control or recipe.tfidf_control) and len(self.labelled) == 0:
             raise ValueError(
-                f"None of the {len(self.prepared['train'])} training rows has a label, so a control has nothing to "
+                f"None of the {len(self.transfer)} rows to learn from has a label, so a control has nothing to "
                 f"learn from. Set control to false, and tfidf_control, too."
             )
 

@@ -15,7 +15,7 @@ from ..hub.names import public_name
 from ..loading import load_model, load_tokenizer
 from ..objectives.rehearsal import rehearse
 from ..students import build_student, student_start
-from ..teachers import OnlineTeacher, label_order
+from ..teachers import OnlineTeacher, ZeroShotClassifier, label_order
 from ..teachers.vocabulary import check_vocabulary
 from ..trainer import DistillationTrainer
 from .cache import cached_teacher
@@ -40,6 +40,22 @@ def main(argv=None):
         sys.exit("Stopped. What was finished is kept; the same command goes on from the last checkpoint.")
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"error: {error}")
+
+
+def check_zero_shot(recipe, task, fresh):
+    """Refuse a zero-shot teacher that could not be one; ValueError."""
+    if fresh or recipe.train_teacher:
+        raise ValueError(
+            f"hypothesis_template={recipe.hypothesis_template!r} asks a trained model of natural language inference, and "
+            f"{recipe.teacher} "
+            + (f"has no trained head ({', '.join(fresh[:3])})" if fresh else "is to be trained first")
+            + ". Take an NLI model, without train_teacher."
+        )
+    if not task.one_row or task.problem_type != "single_label_classification" or len(task.text_columns) > 1:
+        raise ValueError(
+            f"A zero-shot teacher sorts single texts into single classes; the task is {task.name}, {task.problem_type}, "
+            f"of {len(getattr(task, 'text_columns', ()))} text column(s). Leave hypothesis_template out."
+        )
 
 
 def run(argv):
@@ -72,6 +88,7 @@ class Run:
         self.folder = RunFolder(training.output_dir)
         self.seeds = [training.seed + offset for offset in range(recipe.seeds)]
         self.stages = stages_of(recipe, training)
+        self.pattern = None  # the model whose class, layers and labels a student gets: the teacher, or its like
 
     def __call__(self):
         self.folder.check(self.given)
@@ -104,24 +121,41 @@ class Run:
         if self.tokenizer is None:
             raise ValueError(f"The teacher {recipe.teacher} has no tokenizer beside it, so its input cannot be made.")
         model, fresh = load_model(auto_class, source, dtype=self.training.teacher_dtype, **loading)
-        if not self.folder.finished("teacher") and (fresh or recipe.train_teacher):
-            set_seed(self.training.seed)  # for the head, which starts at random
-            untrained, _ = load_model(
-                auto_class, recipe.teacher, ignore_mismatched_sizes=True, **loading, **self.data.task.config_labels()
-            )
-            self._begin(untrained)
-            source = self._fine_tune_teacher(untrained)
-            model, _ = load_model(auto_class, source, dtype=self.training.teacher_dtype, **loading)
-        self.data.follow(model)
+        if recipe.hypothesis_template is not None:
+            check_zero_shot(recipe, self.data.task, fresh)
+            self.pattern = self._with_new_head()
+            names, template = self.data.task.label_names, recipe.hypothesis_template
+            model = ZeroShotClassifier(model, self.tokenizer, names, template=template).eval()
+        else:
+            if not self.folder.finished("teacher") and (fresh or recipe.train_teacher):
+                self.pattern = self._with_new_head()
+                self._begin(self.pattern)
+                source = self._fine_tune_teacher(self.pattern)
+                model, _ = load_model(auto_class, source, dtype=self.training.teacher_dtype, **loading)
+            self.data.follow(model)
+            self.pattern = model
         self._begin(model)
         return OnlineTeacher(model, name=public_name(recipe.teacher), tokenizer=self.tokenizer)
+
+    def _with_new_head(self):
+        """The teacher's model with a head for this data, which starts at random."""
+        set_seed(self.training.seed)
+        task, recipe = self.data.task, self.recipe
+        model, _ = load_model(
+            task.auto_class,
+            recipe.teacher,
+            ignore_mismatched_sizes=True,
+            trust_remote_code=recipe.trust_remote_code,
+            **task.config_labels(),
+        )
+        return model
 
     def _begin(self, teacher):
         """Refuse what the later stages would refuse, before any training time is spent; then take the folder."""
         with self.state.main_process_first():
             self.data.tokenize(self.tokenizer)
         self.data.check()
-        student = self.new_student(teacher)
+        student = self.new_student()
         check_vocabulary(student, teacher)
         label_order(student, teacher)
         for stage in self.stages:
@@ -163,7 +197,7 @@ class Run:
                 model = self._load(finished)
                 continue
             set_seed(seed)
-            model = self.new_student(self.teacher.model) if model is None else model
+            model = self.new_student() if model is None else model
             objective, rows = self._objective(stage), self._rows(stage)
             source = "teacher" if objective.needs_teacher else "labels"
             self._say(f"{part}: learning from the {source}, {len(rows):,} examples, seed {seed}")
@@ -181,10 +215,11 @@ class Run:
         set_seed(seed)
         self._say(f"{name}: the same student without the teacher, {len(self.data.labelled):,} examples, seed {seed}")
         training = replace(self.training, seed=seed, max_steps=steps, temperature=None, kd_ratio=None)
-        self._train(name, self.new_student(self.teacher.model), None, self.data.labelled, training)
+        self._train(name, self.new_student(), None, self.data.labelled, training)
 
     def _objective(self, stage):
-        return stage.objective(self.data.task.problem_type, self.training)
+        has_labels = len(self.data.labelled) > 0
+        return stage.objective(self.data.task.problem_type, self.training, has_labels=has_labels)
 
     def _rows(self, stage):
         needs_teacher = self._objective(stage).needs_teacher
@@ -201,11 +236,11 @@ class Run:
         model, _ = load_model(self.data.task.auto_class, folder, trust_remote_code=self.recipe.trust_remote_code)
         return model.train()
 
-    def new_student(self, teacher):
-        """The student of a teacher before training; the same weights for the same random state."""
+    def new_student(self):
+        """The student before training; the same weights for the same random state."""
         student = build_student(
             self.recipe.student,
-            teacher,
+            self.pattern,
             trust_remote_code=self.recipe.trust_remote_code,
             **self._student_options(),
         )
@@ -269,7 +304,7 @@ class Run:
             pipeline_tag=self.data.task.name,
             example=self.data.task.example,
             base_model=str(self.recipe.student or self.recipe.teacher),
-            student_start=student_start(self.recipe.student, self.teacher.model, **self._student_options()),
+            student_start=student_start(self.recipe.student, self.pattern, **self._student_options()),
         )
         write_text(best / "README.md", card)
         print(f"\n{comparison}\n\nReport: {self.folder.path / 'report.md'}\nThe student, in one line:")

@@ -33,11 +33,12 @@ class Stage:
     data: str | None = None
     settings: dict = field(default_factory=dict)
 
-    def objective(self, problem_type, training):
+    def objective(self, problem_type, training, *, has_labels=True):
         """A new `Objective`; kd_ratio and temperature of `training` set the one that nobody spelled out."""
         if self.terms is not None:
             return objective_from(self.terms, problem_type=problem_type)
-        return default_objective(problem_type, kd_ratio=training.kd_ratio, temperature=training.temperature)
+        blend = {"kd_ratio": training.kd_ratio, "temperature": training.temperature}
+        return default_objective(problem_type, has_labels=has_labels, **blend)
 
     def training(self, training, num_examples):
         """The training arguments of this stage.

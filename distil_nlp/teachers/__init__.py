@@ -5,12 +5,14 @@ from .cached import CachedTeacher, write_cache
 from .labels import label_order, reorder
 from .online import OnlineTeacher, as_teacher, load_teacher
 from .probe import ProbeResult, probe
+from .zero_shot import ZeroShotClassifier
 
 __all__ = [
     "CachedTeacher",
     "OnlineTeacher",
     "ProbeResult",
     "Teacher",
+    "ZeroShotClassifier",
     "as_teacher",
     "label_order",
     "load_teacher",
