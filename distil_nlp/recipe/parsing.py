@@ -18,7 +18,18 @@ _ALTERNATIVES = (
         {"dataset_name", "dataset_config_name"},
         {"train_file", "validation_file", "test_file"},
     ),
-    ({"student", "student_embeddings"}, {"num_layers", "layers", "architecture"}),
+    (
+        {"student", "student_embeddings"},
+        {
+            "num_layers",
+            "layers",
+            "architecture",
+            "hidden_size",
+            "intermediate_size",
+            "num_attention_heads",
+            "width_init",
+        },
+    ),
     ({"num_layers"}, {"layers"}),
 )
 
