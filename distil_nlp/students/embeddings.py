@@ -23,21 +23,21 @@ def pca_embeddings(embeddings, num_components, *, std):
     Reference: Mukherjee & Awadallah 2020, "XtremeDistil", which starts its students from reduced teacher embeddings.
     """
     centred = embeddings.double() - embeddings.double().mean(dim=0)
-    components = centred @ principal_directions(centred, num_components)
+    components = centred @ principal_directions(centred.T @ centred, num_components)
     return (components * (std / components.std())).float()
 
 
-def principal_directions(rows, num_directions):
-    """The directions that hold most of the rows' squared length, most first. The caller centres, or does not.
+def principal_directions(moment, num_directions):
+    """The directions in which vectors are longest, most first. The caller centres the vectors, or does not.
 
     Args:
-        rows (`torch.Tensor`): Shape (num_rows, width), float64.
+        moment (`torch.Tensor`): Shape (width, width), the sum of every vector times itself transposed. Float64.
         num_directions (`int`): At most `width`.
 
     Returns:
         `torch.Tensor` of shape (width, num_directions) with orthonormal columns, the largest entry of each positive.
     """
-    _, directions = torch.linalg.eigh(rows.T @ rows)  # ascending eigenvalues
+    _, directions = torch.linalg.eigh(moment)  # ascending eigenvalues
     directions = directions.flip(1)[:, :num_directions]
     largest = directions.gather(0, directions.abs().argmax(dim=0, keepdim=True))
     return directions * largest.sign()

@@ -1,15 +1,12 @@
 """Weights of a narrower model out of a wider one: the hidden states become projections, heads and units are chosen."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
 from ..architectures import ENCODERS, base_prefix, layer_list
 from .embeddings import principal_directions
+from .listening import listen
 from .sizes import Sizes
-
-_NUM_TEXTS, _TEXT_LENGTH = 64, 32  # 2,048 hidden states for each LayerNorm: more than any of our widths
 
 
 @torch.no_grad()
@@ -18,13 +15,17 @@ def narrow(student, wide, width_init, *, skip=()):
 
     "svd": one map with orthonormal columns, from the wide hidden states to the narrow ones, goes through the whole
     model: what writes hidden states is followed by it, what reads them is preceded by its transpose. It holds the
-    principal components of hidden states that the model makes of random tokens, so no data is needed. They lie
-    elsewhere than word embeddings do: a PCA of these alone was a worse start than slicing. LayerNorm does not commute
-    with a projection, so its scale and bias are those that come nearest to the projected output, by least squares on
-    the same tokens. A LayerNorm in a head gets the projection's diagonal. A product of two matrices that meet in an
-    attention head (queries and keys; values and output) is cut by a truncated SVD where the head gets narrower; of
-    heads, those stay whose values and output make the largest product. Feed-forward units pass through an activation,
-    which an SVD would mix, so whole units are kept: those with the largest product of incoming and outgoing norms.
+    principal components of the hidden states that the model makes of random tokens, so no data is needed. They lie
+    elsewhere than word embeddings do: a PCA of these alone was a worse start than slicing. Then
+
+    - LayerNorm does not commute with a projection: scale and bias are those that come nearest to the projected
+      output, by least squares over the same tokens. In a head, the scale is the diagonal of the projected one.
+    - two matrices that meet in an attention head (queries and keys; values and output) are cut by a truncated SVD of
+      their product where heads get narrower. Of heads, whole ones are kept.
+    - feed-forward units pass through an activation, which an SVD would mix: whole units are kept.
+    - heads and units kept are those that make the layer's output vary most over the same tokens; what the others
+      add to it on average goes into the bias.
+    - the pooler and other maps of a head are projected like hidden states, though an activation comes after.
 
     "slice": the first rows and columns, the first heads, the first units.
 
@@ -57,8 +58,11 @@ class _Slice:
         self.notes = []
         self.hidden = torch.eye(wide.config.hidden_size, sizes.hidden_size, dtype=torch.float64)
 
-    def most_important(self, importance, count):
-        return torch.arange(count)
+    def importance(self, name, weight, num_groups):
+        return -torch.arange(num_groups)
+
+    def left_out(self, name, weight, num_groups, chosen):
+        return 0.0
 
     def cut(self, left, right, size):
         return left[:size], right[:size]
@@ -71,19 +75,31 @@ class _Svd:
     """Principal components, truncated products, and the heads and units that matter most."""
 
     def __init__(self, wide, sizes):
-        self.notes, self._heard = [], []
-        self._layer_norms = {name for name, one in wide.named_modules() if isinstance(one, nn.LayerNorm)}
-        if sizes.hidden_size == wide.config.hidden_size:
-            self.hidden = torch.eye(sizes.hidden_size, dtype=torch.float64)
+        self.notes = []
+        width = wide.config.hidden_size
+        self._norms, self._maps = listen(wide)
+        self._modules = {name: one for name, one in wide.named_modules() if isinstance(one, nn.LayerNorm)}
+        self.hidden = torch.eye(width, dtype=torch.float64)
+        if sizes.hidden_size == width:
             return
-        self._heard = _listen(wide)
-        states = torch.cat([heard.output for heard in self._heard])
-        self.hidden = principal_directions(states, sizes.hidden_size)
-        kept = ((states @ self.hidden).square().sum() / states.square().sum()).item()
+        outputs = (heard.output.double() for heard in self._norms.values())
+        moment = sum(output.T @ output for output in outputs)
+        self.hidden = principal_directions(moment, sizes.hidden_size)
+        kept = (self.hidden.T @ moment @ self.hidden).trace() / moment.trace()
         self.notes.append(f"the projection keeps {100 * kept:.1f} % of the squared length of hidden states")
 
-    def most_important(self, importance, count):
-        return importance.topk(count).indices.sort().values
+    def importance(self, name, weight, num_groups):
+        """Of groups of a map's inputs (heads, or units): how much of the variance of its output is theirs."""
+        _, covariance = self._maps[name].statistics(num_groups)
+        parts = weight.unflatten(1, (num_groups, -1)).transpose(0, 1)  # (groups, out, inputs of a group)
+        return (parts @ covariance * parts).sum(dim=(1, 2))
+
+    def left_out(self, name, weight, num_groups, chosen):
+        """What the groups that are not chosen add to the output on average: it goes into the bias."""
+        mean, _ = self._maps[name].statistics(num_groups)
+        others = torch.ones(num_groups, dtype=torch.bool)
+        others[chosen] = False
+        return (weight * mean).unflatten(1, (num_groups, -1))[:, others].sum(dim=(1, 2))
 
     def cut(self, left, right, size):
         """Two matrices (rank, a), (rank, b) of the given rank whose product `left.T @ right` is nearest to theirs."""
@@ -94,79 +110,40 @@ class _Svd:
         return left[:size], right[:size]
 
     def norms(self, tensors):
+        wide, narrow = self.hidden.shape
         fitted = {}
-        projection = self.hidden.square()
-        for name in self._layer_norms if self._heard else ():  # in heads, which were not heard
-            weight = tensors[f"{name}.weight"]
-            if len(weight) == len(projection):
-                fitted[f"{name}.weight"] = weight @ projection
-        for heard in self._heard:
-            fitted.update(heard.fit(self.hidden, has_bias=f"{heard.name}.bias" in tensors))
+        for name, module in self._modules.items() if narrow < wide else ():
+            bias = tensors.get(f"{name}.bias")
+            if name in self._norms:
+                scale, shift = _fitted_norm(self._norms[name], self.hidden, module.eps, has_bias=bias is not None)
+                fitted[f"{name}.weight"] = scale
+                if bias is not None:
+                    fitted[f"{name}.bias"] = shift
+            elif module.weight.shape == (wide,):  # in a head, which was not heard
+                fitted[f"{name}.weight"] = tensors[f"{name}.weight"] @ self.hidden.square()
         return fitted
 
 
-@dataclass
-class _Heard:
-    """What a LayerNorm took and gave, a row for each token."""
-
-    name: str
-    eps: float
-    input: torch.Tensor
-    output: torch.Tensor
-
-    def fit(self, hidden, *, has_bias):
-        """Scale and bias of a LayerNorm over the projected input, by least squares to the projected output."""
-        ours = nn.functional.layer_norm(self.input @ hidden, hidden.shape[1:], eps=self.eps)
-        target = self.output @ hidden
-        mean, target_mean = (ours.mean(dim=0), target.mean(dim=0)) if has_bias else (0, 0)
-        scale = ((ours - mean) * (target - target_mean)).sum(dim=0) / (ours - mean).square().sum(dim=0)
-        bias = {f"{self.name}.bias": target_mean - scale * mean} if has_bias else {}
-        return {f"{self.name}.weight": scale, **bias}
-
-
-def _listen(wide):
-    """Inputs and outputs of every LayerNorm over hidden states in the base model, for random tokens."""
-    base, heard, hooks = wide.base_model, [], []
-
-    def hear(name):
-        def hook(module, args, output):
-            width = output.shape[-1]
-            taken, given = (tensor.reshape(-1, width).double().cpu() for tensor in (args[0], output))
-            heard.append(_Heard(base_prefix(wide) + name, module.eps, taken, given))
-
-        return hook
-
-    for name, module in base.named_modules():
-        if isinstance(module, nn.LayerNorm) and tuple(module.normalized_shape) == (wide.config.hidden_size,):
-            hooks.append(module.register_forward_hook(hear(name)))
-    was_training = base.training
-    try:
-        base.eval()(input_ids=_random_tokens(wide.config).to(wide.device))
-    finally:
-        base.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    return heard
-
-
-def _random_tokens(config):
-    """Always the same, so that the same teacher gives the same student; padding would be no token."""
-    length = min(_TEXT_LENGTH, config.max_position_embeddings // 2)
-    tokens = torch.randint(config.vocab_size, (_NUM_TEXTS, length), generator=torch.Generator().manual_seed(0))
-    return torch.where(tokens == config.pad_token_id, (tokens + 1) % config.vocab_size, tokens)
+def _fitted_norm(heard, hidden, eps, *, has_bias):
+    """Scale and bias of a LayerNorm over the projected input, by least squares to the projected output."""
+    ours = nn.functional.layer_norm(heard.input.double() @ hidden, hidden.shape[1:], eps=eps)
+    target = heard.output.double() @ hidden
+    mean, target_mean = (ours.mean(dim=0), target.mean(dim=0)) if has_bias else (0, 0)
+    scale = ((ours - mean) * (target - target_mean)).sum(dim=0) / (ours - mean).square().sum(dim=0)
+    return scale, target_mean - scale * mean
 
 
 def _layers(wide, tensors, teacher, ours, method):
     """The tensors whose attention heads or feed-forward units change, by name."""
     encoder, made = ENCODERS[wide.config.model_type], {}
     names = [f"{layer_list(wide)}.{place}" for place in range(wide.config.num_hidden_layers)]
-    attentions = [_Attention(tensors, name, encoder, teacher, method.hidden) for name in names]
+    attentions = [_Attention(tensors, name, encoder, teacher, method) for name in names]
     importance = torch.stack([attention.importance() for attention in attentions])
     if encoder.head_bias:  # a table that all layers share can lose a head only where all of them do
-        importance = importance.mean(dim=0, keepdim=True).expand_as(importance)
-    for name, attention, one in zip(names, attentions, importance, strict=True):
-        heads = method.most_important(one, ours.num_attention_heads)
-        made.update(attention.reduced(heads, ours, method, wide.config.initializer_range))
+        importance = importance.sum(dim=0, keepdim=True).expand_as(importance)
+    for name, attention, of_heads in zip(names, attentions, importance, strict=True):
+        heads = _top(of_heads, ours.num_attention_heads)
+        made.update(attention.reduced(heads, ours, wide.config.initializer_range))
         made.update(_feed_forward(tensors, name, encoder, teacher, ours, method))
     if encoder.head_bias:
         name = f"{base_prefix(wide)}{encoder.head_bias}.weight"
@@ -177,55 +154,77 @@ def _layers(wide, tensors, teacher, ours, method):
 class _Attention:
     """The attention of one layer between projected hidden states, head by head; a bias is one more column."""
 
-    def __init__(self, tensors, layer, encoder, teacher, hidden):
+    def __init__(self, tensors, layer, encoder, teacher, method):
         self.names = [f"{layer}.{path}" for path in encoder.attention]
         self.output_name = f"{layer}.{encoder.attention_output}"
-        self.teacher, self.hidden = teacher, hidden
+        self.teacher, self.method = teacher, method
+        weight = torch.cat([tensors[f"{name}.weight"] for name in self.names]) @ method.hidden
         self.has_bias = f"{self.names[0]}.bias" in tensors
-        weight = torch.cat([tensors[f"{name}.weight"] for name in self.names]) @ hidden
-        bias = torch.cat([tensors[f"{name}.bias"] for name in self.names])[:, None] if self.has_bias else weight[:, :0]
-        heads = teacher.num_attention_heads
-        self.query, self.key, self.value = torch.cat([weight, bias], dim=1).view(3, heads, teacher.head_size, -1)
-        output = hidden.T @ tensors[f"{self.output_name}.weight"]
-        self.output = output.T.view(heads, teacher.head_size, -1)
+        if self.has_bias:
+            weight = torch.cat([weight, torch.cat([tensors[f"{name}.bias"] for name in self.names])[:, None]], dim=1)
+        self.query, self.key, self.value = weight.view(3, teacher.num_attention_heads, teacher.head_size, -1)
+        self.output = method.hidden.T @ tensors[f"{self.output_name}.weight"]
+        self.output_bias = tensors.get(f"{self.output_name}.bias")
 
     def importance(self):
-        """Of each head: the size of what its values become in the hidden state."""
-        return torch.linalg.matrix_norm(self.output.transpose(1, 2) @ self.value)
+        return self.method.importance(self.output_name, self.output, self.teacher.num_attention_heads)
 
-    def reduced(self, heads, ours, method, spread):
+    def reduced(self, heads, ours, spread):
         made = {"query": [], "key": [], "value": [], "output": []}
+        outputs = self.output.T.unflatten(0, (self.teacher.num_attention_heads, -1))
         for head in heads:
-            for left, right in (("query", "key"), ("output", "value")):
-                pair = getattr(self, left)[head], getattr(self, right)[head]
+            for names, pair, added in (
+                (("query", "key"), (self.query[head], self.key[head]), (0.0, spread)),
+                (("output", "value"), (outputs[head], self.value[head]), (0.0, spread)),
+            ):
                 if ours.head_size < self.teacher.head_size:
-                    pair = method.cut(*pair, ours.head_size)
-                for name, rows, added in zip((left, right), pair, (0.0, spread), strict=True):
-                    extra = torch.randn(ours.head_size - len(rows), rows.shape[1]).double() * added
-                    made[name].append(torch.cat([rows, extra]))
+                    pair = self.method.cut(*pair, ours.head_size)
+                for name, rows, size in zip(names, pair, added, strict=True):
+                    made[name].append(_grown(rows, ours.head_size, size))
+        made = {name: torch.cat(rows) for name, rows in made.items()}
         scale = (ours.head_size / self.teacher.head_size) ** 0.25  # scores are divided by the root of the head's size
-        parts = [torch.cat(made["query"]) * scale, torch.cat(made["key"]) * scale, torch.cat(made["value"])]
-        parts = [torch.cat(parts)] if len(self.names) == 1 else parts
-        tensors, width = {f"{self.output_name}.weight": torch.cat(made["output"]).T}, self.hidden.shape[1]
+        parts = [made["query"] * scale, made["key"] * scale, made["value"]]
+        return {**self._inputs(parts), **self._output(made["output"].T, heads)}
+
+    def _inputs(self, parts):
+        parts, tensors = [torch.cat(parts)] if len(self.names) == 1 else parts, {}
         for name, part in zip(self.names, parts, strict=True):
-            tensors[f"{name}.weight"] = part[:, :width]
+            tensors[f"{name}.weight"] = part[:, :-1] if self.has_bias else part
             if self.has_bias:
-                tensors[f"{name}.bias"] = part[:, width]
+                tensors[f"{name}.bias"] = part[:, -1]
+        return tensors
+
+    def _output(self, weight, heads):
+        tensors = {f"{self.output_name}.weight": weight}
+        if self.output_bias is not None:
+            lost = self.method.left_out(self.output_name, self.output, self.teacher.num_attention_heads, heads)
+            tensors[f"{self.output_name}.bias"] = self.method.hidden.T @ self.output_bias + lost
         return tensors
 
 
 def _feed_forward(tensors, layer, encoder, teacher, ours, method):
     """The most important units. A gated block has two rows for each unit, all the gates after all the inputs."""
     into, out = (f"{layer}.{path}" for path in encoder.feed_forward)
-    inputs = (tensors[f"{into}.weight"] @ method.hidden).unflatten(0, (-1, teacher.intermediate_size))
+    count = teacher.intermediate_size
     outputs = method.hidden.T @ tensors[f"{out}.weight"]
-    importance = inputs.norm(dim=-1).prod(dim=0) * outputs.norm(dim=0)
-    units = method.most_important(importance, ours.intermediate_size)
+    units = _top(method.importance(out, outputs, count), ours.intermediate_size)
+    inputs = (tensors[f"{into}.weight"] @ method.hidden).unflatten(0, (-1, count))
     made = {f"{into}.weight": inputs[:, units].flatten(0, 1), f"{out}.weight": outputs[:, units]}
     if f"{into}.bias" in tensors:
-        bias = tensors[f"{into}.bias"].unflatten(0, (-1, teacher.intermediate_size))
-        made[f"{into}.bias"] = bias[:, units].flatten()
+        made[f"{into}.bias"] = tensors[f"{into}.bias"].unflatten(0, (-1, count))[:, units].flatten()
+    if f"{out}.bias" in tensors:
+        lost = method.left_out(out, outputs, count, units)
+        made[f"{out}.bias"] = method.hidden.T @ tensors[f"{out}.bias"] + lost
     return made
+
+
+def _top(importance, count):
+    return importance.topk(count).indices.sort().values
+
+
+def _grown(rows, size, spread):
+    """Rows up to `size`, the added ones random."""
+    return torch.cat([rows, torch.randn(size - len(rows), rows.shape[1]).double() * spread])
 
 
 def _projected(tensor, shape, hidden):
