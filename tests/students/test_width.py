@@ -9,7 +9,7 @@ from distil_nlp.students import build_student, student_from_teacher, student_sta
 from distil_nlp.students.narrow import _Svd
 from distil_nlp.students.sizes import num_heads
 
-from .encoders import ARCHITECTURES, NUM_LAYERS, TASKS, answer, make_batch, make_teacher, same_tensors, tensors
+from .encoders import ARCHITECTURES, NUM_LAYERS, answer, make_batch, make_teacher, same_tensors, tensors
 
 WIDTH_INITS = ["svd", "slice"]
 
@@ -23,7 +23,7 @@ def feed_forward_width(config):
 
 
 @pytest.mark.parametrize("width_init", WIDTH_INITS)
-@pytest.mark.parametrize("task", [None, *TASKS])
+@pytest.mark.parametrize("task", [None, "SequenceClassification", "MaskedLM"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_narrower_student_has_the_sizes_asked_for_and_reloads_with_the_same_answers(
     architecture, task, width_init, tmp_path
@@ -155,12 +155,17 @@ def low_rank_teacher(rank):
 def test_svd_finds_the_directions_that_hidden_states_lie_in():
     teacher, batch = low_rank_teacher(rank=10), make_batch()
 
+    def products(model):
+        """Of all hidden states with each other, which an orthonormal map would keep."""
+        states = answer(model.bert, batch).flatten(0, 1)
+        return states @ states.T
+
     def distance(width_init):
         sizes = {"hidden_size": 16, "num_attention_heads": 4, "intermediate_size": 40}
-        student = narrowed(teacher, **sizes, width_init=width_init)
-        return (answer(student, batch) - answer(teacher, batch)).square().mean().item()
+        ours = products(narrowed(teacher, **sizes, width_init=width_init))
+        return ((ours - products(teacher)).norm() / products(teacher).norm()).item()
 
-    assert distance("svd") < 0.2 * distance("slice")
+    assert distance("svd") < 0.5 * distance("slice")
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
