@@ -34,7 +34,7 @@ _NAMES = {
         "objective_from",
     ],
     "signals": ["Signals"],
-    "students": ["build_student", "student_from_config", "student_from_teacher"],
+    "students": ["build_student", "student_from_config", "student_from_teacher", "trim_vocabulary"],
     "taps": ["FeatureTap"],
     "tasks": ["TextClassification"],
     "teachers": ["CachedTeacher", "OnlineTeacher", "ZeroShotClassifier", "load_teacher"],
@@ -72,6 +72,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .students import build_student as build_student
     from .students import student_from_config as student_from_config
     from .students import student_from_teacher as student_from_teacher
+    from .students import trim_vocabulary as trim_vocabulary
     from .taps import FeatureTap as FeatureTap
     from .tasks import TextClassification as TextClassification
     from .teachers import CachedTeacher as CachedTeacher

@@ -18,6 +18,10 @@ class Encoder:
         per_layer (`tuple` of `str`): Config entries that are lists with one value per layer.
         intermediate (`str`): Config name of the feed-forward width. Other sizes have the same name everywhere,
             by transformers' `attribute_map`.
+        attention_output (`str`): Path, from a layer, of the map that leaves the attention heads.
+        feed_forward (`tuple` of `str`): Paths, from a layer, of the maps into and out of the feed-forward width.
+        head_bias (`str`): Path, from the base model, of a table shared by all layers with a column for each
+            attention head.
     """
 
     layers: str = "encoder.layer"
@@ -25,6 +29,9 @@ class Encoder:
     plain_attention: bool = True
     per_layer: tuple = ()
     intermediate: str = "intermediate_size"
+    attention_output: str = "attention.output.dense"
+    feed_forward: tuple = ("intermediate.dense", "output.dense")
+    head_bias: str = ""
 
 
 EMBEDDINGS = "embeddings"  # also the attribute's name in every architecture of the table
@@ -36,14 +43,26 @@ ENCODERS = {
     "xlm-roberta": Encoder(),
     "camembert": Encoder(),
     "electra": Encoder(),
-    "mpnet": Encoder(attention=("attention.attn.q", "attention.attn.k", "attention.attn.v"), plain_attention=False),
+    "mpnet": Encoder(
+        attention=("attention.attn.q", "attention.attn.k", "attention.attn.v"),
+        plain_attention=False,
+        attention_output="attention.attn.o",
+        head_bias="encoder.relative_attention_bias",
+    ),
     "distilbert": Encoder(
         layers="transformer.layer",
         attention=("attention.q_lin", "attention.k_lin", "attention.v_lin"),
         intermediate="hidden_dim",
+        attention_output="attention.out_lin",
+        feed_forward=("ffn.lin1", "ffn.lin2"),
     ),
     "modernbert": Encoder(
-        layers="layers", attention=("attn.Wqkv",), plain_attention=False, per_layer=("layer_types",)
+        layers="layers",
+        attention=("attn.Wqkv",),
+        plain_attention=False,
+        per_layer=("layer_types",),
+        attention_output="attn.Wo",
+        feed_forward=("mlp.Wi", "mlp.Wo"),
     ),
 }
 

@@ -43,6 +43,12 @@ class RecipeArguments:
     num_layers: int | None = _setting("Layers of a student made of the teacher's. Default: half of them.")
     layers: list[int] | None = _setting("Or which of the teacher's layers, counted from 0.")
     architecture: str | None = _setting("distilbert: make a DistilBERT of a BERT teacher. Default: as the teacher.")
+    hidden_size: int | None = _setting("Width of a student made of the teacher's layers. Default: the teacher's.")
+    intermediate_size: int | None = _setting("Its feed-forward width. Default: keeps its ratio to the hidden size.")
+    num_attention_heads: int | None = _setting("Its attention heads. Default: heads as wide as the teacher's.")
+    width_init: Literal["svd", "slice"] = _setting(
+        "How the teacher's weights get narrower: svd, or slice for the first rows and columns.", "svd"
+    )
     student_embeddings: Literal["random", "pca"] = _setting(
         "Word embeddings of a student given by size: random, or pca of the teacher's.", "random"
     )

@@ -254,6 +254,10 @@ class Run:
             "num_layers": recipe.num_layers,
             "layers": recipe.layers,
             "architecture": recipe.architecture,
+            "hidden_size": recipe.hidden_size,
+            "intermediate_size": recipe.intermediate_size,
+            "num_attention_heads": recipe.num_attention_heads,
+            "width_init": recipe.width_init,
             "embeddings": recipe.student_embeddings,
         }
 

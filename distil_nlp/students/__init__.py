@@ -6,10 +6,12 @@ from .from_config import student_from_config
 from .from_teacher import student_from_teacher
 from .layer_choice import DEFAULT_LAYER_CHOICE, choose_layers
 from .transfer import TransferReport, transfer_weights
+from .vocabulary import TrimmedVocabulary, trim_vocabulary
 
 __all__ = [
     "DEFAULT_LAYER_CHOICE",
     "TransferReport",
+    "TrimmedVocabulary",
     "build_student",
     "choose_layers",
     "pca_embeddings",
@@ -17,4 +19,5 @@ __all__ = [
     "student_from_teacher",
     "student_start",
     "transfer_weights",
+    "trim_vocabulary",
 ]

@@ -9,6 +9,7 @@ from torch import nn
 from ..loading import load_model
 from .from_config import is_spec, student_from_config
 from .from_teacher import check_teacher, chosen_layers, student_from_teacher
+from .sizes import WIDTH_INITS, Sizes, student_sizes
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +21,10 @@ def build_student(
     num_layers=None,
     layers=None,
     architecture=None,
+    hidden_size=None,
+    intermediate_size=None,
+    num_attention_heads=None,
+    width_init="svd",
     embeddings="random",
     trust_remote_code=False,
 ):
@@ -27,7 +32,7 @@ def build_student(
 
     | `student` | gives |
     |---|---|
-    | `None` | `student_from_teacher` with `num_layers`, `layers`, `architecture` |
+    | `None` | `student_from_teacher` with `num_layers`, `layers`, `architecture`, sizes |
     | "4x256" | `student_from_config` with `embeddings` |
     | an `nn.Module` | itself |
     | a Hub id or a folder | that model, with the teacher's head type and labels |
@@ -35,7 +40,8 @@ def build_student(
     Args:
         student (`None`, `str`, `Path` or `nn.Module`): See above.
         teacher (`PreTrainedModel`): May be None where `student` is a module.
-        num_layers, layers, architecture: See `student_from_teacher`.
+        num_layers, layers, architecture, hidden_size, intermediate_size, num_attention_heads, width_init: See
+            `student_from_teacher`.
         embeddings (`str`): See `student_from_config`.
         trust_remote_code (`bool`): Run code that comes with a Hub student. Off unless the user turns it on.
 
@@ -46,11 +52,17 @@ def build_student(
         TypeError: A student that is none of these.
         ValueError: An option that this kind of student would ignore, and whatever the functions above refuse.
     """
-    of_teacher = {"num_layers": num_layers, "layers": layers, "architecture": architecture}
+    sizes = {
+        "hidden_size": hidden_size,
+        "intermediate_size": intermediate_size,
+        "num_attention_heads": num_attention_heads,
+    }
+    of_teacher = {"num_layers": num_layers, "layers": layers, "architecture": architecture, **sizes}
     of_config = {"embeddings": None if embeddings == "random" else embeddings}
     if student is None:
         _refuse(of_config, "A student made of the teacher's layers has the teacher's own embeddings")
-        return student_from_teacher(teacher, **of_teacher)
+        return student_from_teacher(teacher, **of_teacher, width_init=width_init)
+    of_teacher["width_init"] = None if width_init == WIDTH_INITS[0] else width_init
     if is_spec(student):
         _refuse(of_teacher, f"student={student!r} is a size to start from scratch")
         return student_from_config(student, teacher, embeddings=embeddings)
@@ -65,14 +77,30 @@ def build_student(
     return _load(student, teacher, trust_remote_code)
 
 
-def student_start(student, teacher, *, num_layers=None, layers=None, architecture=None, embeddings="random"):
+def student_start(
+    student,
+    teacher,
+    *,
+    num_layers=None,
+    layers=None,
+    architecture=None,
+    hidden_size=None,
+    intermediate_size=None,
+    num_attention_heads=None,
+    width_init="svd",
+    embeddings="random",
+):
     """Where the first weights of such a student come from, in words for a reader: "layers 0, 3, 5 of the teacher"."""
     if student is None:
         kept = chosen_layers(teacher, num_layers, layers)
         noun = "layer" if len(kept) == 1 else "layers"
-        return f"{noun} {', '.join(map(str, kept))} of the teacher" + (
-            f", as a {architecture}" if architecture else ""
-        )
+        words = f"{noun} {', '.join(map(str, kept))} of the teacher"
+        sizes = student_sizes(teacher.config, hidden_size, intermediate_size, num_attention_heads, width_init)
+        if sizes is not None:
+            changes = sizes.changes_from(Sizes.of(teacher.config))
+            listed = ", ".join(f"{name} {theirs} to {ours}" for name, (theirs, ours) in changes.items())
+            words += f", made narrower by {width_init} ({listed})"
+        return words + (f", as a {architecture}" if architecture else "")
     if is_spec(student):
         reduced = ", word embeddings by a PCA of the teacher's" if embeddings == "pca" else ""
         return f"random weights ({student}){reduced}"

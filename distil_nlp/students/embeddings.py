@@ -1,4 +1,4 @@
-"""A narrower copy of a teacher's word embeddings."""
+"""Principal components: the few directions in which vectors differ most."""
 
 import torch
 
@@ -23,8 +23,21 @@ def pca_embeddings(embeddings, num_components, *, std):
     Reference: Mukherjee & Awadallah 2020, "XtremeDistil", which starts its students from reduced teacher embeddings.
     """
     centred = embeddings.double() - embeddings.double().mean(dim=0)
-    _, directions = torch.linalg.eigh(centred.T @ centred)  # ascending eigenvalues
-    directions = directions.flip(1)[:, :num_components]
-    largest = directions.gather(0, directions.abs().argmax(dim=0, keepdim=True))
-    components = centred @ (directions * largest.sign())
+    components = centred @ principal_directions(centred.T @ centred, num_components)
     return (components * (std / components.std())).float()
+
+
+def principal_directions(moment, num_directions):
+    """The directions in which vectors are longest, most first. The caller centres the vectors, or does not.
+
+    Args:
+        moment (`torch.Tensor`): Shape (width, width), the sum of every vector times itself transposed. Float64.
+        num_directions (`int`): At most `width`.
+
+    Returns:
+        `torch.Tensor` of shape (width, num_directions) with orthonormal columns, the largest entry of each positive.
+    """
+    _, directions = torch.linalg.eigh(moment)  # ascending eigenvalues
+    directions = directions.flip(1)[:, :num_directions]
+    largest = directions.gather(0, directions.abs().argmax(dim=0, keepdim=True))
+    return directions * largest.sign()

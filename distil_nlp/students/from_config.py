@@ -1,6 +1,5 @@
 """A student of the teacher's family in another size."""
 
-import math
 import re
 
 import torch
@@ -8,10 +7,10 @@ import torch
 from ..architectures import ENCODERS, per_layer_settings
 from .embeddings import pca_embeddings
 from .from_teacher import check_teacher, own_config
+from .sizes import Sizes, num_heads
 
 _SPEC = re.compile(r"(\d+)x(\d+)")
 _EMBEDDINGS = ("random", "pca")
-_HEAD_SIZE = 64
 
 
 def student_from_config(spec, teacher, *, embeddings="random"):
@@ -66,28 +65,18 @@ def parse_spec(spec):
     return num_layers, hidden_size
 
 
-def num_heads(hidden_size):
-    """How many heads divide `hidden_size` into even widths nearest to 64: 256 gives 4, 312 gives 4, 100 gives 2."""
-    choices = [heads for heads in range(1, hidden_size // 2 + 1) if hidden_size % (2 * heads) == 0]
-    return min(choices, key=lambda heads: abs(math.log(hidden_size / heads / _HEAD_SIZE)))
-
-
 def _resized(teacher, num_layers, hidden_size):
     config = own_config(teacher)
-    encoder = ENCODERS.get(config.model_type)
-    if encoder is None:
+    if config.model_type not in ENCODERS:
         raise ValueError(
             f"'{num_layers}x{hidden_size}' needs an architecture whose sizes we know: {', '.join(ENCODERS)}; the "
             f"teacher is {config.model_type!r}. Build the student from its own config and pass it as a model."
         )
     settings = per_layer_settings(config)
-    config.num_hidden_layers, config.hidden_size = num_layers, hidden_size
-    config.num_attention_heads = num_heads(hidden_size)
-    setattr(config, encoder.intermediate, 4 * hidden_size)
+    config.num_hidden_layers = num_layers
+    Sizes(hidden_size, 4 * hidden_size, num_heads(hidden_size)).write(config)
     for name, values in settings.items():
         setattr(config, name, [values[layer % len(values)] for layer in range(num_layers)])
-    if hasattr(config, "embedding_size"):  # ELECTRA's embeddings may be narrower than its layers
-        config.embedding_size = min(config.embedding_size, hidden_size)
     return config
 
 

@@ -8,11 +8,22 @@ from transformers import PreTrainedModel
 from ..architectures import ENCODERS, layer_list, per_layer_settings
 from .distilbert import distilbert_class, distilbert_config
 from .layer_choice import check_layers, choose_layers
+from .sizes import student_sizes
 from .transfer import transfer_weights
 
 
-def student_from_teacher(teacher, *, num_layers=None, layers=None, architecture=None):
-    """Make a student out of some of the teacher's layers, with its embeddings, pooler and head.
+def student_from_teacher(
+    teacher,
+    *,
+    num_layers=None,
+    layers=None,
+    architecture=None,
+    hidden_size=None,
+    intermediate_size=None,
+    num_attention_heads=None,
+    width_init="svd",
+):
+    """Make a student out of some of the teacher's layers, with its embeddings, pooler and head; narrower if asked.
 
     Args:
         teacher (`PreTrainedModel`): Bare or with any head. Only read: weights are copied, not shared.
@@ -20,22 +31,30 @@ def student_from_teacher(teacher, *, num_layers=None, layers=None, architecture=
             teacher's, rounded up, as in DistilBERT.
         layers (`list` of `int`, *optional*): Exactly which layers, counted from 0, ascending.
         architecture (`str`, *optional*): "distilbert" makes a DistilBERT out of a BERT. By default, the teacher's.
+        hidden_size (`int`, *optional*): Width of the hidden states, even, at most the teacher's.
+        intermediate_size (`int`, *optional*): Feed-forward width. By default its ratio to the hidden size is kept.
+        num_attention_heads (`int`, *optional*): By default as many as keep the width of the teacher's heads, or the
+            nearest width that divides `hidden_size`.
+        width_init (`str`): How weights get narrower, see `narrow`: "svd", the start nearest to the teacher, or
+            "slice", the first rows and columns.
 
     Returns:
         `PreTrainedModel`: float32, in train mode, on the teacher's device, every parameter trainable. With all
-        layers of the same architecture it answers exactly as the teacher does. What was copied is logged as a
+        layers of the same architecture and width it answers exactly as the teacher does. What was copied is logged as a
         `TransferReport`.
 
     Raises:
         TypeError: The teacher is not a transformers model.
-        ValueError: Layers the teacher does not have or that do not fit together; an unknown architecture.
+        ValueError: Layers the teacher does not have or that do not fit together; an unknown architecture; a size that
+            cannot be or is larger than the teacher's; a `width_init` that would have no effect.
 
     Reference: Sanh et al. 2019, "DistilBERT, a distilled version of BERT".
     """
     check_teacher(teacher)
     layers = chosen_layers(teacher, num_layers, layers)
-    student = _make(teacher, layers, architecture)
-    report = transfer_weights(student, teacher, layers=layers)
+    sizes = student_sizes(teacher.config, hidden_size, intermediate_size, num_attention_heads, width_init)
+    student = _make(teacher, layers, architecture, sizes)
+    report = transfer_weights(student, teacher, layers=layers, width_init=width_init if sizes else None)
     _check_layers_fit(report, student, teacher)
     return student.train()
 
@@ -80,7 +99,7 @@ def chosen_layers(teacher, num_layers=None, layers=None):
     return check_layers(layers, num_teacher_layers)
 
 
-def _make(teacher, layers, architecture):
+def _make(teacher, layers, architecture, sizes):
     own = teacher.config.model_type
     if architecture in (None, own):
         layer_list(teacher)  # says what is wrong before the config is touched
@@ -89,17 +108,19 @@ def _make(teacher, layers, architecture):
         config.num_hidden_layers = len(layers)
         for name, values in settings.items():
             setattr(config, name, [values[layer] for layer in layers])
-        student = type(teacher)(config)
+        kind = type(teacher)
     elif (own, architecture) == ("bert", "distilbert"):
-        student = distilbert_class(teacher)(distilbert_config(teacher.config, len(layers)))
-        student.config.dtype = torch.float32
+        kind, config = distilbert_class(teacher), distilbert_config(teacher.config, len(layers))
+        config.dtype = torch.float32
     else:
         known = ", ".join(ENCODERS)
         raise ValueError(
             f"Cannot make {architecture!r} out of a {own!r} teacher: weights are copied within one architecture "
             f"({known}), or from 'bert' to 'distilbert'. Leave `architecture` out for a {own!r} student."
         )
-    return student.to(device=teacher.device, dtype=torch.float32)
+    if sizes is not None:
+        sizes.write(config)
+    return kind(config).to(device=teacher.device, dtype=torch.float32)
 
 
 def _check_layers_fit(report, student, teacher):

@@ -1,13 +1,16 @@
 """Copy weights from a teacher into a student, and say what was copied and what was not."""
 
+import copy
 import logging
 from dataclasses import dataclass, field
 
 import torch
 
-from ..architectures import base_prefix, layer_list
+from ..architectures import ENCODERS, base_prefix, layer_list
 from .distilbert import bert_names, fold_segment
 from .layer_choice import check_layers, choose_layers
+from .narrow import narrow
+from .sizes import WIDTH_INITS, Sizes
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +24,8 @@ class TransferReport:
         copied (`dict`): Student tensor name -> teacher tensor name.
         fresh (`list` of `str`): Student tensors left as they were: nothing in the teacher has their name and shape.
         unused (`list` of `str`): Teacher tensors without a counterpart; the layers not chosen are not listed.
+        reduced (`dict`): Size -> (the teacher's, the student's), where weights were made narrower on the way.
+        width_init (`str`, *optional*): How they were.
         notes (`list` of `str`): Where the same weights do not mean the same function.
     """
 
@@ -28,16 +33,21 @@ class TransferReport:
     copied: dict
     fresh: list
     unused: list
+    reduced: dict = field(default_factory=dict)
+    width_init: str | None = None
     notes: list = field(default_factory=list)
 
     def __str__(self):
         lines = [f"{len(self.copied)} tensors copied from the teacher, layers {self.layers}"]
+        if self.reduced:
+            changes = [f"{name} {theirs} to {ours}" for name, (theirs, ours) in self.reduced.items()]
+            lines.append(f"made narrower by {self.width_init}: {', '.join(changes)}")
         lines += [f"starts at random: {name}" for name in self.fresh]
         lines += [f"not used: {name} of the teacher" for name in self.unused]
         return "; ".join(lines + self.notes)
 
 
-def transfer_weights(student, teacher, *, layers=None):
+def transfer_weights(student, teacher, *, layers=None, width_init=None):
     """Copy every tensor of the teacher that has a counterpart in the student.
 
     A counterpart has the same name, the layer's place aside, and the same shape; from BERT to DistilBERT names are
@@ -48,13 +58,17 @@ def transfer_weights(student, teacher, *, layers=None):
         teacher (`PreTrainedModel`): Of the same architecture, or a BERT for a DistilBERT.
         layers (`list` of `int`, *optional*): The teacher's layers in the order of the student's. By default
             `choose_layers` picks them.
+        width_init (`str`, *optional*): How the weights get narrower where the student is, "svd" or "slice" (see
+            `narrow`). By default a tensor of another shape has no counterpart.
 
     Returns:
         `TransferReport`: Also logged, as a warning where a student tensor was left at random.
 
     Raises:
-        ValueError: Another architecture, or layers that do not fit.
+        ValueError: Another architecture, layers that do not fit, or an unknown `width_init`.
     """
+    if width_init not in (None, *WIDTH_INITS):
+        raise ValueError(f"width_init must be one of {', '.join(WIDTH_INITS)} or None; got {width_init!r}.")
     num_layers, num_teacher_layers = student.config.num_hidden_layers, teacher.config.num_hidden_layers
     if layers is None:
         layers = choose_layers(num_teacher_layers, num_layers)
@@ -62,13 +76,34 @@ def transfer_weights(student, teacher, *, layers=None):
     if len(layers) != num_layers:
         raise ValueError(f"layers must name one teacher layer for each of the student's {num_layers}; got {layers}.")
     names = counterparts(student, teacher, layers)
-    report = _copy(student, teacher, names, layers)
-    if _is_translated(student, teacher):
+    wide = student if width_init is None else _as_wide_as(teacher, student)
+    report = _copy(wide, teacher, names, layers)
+    if _is_translated(wide, teacher):
         with torch.no_grad():
-            report.notes = fold_segment(student, teacher)
+            report.notes = fold_segment(wide, teacher)
+    if wide is not student:
+        report.width_init = width_init
+        report.reduced = Sizes.of(student.config).changes_from(Sizes.of(teacher.config))
+        report.notes += narrow(student, wide, width_init, skip=report.fresh)
     level = logging.WARNING if report.fresh else logging.INFO
     logger.log(level, "%s from %s: %s", type(student).__name__, type(teacher).__name__, report)
     return report
+
+
+def _as_wide_as(teacher, student):
+    """A model with the student's layers and the teacher's widths: layers are chosen first, then they get narrower."""
+    if student.config.model_type not in ENCODERS:
+        raise ValueError(
+            f"Which of the weights of {student.config.model_type!r} get narrower is not known; it is for "
+            f"{', '.join(ENCODERS)}. Leave `width_init` out."
+        )
+    config, sizes = copy.deepcopy(student.config), Sizes.of(teacher.config)
+    if Sizes.of(config) == sizes:
+        return student
+    sizes.write(config)
+    if hasattr(config, "embedding_size"):
+        config.embedding_size = teacher.config.embedding_size
+    return type(student)(config).to(device=teacher.device, dtype=torch.float32).eval()
 
 
 def counterparts(student, teacher, layers):
