@@ -33,6 +33,10 @@ class RecipeArguments:
     )
     teacher_learning_rate: float = _setting("Learning rate of the teacher's fine-tuning.", 3e-5)
     teacher_num_train_epochs: float = _setting("Epochs of the teacher's fine-tuning.", 3.0)
+    trim_vocabulary: bool = _setting(
+        "After training, drop the tokens that nothing the student learned from has, from model and tokenizer.", False
+    )
+
     hypothesis_template: str | None = _setting(
         "Zero-shot: the teacher is a model of natural language inference that reads each class in this sentence, "
         "'This review is {}.', and needs no label. Slow: use it with cache."

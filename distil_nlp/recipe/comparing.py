@@ -3,7 +3,7 @@
 from functools import partial
 
 from ..evaluation import Contender, compare, measure_latency, predict, text_batch, write_report
-from ..loading import load_model
+from ..loading import load_model, load_tokenizer
 from .controls import TFIDF, tfidf_log_probabilities
 from .folder import stage_name
 
@@ -21,8 +21,9 @@ def compare_models(run):
     of_teacher = _answers(run, run.teacher.model, yardstick)
     contenders = [Contender("teacher", run.teacher.name, [of_teacher], run.teacher.model)]
     for role in ["student", "control"] if run.recipe.control else ["student"]:
-        models = [_loaded(run, stage_name(role, seed, run.seeds)) for seed in run.seeds]
-        contenders.append(Contender(role, role, [_answers(run, model, yardstick) for model in models], models[0]))
+        loaded = [_loaded(run, stage_name(role, seed, run.seeds)) for seed in run.seeds]
+        answers = [_answers(run, model, yardstick, tokenizer) for model, tokenizer in loaded]
+        contenders.append(Contender(role, role, answers, loaded[0][0]))
     speeds = measure_latency(
         {one.name: one.model for one in contenders},
         partial(text_batch, min(one.model.config.vocab_size for one in contenders)),
@@ -39,6 +40,11 @@ def compare_models(run):
         command=run.command,
     )
     report = {**comparison.to_dict(), **_facts(run)}
+    if run.recipe.trim_vocabulary:
+        sizes = {
+            one.role: one.model.get_input_embeddings().num_embeddings for one in reversed(contenders) if one.model
+        }
+        report["vocabulary"] = {role: sizes[role] for role in ("teacher", "student")}
     write_report(run.folder.path, report)
     return comparison, report
 
@@ -77,14 +83,16 @@ def _stages(run):
 
 
 def _loaded(run, stage):
-    model, _ = load_model(
-        run.data.task.auto_class, run.folder.path / stage, trust_remote_code=run.recipe.trust_remote_code
-    )
-    return model.to(run.state.device)
+    """The model of a stage, and its tokenizer where that is its own."""
+    folder, code = run.folder.path / stage, run.recipe.trust_remote_code
+    model, _ = load_model(run.data.task.auto_class, folder, trust_remote_code=code)
+    tokenizer = load_tokenizer(folder, trust_remote_code=code) if run.recipe.trim_vocabulary else None
+    return model.to(run.state.device), tokenizer
 
 
-def _answers(run, model, yardstick):
-    return predict(model.to(run.state.device), run.data.compared, run.data.collator, keep=yardstick.answers)
+def _answers(run, model, yardstick, tokenizer=None):
+    rows, collator = run.data.seen_with(tokenizer)
+    return predict(model.to(run.state.device), rows, collator, keep=yardstick.answers, description="Predicting")
 
 
 def _tfidf(run):

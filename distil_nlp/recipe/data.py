@@ -113,6 +113,11 @@ class RecipeData:
                 f"tfidf_control fits a logistic regression to single classes of whole texts; the task is "
                 f"{self.task.name}, {problem_type}. Leave it out."
             )
+        if recipe.trim_vocabulary and not self.task.any_tokenizer:
+            raise ValueError(
+                f"trim_vocabulary=true gives the student a tokenizer of its own, and for {self.task.name} models are "
+                f"compared token by token. Leave it out, and call trim_vocabulary on the finished student."
+            )
         if recipe.cache and not self.task.one_row:
             raise ValueError(
                 f"cache=true keeps one row of logits an example, and {self.task.name} has more. Leave it out: the "
@@ -123,6 +128,19 @@ class RecipeData:
                 f"None of the {len(self.transfer)} rows to learn from has a label, so a control has nothing to "
                 f"learn from. Set control to false, and tfidf_control, too."
             )
+
+    def token_ids(self):
+        """Every list of token ids that somebody may learn from."""
+        for rows in (self.transfer, *self._texts_prepared.values()):
+            for part in rows.select_columns("input_ids").iter(10_000):
+                yield from part["input_ids"]
+
+    def seen_with(self, tokenizer):
+        """Rows and collator of the compared split for a model with a tokenizer of its own; None for the teacher's."""
+        if tokenizer is None:
+            return self.compared, self.collator
+        settings = self._settings_for(self.task.prepare, _PREPARING)
+        return self.task.prepare(self.splits[self.compared_on], tokenizer, **settings), self.task.collator(tokenizer)
 
     @property
     def compared(self):

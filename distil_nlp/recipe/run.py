@@ -14,7 +14,7 @@ from ..hub import model_card, push_to_hub
 from ..hub.names import public_name
 from ..loading import load_model, load_tokenizer
 from ..objectives.rehearsal import rehearse
-from ..students import build_student, student_start
+from ..students import build_student, student_start, trim_vocabulary
 from ..teachers import OnlineTeacher, ZeroShotClassifier, label_order
 from ..teachers.vocabulary import check_vocabulary
 from ..trainer import DistillationTrainer
@@ -160,6 +160,8 @@ class Run:
         label_order(student, teacher)
         for stage in self.stages:
             self._rehearse(stage, student, teacher)
+        if self.recipe.trim_vocabulary:
+            self._say(f"vocabulary: {trim_vocabulary(student, self.tokenizer, self.data.token_ids())}, after training")
         if self.state.is_main_process:
             self.folder.claim(self.given)
 
@@ -202,7 +204,10 @@ class Run:
             source = "teacher" if objective.needs_teacher else "labels"
             self._say(f"{part}: learning from the {source}, {len(rows):,} examples, seed {seed}")
             training = stage.training(replace(self.training, seed=seed), len(self.data.transfer))
-            self._train(part, model, self._teacher_of(stage, objective), rows, training, objective)
+            source = self._teacher_of(stage, objective)
+            self._train(
+                part, model, source, rows, training, objective, save=self._save_last if is_last else self._save
+            )
 
     def _train_control(self, seed):
         """The same student on the labels, for as many steps: fewer examples must not mean less training."""
@@ -215,7 +220,7 @@ class Run:
         set_seed(seed)
         self._say(f"{name}: the same student without the teacher, {len(self.data.labelled):,} examples, seed {seed}")
         training = replace(self.training, seed=seed, max_steps=steps, temperature=None, kd_ratio=None)
-        self._train(name, self.new_student(), None, self.data.labelled, training)
+        self._train(name, self.new_student(), None, self.data.labelled, training, save=self._save_last)
 
     def _objective(self, stage):
         has_labels = len(self.data.labelled) > 0
@@ -261,7 +266,7 @@ class Run:
             "embeddings": recipe.student_embeddings,
         }
 
-    def _train(self, stage, model, teacher, dataset, training, objective=None):
+    def _train(self, stage, model, teacher, dataset, training, objective=None, *, save=None):
         stop = SaveOnInterrupt(self.state.num_processes)
         trainer = DistillationTrainer(
             model,
@@ -284,13 +289,20 @@ class Run:
             "objective": trainer.objective.describe(),
         }
         if self.state.is_main_process:
-            self.folder.finish(stage, lambda folder: self._save(trainer.model, folder), facts)
+            self.folder.finish(stage, lambda folder: (save or self._save)(trainer.model, folder), facts)
         self.state.wait_for_everyone()
         return self.folder.path / stage
 
-    def _save(self, model, folder):
+    def _save(self, model, folder, tokenizer=None):
         model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        (tokenizer or self.tokenizer).save_pretrained(folder)
+
+    def _save_last(self, model, folder):
+        """What is to be used: without the tokens that nothing it learned from has, where that is asked for."""
+        if not self.recipe.trim_vocabulary:
+            return self._save(model, folder)
+        smaller = trim_vocabulary(model, self.tokenizer, self.data.token_ids())
+        return self._save(smaller.model, folder, smaller.tokenizer)
 
     # ---- The end ----
 
@@ -308,7 +320,7 @@ class Run:
             pipeline_tag=self.data.task.name,
             example=self.data.task.example,
             base_model=str(self.recipe.student or self.recipe.teacher),
-            student_start=student_start(self.recipe.student, self.pattern, **self._student_options()),
+            student_start=self._start_in_words(report),
         )
         write_text(best / "README.md", card)
         print(f"\n{comparison}\n\nReport: {self.folder.path / 'report.md'}\nThe student, in one line:")
@@ -322,6 +334,12 @@ class Run:
                 revision=self.asked.hub_revision,
             )
             print("Pushed:", address)
+
+    def _start_in_words(self, report):
+        words = student_start(self.recipe.student, self.pattern, **self._student_options())
+        if kept := report.get("vocabulary"):
+            words += f"; after training its vocabulary was cut to {kept['student']:,} of {kept['teacher']:,} tokens"
+        return words
 
     def _repo_id(self):
         return self.asked.hub_model_id or self.folder.path.resolve().name

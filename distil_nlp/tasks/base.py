@@ -24,6 +24,8 @@ class Task(ABC):
         num_labels (`int` or None): Columns of the logits; 1 for regression, None for a task without classes.
         one_row (`bool`): Logits are one row an example. A cache keeps such rows, and altered copies of such a text
             are still examples of the task.
+        any_tokenizer (`bool`): Models with different tokenizers can be compared on it, because a row is an example
+            however its text is cut into tokens.
         example (`str` or `dict`): What the model's pipeline is shown in the card.
     """
 
@@ -33,6 +35,7 @@ class Task(ABC):
     label_names = None
     num_labels = None
     one_row = False
+    any_tokenizer = False
     example = "One sentence to judge."
 
     @classmethod

@@ -28,7 +28,7 @@ class TextClassification(Task):
 
     name = "text-classification"
     auto_class = "AutoModelForSequenceClassification"
-    one_row = True
+    one_row = any_tokenizer = True
 
     def __init__(self, text_columns, label_column, code):
         self.text_columns, self.label_column = tuple(text_columns), label_column

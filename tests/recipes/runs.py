@@ -20,9 +20,9 @@ def save_model(folder, **settings):
     return folder
 
 
-def save_rows(path, num_rows, *, labels=("bad", "good"), seed=0, columns=("text", "label")):
+def save_rows(path, num_rows, *, labels=("bad", "good"), seed=0, columns=("text", "label"), vocabulary=WORDS):
     draw = random.Random(seed)
-    rows = [(" ".join(draw.choices(WORDS, k=draw.randint(3, 9))), draw.choice(labels)) for _ in range(num_rows)]
+    rows = [(" ".join(draw.choices(vocabulary, k=draw.randint(3, 9))), draw.choice(labels)) for _ in range(num_rows)]
     path.write_text("".join(json.dumps(dict(zip(columns, row, strict=False))) + "\n" for row in rows))
     return path
 

@@ -5,10 +5,11 @@ import json
 import pytest
 import torch
 import yaml
+from transformers import AutoTokenizer
 
 from distil_nlp.recipe import main, parse, run
 from tests.recipes.runs import LABELS, save_model, save_rows, weights, words
-from tests.tiny import tiny_model, tiny_tokenizer
+from tests.tiny import WORDS, tiny_model, tiny_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,23 @@ def test_a_regression_runs_through(folder, tmp_path):
     files = {"train_file": tmp_path / "scores.jsonl", "validation_file": tmp_path / "held.jsonl"}
     run(words(folder, tmp_path / "out", teacher=tmp_path / "teacher", **files))
     assert json.loads((tmp_path / "out" / "report.json").read_text())["problem_type"] == "regression"
+
+
+def test_a_trimmed_student_is_smaller_and_answers_as_it_did(folder, tmp_path):
+    few = save_rows(tmp_path / "few.jsonl", 48, vocabulary=WORDS[:9])
+    held = save_rows(tmp_path / "held.jsonl", 24, seed=1, vocabulary=WORDS[:9])
+    reports = {}
+    for trim in ("true", "false"):
+        files = {"train_file": few, "validation_file": held}
+        run(words(folder, tmp_path / trim, trim_vocabulary=trim, **files))
+        reports[trim] = json.loads((tmp_path / trim / "report.json").read_text())
+    trimmed, whole = ({model["role"]: model for model in reports[trim]["models"]} for trim in ("true", "false"))
+    assert trimmed["student"]["metrics"] == whole["student"]["metrics"]
+    assert trimmed["control"]["metrics"] == whole["control"]["metrics"]
+    assert trimmed["student"]["size_bytes"] < whole["student"]["size_bytes"]
+    assert reports["true"]["vocabulary"] == {"teacher": 64, "student": 5 + 9}
+    assert "cut to 14 of 64 tokens" in (tmp_path / "true" / "student" / "README.md").read_text()
+    assert len(AutoTokenizer.from_pretrained(tmp_path / "true" / "student")) == 14
 
 
 def refused(folder, tmp_path, *more, **changes):
