@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ..architectures import ENCODERS, base_prefix, layer_list
+from ..architectures import ENCODERS, base_prefix, layer_list, pooled_units
 from .embeddings import principal_directions
 from .listening import listen
 from .sizes import Sizes
@@ -22,10 +22,12 @@ def narrow(student, wide, width_init, *, skip=()):
       output, by least squares over the same tokens. In a head, the scale is the diagonal of the projected one.
     - two matrices that meet in an attention head (queries and keys; values and output) are cut by a truncated SVD of
       their product where heads get narrower. Of heads, whole ones are kept.
-    - feed-forward units pass through an activation, which an SVD would mix: whole units are kept.
-    - heads and units kept are those that make the layer's output vary most over the same tokens; what the others
+    - units of a feed-forward block or of the pooled vector pass through an activation, which an SVD would mix: whole
+      ones are kept.
+    - heads and units kept are those that make the output after them vary most over the same tokens; what the others
       add to it on average goes into the bias.
-    - the pooler and other maps of a head are projected like hidden states, though an activation comes after.
+    - other maps of a head are projected like hidden states, though an activation comes after (masked language; all of
+      ModernBERT's).
 
     "slice": the first rows and columns, the first heads, the first units.
 
@@ -144,7 +146,11 @@ def _layers(wide, tensors, teacher, ours, method):
     for name, attention, of_heads in zip(names, attentions, importance, strict=True):
         heads = _top(of_heads, ours.num_attention_heads)
         made.update(attention.reduced(heads, ours, wide.config.initializer_range))
-        made.update(_feed_forward(tensors, name, encoder, teacher, ours, method))
+        into, out = (f"{name}.{path}" for path in encoder.feed_forward)
+        outputs = method.hidden.T @ tensors[f"{out}.weight"]
+        made.update(_units(tensors, into, out, outputs, ours.intermediate_size, method))
+    if pooled := pooled_units(wide):
+        made.update(_units(tensors, *pooled, tensors[f"{pooled[1]}.weight"], ours.hidden_size, method))
     if encoder.head_bias:
         name = f"{base_prefix(wide)}{encoder.head_bias}.weight"
         made[name] = tensors[name][:, heads]
@@ -202,19 +208,25 @@ class _Attention:
         return tensors
 
 
-def _feed_forward(tensors, layer, encoder, teacher, ours, method):
-    """The most important units. A gated block has two rows for each unit, all the gates after all the inputs."""
-    into, out = (f"{layer}.{path}" for path in encoder.feed_forward)
-    count = teacher.intermediate_size
-    outputs = method.hidden.T @ tensors[f"{out}.weight"]
-    units = _top(method.importance(out, outputs, count), ours.intermediate_size)
-    inputs = (tensors[f"{into}.weight"] @ method.hidden).unflatten(0, (-1, count))
+def _units(tensors, into, out, outputs, count, method):
+    """The most important of the units between two maps, with nothing but an activation at each.
+
+    A gated block has two rows for each unit, all the gates after all the inputs.
+
+    Args:
+        into, out (`str`): Names of the maps.
+        outputs (`torch.Tensor`): The weight of the second, its outputs as they will be.
+    """
+    num_units = outputs.shape[1]
+    units = _top(method.importance(out, outputs, num_units), count)
+    inputs = (tensors[f"{into}.weight"] @ method.hidden).unflatten(0, (-1, num_units))
     made = {f"{into}.weight": inputs[:, units].flatten(0, 1), f"{out}.weight": outputs[:, units]}
     if f"{into}.bias" in tensors:
-        made[f"{into}.bias"] = tensors[f"{into}.bias"].unflatten(0, (-1, count))[:, units].flatten()
+        made[f"{into}.bias"] = tensors[f"{into}.bias"].unflatten(0, (-1, num_units))[:, units].flatten()
     if f"{out}.bias" in tensors:
-        lost = method.left_out(out, outputs, count, units)
-        made[f"{out}.bias"] = method.hidden.T @ tensors[f"{out}.bias"] + lost
+        bias = tensors[f"{out}.bias"]
+        bias = bias if len(bias) == len(outputs) else method.hidden.T @ bias
+        made[f"{out}.bias"] = bias + method.left_out(out, outputs, num_units, units)
     return made
 
 

@@ -1,4 +1,5 @@
 import copy
+import json
 
 import pytest
 import torch
@@ -186,10 +187,11 @@ def test_every_architecture_keeps_its_answers(architecture):
 
 def test_what_was_given_is_as_it_was():
     model, tokenizer = make_pair("bert")
+    model.half().train()
     before, config, vocabulary = tensors(model), copy.deepcopy(model.config.to_dict()), tokenizer.get_vocab()
-    result = trim_vocabulary(model.half().train(), tokenizer, tokenizer(USED)["input_ids"])
-    assert same_tensors(tensors(model.float()), before | tensors(model)) and model.config.to_dict() == config
-    assert tokenizer.get_vocab() == vocabulary and tokenizer.name_or_path != result.tokenizer.name_or_path or True
+    result = trim_vocabulary(model, tokenizer, tokenizer(USED)["input_ids"])
+    assert same_tensors(tensors(model), before) and model.config.to_dict() == config
+    assert tokenizer.get_vocab() == vocabulary
     assert result.model.training and result.model.dtype == torch.float16
 
 
@@ -206,8 +208,6 @@ def test_positions_that_are_counted_from_the_id_of_padding_stay():
 def test_merges_that_lead_to_no_kept_token_are_gone():
     _, tokenizer, result = trimmed("roberta")
     assert "lowest" in "".join(tokens(tokenizer, ["lowest"])[0])
-    import json
-
     model = json.loads(result.tokenizer.backend_tokenizer.to_str())["model"]
     assert all({first, second, first + second} <= model["vocab"].keys() for first, second in model["merges"])
     assert len(model["merges"]) < len(json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"])
