@@ -131,7 +131,8 @@ def _fitted_norm(heard, hidden, eps, *, has_bias):
     ours = nn.functional.layer_norm(heard.input.double() @ hidden, hidden.shape[1:], eps=eps)
     target = heard.output.double() @ hidden
     mean, target_mean = (ours.mean(dim=0), target.mean(dim=0)) if has_bias else (0, 0)
-    scale = ((ours - mean) * (target - target_mean)).sum(dim=0) / (ours - mean).square().sum(dim=0)
+    variance = (ours - mean).square().sum(dim=0).clamp(min=1e-12)  # a direction that is never used keeps nothing
+    scale = ((ours - mean) * (target - target_mean)).sum(dim=0) / variance
     return scale, target_mean - scale * mean
 
 
@@ -179,14 +180,13 @@ class _Attention:
         made = {"query": [], "key": [], "value": [], "output": []}
         outputs = self.output.T.unflatten(0, (self.teacher.num_attention_heads, -1))
         for head in heads:
-            for names, pair, added in (
-                (("query", "key"), (self.query[head], self.key[head]), (0.0, spread)),
-                (("output", "value"), (outputs[head], self.value[head]), (0.0, spread)),
-            ):
+            pairs = {("query", "key"): (self.query[head], self.key[head])}
+            pairs["output", "value"] = (outputs[head], self.value[head])
+            for (first, second), (left, right) in pairs.items():
                 if ours.head_size < self.teacher.head_size:
-                    pair = self.method.cut(*pair, ours.head_size)
-                for name, rows, size in zip(names, pair, added, strict=True):
-                    made[name].append(_grown(rows, ours.head_size, size))
+                    left, right = self.method.cut(left, right, ours.head_size)
+                made[first].append(_grown(left, ours.head_size, 0.0))  # zeros here leave every product as it was
+                made[second].append(_grown(right, ours.head_size, spread))
         made = {name: torch.cat(rows) for name, rows in made.items()}
         scale = (ours.head_size / self.teacher.head_size) ** 0.25  # scores are divided by the root of the head's size
         parts = [made["query"] * scale, made["key"] * scale, made["value"]]
@@ -235,7 +235,7 @@ def _top(importance, count):
 
 
 def _grown(rows, size, spread):
-    """Rows up to `size`, the added ones random."""
+    """`size` rows, the added ones random with standard deviation `spread`."""
     return torch.cat([rows, torch.randn(size - len(rows), rows.shape[1]).double() * spread])
 
 

