@@ -321,12 +321,12 @@ def test_a_real_teacher_made_narrower_by_svd_agrees_more_with_itself_than_sliced
     teacher = transformers.AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     sentences = pandas.read_parquet(shared_data / "glue" / "sst2" / "validation.parquet")["sentence"]
-    batch = tokenizer(sorted(sentences, key=len)[:200], padding=True, return_tensors="pt")
+    batch = tokenizer(sorted(sentences, key=len)[:100], padding=True, return_tensors="pt")
     expected = answer(teacher, batch).argmax(-1)
 
     def agreement(width_init):
         student = narrowed(teacher, hidden_size=192, width_init=width_init)
         return (answer(student, batch).argmax(-1) == expected).double().mean().item()
 
-    assert agreement("svd") > 0.75
-    assert agreement("svd") > agreement("slice") + 0.05
+    svd, sliced = agreement("svd"), agreement("slice")
+    assert svd > 0.75 and svd > sliced + 0.05
