@@ -22,6 +22,8 @@ class Encoder:
         feed_forward (`tuple` of `str`): Paths, from a layer, of the maps into and out of the feed-forward width.
         head_bias (`str`): Path, from the base model, of a table shared by all layers with a column for each
             attention head.
+        pooled (`tuple` of `str`): Paths, from a model with a classification head, of the maps into and out of the
+            units of its pooled vector, between which there is only an activation.
     """
 
     layers: str = "encoder.layer"
@@ -32,13 +34,14 @@ class Encoder:
     attention_output: str = "attention.output.dense"
     feed_forward: tuple = ("intermediate.dense", "output.dense")
     head_bias: str = ""
+    pooled: tuple = ("classifier.dense", "classifier.out_proj")
 
 
 EMBEDDINGS = "embeddings"  # also the attribute's name in every architecture of the table
 QKV = ("query", "key", "value")
 
 ENCODERS = {
-    "bert": Encoder(),
+    "bert": Encoder(pooled=("bert.pooler.dense", "classifier")),
     "roberta": Encoder(),
     "xlm-roberta": Encoder(),
     "camembert": Encoder(),
@@ -55,6 +58,7 @@ ENCODERS = {
         intermediate="hidden_dim",
         attention_output="attention.out_lin",
         feed_forward=("ffn.lin1", "ffn.lin2"),
+        pooled=("pre_classifier", "classifier"),
     ),
     "modernbert": Encoder(
         layers="layers",
@@ -63,6 +67,7 @@ ENCODERS = {
         per_layer=("layer_types",),
         attention_output="attn.Wo",
         feed_forward=("mlp.Wi", "mlp.Wo"),
+        pooled=(),
     ),
 }
 
@@ -131,6 +136,13 @@ def attention_slots(model, layer):
     if len(encoder.attention) == 1:
         return {part: Slot(f"{name}.{encoder.attention[0]}", place, 3) for place, part in enumerate(QKV)}
     return {part: Slot(f"{name}.{path}") for part, path in zip(QKV, encoder.attention, strict=True)}
+
+
+def pooled_units(model):
+    """Names of the maps into and out of the pooled vector's units, nothing where the model has no such head."""
+    encoder = ENCODERS[model.config.model_type]
+    modules = dict(model.named_modules())
+    return encoder.pooled if all(name in modules for name in encoder.pooled) else ()
 
 
 def base_prefix(model):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ..architectures import ENCODERS, base_prefix, layer_list
+from ..architectures import ENCODERS, base_prefix, layer_list, pooled_units
 
-_NUM_TEXTS, _TEXT_LENGTH = 32, 32  # 1,024 rows for each module
+_NUM_TEXTS, _TEXT_LENGTH = 64, 16  # 1,024 rows for each module, 64 for a head
 
 
 @dataclass
@@ -33,14 +33,14 @@ class Heard:
 
 @torch.no_grad()
 def listen(model):
-    """Run random tokens, always the same ones, through the base model.
+    """Run random tokens, always the same ones, through the model.
 
     Args:
         model (`PreTrainedModel`): One of `ENCODERS`. Left as it was.
 
     Returns:
         `(norms, maps)`, each module name -> `Heard`: the LayerNorms over hidden states, and the maps of every layer
-        that leave its attention heads and its feed-forward units.
+        that leave its attention heads and its feed-forward units, and the one that leaves the pooled vector.
     """
     base, prefix, encoder = model.base_model, base_prefix(model), ENCODERS[model.config.model_type]
     norms = {
@@ -49,18 +49,17 @@ def listen(model):
         if isinstance(module, nn.LayerNorm) and tuple(module.normalized_shape) == (model.config.hidden_size,)
     }
     layers = [f"{layer_list(model)}.{place}" for place in range(model.config.num_hidden_layers)]
-    maps = {
-        f"{layer}.{path}": model.get_submodule(f"{layer}.{path}")
-        for layer in layers
-        for path in (encoder.attention_output, encoder.feed_forward[1])
-    }
+    paths = [f"{layer}.{path}" for layer in layers for path in (encoder.attention_output, encoder.feed_forward[1])]
+    pooled = pooled_units(model)
+    maps = {path: model.get_submodule(path) for path in [*paths, *pooled[1:]]}
     heard, was_training = {}, model.training
     with ExitStack() as stack:
         for name, module in {**norms, **maps}.items():
             stack.callback(module.register_forward_hook(_keeper(heard, name)).remove)
         stack.callback(model.train, was_training)
         model.eval()
-        base(input_ids=_random_tokens(model.config).to(model.device))
+        speaker = model if pooled else base
+        speaker(input_ids=_random_tokens(model.config).to(model.device))
     return {name: heard[name] for name in norms}, {name: heard[name] for name in maps}
 
 

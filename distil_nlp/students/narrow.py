@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ..architectures import ENCODERS, base_prefix, layer_list
+from ..architectures import ENCODERS, base_prefix, layer_list, pooled_units
 from .embeddings import principal_directions
 from .listening import listen
 from .sizes import Sizes
@@ -22,10 +22,12 @@ def narrow(student, wide, width_init, *, skip=()):
       output, by least squares over the same tokens. In a head, the scale is the diagonal of the projected one.
     - two matrices that meet in an attention head (queries and keys; values and output) are cut by a truncated SVD of
       their product where heads get narrower. Of heads, whole ones are kept.
-    - feed-forward units pass through an activation, which an SVD would mix: whole units are kept.
-    - heads and units kept are those that make the layer's output vary most over the same tokens; what the others
+    - units of a feed-forward block or of the pooled vector pass through an activation, which an SVD would mix: whole
+      ones are kept.
+    - heads and units kept are those that make the output after them vary most over the same tokens; what the others
       add to it on average goes into the bias.
-    - the pooler and other maps of a head are projected like hidden states, though an activation comes after.
+    - other maps of a head are projected like hidden states, though an activation comes after (masked language; all of
+      ModernBERT's).
 
     "slice": the first rows and columns, the first heads, the first units.
 
@@ -129,7 +131,8 @@ def _fitted_norm(heard, hidden, eps, *, has_bias):
     ours = nn.functional.layer_norm(heard.input.double() @ hidden, hidden.shape[1:], eps=eps)
     target = heard.output.double() @ hidden
     mean, target_mean = (ours.mean(dim=0), target.mean(dim=0)) if has_bias else (0, 0)
-    scale = ((ours - mean) * (target - target_mean)).sum(dim=0) / (ours - mean).square().sum(dim=0)
+    variance = (ours - mean).square().sum(dim=0).clamp(min=1e-12)  # a direction that is never used keeps nothing
+    scale = ((ours - mean) * (target - target_mean)).sum(dim=0) / variance
     return scale, target_mean - scale * mean
 
 
@@ -144,7 +147,11 @@ def _layers(wide, tensors, teacher, ours, method):
     for name, attention, of_heads in zip(names, attentions, importance, strict=True):
         heads = _top(of_heads, ours.num_attention_heads)
         made.update(attention.reduced(heads, ours, wide.config.initializer_range))
-        made.update(_feed_forward(tensors, name, encoder, teacher, ours, method))
+        into, out = (f"{name}.{path}" for path in encoder.feed_forward)
+        outputs = method.hidden.T @ tensors[f"{out}.weight"]
+        made.update(_units(tensors, into, out, outputs, ours.intermediate_size, method))
+    if pooled := pooled_units(wide):
+        made.update(_units(tensors, *pooled, tensors[f"{pooled[1]}.weight"], ours.hidden_size, method))
     if encoder.head_bias:
         name = f"{base_prefix(wide)}{encoder.head_bias}.weight"
         made[name] = tensors[name][:, heads]
@@ -173,14 +180,13 @@ class _Attention:
         made = {"query": [], "key": [], "value": [], "output": []}
         outputs = self.output.T.unflatten(0, (self.teacher.num_attention_heads, -1))
         for head in heads:
-            for names, pair, added in (
-                (("query", "key"), (self.query[head], self.key[head]), (0.0, spread)),
-                (("output", "value"), (outputs[head], self.value[head]), (0.0, spread)),
-            ):
+            pairs = {("query", "key"): (self.query[head], self.key[head])}
+            pairs["output", "value"] = (outputs[head], self.value[head])
+            for (first, second), (left, right) in pairs.items():
                 if ours.head_size < self.teacher.head_size:
-                    pair = self.method.cut(*pair, ours.head_size)
-                for name, rows, size in zip(names, pair, added, strict=True):
-                    made[name].append(_grown(rows, ours.head_size, size))
+                    left, right = self.method.cut(left, right, ours.head_size)
+                made[first].append(_grown(left, ours.head_size, 0.0))  # zeros here leave every product as it was
+                made[second].append(_grown(right, ours.head_size, spread))
         made = {name: torch.cat(rows) for name, rows in made.items()}
         scale = (ours.head_size / self.teacher.head_size) ** 0.25  # scores are divided by the root of the head's size
         parts = [made["query"] * scale, made["key"] * scale, made["value"]]
@@ -202,19 +208,25 @@ class _Attention:
         return tensors
 
 
-def _feed_forward(tensors, layer, encoder, teacher, ours, method):
-    """The most important units. A gated block has two rows for each unit, all the gates after all the inputs."""
-    into, out = (f"{layer}.{path}" for path in encoder.feed_forward)
-    count = teacher.intermediate_size
-    outputs = method.hidden.T @ tensors[f"{out}.weight"]
-    units = _top(method.importance(out, outputs, count), ours.intermediate_size)
-    inputs = (tensors[f"{into}.weight"] @ method.hidden).unflatten(0, (-1, count))
+def _units(tensors, into, out, outputs, count, method):
+    """The most important of the units between two maps, with nothing but an activation at each.
+
+    A gated block has two rows for each unit, all the gates after all the inputs.
+
+    Args:
+        into, out (`str`): Names of the maps.
+        outputs (`torch.Tensor`): The weight of the second, its outputs as they will be.
+    """
+    num_units = outputs.shape[1]
+    units = _top(method.importance(out, outputs, num_units), count)
+    inputs = (tensors[f"{into}.weight"] @ method.hidden).unflatten(0, (-1, num_units))
     made = {f"{into}.weight": inputs[:, units].flatten(0, 1), f"{out}.weight": outputs[:, units]}
     if f"{into}.bias" in tensors:
-        made[f"{into}.bias"] = tensors[f"{into}.bias"].unflatten(0, (-1, count))[:, units].flatten()
+        made[f"{into}.bias"] = tensors[f"{into}.bias"].unflatten(0, (-1, num_units))[:, units].flatten()
     if f"{out}.bias" in tensors:
-        lost = method.left_out(out, outputs, count, units)
-        made[f"{out}.bias"] = method.hidden.T @ tensors[f"{out}.bias"] + lost
+        bias = tensors[f"{out}.bias"]
+        bias = bias if len(bias) == len(outputs) else method.hidden.T @ bias
+        made[f"{out}.bias"] = bias + method.left_out(out, outputs, num_units, units)
     return made
 
 
@@ -223,7 +235,7 @@ def _top(importance, count):
 
 
 def _grown(rows, size, spread):
-    """Rows up to `size`, the added ones random."""
+    """`size` rows, the added ones random with standard deviation `spread`."""
     return torch.cat([rows, torch.randn(size - len(rows), rows.shape[1]).double() * spread])
 
 

@@ -98,6 +98,12 @@ def _as_wide_as(teacher, student):
             f"{', '.join(ENCODERS)}. Leave `width_init` out."
         )
     config, sizes = copy.deepcopy(student.config), Sizes.of(teacher.config)
+    larger = [name for name, (theirs, ours) in Sizes.of(config).changes_from(sizes).items() if ours > theirs]
+    if larger:
+        raise ValueError(
+            f"width_init makes weights narrower, but the student's {larger[0]}={getattr(Sizes.of(config), larger[0])} is "
+            f"above the teacher's {getattr(sizes, larger[0])}. Build a student that is nowhere wider than its teacher."
+        )
     if Sizes.of(config) == sizes:
         return student
     sizes.write(config)

@@ -4,6 +4,7 @@ import copy
 import re
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -35,14 +36,16 @@ class TrimmedVocabulary:
     num_bytes_before: int
     num_bytes_after: int
 
+    @cached_property
+    def _new_ids(self):
+        return {old: new for new, old in enumerate(self.kept_ids)}
+
     def renumber(self, token_ids):
         """Old token ids as new ones: a list of ids gives a list.
 
         Raises:
             ValueError: A token that was not kept.
         """
-        if not hasattr(self, "_new_ids"):
-            self._new_ids = {old: new for new, old in enumerate(self.kept_ids)}
         try:
             return [self._new_ids[int(token)] for token in token_ids]
         except KeyError as error:

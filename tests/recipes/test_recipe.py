@@ -213,12 +213,15 @@ def test_the_command_line_shows_an_error_and_no_traceback(folder, tmp_path, caps
 
 
 def test_yaml_values_are_typed_and_flags_override_them(tmp_path):
-    (tmp_path / "r.yaml").write_text("teacher: t\nlearning_rate: 1e-4\ndataset_name: glue\nnum_layers: 3\n")
+    (tmp_path / "r.yaml").write_text(
+        "teacher: t\nlearning_rate: 1e-4\ndataset_name: glue\nnum_layers: 3\nhidden_size: 8\n"
+    )
     recipe, training, given = parse([str(tmp_path / "r.yaml"), "--num_layers", "2", "--hub_token", "hf_secret"])
     assert (training.learning_rate, recipe.num_layers, training.output_dir) == (1e-4, 2, "runs/r")
     assert "hub_token" not in given and given["learning_rate"] == 1e-4
     recipe, _, _ = parse([str(tmp_path / "r.yaml"), "--train_file", "a.csv", "--student", "2x8"])
     assert (recipe.dataset_name, recipe.num_layers, recipe.student) == (None, None, "2x8")
+    assert recipe.hidden_size is None
 
 
 def test_the_recipe_a_run_wrote_repeats_it(finished, folder):
