@@ -9,7 +9,8 @@ from ..teachers.labels import label_names, reorder
 
 # Settings that say how a task reads its data, and how it makes rows of it; a task names those it takes.
 _READING = ("text_column", "text_pair_column", "label_column", "problem_type")
-_PREPARING = ("max_length",)
+_PREPARING = ("max_length", "mask_probability")
+_PREPARING_TRAINING = ("num_mask_copies",)  # rows to learn from only
 KINDS = ("all", "labelled", "unlabelled")  # of rows to learn from
 
 
@@ -47,6 +48,11 @@ class RecipeData:
                 f"{', '.join(self.splits)}). Set train_file, or unlabelled_file for texts that only the teacher labels."
             )
         self.task = self._understood()
+        if recipe.num_augmented_copies and not self.task.one_row:
+            raise ValueError(
+                f"num_augmented_copies={recipe.num_augmented_copies} makes texts whose one label the teacher gives, and "
+                f"labels of {self.task.name} lie within the text, where a copy loses them. Leave it out."
+            )
 
     def follow(self, teacher):
         """Give the labels the teacher's names and order, so that one column means one thing everywhere.
@@ -76,12 +82,19 @@ class RecipeData:
     def tokenize(self, tokenizer):
         """Prepare all splits for a tokenizer."""
         settings = self._settings_for(self.task.prepare, _PREPARING)
+        given = self._settings_for(self.task.prepare, _PREPARING_TRAINING)
+        to_learn = {**settings, **self.task.training_settings, **given}
         self.prepared = {
-            name: self.task.prepare(split, tokenizer, with_labels=name != "unlabelled", **settings)
+            name: self.task.prepare(
+                split,
+                tokenizer,
+                with_labels=name != "unlabelled",
+                **(to_learn if name in ("train", "unlabelled") else settings),
+            )
             for name, split in self.splits.items()
         }
         self._texts_prepared = {
-            path: self.task.prepare(texts, tokenizer, with_labels=False, **settings)
+            path: self.task.prepare(texts, tokenizer, with_labels=False, **to_learn)
             for path, texts in self._texts.items()
         }
         train, unlabelled = self.prepared.get("train"), self.prepared.get("unlabelled")
