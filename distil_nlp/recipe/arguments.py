@@ -73,6 +73,10 @@ class RecipeArguments:
         "Altered copies of every training text (joined, tokens masked, swapped, left out), for the teacher to label.",
         0,
     )
+    augmentation_model: str | None = _setting(
+        "Hub id or folder of a masked language model with the teacher's tokenizer; the copies then have words replaced "
+        "by its own."
+    )
     text_column: str | None = _setting("Column of the (first) text. Found by name where it is a usual one.")
     text_pair_column: str | None = _setting("Column of the second text of a pair.")
     label_column: str | None = _setting("Column of the label.")
@@ -113,6 +117,11 @@ class RecipeArguments:
             raise ValueError(
                 f"num_augmented_copies counts altered copies of every training text, 0 or more; got "
                 f"{self.num_augmented_copies}."
+            )
+        if self.augmentation_model is not None and self.num_augmented_copies == 0:
+            raise ValueError(
+                f"augmentation_model={self.augmentation_model!r} would have no effect: it makes the copies that "
+                f"num_augmented_copies counts, and that is 0. Set num_augmented_copies, to 1 for example."
             )
         if self.student_embeddings not in ("random", "pca"):
             raise ValueError(f"student_embeddings must be random or pca; got {self.student_embeddings!r}.")

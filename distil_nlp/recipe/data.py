@@ -3,6 +3,7 @@
 import inspect
 
 import numpy as np
+from accelerate import PartialState
 
 from ..tasks import altered_copies, load_file, load_splits, task_class
 from ..teachers.labels import label_names, reorder
@@ -30,7 +31,7 @@ class RecipeData:
     """
 
     def __init__(self, recipe, *, texts=()):
-        self.recipe = recipe
+        self.recipe, self._copies = recipe, None
         self._texts = {one: load_file(one, "data of a stage") for one in texts if one not in KINDS}
         self.splits = load_splits(
             dataset_name=recipe.dataset_name,
@@ -102,12 +103,26 @@ class RecipeData:
             train, unlabelled = unlabelled, None
         self.labelled = train.select(np.flatnonzero(self.task.labelled(train)))
         self.transfer = train if unlabelled is None else self.task.with_unlabelled(train, unlabelled)
-        if num_copies := self.recipe.num_augmented_copies:
-            altered = altered_copies(self.transfer, tokenizer, num_copies=num_copies)
-            self.transfer = self.task.with_unlabelled(self.transfer, altered)
+        if self.recipe.num_augmented_copies:
+            self.transfer = self.task.with_unlabelled(self.transfer, self._augmented(tokenizer))
         self.collator = self.task.collator(tokenizer)
         with_test = "test" in self.prepared and self.task.labelled(self.prepared["test"]).any()
         self.compared_on = "test" if with_test else "validation"
+
+    def _augmented(self, tokenizer):
+        """Copies of the transfer rows, made once: after a fine-tuned teacher all is tokenised again, to the same."""
+        recipe = self.recipe
+        if self._copies is None and recipe.augmentation_model is None:
+            self._copies = altered_copies(self.transfer, tokenizer, num_copies=recipe.num_augmented_copies)
+        elif self._copies is None:
+            # Here, not above: who only looks at data need not wait for torch.
+            from ..tasks.replacement import load_replacer, replaced_copies
+
+            model = load_replacer(recipe.augmentation_model, tokenizer, trust_remote_code=recipe.trust_remote_code)
+            self._copies = replaced_copies(
+                self.transfer, tokenizer, model, num_copies=recipe.num_augmented_copies, device=PartialState().device
+            )
+        return self._copies
 
     def rows(self, kind):
         """Prepared rows to learn from: "all", "labelled", "unlabelled", or those of a file of texts."""
