@@ -3,6 +3,7 @@
 import datasets
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 
 from ..loading import load_model, load_tokenizer
@@ -148,18 +149,15 @@ def _candidates(rows, places, tokenizer, model, words, num_candidates, batch_siz
 
 
 def _masked_batch(rows, places, row_of, tokenizer, device):
-    """A row for each place, with the mask there."""
+    """A row for each place, with the mask there, padded on the right: what is said does not depend on the others."""
     spans = [slice(rows.starts[row], rows.starts[row + 1]) for row in row_of]
-    parts = {name: [column[span].copy() for span in spans] for name, column in rows.columns.items()}
-    inside = places - rows.starts[row_of]
-    for ids, place in zip(parts["input_ids"], inside, strict=True):
-        ids[place] = tokenizer.mask_token_id
-    padded = tokenizer.pad(
-        {name: [part.tolist() for part in some] for name, some in parts.items()}, return_tensors="pt"
-    )
-    batch = {name: column.to(device) for name, column in padded.items()}
-    if tokenizer.padding_side == "left":
-        inside = inside + batch["input_ids"].shape[1] - np.diff(rows.starts)[row_of]
+    inside = torch.as_tensor(places - rows.starts[row_of], device=device)
+    batch = {}
+    for name, column in rows.columns.items():
+        empty = (tokenizer.pad_token_id or 0) if name == "input_ids" else 0
+        parts = [torch.as_tensor(column[span], dtype=torch.int64) for span in spans]
+        batch[name] = pad_sequence(parts, batch_first=True, padding_value=empty).to(device)
     batch[POSITIONS] = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
-    batch[POSITIONS][torch.arange(len(places)), torch.as_tensor(inside)] = True
+    batch[POSITIONS][torch.arange(len(places), device=device), inside] = True
+    batch["input_ids"][batch[POSITIONS]] = tokenizer.mask_token_id
     return batch
