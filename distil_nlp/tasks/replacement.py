@@ -44,16 +44,7 @@ def replaced_copies(
 
     Reference: Jiao et al. 2020, "TinyBERT", section 3.3 and algorithm 1, with its numbers (0.4, 15; 20 copies there).
     """
-    if num_copies < 1 or num_candidates < 1 or not 0 <= probability <= 1:
-        raise ValueError(
-            f"num_copies and num_candidates count from 1, and probability lies in 0 to 1; got num_copies={num_copies!r}, "
-            f"num_candidates={num_candidates!r}, probability={probability!r}."
-        )
-    if tokenizer.mask_token_id is None:
-        raise ValueError(
-            f"{type(tokenizer).__name__} has no mask token, so no model can be asked for a word in its place. Leave out "
-            f"augmentation_model: num_augmented_copies alone alters copies without one."
-        )
+    _check(tokenizer, num_copies=num_copies, num_candidates=num_candidates, probability=probability)
     if len(rows) == 0:
         return rows
     originals, words = FlatRows.of(rows, tokenizer.all_special_ids), _Words(tokenizer)
@@ -106,6 +97,19 @@ def load_replacer(name_or_path, tokenizer, *, trust_remote_code=False):
             f"it was pre-trained, or train it with `task: fill-mask` first."
         )
     return model
+
+
+def _check(tokenizer, *, num_copies, num_candidates, probability):
+    if num_copies < 1 or num_candidates < 1 or not 0 <= probability <= 1:
+        raise ValueError(
+            f"num_copies and num_candidates count from 1, and probability lies in 0 to 1; got num_copies={num_copies!r}, "
+            f"num_candidates={num_candidates!r}, probability={probability!r}."
+        )
+    if tokenizer.mask_token_id is None:
+        raise ValueError(
+            f"{type(tokenizer).__name__} has no mask token, so no model can be asked for a word in its place. Leave out "
+            f"augmentation_model: num_augmented_copies alone alters copies without one."
+        )
 
 
 class _Words:
