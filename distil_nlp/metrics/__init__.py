@@ -3,10 +3,12 @@
 from .base import Yardstick
 from .classification import Classification, compute_metrics, decide, labelled_rows, metrics_for, score
 from .display import Display, display
+from .masked import MaskedWords
 
 __all__ = [
     "Classification",
     "Display",
+    "MaskedWords",
     "Yardstick",
     "compute_metrics",
     "decide",

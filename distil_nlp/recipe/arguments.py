@@ -26,7 +26,9 @@ class RecipeArguments:
     _argument_group_name = "recipe: models, data, stages"
 
     teacher: str | None = _setting("Hub id or folder of the teacher.")
-    task: str = _setting("What is learned; text-classification for now.", "text-classification")
+    task: str = _setting(
+        "What is learned: text-classification or fill-mask (masked words on plain text).", "text-classification"
+    )
     train_teacher: bool = _setting(
         "Fine-tune the teacher on the training data first. Done anyway where it has no trained head for the task.",
         False,
@@ -73,6 +75,10 @@ class RecipeArguments:
         "Altered copies of every training text (joined, tokens masked, swapped, left out), for the teacher to label.",
         0,
     )
+    augmentation_model: str | None = _setting(
+        "Hub id or folder of a masked language model with the teacher's tokenizer; the copies then have words replaced "
+        "by its own."
+    )
     text_column: str | None = _setting("Column of the (first) text. Found by name where it is a usual one.")
     text_pair_column: str | None = _setting("Column of the second text of a pair.")
     label_column: str | None = _setting("Column of the label.")
@@ -80,6 +86,10 @@ class RecipeArguments:
         "single_label_classification, multi_label_classification or regression. Default: what the labels look like."
     )
     max_length: int = _setting("Longer texts are cut to this many tokens.", 128)
+    mask_probability: float | None = _setting("Share of words that fill-mask hides. Default: 0.15.")
+    num_mask_copies: int | None = _setting(
+        "Copies of every training row in which fill-mask hides other words; an epoch goes through all. Default: 4."
+    )
     max_train_samples: int | None = _setting("Train on this many examples only (a fixed random choice).")
     max_eval_samples: int | None = _setting("Evaluate on this many examples only.")
 
@@ -91,7 +101,7 @@ class RecipeArguments:
     seeds: int = _setting(
         "Train student and control this many times: seed, seed + 1, ... The table shows mean and spread.", 1
     )
-    main_metric: str | None = _setting("The metric to decide by. Default: accuracy, micro F1 or Pearson.")
+    main_metric: str | None = _setting("The metric to decide by. Default: accuracy, micro F1, Pearson or perplexity.")
     latency_seconds: float = _setting("Time to spend on measuring speed at the end.", 20.0)
     trust_remote_code: bool = _setting("Run code that comes with a model. It can do anything you can.", False)
 
@@ -109,6 +119,11 @@ class RecipeArguments:
             raise ValueError(
                 f"num_augmented_copies counts altered copies of every training text, 0 or more; got "
                 f"{self.num_augmented_copies}."
+            )
+        if self.augmentation_model is not None and self.num_augmented_copies == 0:
+            raise ValueError(
+                f"augmentation_model={self.augmentation_model!r} would have no effect: it makes the copies that "
+                f"num_augmented_copies counts, and that is 0. Set num_augmented_copies, to 1 for example."
             )
         if self.student_embeddings not in ("random", "pca"):
             raise ValueError(f"student_embeddings must be random or pca; got {self.student_embeddings!r}.")

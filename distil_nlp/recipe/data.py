@@ -3,13 +3,15 @@
 import inspect
 
 import numpy as np
+from accelerate import PartialState
 
 from ..tasks import altered_copies, load_file, load_splits, task_class
 from ..teachers.labels import label_names, reorder
 
 # Settings that say how a task reads its data, and how it makes rows of it; a task names those it takes.
 _READING = ("text_column", "text_pair_column", "label_column", "problem_type")
-_PREPARING = ("max_length",)
+_PREPARING = ("max_length", "mask_probability")
+_PREPARING_TRAINING = ("num_mask_copies",)  # rows to learn from only
 KINDS = ("all", "labelled", "unlabelled")  # of rows to learn from
 
 
@@ -29,7 +31,7 @@ class RecipeData:
     """
 
     def __init__(self, recipe, *, texts=()):
-        self.recipe = recipe
+        self.recipe, self._copies = recipe, None
         self._texts = {one: load_file(one, "data of a stage") for one in texts if one not in KINDS}
         self.splits = load_splits(
             dataset_name=recipe.dataset_name,
@@ -47,6 +49,11 @@ class RecipeData:
                 f"{', '.join(self.splits)}). Set train_file, or unlabelled_file for texts that only the teacher labels."
             )
         self.task = self._understood()
+        if recipe.num_augmented_copies and not self.task.one_row:
+            raise ValueError(
+                f"num_augmented_copies={recipe.num_augmented_copies} makes texts whose one label the teacher gives, and "
+                f"labels of {self.task.name} lie within the text, where a copy loses them. Leave it out."
+            )
 
     def follow(self, teacher):
         """Give the labels the teacher's names and order, so that one column means one thing everywhere.
@@ -76,12 +83,19 @@ class RecipeData:
     def tokenize(self, tokenizer):
         """Prepare all splits for a tokenizer."""
         settings = self._settings_for(self.task.prepare, _PREPARING)
+        given = self._settings_for(self.task.prepare, _PREPARING_TRAINING)
+        to_learn = {**settings, **self.task.training_settings, **given}
         self.prepared = {
-            name: self.task.prepare(split, tokenizer, with_labels=name != "unlabelled", **settings)
+            name: self.task.prepare(
+                split,
+                tokenizer,
+                with_labels=name != "unlabelled",
+                **(to_learn if name in ("train", "unlabelled") else settings),
+            )
             for name, split in self.splits.items()
         }
         self._texts_prepared = {
-            path: self.task.prepare(texts, tokenizer, with_labels=False, **settings)
+            path: self.task.prepare(texts, tokenizer, with_labels=False, **to_learn)
             for path, texts in self._texts.items()
         }
         train, unlabelled = self.prepared.get("train"), self.prepared.get("unlabelled")
@@ -89,12 +103,26 @@ class RecipeData:
             train, unlabelled = unlabelled, None
         self.labelled = train.select(np.flatnonzero(self.task.labelled(train)))
         self.transfer = train if unlabelled is None else self.task.with_unlabelled(train, unlabelled)
-        if num_copies := self.recipe.num_augmented_copies:
-            altered = altered_copies(self.transfer, tokenizer, num_copies=num_copies)
-            self.transfer = self.task.with_unlabelled(self.transfer, altered)
+        if self.recipe.num_augmented_copies:
+            self.transfer = self.task.with_unlabelled(self.transfer, self._augmented(tokenizer))
         self.collator = self.task.collator(tokenizer)
         with_test = "test" in self.prepared and self.task.labelled(self.prepared["test"]).any()
         self.compared_on = "test" if with_test else "validation"
+
+    def _augmented(self, tokenizer):
+        """Copies of the transfer rows, made once: after a fine-tuned teacher all is tokenised again, to the same."""
+        recipe = self.recipe
+        if self._copies is None and recipe.augmentation_model is None:
+            self._copies = altered_copies(self.transfer, tokenizer, num_copies=recipe.num_augmented_copies)
+        elif self._copies is None:
+            # Here, not above: who only looks at data need not wait for torch.
+            from ..tasks.replacement import load_replacer, replaced_copies
+
+            model = load_replacer(recipe.augmentation_model, tokenizer, trust_remote_code=recipe.trust_remote_code)
+            self._copies = replaced_copies(
+                self.transfer, tokenizer, model, num_copies=recipe.num_augmented_copies, device=PartialState().device
+            )
+        return self._copies
 
     def rows(self, kind):
         """Prepared rows to learn from: "all", "labelled", "unlabelled", or those of a file of texts."""

@@ -3,6 +3,7 @@
 import datasets
 import numpy as np
 
+PER_TOKEN = ("input_ids", "token_type_ids", "attention_mask")
 JOINED, MASKED, SWAPPED, DROPPED = 0.5, 0.1, 0.15, 0.1
 
 
@@ -36,18 +37,12 @@ def altered_copies(rows, tokenizer, *, num_copies, seed=0):
     if len(rows) == 0:
         return rows
     generator = np.random.default_rng(seed)
-    per_token = [name for name in ("input_ids", "token_type_ids", "attention_mask") if name in rows.column_names]
-    originals = _Flat.of(rows.select_columns(per_token), tokenizer.all_special_ids)
-    others = rows.remove_columns([*per_token, "length"])
-    copies = []
-    for _ in range(num_copies):
-        altered = originals.joined(generator).altered(tokenizer.mask_token_id, generator)
-        columns = altered.to_dataset(rows.features)
-        copies.append(datasets.concatenate_datasets([columns, others], axis=1).select_columns(rows.column_names))
-    return datasets.concatenate_datasets(copies)
+    originals = FlatRows.of(rows, tokenizer.all_special_ids)
+    copies = [originals.joined(generator).altered(tokenizer.mask_token_id, generator) for _ in range(num_copies)]
+    return datasets.concatenate_datasets([copy.in_place_of(rows) for copy in copies])
 
 
-class _Flat:
+class FlatRows:
     """Rows of tokens end to end.
 
     Args:
@@ -61,9 +56,11 @@ class _Flat:
 
     @classmethod
     def of(cls, rows, special_ids):
-        lists = rows.with_format("numpy")[:]
+        """Of prepared rows; the columns that have one value a row are left out."""
+        per_token = [name for name in PER_TOKEN if name in rows.column_names]
+        lists = rows.select_columns(per_token).with_format("numpy")[:]
         starts = np.cumsum([0, *map(len, lists["input_ids"])])
-        columns = {name: np.concatenate(lists[name]) for name in rows.column_names}
+        columns = {name: np.concatenate(lists[name]) for name in per_token}
         return cls(columns, starts, np.isin(columns["input_ids"], special_ids))
 
     def joined(self, generator):
@@ -86,7 +83,7 @@ class _Flat:
         columns = {
             name: column[segments if name == "token_type_ids" else places] for name, column in self.columns.items()
         }
-        return _Flat(columns, np.array(starts), self.special[places])
+        return FlatRows(columns, np.array(starts), self.special[places])
 
     def altered(self, mask_token, generator):
         """Tokens of the text masked, swapped for others of the texts, or left out."""
@@ -105,13 +102,15 @@ class _Flat:
         kept = ~(dropped & ~self._first_of_the_lost(dropped, row))
         starts = np.concatenate([[0], np.cumsum(np.bincount(row[kept], minlength=len(self.starts) - 1))])
         columns = {name: column[kept] for name, column in {**self.columns, "input_ids": ids}.items()}
-        return _Flat(columns, starts, self.special[kept])
+        return FlatRows(columns, starts, self.special[kept])
 
-    def to_dataset(self, features):
-        """The columns as a `datasets.Dataset`, with `length`."""
+    def in_place_of(self, rows):
+        """`rows` with these tokens instead of their own, a `datasets.Dataset` of the same columns."""
         table = {name: np.split(column, self.starts[1:-1]) for name, column in self.columns.items()}
         table["length"] = np.diff(self.starts)
-        return datasets.Dataset.from_dict(table, features=datasets.Features({name: features[name] for name in table}))
+        features = datasets.Features({name: rows.features[name] for name in table})
+        tokens, others = datasets.Dataset.from_dict(table, features=features), rows.remove_columns(list(table))
+        return datasets.concatenate_datasets([tokens, others], axis=1).select_columns(rows.column_names)
 
     def _first_of_the_lost(self, dropped, row):
         """The first token of every text that would lose all of its tokens."""

@@ -26,6 +26,7 @@ class Task(ABC):
             are still examples of the task.
         any_tokenizer (`bool`): Models with different tokenizers can be compared on it, because a row is an example
             however its text is cut into tokens.
+        training_settings (`dict`): What a recipe gives `prepare` for rows to learn from, where its user says nothing.
         example (`str` or `dict`): What the model's pipeline is shown in the card.
     """
 
@@ -36,6 +37,7 @@ class Task(ABC):
     num_labels = None
     one_row = False
     any_tokenizer = False
+    training_settings = {}
     example = "One sentence to judge."
 
     @classmethod

@@ -11,6 +11,7 @@ from tests.trainer.runs import (
     make_trainer,
     objective_of,
     step_gradients,
+    triple_loss,
 )
 
 NUM_ROWS = 32
@@ -43,6 +44,8 @@ CASES = {
     "hint": _case(SINGLE, hint=True),
     "hint, accumulated": _case(SINGLE, hint=True, num_micro_batches=2),
     "hint, unlabelled": _case("none", hint=True, num_micro_batches=2),
+    "masked": _case("masked", hint=True),
+    "masked, accumulated": _case("masked", hint=True, num_micro_batches=2),
     **{term: _case(SINGLE, term=term, labelled=lambda row: row % 3 == 0) for term in {**TERMS, **BATCH_TERMS}},
 }
 
@@ -51,7 +54,9 @@ def gradients(name, folder, num_processes):
     """The gradients of one step of a case, as one flat dict of tensors."""
     case = CASES[name]
     problem, architecture, num_micro_batches = case["problem"], case["architecture"], case["num_micro_batches"]
-    objective = hint_objective(architecture, problem=problem) if case["hint"] else None
+    objective = hint_objective(architecture, problem=problem) if case["hint"] and problem != "masked" else None
+    if problem == "masked":
+        objective = triple_loss()
     if case["term"]:
         objective = objective_of(case["term"])
     if case["term"] in BATCH_TERMS:  # their item is the micro-batch: it must hold the same rows
@@ -106,6 +111,8 @@ def figures(folder, num_processes):
     trainer.train()
     line = next(line for line in trainer.state.log_history if "loss" in line)
     evaluation = trainer.evaluate(make_rows(NUM_ROWS))
-    told = {**line, **evaluation}
+    rows = make_rows(NUM_ROWS, problem="masked")  # of which a batch has fewer rows than labels
+    masked = make_trainer(*make_pair(problem="masked"), rows, folder, objective=triple_loss()).evaluate(rows)
+    told = {**line, **evaluation, "loss/masked": masked["eval_loss"]}
     wanted = ("loss", "agreement", "eval_loss", "eval_agreement")
     return {name: value for name, value in told.items() if name in wanted or "loss/" in name}

@@ -1,6 +1,7 @@
 """What a test of the trainer needs: rows of differing length, quiet arguments, the gradients of one step."""
 
 import datasets
+import numpy as np
 import torch
 from transformers import DataCollatorForTokenClassification, TrainerCallback
 
@@ -22,6 +23,10 @@ from distil_nlp.objectives import (
     SoftTargets,
     StandardisedSoftTargets,
 )
+from distil_nlp.objectives.presets import preset
+from distil_nlp.objectives.spec import objective_from
+from distil_nlp.tasks.masked_collator import MaskedCollator
+from distil_nlp.tasks.masking import MaskableTokens, hidden
 from distil_nlp.trainer import DistillationTrainer
 from tests.tiny import tiny_model, tiny_tokenizer
 
@@ -42,7 +47,8 @@ def make_rows(
     """A data set of random token ids, each row as long as it happens to be.
 
     Args:
-        problem (`str`): A problem type; "token" for a class per token; "none" for no labels at all.
+        problem (`str`): A problem type; "token" for a class per token; "masked" for hidden words; "none" for no
+            labels at all.
         labelled (`Callable[[int], bool]`): Which rows have a label; the others carry the missing one.
         pairs (`bool`): The second half of each row is of token type 1.
         lengths: Shortest and longest row.
@@ -54,10 +60,22 @@ def make_rows(
         rows["input_ids"].append(torch.randint(5, 64, (length,), generator=draw).tolist())
         rows["attention_mask"].append([1] * length)
         rows["token_type_ids"].append([int(pairs and place >= length // 2) for place in range(length)])
+    if problem == "masked":
+        return _with_hidden_words(rows, seed)
     if problem != "none":
         found = [label_of(problem, len(ids), draw) for ids in rows["input_ids"]]
         lacking = missing_label(problem)
         rows["labels"] = [label if labelled is None or labelled(i) else lacking for i, label in enumerate(found)]
+    return datasets.Dataset.from_dict(rows)
+
+
+def _with_hidden_words(rows, seed):
+    tokens = MaskableTokens(tiny_tokenizer())
+    pairs = [
+        hidden(np.array(ids), tokens, probability=0.3, seed=[seed, number])
+        for number, ids in enumerate(rows["input_ids"])
+    ]
+    rows["input_ids"], rows["labels"] = ([side.tolist() for side in sides] for sides in zip(*pairs, strict=True))
     return datasets.Dataset.from_dict(rows)
 
 
@@ -79,7 +97,7 @@ def missing_label(problem):
 
 def make_pair(architecture="bert", *, problem="single_label_classification", teacher_architecture="bert", **settings):
     """A student and a BERT teacher that is deeper, wider and otherwise initialised."""
-    task = "token" if problem == "token" else "sequence"
+    task = {"token": "token", "masked": "mlm"}.get(problem, "sequence")
     settings = {"num_labels": 1 if problem == "regression" else NUM_CLASSES, **settings}
     if problem in PROBLEMS:
         settings["problem_type"] = problem
@@ -119,9 +137,14 @@ def make_trainer(
         objective=objective,
         train_dataset=rows,
         processing_class=tokenizer,
-        data_collator=DataCollatorForTokenClassification(tokenizer) if per_token else None,
+        data_collator=_collator(student, tokenizer) if per_token else None,
         callbacks=callbacks,
     )
+
+
+def _collator(student, tokenizer):
+    over_words = student.get_output_embeddings() is not None
+    return MaskedCollator(tokenizer) if over_words else DataCollatorForTokenClassification(tokenizer)
 
 
 def _floats(rows):
@@ -133,6 +156,11 @@ def hint_objective(architecture="bert", *, weight=0.5, problem="single_label_cla
     layers = [(FIRST_LAYER[architecture], FIRST_LAYER["bert"])]
     labels = [] if problem == "none" else [HardLabels(0.3, problem_type=problem)]
     return Objective([*labels, SoftTargets(0.7, temperature=3.0), HiddenStates(weight, layers=layers)])
+
+
+def triple_loss():
+    """DistilBERT's: soft targets, hidden words, and the direction of the last hidden states, here with a projection."""
+    return objective_from(preset("distilbert")[0]["objective"])
 
 
 # Every term that listens to layers or looks at classes in its own way, as it is used on a one-layer student.
