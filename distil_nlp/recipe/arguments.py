@@ -26,7 +26,7 @@ class RecipeArguments:
     _argument_group_name = "recipe: models, data, stages"
 
     teacher: str | None = _setting("Hub id or folder of the teacher.")
-    task: str = _setting("What is learned; text-classification for now.", "text-classification")
+    task: str = _setting("What is learned: text-classification or token-classification.", "text-classification")
     train_teacher: bool = _setting(
         "Fine-tune the teacher on the training data first. Done anyway where it has no trained head for the task.",
         False,
@@ -73,13 +73,19 @@ class RecipeArguments:
         "Altered copies of every training text (joined, tokens masked, swapped, left out), for the teacher to label.",
         0,
     )
-    text_column: str | None = _setting("Column of the (first) text. Found by name where it is a usual one.")
+    text_column: str | None = _setting(
+        "Column of the (first) text, or of the words. Found by name where it is a usual one."
+    )
     text_pair_column: str | None = _setting("Column of the second text of a pair.")
-    label_column: str | None = _setting("Column of the label.")
+    label_column: str | None = _setting("Column of the label, or of the tags.")
     problem_type: str | None = _setting(
         "single_label_classification, multi_label_classification or regression. Default: what the labels look like."
     )
     max_length: int = _setting("Longer texts are cut to this many tokens.", 128)
+    soft_pieces: str | None = _setting(
+        "Of a word's pieces, those the teacher teaches in token-classification: first, where the label is, or all. "
+        "Default: first."
+    )
     max_train_samples: int | None = _setting("Train on this many examples only (a fixed random choice).")
     max_eval_samples: int | None = _setting("Evaluate on this many examples only.")
 
@@ -91,7 +97,9 @@ class RecipeArguments:
     seeds: int = _setting(
         "Train student and control this many times: seed, seed + 1, ... The table shows mean and spread.", 1
     )
-    main_metric: str | None = _setting("The metric to decide by. Default: accuracy, micro F1 or Pearson.")
+    main_metric: str | None = _setting(
+        "The metric to decide by. Default: accuracy, F1 of entities, micro F1 or Pearson."
+    )
     latency_seconds: float = _setting("Time to spend on measuring speed at the end.", 20.0)
     trust_remote_code: bool = _setting("Run code that comes with a model. It can do anything you can.", False)
 

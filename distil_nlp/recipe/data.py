@@ -9,7 +9,7 @@ from ..teachers.labels import label_names, reorder
 
 # Settings that say how a task reads its data, and how it makes rows of it; a task names those it takes.
 _READING = ("text_column", "text_pair_column", "label_column", "problem_type")
-_PREPARING = ("max_length",)
+_PREPARING = ("max_length", "soft_pieces")
 KINDS = ("all", "labelled", "unlabelled")  # of rows to learn from
 
 
@@ -47,6 +47,12 @@ class RecipeData:
                 f"{', '.join(self.splits)}). Set train_file, or unlabelled_file for texts that only the teacher labels."
             )
         self.task = self._understood()
+        if recipe.num_augmented_copies and not self.task.may_be_altered:
+            raise ValueError(
+                f"num_augmented_copies={recipe.num_augmented_copies} joins texts and alters their tokens, and what that "
+                f"makes is no example of {self.task.name}. Leave it out; texts for the teacher alone go in as "
+                f"unlabelled_file."
+            )
 
     def follow(self, teacher):
         """Give the labels the teacher's names and order, so that one column means one thing everywhere.
@@ -90,7 +96,7 @@ class RecipeData:
         self.labelled = train.select(np.flatnonzero(self.task.labelled(train)))
         self.transfer = train if unlabelled is None else self.task.with_unlabelled(train, unlabelled)
         if num_copies := self.recipe.num_augmented_copies:
-            altered = altered_copies(self.transfer, tokenizer, num_copies=num_copies)
+            altered = altered_copies(self.transfer, tokenizer, num_copies=num_copies, per_token=self.task.per_token)
             self.transfer = self.task.with_unlabelled(self.transfer, altered)
         self.collator = self.task.collator(tokenizer)
         with_test = "test" in self.prepared and self.task.labelled(self.prepared["test"]).any()

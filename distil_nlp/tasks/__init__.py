@@ -4,10 +4,20 @@ from .augmentation import altered_copies
 from .base import Task
 from .data import load_file, load_splits
 from .text_classification import TextClassification
+from .token_classification import TokenClassification
 
-TASKS = {task.name: task for task in (TextClassification,)}
+TASKS = {task.name: task for task in (TextClassification, TokenClassification)}
 
-__all__ = ["TASKS", "Task", "TextClassification", "altered_copies", "load_file", "load_splits", "task_class"]
+__all__ = [
+    "TASKS",
+    "Task",
+    "TextClassification",
+    "TokenClassification",
+    "altered_copies",
+    "load_file",
+    "load_splits",
+    "task_class",
+]
 
 
 def task_class(name):

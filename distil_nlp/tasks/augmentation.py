@@ -6,7 +6,7 @@ import numpy as np
 JOINED, MASKED, SWAPPED, DROPPED = 0.5, 0.1, 0.15, 0.1
 
 
-def altered_copies(rows, tokenizer, *, num_copies, seed=0):
+def altered_copies(rows, tokenizer, *, num_copies, seed=0, per_token=()):
     """Copies of tokenised rows, in which texts are joined, and tokens masked, swapped for another or left out.
 
     Half of the copies, chosen at random, go on with the text of another row where that makes none longer than the
@@ -20,6 +20,8 @@ def altered_copies(rows, tokenizer, *, num_copies, seed=0):
         tokenizer: The one `prepare` was given. Without a mask token, what would be masked is left out.
         num_copies (`int`): Copies of every row, 1 or more.
         seed (`int`): Same rows and seed, same copies.
+        per_token (iterable of `str`): Columns with one value a token, beside the model's inputs: `Task.per_token`. Their
+            values follow the tokens.
 
     Returns:
         `datasets.Dataset`: `num_copies` times as many rows, with the same columns; at least one token of every text
@@ -36,7 +38,8 @@ def altered_copies(rows, tokenizer, *, num_copies, seed=0):
     if len(rows) == 0:
         return rows
     generator = np.random.default_rng(seed)
-    per_token = [name for name in ("input_ids", "token_type_ids", "attention_mask") if name in rows.column_names]
+    named = ("input_ids", "token_type_ids", "attention_mask", *per_token)
+    per_token = [name for name in named if name in rows.column_names]
     originals = _Flat.of(rows.select_columns(per_token), tokenizer.all_special_ids)
     others = rows.remove_columns([*per_token, "length"])
     copies = []
