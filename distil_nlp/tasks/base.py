@@ -22,9 +22,12 @@ class Task(ABC):
             regression.
         label_names (`list[str]` or None): Names by class index; None where the data has none.
         num_labels (`int` or None): Columns of the logits; 1 for regression, None for a task without classes.
-    any_tokenizer = False
-    may_be_altered = False
-    per_token = {}
+        one_row (`bool`): Logits are one row an example. A cache keeps such rows.
+        any_tokenizer (`bool`): Models with different tokenizers can be compared on it, because a row is an example
+            however its text is cut into tokens.
+        may_be_altered (`bool`): `altered_copies` of its rows are still examples of the task.
+        per_token (`dict[str, int or bool]`): Columns with one value a token, beside the model's inputs: name to the
+            value that stands at padding.
         example (`str` or `dict`): What the model's pipeline is shown in the card.
     """
 

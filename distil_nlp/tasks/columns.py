@@ -168,10 +168,11 @@ def check_words(split, split_name, column):
             f"each word has its tag.{whole} If another column has the words, set text_column."
         )
     words, num_words = flat_lists(split, column)
-    holes = pyarrow.compute.indices_nonzero(words.is_null()).to_numpy()
+    holes = _true_places(words.is_null())
     if rows.null_count or len(holes):
-        none = pyarrow.compute.indices_nonzero(rows.is_null()).to_numpy()
-        bad = np.unique(np.concatenate([none, np.repeat(np.arange(len(num_words)), num_words)[holes]]))
+        bad = np.unique(
+            np.concatenate([_true_places(rows.is_null()), np.repeat(np.arange(len(num_words)), num_words)[holes]])
+        )
         raise ValueError(
             f"{len(bad)} of {len(rows)} rows of the {split_name} split have no list of words in column {column!r}, or one "
             f"with a missing word (rows {listed(bad)}, counted from 0). Fill or remove these rows."
@@ -197,6 +198,10 @@ def _check_columns(split, split_name, columns):
             f"The {split_name} split has no column {listed(missing)}, where the other splits have their text. Its "
             f"columns are {listed(split.column_names)}. Give the splits the same column names."
         )
+
+
+def _true_places(mask):
+    return np.array(pyarrow.compute.indices_nonzero(mask).to_pylist(), dtype=np.int64)
 
 
 def _is_text(kind):
