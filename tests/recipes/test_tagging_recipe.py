@@ -59,6 +59,7 @@ def test_a_run_is_judged_by_entities_and_keeps_the_teachers_order_of_tags(finish
     assert [config["id2label"][str(index)] for index in range(3)] == NAMES
     card = (finished / "student" / "README.md").read_text()
     assert "pipeline_tag: token-classification" in card and "AutoModelForTokenClassification" in card
+    assert 'aggregation_strategy="first"' in card
 
 
 def test_the_student_of_a_run_loads_and_answers_in_a_pipeline(finished):

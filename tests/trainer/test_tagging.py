@@ -123,3 +123,12 @@ def test_evaluation_in_training_counts_entities(prepared, tmp_path):
     found = make_trainer(prepared, tmp_path, objective=Objective([HardLabels(1.0)])).evaluate(rows)
     yardstick = task.yardstick(rows)
     assert found["eval_f1"] <= 1 and {f"eval_{name}" for name in yardstick.names} <= found.keys()
+
+
+def test_teacher_and_student_are_compared_with_the_yardstick_of_the_task(prepared, tmp_path):
+    task, _, rows = prepared
+    trainer = make_trainer(prepared, tmp_path)
+    comparison = trainer.compare(rows, yardstick=task.yardstick(rows), seconds=0.1)
+    assert comparison.to_dict()["metric"] == "f1"
+    with pytest.raises(ValueError, match=r"are of tokens.*compare\(dataset, yardstick=task.yardstick\(dataset\)\)"):
+        trainer.compare(rows)
