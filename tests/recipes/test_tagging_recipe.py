@@ -110,3 +110,9 @@ def test_soft_pieces_are_refused_where_texts_have_one_label(folder, tmp_path):
     files = {"train_file": tmp_path / "a.jsonl", "validation_file": tmp_path / "b.jsonl"}
     with pytest.raises(ValueError, match="soft_pieces='all' would have no effect: the task text-classification"):
         run(words(folder, tmp_path / "out", teacher=tmp_path / "teacher", soft_pieces="all", **files))
+
+
+def test_altered_copies_are_refused_where_a_task_does_not_say_that_it_bears_them(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("distil_nlp.tasks.TokenClassification.may_be_altered", False)
+    with pytest.raises(ValueError, match="num_augmented_copies=2 joins texts.*no example of token-classification"):
+        run(tagging(folder, tmp_path / "out", num_augmented_copies=2))
