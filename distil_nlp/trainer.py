@@ -12,7 +12,7 @@ from transformers.trainer_utils import has_length
 
 from .arguments import DistillationTrainingArguments, refuse_idle
 from .checkpoints import last_complete_checkpoint, load_projections, save_projections
-from .evaluation import Contender, compare, measure_latency, predict_logits
+from .evaluation import Contender, compare, measure_latency, predict
 from .files import write_text
 from .hub import model_card, push_to_hub
 from .metrics import Classification
@@ -162,11 +162,13 @@ class DistillationTrainer(Trainer):
 
     # ---- The result ----
 
-    def compare(self, dataset=None, *, seconds=10.0):
+    def compare(self, dataset=None, *, yardstick=None, seconds=10.0):
         """Teacher and student side by side: quality, agreement, size, latency.
 
         Args:
             dataset (*optional*): Labelled examples; `eval_dataset` by default.
+            yardstick (`Yardstick`, *optional*): How they are judged, `task.yardstick(rows)`. By default by one label,
+                set of labels or number an example.
             seconds (`float`): Time to spend on measuring speed; a cached teacher has none to measure.
 
         Returns:
@@ -181,24 +183,33 @@ class DistillationTrainer(Trainer):
                 f"A comparison needs a teacher and labelled data; got teacher={self.teacher!r} and "
                 f"{'no data' if dataset is None else 'data'}. Pass compare(dataset), or eval_dataset= to the trainer."
             )
-        rows = range(len(dataset))
-        labels = torch.cat([batch["labels"].cpu() for batch in self._batches_of(dataset, rows)])
+        yardstick = self._yardstick(dataset) if yardstick is None else yardstick
         models = {"teacher": getattr(self.teacher, "model", None), "student": self.model}
         contenders = [
-            Contender(role, role, [self._logits(dataset, speaker)], models[role])
+            Contender(role, role, [self._answers(dataset, speaker, yardstick)], models[role])
             for role, speaker in (("teacher", self.teacher), ("student", self.model))
         ]
         timed = {name: model for name, model in models.items() if model is not None}
         speeds = measure_latency(
             timed, lambda size: next(self._batches_of(dataset, [0] * size, size)), seconds=seconds
         )
-        problem_type = problem_type_of(getattr(self.model, "config", None), labels)
-        yardstick = Classification(problem_type, labels.numpy(), contenders[0].answers[0].shape[1])
         self.comparison = compare(contenders, yardstick, latency=speeds, seeds=[self.args.seed])
         return self.comparison
 
-    def _logits(self, dataset, speaker):
-        return predict_logits(speaker, dataset, self.data_collator, device=self.args.device)
+    def _yardstick(self, dataset):
+        batches = list(self._batches_of(dataset, range(len(dataset))))
+        labels = [batch["labels"].cpu() for batch in batches]
+        problem_type = problem_type_of(getattr(self.model, "config", None), labels[0])
+        if problem_type.startswith("single") and labels[0].dim() > 1:
+            raise ValueError(
+                f"Labels of shape {tuple(labels[0].shape)} are of tokens, and how models are judged by these is for their "
+                f"task to say: compare(dataset, yardstick=task.yardstick(dataset))."
+            )
+        num_labels = self.teacher(batches[0]).logits.shape[-1]
+        return Classification(problem_type, torch.cat(labels).numpy(), num_labels)
+
+    def _answers(self, dataset, speaker, yardstick):
+        return predict(speaker, dataset, self.data_collator, keep=yardstick.answers, device=self.args.device)
 
     def create_model_card(self, **kwargs):
         """Write the card of the student into `output_dir`, built from the comparison."""

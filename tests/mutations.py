@@ -227,6 +227,41 @@ MUTATIONS = [
         "",
         "tests/trainer/test_silence.py",
     ),
+    Mutation(
+        "tags on every piece of a word",
+        "tasks/token_classification.py",
+        "first = (word >= 0) & ((word != np.roll(word, 1)) | (row != np.roll(row, 1)))",
+        "first = word >= 0",
+        "tests/tasks/test_token_classification.py",
+    ),
+    Mutation(
+        "words that were cut off are not judged",
+        "tasks/token_classification.py",
+        "scored = [row != MISSING_LABEL for row in words]",
+        "scored = [(row != MISSING_LABEL) & here for row, here in zip(words, is_seen)]",
+        "tests/tasks/test_token_classification.py",
+    ),
+    Mutation(
+        "tagging: the teacher counts at padding",
+        "tasks/token_classification.py",
+        '"soft_items": False}',
+        '"soft_items": True}',
+        "tests/tasks/test_token_classification.py tests/trainer/test_tagging.py",
+    ),
+    Mutation(
+        "tagging: the end of an entity does not count",
+        "metrics/tagging.py",
+        "(true_end[starts] == ends) & (true_type[starts] == types)",
+        "(true_end[starts] >= 0) & (true_type[starts] == types)",
+        "tests/evaluation/test_tagging.py",
+    ),
+    Mutation(
+        "tagging: an I- of another type goes on with the entity",
+        "metrics/tagging.py",
+        " | (types != type_before)",
+        "",
+        "tests/evaluation/test_tagging.py",
+    ),
 ]
 
 

@@ -81,13 +81,15 @@ def tiny_model(architecture="bert", task="sequence", *, seed=0, **settings):
         return _AUTO[task].from_config(config).eval()
 
 
-def tiny_tokenizer(words=WORDS, *, max_length=64, token_type_ids=True):
+def tiny_tokenizer(words=WORDS, *, max_length=64, token_type_ids=True, pieces=False):
     """A tokenizer of whole words: [PAD] [UNK] [CLS] [SEP] [MASK] are 0 to 4, then `words` in order.
 
-    Like BERT's it returns `token_type_ids`; DistilBERT's, MPNet's and ModernBERT's do not (`token_type_ids=False`).
+    With `pieces` a word may be put together of several: "goods" of "good" and "##s". Like
+    BERT's it returns `token_type_ids`; DistilBERT's, MPNet's and ModernBERT's do not (`token_type_ids=False`).
     """
     vocabulary = {word: index for index, word in enumerate([*SPECIAL, *words])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    model = models.WordPiece if pieces else models.WordLevel
+    tokenizer = Tokenizer(model(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",

@@ -168,6 +168,8 @@ def _results(report, *, data, split):
 
 def _how_to_load(report, tag, repo_id, example):
     every = ", top_k=None" if report.get("problem_type") == "multi_label_classification" else ""
+    if tag == "token-classification" and "precision" in _finite_metrics(report):  # entities, whole
+        every = ', aggregation_strategy="first"'
     pipeline = (
         f'from transformers import pipeline\n\nstudent = pipeline("{tag}", model="{repo_id}"{every})\n'
         f"print(student({example!r}))"

@@ -4,16 +4,20 @@ from .base import Yardstick
 from .classification import Classification, compute_metrics, decide, labelled_rows, metrics_for, score
 from .display import Display, display
 from .masked import MaskedWords
+from .tagging import Tagging, marks_entities, tag_metrics
 
 __all__ = [
     "Classification",
     "Display",
     "MaskedWords",
+    "Tagging",
     "Yardstick",
     "compute_metrics",
     "decide",
     "display",
     "labelled_rows",
+    "marks_entities",
     "metrics_for",
     "score",
+    "tag_metrics",
 ]

@@ -27,7 +27,9 @@ class RecipeArguments:
 
     teacher: str | None = _setting("Hub id or folder of the teacher.")
     task: str = _setting(
-        "What is learned: text-classification or fill-mask (masked words on plain text).", "text-classification"
+        "What is learned: text-classification, token-classification, question-answering, sentence-similarity or "
+        "fill-mask.",
+        "text-classification",
     )
     train_teacher: bool = _setting(
         "Fine-tune the teacher on the training data first. Done anyway where it has no trained head for the task.",
@@ -79,9 +81,11 @@ class RecipeArguments:
         "Hub id or folder of a masked language model with the teacher's tokenizer; the copies then have words replaced "
         "by its own."
     )
-    text_column: str | None = _setting("Column of the (first) text. Found by name where it is a usual one.")
+    text_column: str | None = _setting(
+        "Column of the (first) text, or of the words. Found by name where it is a usual one."
+    )
     text_pair_column: str | None = _setting("Column of the second text of a pair.")
-    label_column: str | None = _setting("Column of the label.")
+    label_column: str | None = _setting("Column of the label, or of the tags.")
     problem_type: str | None = _setting(
         "single_label_classification, multi_label_classification or regression. Default: what the labels look like."
     )
@@ -89,6 +93,10 @@ class RecipeArguments:
     mask_probability: float | None = _setting("Share of words that fill-mask hides. Default: 0.15.")
     num_mask_copies: int | None = _setting(
         "Copies of every training row in which fill-mask hides other words; an epoch goes through all. Default: 4."
+    )
+    soft_pieces: str | None = _setting(
+        "Of a word's pieces, those the teacher teaches in token-classification: first, where the label is, or all. "
+        "Default: first."
     )
     max_train_samples: int | None = _setting("Train on this many examples only (a fixed random choice).")
     max_eval_samples: int | None = _setting("Evaluate on this many examples only.")
@@ -101,7 +109,7 @@ class RecipeArguments:
     seeds: int = _setting(
         "Train student and control this many times: seed, seed + 1, ... The table shows mean and spread.", 1
     )
-    main_metric: str | None = _setting("The metric to decide by. Default: accuracy, micro F1, Pearson or perplexity.")
+    main_metric: str | None = _setting("The metric to decide by. Default: the first that docs/evaluation.md lists.")
     latency_seconds: float = _setting("Time to spend on measuring speed at the end.", 20.0)
     trust_remote_code: bool = _setting("Run code that comes with a model. It can do anything you can.", False)
 

@@ -10,7 +10,7 @@ from ..teachers.labels import label_names, reorder
 
 # Settings that say how a task reads its data, and how it makes rows of it; a task names those it takes.
 _READING = ("text_column", "text_pair_column", "label_column", "problem_type")
-_PREPARING = ("max_length", "mask_probability")
+_PREPARING = ("max_length", "mask_probability", "soft_pieces")
 _PREPARING_TRAINING = ("num_mask_copies",)  # rows to learn from only
 KINDS = ("all", "labelled", "unlabelled")  # of rows to learn from
 
@@ -49,10 +49,11 @@ class RecipeData:
                 f"{', '.join(self.splits)}). Set train_file, or unlabelled_file for texts that only the teacher labels."
             )
         self.task = self._understood()
-        if recipe.num_augmented_copies and not self.task.one_row:
+        if recipe.num_augmented_copies and not self.task.may_be_altered:
             raise ValueError(
-                f"num_augmented_copies={recipe.num_augmented_copies} makes texts whose one label the teacher gives, and "
-                f"labels of {self.task.name} lie within the text, where a copy loses them. Leave it out."
+                f"num_augmented_copies={recipe.num_augmented_copies} joins texts and alters their tokens, and what that "
+                f"makes is no example of {self.task.name}. Leave it out; texts for the teacher alone go in as "
+                f"unlabelled_file."
             )
 
     def follow(self, teacher):
@@ -113,7 +114,9 @@ class RecipeData:
         """Copies of the transfer rows, made once: after a fine-tuned teacher all is tokenised again, to the same."""
         recipe = self.recipe
         if self._copies is None and recipe.augmentation_model is None:
-            self._copies = altered_copies(self.transfer, tokenizer, num_copies=recipe.num_augmented_copies)
+            self._copies = altered_copies(
+                self.transfer, tokenizer, num_copies=recipe.num_augmented_copies, per_token=self.task.per_token
+            )
         elif self._copies is None:
             # Here, not above: who only looks at data need not wait for torch.
             from ..tasks.replacement import load_replacer, replaced_copies

@@ -5,14 +5,16 @@ from .base import Task
 from .data import load_file, load_splits
 from .masked_language_modeling import MaskedLanguageModeling
 from .text_classification import TextClassification
+from .token_classification import TokenClassification
 
-TASKS = {task.name: task for task in (TextClassification, MaskedLanguageModeling)}
+TASKS = {task.name: task for task in (TextClassification, TokenClassification, MaskedLanguageModeling)}
 
 __all__ = [
     "TASKS",
     "MaskedLanguageModeling",
     "Task",
     "TextClassification",
+    "TokenClassification",
     "altered_copies",
     "load_file",
     "load_splits",

@@ -7,7 +7,7 @@ PER_TOKEN = ("input_ids", "token_type_ids", "attention_mask")
 JOINED, MASKED, SWAPPED, DROPPED = 0.5, 0.1, 0.15, 0.1
 
 
-def altered_copies(rows, tokenizer, *, num_copies, seed=0):
+def altered_copies(rows, tokenizer, *, num_copies, seed=0, per_token=()):
     """Copies of tokenised rows, in which texts are joined, and tokens masked, swapped for another or left out.
 
     Half of the copies, chosen at random, go on with the text of another row where that makes none longer than the
@@ -21,6 +21,8 @@ def altered_copies(rows, tokenizer, *, num_copies, seed=0):
         tokenizer: The one `prepare` was given. Without a mask token, what would be masked is left out.
         num_copies (`int`): Copies of every row, 1 or more.
         seed (`int`): Same rows and seed, same copies.
+        per_token (iterable of `str`): Columns with one value a token, beside the model's inputs: `Task.per_token`. Their
+            values follow the tokens.
 
     Returns:
         `datasets.Dataset`: `num_copies` times as many rows, with the same columns; at least one token of every text
@@ -37,7 +39,7 @@ def altered_copies(rows, tokenizer, *, num_copies, seed=0):
     if len(rows) == 0:
         return rows
     generator = np.random.default_rng(seed)
-    originals = FlatRows.of(rows, tokenizer.all_special_ids)
+    originals = FlatRows.of(rows, tokenizer.all_special_ids, per_token=per_token)
     copies = [originals.joined(generator).altered(tokenizer.mask_token_id, generator) for _ in range(num_copies)]
     return datasets.concatenate_datasets([copy.in_place_of(rows) for copy in copies])
 
@@ -55,9 +57,9 @@ class FlatRows:
         self.columns, self.starts, self.special = columns, starts, special
 
     @classmethod
-    def of(cls, rows, special_ids):
-        """Of prepared rows; the columns that have one value a row are left out."""
-        per_token = [name for name in PER_TOKEN if name in rows.column_names]
+    def of(cls, rows, special_ids, *, per_token=()):
+        """Of prepared rows: the model's inputs and, with `per_token`, more columns that have a value for each token."""
+        per_token = [name for name in (*PER_TOKEN, *per_token) if name in rows.column_names]
         lists = rows.select_columns(per_token).with_format("numpy")[:]
         starts = np.cumsum([0, *map(len, lists["input_ids"])])
         columns = {name: np.concatenate(lists[name]) for name in per_token}

@@ -22,11 +22,13 @@ class Task(ABC):
             regression.
         label_names (`list[str]` or None): Names by class index; None where the data has none.
         num_labels (`int` or None): Columns of the logits; 1 for regression, None for a task without classes.
-        one_row (`bool`): Logits are one row an example. A cache keeps such rows, and altered copies of such a text
-            are still examples of the task.
+        one_row (`bool`): Logits are one row an example. A cache keeps such rows.
         any_tokenizer (`bool`): Models with different tokenizers can be compared on it, because a row is an example
             however its text is cut into tokens.
         training_settings (`dict`): What a recipe gives `prepare` for rows to learn from, where its user says nothing.
+        may_be_altered (`bool`): `altered_copies` of its rows are still examples of the task.
+        per_token (`dict[str, int or bool]`): Columns with one value a token, beside the model's inputs: name to the
+            value that stands at padding.
         example (`str` or `dict`): What the model's pipeline is shown in the card.
     """
 
@@ -38,6 +40,8 @@ class Task(ABC):
     one_row = False
     any_tokenizer = False
     training_settings = {}
+    may_be_altered = False
+    per_token = {}
     example = "One sentence to judge."
 
     @classmethod
@@ -103,13 +107,17 @@ class Task(ABC):
             `datasets.Dataset`: All rows; the labels of the second part are missing, and its `example_id` counts on
             from the first part, so that every row of the result has its own.
         """
-        blank = add_labels(unlabelled.remove_columns(["labels", "example_id"]), self.missing_labels(len(unlabelled)))
+        blank = self.without_labels(unlabelled.remove_columns("example_id"))
         blank = add_ids(blank, start=len(train))
         return datasets.concatenate_datasets([train, blank.select_columns(train.column_names)])
 
     def labelled(self, prepared):
         """Which prepared rows have a label, `np.ndarray` of bool, shape (rows,)."""
         return labelled_rows(self.problem_type, np.asarray(prepared["labels"]))
+
+    def without_labels(self, prepared):
+        """Prepared rows whose labels are missing, whatever they were."""
+        return add_labels(prepared.remove_columns("labels"), self.missing_labels(len(prepared)))
 
     def missing_labels(self, count):
         """`count` labels that are not there, in the form the losses know."""

@@ -3,7 +3,7 @@
 import torch
 
 _PADDED = ("input_ids", "token_type_ids", "attention_mask")
-_NOT_FOR_THE_MODEL = ("length",)
+_NOT_FOR_THE_MODEL = ("length", "lost_words")
 
 
 class PaddingCollator:
@@ -12,15 +12,18 @@ class PaddingCollator:
     Args:
         tokenizer: Its `pad` knows the padding token and side.
         float_labels (`bool`): Labels are numbers (float32), not classes (int64).
+        per_token (`dict[str, int or bool]`, *optional*): Further columns with one value a token (labels of tokens,
+            say): name to the value that stands at padding.
         pad_to_multiple_of (`int`, *optional*): Rounds the length up; 8 suits the matrix units of GPUs.
 
     Called with a list of rows, it returns:
         `dict[str, torch.Tensor]`: input_ids, attention_mask and, where rows have them, token_type_ids of shape
-        (batch, sequence), int64; labels of shape (batch,) or (batch, labels); example_id (batch,), int64; any other
-        column as a tensor. `length` is left out: no model takes it.
+        (batch, sequence), int64; columns of `per_token` of the same shape, int64 or bool; other labels of shape
+        (batch,) or (batch, labels); example_id (batch,), int64; any other column as a tensor. `length` and `lost_words`
+        are left out: no model takes them.
     """
 
-    def __init__(self, tokenizer, *, float_labels, pad_to_multiple_of=None):
+    def __init__(self, tokenizer, *, float_labels=False, per_token=None, pad_to_multiple_of=None):
         if tokenizer.pad_token is None:
             raise ValueError(
                 f"{type(tokenizer).__name__} has no padding token, so texts of different length cannot share a batch. "
@@ -28,6 +31,7 @@ class PaddingCollator:
             )
         self.tokenizer = tokenizer
         self.label_dtype = torch.float32 if float_labels else torch.int64
+        self.per_token = per_token or {}
         self.pad_to_multiple_of = pad_to_multiple_of
 
     def __call__(self, rows):
@@ -39,7 +43,19 @@ class PaddingCollator:
         )
         batch = dict(padded)
         for name in rows[0]:
-            if name not in _PADDED and name not in _NOT_FOR_THE_MODEL:
+            if name in self.per_token:
+                batch[name] = self._padded([row[name] for row in rows], batch["input_ids"], self.per_token[name])
+            elif name not in _PADDED and name not in _NOT_FOR_THE_MODEL:
                 dtype = self.label_dtype if name == "labels" else None
                 batch[name] = torch.as_tensor([row[name] for row in rows], dtype=dtype)
+        return batch
+
+    def _padded(self, rows, like, value):
+        """Rows of values as a tensor of the shape of `like`, `value` on the side where the tokenizer pads."""
+        batch = torch.full(like.shape, value)
+        for row, values in zip(batch, rows, strict=True):
+            place = (
+                slice(len(row) - len(values), None) if self.tokenizer.padding_side == "left" else slice(len(values))
+            )
+            row[place] = torch.as_tensor(values, dtype=batch.dtype)
         return batch

@@ -1,5 +1,6 @@
 """Which columns hold the text and which the label: the names people use, or the names they give."""
 
+import numpy as np
 import pyarrow.compute
 import pyarrow.types
 
@@ -14,6 +15,8 @@ TEXT_PAIRS = (
 )
 TEXTS = ("sentence", "text")
 LABELS = ("label", "labels")
+WORDS = ("tokens", "words")
+TAGS = ("ner_tags", "pos_tags", "tags", "labels")
 
 
 def find_text_columns(found, text_column=None, text_pair_column=None):
@@ -56,23 +59,69 @@ def find_text_columns(found, text_column=None, text_pair_column=None):
     raise ValueError(f"The columns are {listed(found)}. {reason} Set text_column (and text_pair_column for pairs).")
 
 
-def find_label_column(found, given=None):
+def find_words_column(found, given=None):
+    """The column with a list of words in each row; ValueError where none or several could be it."""
+    return _only_one(found, WORDS, given, "text_column")
+
+
+def find_label_column(found, given=None, usual=LABELS):
     """The label column's name.
 
+    Args:
+        found (`list[str]`): The columns of the data.
+        given (`str`, *optional*): The name that settles it.
+        usual (`tuple[str]`): Names it goes by where none is given.
+
     Raises:
-        ValueError: It is not there, or "label" and "labels" both are and neither was given.
+        ValueError: It is not there, or several of the usual names are and none was given.
     """
+    more = "Rows without labels can be learned from, too: pass them as the 'unlabelled' split (unlabelled_file)."
+    return _only_one(found, usual, given, "label_column", more)
+
+
+def _only_one(found, usual, given, argument, *more):
+    """The given column, or the only one with a usual name."""
     if given is not None:
-        require(given, found, "label_column")
+        require(given, found, argument)
         return given
-    candidates = [name for name in LABELS if name in found]
+    candidates = [name for name in usual if name in found]
     if len(candidates) == 1:
         return candidates[0]
-    reason = "Both 'label' and 'labels' are there." if candidates else "There is no column 'label' or 'labels'."
-    raise ValueError(
-        f"The columns are {listed(found)}. {reason} Set label_column. Rows without labels can be learned from, too: "
-        f"pass them as the 'unlabelled' split (unlabelled_file)."
+    both = "Both " if len(candidates) == 2 else ""
+    reason = (
+        f"{both}{' and '.join(map(repr, candidates))} are there."
+        if candidates
+        else f"There is no column {' or '.join(map(repr, usual))}."
     )
+    raise ValueError(" ".join([f"The columns are {listed(found)}. {reason} Set {argument}.", *more]))
+
+
+def label_column_of(splits, given=None, usual=LABELS):
+    """The label column, which training and validation must have; the others may lack it.
+
+    Args:
+        splits (`dict[str, datasets.Dataset]`): At least one of them labelled.
+        given, usual: As for `find_label_column`.
+
+    Raises:
+        ValueError: As `find_label_column`; validation lacks it.
+    """
+    name = find_label_column(first_split(splits, "train", "validation", "test").column_names, given, usual)
+    if "validation" in splits and name not in splits["validation"].column_names:
+        raise ValueError(
+            f"The validation split has no column {name!r}, where the training split has its labels. Its columns are "
+            f"{listed(splits['validation'].column_names)}. Without labels nothing can be measured: add them, or give "
+            f"the splits the same column names."
+        )
+    return name
+
+
+def first_split(splits, *names):
+    """The first of the named splits that is there."""
+    for name in names:
+        if name in splits:
+            return splits[name]
+    raise ValueError(f"There should be one of the splits {', '.join(names)}; got {listed(splits) or 'none'}.")
 
 
 def require(name, found, argument):
@@ -87,16 +136,11 @@ def check_texts(split, split_name, columns):
     Raises:
         ValueError: Names the split, the column and the first rows.
     """
-    missing = [name for name in columns if name not in split.column_names]
-    if missing:
-        raise ValueError(
-            f"The {split_name} split has no column {listed(missing)}, where the other splits have their text. Its "
-            f"columns are {listed(split.column_names)}. Give the splits the same column names."
-        )
+    _check_columns(split, split_name, columns)
     for name in columns:
         texts = arrow_column(split, name)
         kind = texts.type
-        if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind) or pyarrow.types.is_null(kind)):
+        if not _is_text(kind):
             raise ValueError(
                 f"Column {name!r} of the {split_name} split holds {kind}, but a text is a string. If another column "
                 f"is the text, set text_column; otherwise make it one string a row."
@@ -107,6 +151,65 @@ def check_texts(split, split_name, columns):
                 f"{len(rows)} of {len(texts)} rows of the {split_name} split have no text in column {name!r} (rows "
                 f"{listed(rows)}, counted from 0). A model cannot read nothing: fill or remove these rows."
             )
+
+
+def check_words(split, split_name, column):
+    """Refuse a split whose words are not there, are no lists of strings, or have holes. A row may have no word.
+
+    Raises:
+        ValueError: Names the split, the column and the first rows.
+    """
+    _check_columns(split, split_name, [column])
+    rows = arrow_column(split, column)
+    if not _is_list(rows.type) or not _is_text(rows.type.value_type):
+        whole = " Split the texts: ['Anna', 'lives', 'in', 'Paris']." if _is_text(rows.type) else ""
+        raise ValueError(
+            f"Column {column!r} of the {split_name} split holds {rows.type}, but each row needs a list of words, because "
+            f"each word has its tag.{whole} If another column has the words, set text_column."
+        )
+    words, num_words = flat_lists(split, column)
+    holes = _true_places(words.is_null())
+    if rows.null_count or len(holes):
+        bad = np.unique(
+            np.concatenate([_true_places(rows.is_null()), np.repeat(np.arange(len(num_words)), num_words)[holes]])
+        )
+        raise ValueError(
+            f"{len(bad)} of {len(rows)} rows of the {split_name} split have no list of words in column {column!r}, or one "
+            f"with a missing word (rows {listed(bad)}, counted from 0). Fill or remove these rows."
+        )
+
+
+def flat_lists(split, name):
+    """A column of lists end to end.
+
+    Returns:
+        `(values, lengths)`: a `pyarrow.ChunkedArray`, and how many values each row has, `np.ndarray` of shape (rows,);
+        0 for a row that has no list.
+    """
+    rows = arrow_column(split, name)
+    lengths = pyarrow.compute.fill_null(pyarrow.compute.list_value_length(rows), 0)
+    return pyarrow.compute.list_flatten(rows), lengths.to_numpy().astype(np.int64)
+
+
+def _check_columns(split, split_name, columns):
+    missing = [name for name in columns if name not in split.column_names]
+    if missing:
+        raise ValueError(
+            f"The {split_name} split has no column {listed(missing)}, where the other splits have their text. Its "
+            f"columns are {listed(split.column_names)}. Give the splits the same column names."
+        )
+
+
+def _true_places(mask):
+    return np.array(pyarrow.compute.indices_nonzero(mask).to_pylist(), dtype=np.int64)
+
+
+def _is_text(kind):
+    return pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind) or pyarrow.types.is_null(kind)
+
+
+def _is_list(kind):
+    return pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind)
 
 
 def arrow_column(split, name):

@@ -39,12 +39,13 @@ class LabelCode:
         # Where the names are numbers themselves, a number is a name; elsewhere it is an index.
         self._numbers_are_names = bool(names) and all(_WHOLE.fullmatch(name) for name in names)
 
-    def encode(self, values, split_name):
+    def encode(self, values, split_name, rows=None):
         """Labels as the losses take them.
 
         Args:
             values (`list`): From `column_values`.
             split_name (`str`): For the message.
+            rows (sequence of `int`, *optional*): For the message: the row each value stands in, where it is not its own.
 
         Returns:
             `list`: of int (-100 where missing), of float lists (a row of -100 where missing), or of float (NaN
@@ -59,7 +60,8 @@ class LabelCode:
             try:
                 codes[value] = one(value)
             except ValueError as error:
-                row = values.index(value)
+                place = values.index(value)
+                row = place if rows is None else rows[place]
                 raise ValueError(f"Row {row} (counted from 0) of the {split_name} split: {error}") from None
         if self.problem_type == REGRESSION and set(codes.values()) == {-1.0}:
             codes = dict.fromkeys(codes, float("nan"))  # -1 may be a score, but not every row's: a hidden test set

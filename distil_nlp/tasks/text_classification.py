@@ -1,18 +1,16 @@
 """A text, or a pair of texts, gets a class, several classes, or a score."""
 
-import json
 import logging
-from pathlib import Path
 
 import numpy as np
-from datasets.fingerprint import Hasher
 
 from ..metrics import Classification, compute_metrics
 from ..metrics.classification import PROBLEM_TYPES
 from .base import Task, add_ids, add_labels
-from .columns import check_texts, find_label_column, find_text_columns, listed
+from .columns import check_texts, find_text_columns, first_split, label_column_of
 from .labels import column_values, read_labels
 from .room import room
+from .tokens import tokenized
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +28,7 @@ class TextClassification(Task):
     name = "text-classification"
     auto_class = "AutoModelForSequenceClassification"
     one_row = any_tokenizer = True
+    may_be_altered = True
 
     def __init__(self, text_columns, label_column, code):
         self.text_columns, self.label_column = tuple(text_columns), label_column
@@ -73,14 +72,14 @@ class TextClassification(Task):
         if problem_type is not None and problem_type not in PROBLEM_TYPES:
             raise ValueError(f"problem_type must be one of {', '.join(PROBLEM_TYPES)}; got {problem_type!r}.")
         whole = getattr(splits, "whole", splits)
-        found = _first(whole, "train", "unlabelled", "validation", "test").column_names
+        found = first_split(whole, "train", "unlabelled", "validation", "test").column_names
         texts = find_text_columns(found, text_column, text_pair_column)
         for split_name, split in splits.items():
             check_texts(split, split_name, texts)
-        label = _find_label_column(whole, label_column)
+        label = label_column_of(whole, label_column)
         if label in texts:
             raise ValueError(f"Column {label!r} is named as both text and label. Set text_column and label_column.")
-        reference = _first(whole, "train", "validation", "test")
+        reference = first_split(whole, "train", "validation", "test")
         code = read_labels(reference, label, problem_type=problem_type, label_names=label_names)
         task = cls(texts, label, code)
         task._check_labels(splits)
@@ -152,15 +151,8 @@ class TextClassification(Task):
             tokens = tokenizer(*(rows[name] for name in self.text_columns), truncation=True, max_length=max_length)
             return {**tokens, "length": [len(ids) for ids in tokens["input_ids"]]}
 
-        # A key of our own: pickling a tokenizer gives another one after its first use.
-        key = Hasher.hash([split._fingerprint, self.text_columns, max_length, _state(tokenizer)])
-        where = {"keep_in_memory": True, "load_from_cache_file": False}
-        if cache_dir is not None:
-            Path(cache_dir).mkdir(parents=True, exist_ok=True)
-            where = {"cache_file_name": str(Path(cache_dir) / f"tokens-{key}.arrow"), "load_from_cache_file": True}
-        return texts.map(
-            tokenize, batched=True, remove_columns=texts.column_names, new_fingerprint=key, desc="Tokenizing", **where
-        )
+        key = (split._fingerprint, self.text_columns, max_length)
+        return tokenized(texts, tokenize, tokenizer, key=key, cache_dir=cache_dir)
 
     def _labels_of(self, split, split_name):
         return self._code.encode(column_values(split, self.label_column), split_name)
@@ -187,33 +179,3 @@ class TextClassification(Task):
                     len(labels),
                     split_name,
                 )
-
-
-def _first(splits, *names):
-    """The first of the named splits that is there."""
-    for name in names:
-        if name in splits:
-            return splits[name]
-    raise ValueError(f"There should be one of the splits {', '.join(names)}; got {listed(splits) or 'none'}.")
-
-
-def _find_label_column(splits, given):
-    """The label column, which training and validation must have; the others may lack it."""
-    name = find_label_column(_first(splits, "train", "validation", "test").column_names, given)
-    if "validation" in splits and name not in splits["validation"].column_names:
-        raise ValueError(
-            f"The validation split has no column {name!r}, where the training split has its labels. Its columns are "
-            f"{listed(splits['validation'].column_names)}. Without labels nothing can be measured: add them, or give "
-            f"the splits the same column names."
-        )
-    return name
-
-
-def _state(tokenizer):
-    """What decides a tokenizer's output. Not its truncation and padding, which its last caller left behind."""
-    names = [type(tokenizer).__name__, tokenizer.model_input_names, tokenizer.truncation_side, tokenizer.padding_side]
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        return [*names, sorted(tokenizer.get_vocab().items()), str(tokenizer.init_kwargs)]
-    settings = json.loads(backend.to_str())
-    return [*names, {name: value for name, value in settings.items() if name not in ("truncation", "padding")}]

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from ..signals import LABELS
@@ -48,9 +49,18 @@ def labelled_items(dataset, *, num_items=128, seed=0):
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(dataset), generator=generator)
     labels = dataset.select_columns(column).with_format("numpy")[:][column]
-    if getattr(labels, "ndim", 0) == 1 and labels.dtype.kind == "i":
-        order = order[torch.as_tensor(labels >= 0)[order]]
+    known = _known(labels)
+    if known is not None:
+        order = order[torch.as_tensor(known)[order]]
     return order[:num_items].tolist()
+
+
+def _known(labels):
+    """Which examples have a label, or a token with one; None where labels are no classes."""
+    kind = labels[0].dtype.kind if len(labels) and hasattr(labels[0], "dtype") else None
+    if kind != "i":
+        return None
+    return [bool((np.asarray(one) >= 0).any()) for one in labels]
 
 
 def probe(teacher, batches):

@@ -1,0 +1,321 @@
+"""Every word of a text gets a class: names and places, parts of speech."""
+
+import logging
+
+import datasets
+import numpy as np
+import pyarrow
+
+from ..metrics import Tagging, marks_entities, tag_metrics
+from ..metrics.classification import MISSING_LABEL
+from .base import Task, add_ids
+from .columns import TAGS, arrow_column, check_words, find_words_column, first_split, flat_lists, label_column_of
+from .labels import SINGLE, column_values, read_labels
+from .room import room
+from .tokens import tokenized
+
+logger = logging.getLogger(__name__)
+
+SOFT_PIECES = ("first", "all")
+
+
+class TokenClassification(Task):
+    """Tags of words. Make it with `from_splits`.
+
+    Attributes:
+        words_column (`str`): A list of words in each row.
+        label_column (`str`): A list of as many tags. Splits may lack it; their tags are missing then.
+
+    See `Task` for the others.
+    """
+
+    name = "token-classification"
+    auto_class = "AutoModelForTokenClassification"
+    problem_type = SINGLE
+    may_be_altered = True
+    per_token = {"labels": MISSING_LABEL, "soft_items": False}
+    example = "Anna Schmidt moved from Berlin to Paris to work for Acme."
+
+    def __init__(self, words_column, label_column, code):
+        self.words_column, self.label_column = words_column, label_column
+        self._code = code
+        self.label_names, self.num_labels = code.names, code.num_labels
+
+    @classmethod
+    def from_splits(cls, splits, *, text_column=None, label_column=None, label_names=None):
+        """Read columns and tags off the data; refuse now what would fail after training.
+
+        The classes are those of the training split, and hold for all splits. Tags may be class labels, words (sorted,
+        so that the same data gives the same indices) or whole numbers. A row without tags (null, or an empty list
+        beside words) is unlabelled; so is a word whose tag is empty, null, -1 or -100.
+
+        Args:
+            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabelled".
+            text_column (`str`, *optional*): The column of the words. By default "tokens" or "words".
+            label_column (`str`, *optional*): By default "ner_tags", "pos_tags", "tags" or "labels".
+            label_names (`list[str]`, *optional*): The classes in order, a teacher's for example.
+
+        Raises:
+            ValueError: Columns, words or tags that cannot be used; says which, where, and what to do.
+        """
+        whole = getattr(splits, "whole", splits)
+        words = find_words_column(
+            first_split(whole, "train", "unlabelled", "validation", "test").column_names, text_column
+        )
+        for split_name, split in splits.items():
+            check_words(split, split_name, words)
+        label = label_column_of(whole, label_column, TAGS)
+        if label == words:
+            raise ValueError(f"Column {label!r} is named as both words and tags. Set text_column and label_column.")
+        for split_name, split in whole.items():
+            if split_name != "unlabelled" and label in split.column_names:
+                _check_tags(split, split_name, label)
+        code = _read_tags(first_split(whole, "train", "validation", "test"), label, label_names)
+        task = cls(words, label, code)
+        task._check_labels(splits)
+        return task
+
+    def prepare(self, split, tokenizer, *, max_length=128, soft_pieces="first", with_labels=True, cache_dir=None):
+        """Tokenised rows, not padded.
+
+        A word becomes one piece or more; its tag stands at the first, and that is where a prediction is read. Words
+        that are cut off, or of which the tokenizer makes nothing, are lost: they teach nothing, and are counted in a
+        warning. `yardstick`, given the split itself, counts them as wrong.
+
+        Args:
+            split (`datasets.Dataset`): Rows with the words; tags are missing where it has no label column.
+            tokenizer: A fast one: only these know which piece belongs to which word. One that tells a word within a
+                text from a word at its beginning (RoBERTa's) gets every word with a space before it.
+            max_length (`int`): Tokens, special ones included; longer texts are cut at the end.
+            soft_pieces (`str`): Where the teacher's predictions are learned: at the "first" piece of each word, or at
+                "all".
+            with_labels (`bool`): Off: the tags of the split are not read and count as missing.
+            cache_dir (`str` or `Path`, *optional*): Keep the tokens in a file here instead of in memory.
+
+        Returns:
+            `datasets.Dataset` of as many rows: input_ids, attention_mask and what else the tokenizer makes; labels:
+            list of int, -100 where there is none; soft_items: list of bool; lost_words: numbers of the words without a
+            piece, nearly always none; length; example_id.
+
+        Raises:
+            ValueError: A slow tokenizer; an unknown `soft_pieces`; a `max_length` without room; words or tags that
+                cannot be used.
+        """
+        if soft_pieces not in SOFT_PIECES:
+            raise ValueError(f"soft_pieces must be one of {', '.join(SOFT_PIECES)}; got {soft_pieces!r}.")
+        _check_fast(tokenizer)
+        check_words(split, "given", self.words_column)
+        tags, num_words = self._tags_of(split, "given", with_labels=with_labels)
+        rows = self._tokens(split, tokenizer, room(max_length, tokenizer), cache_dir)
+        word = flat_lists(rows, "word")[0].to_numpy()  # for each token, the number of its word; -1 of special ones
+        lengths = np.asarray(rows["length"], dtype=np.int64)
+        row = np.repeat(np.arange(len(rows)), lengths)
+        first = (word >= 0) & ((word != np.roll(word, 1)) | (row != np.roll(row, 1)))
+        labels = np.full(len(word), MISSING_LABEL)
+        labels[first] = tags[(np.cumsum(num_words) - num_words)[row[first]] + word[first]]
+        columns = {"labels": ("int64", labels), "soft_items": ("bool", first if soft_pieces == "first" else word >= 0)}
+        rows = rows.remove_columns("word")
+        for name, (kind, values) in columns.items():
+            values = _lists(values, lengths, datasets.Value(kind).pa_type)
+            rows = rows.add_column(name, values, feature=datasets.List(datasets.Value(kind)))
+        lost = _lost(row[first], word[first], num_words)
+        rows = rows.add_column("lost_words", lost, feature=datasets.List(datasets.Value("int32")))
+        return add_ids(rows)
+
+    def collator(self, tokenizer, *, pad_to_multiple_of=None):
+        """A function from a list of prepared rows to a batch of tensors, see `PaddingCollator`.
+
+        labels are int64 of shape (batch, sequence), -100 at padding; soft_items bool of the same shape.
+
+        Args:
+            tokenizer: The one that `prepare` was given.
+            pad_to_multiple_of (`int`, *optional*): Round lengths up; 8 suits half precision on a GPU.
+
+        Raises:
+            ValueError: A tokenizer without a padding token.
+        """
+        # Here, not above: who only looks at data need not wait for torch.
+        from .collator import PaddingCollator
+
+        return PaddingCollator(tokenizer, per_token=self.per_token, pad_to_multiple_of=pad_to_multiple_of)
+
+    def yardstick(self, prepared, raw=None, main_metric=None):
+        """A `Tagging` over the words that have a tag, see `Task.yardstick`.
+
+        With `raw` it is over all of them, lost ones included; without, over those that have a piece.
+        """
+        if raw is None:
+            labels, lengths = flat_lists(prepared, "labels")
+            labels = np.split(labels.to_numpy(), np.cumsum(lengths)[:-1])
+            tags, seen = [row[row != MISSING_LABEL] for row in labels], None
+        else:
+            flat, num_words = self._tags_of(raw, "given")
+            words = np.split(flat, np.cumsum(num_words)[:-1])
+            is_seen = [np.ones(count, dtype=bool) for count in num_words]
+            for here, lost in zip(is_seen, prepared["lost_words"], strict=True):
+                here[lost] = False
+            scored = [row != MISSING_LABEL for row in words]
+            tags = [row[here] for row, here in zip(words, scored, strict=True)]
+            seen = [row[here] for row, here in zip(is_seen, scored, strict=True)]
+        return Tagging(tags, self.num_labels, self.label_names, seen=seen, main_metric=main_metric)
+
+    def compute_metrics(self):
+        """A function for `Trainer(compute_metrics=)`, see `tag_metrics`."""
+        return tag_metrics(self.num_labels, self.label_names)
+
+    def in_use(self, folder):
+        if not marks_entities(self.label_names):
+            return super().in_use(folder)
+        # "first": the tag of a word is that of its first piece, as in training.
+        how = f'"{self.name}", "{folder}", aggregation_strategy="first"'
+        return f"transformers.pipeline({how})({self.example!r})"
+
+    def labelled(self, prepared):
+        """Which prepared rows have a tag, `np.ndarray` of bool, shape (rows,)."""
+        labels, lengths = flat_lists(prepared, "labels")
+        row = np.repeat(np.arange(len(lengths)), lengths)
+        return np.bincount(row[labels.to_numpy() != MISSING_LABEL], minlength=len(lengths)) > 0
+
+    def without_labels(self, prepared):
+        """Prepared rows whose tags are missing, whatever they were; `soft_items` says where the teacher speaks."""
+        missing = [[MISSING_LABEL] * length for length in prepared["length"]]
+        return prepared.remove_columns("labels").add_column("labels", missing, feature=prepared.features["labels"])
+
+    def _tokens(self, split, tokenizer, max_length, cache_dir):
+        texts = split.with_format(None).select_columns([self.words_column])
+        before = " " if _needs_spaces(tokenizer) else ""
+
+        def tokenize(rows):
+            words = [[before + word for word in row] for row in rows[self.words_column]]
+            tokens = tokenizer(words, is_split_into_words=True, truncation=True, max_length=max_length)
+            numbers = [tokens.word_ids(row) for row in range(len(words))]
+            return {
+                **tokens,
+                "word": [[-1 if number is None else number for number in row] for row in numbers],
+                "length": [len(ids) for ids in tokens["input_ids"]],
+            }
+
+        key = (split._fingerprint, self.words_column, max_length, "words")
+        return tokenized(texts, tokenize, tokenizer, key=key, cache_dir=cache_dir)
+
+    def _tags_of(self, split, split_name, *, with_labels=True):
+        """Classes of all words end to end, -100 where missing, and how many words each row has."""
+        _, num_words = flat_lists(split, self.words_column)
+        tags = np.full(num_words.sum(), MISSING_LABEL)
+        if not with_labels or self.label_column not in split.column_names:
+            return tags, num_words
+        _check_tags(split, split_name, self.label_column)
+        rows = column_values(split, self.label_column)
+        num_tags = np.array([len(row or ()) for row in rows], dtype=np.int64)
+        wrong = np.flatnonzero((num_tags != num_words) & (num_tags > 0))
+        if len(wrong):
+            row = wrong[0]
+            raise ValueError(
+                f"Row {row} (counted from 0) of the {split_name} split has {num_words[row]} words and {num_tags[row]} "
+                f"tags ({len(wrong)} such rows), so it is not known which tag is whose. Each word needs one; a row "
+                f"without any tag is learned from the teacher alone."
+            )
+        values = [tag for row in rows for tag in row or ()]
+        codes = self._code.encode(values, split_name, rows=np.repeat(np.arange(len(rows)), num_tags))
+        tags[np.repeat(num_tags > 0, num_words)] = codes
+        return tags, num_words
+
+    def _check_labels(self, splits):
+        """Every tag of every split has its place, and train and validation have some."""
+        for split_name, split in splits.items():
+            if split_name == "unlabelled" or self.label_column not in split.column_names:
+                continue
+            tags, num_words = self._tags_of(split, split_name)
+            missing = tags == MISSING_LABEL
+            if missing.all() and split_name != "test":
+                raise ValueError(
+                    f"All tags of the {len(tags)} words of the {split_name} split are missing (empty, -1 or -100) in "
+                    f"column {self.label_column!r}. Use a split with tags; rows without them can be learned from as the "
+                    f"'unlabelled' split (unlabelled_file)."
+                )
+            if missing.any() and not missing.all():
+                row = np.repeat(np.arange(len(num_words)), num_words)
+                logger.warning(
+                    "%d of %d words of the %s split have no tag, in %d of %d rows: only a teacher can say something "
+                    "about them.",
+                    missing.sum(),
+                    len(tags),
+                    split_name,
+                    len(np.unique(row[missing])),
+                    len(num_words),
+                )
+
+
+def _check_tags(split, split_name, column):
+    """Refuse tags that are no list of classes."""
+    kind = arrow_column(split, column).type
+    lists = (pyarrow.types.is_list, pyarrow.types.is_large_list)
+    if not any(is_list(kind) for is_list in lists):
+        raise ValueError(
+            f"Column {column!r} of the {split_name} split holds {kind}, but each row needs a list of tags, one for each "
+            f"word. If each row has one label, the task is text-classification; otherwise split it, or set label_column."
+        )
+    if any(is_list(kind.value_type) for is_list in lists) or pyarrow.types.is_struct(kind.value_type):
+        raise ValueError(
+            f"Column {column!r} of the {split_name} split holds {kind}, but a word has one tag: a class or a number. Make "
+            f"each row a plain list of tags, or set label_column."
+        )
+
+
+def _read_tags(split, column, label_names):
+    """The classes of a column of lists: those of its elements."""
+    tags, _ = flat_lists(split, column)
+    feature = split.features[column].feature
+    if pyarrow.types.is_null(tags.type) or tags.null_count == len(tags):
+        raise ValueError(
+            f"Column {column!r} holds no tag in any of {len(split)} rows, so there is nothing to learn. Set another "
+            f"label_column, or give rows with tags."
+        )
+    flat = datasets.Dataset(
+        datasets.table.InMemoryTable(pyarrow.table({column: tags})),
+        info=datasets.DatasetInfo(features=datasets.Features({column: feature})),
+    )
+    return read_labels(flat, column, problem_type=SINGLE, label_names=label_names)
+
+
+def _check_fast(tokenizer):
+    if not getattr(tokenizer, "is_fast", False):
+        raise ValueError(
+            f"{type(tokenizer).__name__} is a slow tokenizer, which does not say which piece belongs to which word, so "
+            f"tags cannot be laid over pieces. Load it with AutoTokenizer.from_pretrained(...), which takes the fast one "
+            f"where there is one."
+        )
+
+
+def _needs_spaces(tokenizer):
+    """Whether a word alone reads differently from the same word within a text (RoBERTa, ModernBERT)."""
+
+    def last(text, **how):
+        return tokenizer(text, add_special_tokens=False, **how)["input_ids"][-1:]
+
+    alone, spaced = (last([word, word], is_split_into_words=True) for word in ("a", " a"))
+    return alone != spaced and spaced == last("a a")
+
+
+def _lists(values, lengths, kind):
+    """Values end to end as one list a row."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pyarrow.ListArray.from_arrays(offsets, pyarrow.array(values, type=kind))
+
+
+def _lost(row, word, num_words):
+    """For each row, the numbers of the words that have no piece; a warning where there are some."""
+    lost = [[] for _ in num_words]
+    num_seen = np.bincount(row, minlength=len(num_words))
+    for one in np.flatnonzero(num_seen < num_words):
+        lost[one] = np.setdiff1d(np.arange(num_words[one]), word[row == one]).tolist()
+    if num_lost := sum(map(len, lost)):
+        logger.warning(
+            "%d of %d words, in %d of %d rows, are cut off by max_length or give no piece. They teach nothing, and where "
+            "models are compared they count as wrong. A larger max_length keeps more.",
+            num_lost,
+            num_words.sum(),
+            sum(map(bool, lost)),
+            len(lost),
+        )
+    return lost
