@@ -36,7 +36,7 @@ _NAMES = {
     "signals": ["Signals"],
     "students": ["build_student", "student_from_config", "student_from_teacher", "trim_vocabulary"],
     "taps": ["FeatureTap"],
-    "tasks": ["TextClassification"],
+    "tasks": ["QuestionAnswering", "TextClassification"],
     "teachers": ["CachedTeacher", "OnlineTeacher", "ZeroShotClassifier", "load_teacher"],
     "trainer": ["DistillationTrainer"],
 }
@@ -74,6 +74,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .students import student_from_teacher as student_from_teacher
     from .students import trim_vocabulary as trim_vocabulary
     from .taps import FeatureTap as FeatureTap
+    from .tasks import QuestionAnswering as QuestionAnswering
     from .tasks import TextClassification as TextClassification
     from .teachers import CachedTeacher as CachedTeacher
     from .teachers import OnlineTeacher as OnlineTeacher

@@ -1,5 +1,6 @@
 """Metrics: how the answers of a model become numbers, a yardstick for each kind of task. Knows no model."""
 
+from .answers import ExtractedAnswers
 from .base import Yardstick
 from .classification import Classification, compute_metrics, decide, labelled_rows, metrics_for, score
 from .display import Display, display
@@ -7,6 +8,7 @@ from .display import Display, display
 __all__ = [
     "Classification",
     "Display",
+    "ExtractedAnswers",
     "Yardstick",
     "compute_metrics",
     "decide",

@@ -26,7 +26,7 @@ class RecipeArguments:
     _argument_group_name = "recipe: models, data, stages"
 
     teacher: str | None = _setting("Hub id or folder of the teacher.")
-    task: str = _setting("What is learned; text-classification for now.", "text-classification")
+    task: str = _setting("What is learned: text-classification or question-answering.", "text-classification")
     train_teacher: bool = _setting(
         "Fine-tune the teacher on the training data first. Done anyway where it has no trained head for the task.",
         False,
@@ -80,6 +80,10 @@ class RecipeArguments:
         "single_label_classification, multi_label_classification or regression. Default: what the labels look like."
     )
     max_length: int = _setting("Longer texts are cut to this many tokens.", 128)
+    doc_stride: int | None = _setting(
+        "Tokens that two windows of a long context share (question-answering). Default: a third of max_length."
+    )
+    max_answer_length: int | None = _setting("Tokens of the longest answer (question-answering). Default: 30.")
     max_train_samples: int | None = _setting("Train on this many examples only (a fixed random choice).")
     max_eval_samples: int | None = _setting("Evaluate on this many examples only.")
 

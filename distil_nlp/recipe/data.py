@@ -8,8 +8,8 @@ from ..tasks import altered_copies, load_file, load_splits, task_class
 from ..teachers.labels import label_names, reorder
 
 # Settings that say how a task reads its data, and how it makes rows of it; a task names those it takes.
-_READING = ("text_column", "text_pair_column", "label_column", "problem_type")
-_PREPARING = ("max_length",)
+_READING = ("text_column", "text_pair_column", "label_column", "problem_type", "max_answer_length")
+_PREPARING = ("max_length", "doc_stride")
 KINDS = ("all", "labelled", "unlabelled")  # of rows to learn from
 
 
@@ -47,6 +47,11 @@ class RecipeData:
                 f"{', '.join(self.splits)}). Set train_file, or unlabelled_file for texts that only the teacher labels."
             )
         self.task = self._understood()
+        if recipe.num_augmented_copies and not self.task.one_row:
+            raise ValueError(
+                f"num_augmented_copies={recipe.num_augmented_copies} makes texts whose labels nobody knows but the "
+                f"teacher, and {self.task.name} has labels within the text, which such copies lose. Leave it out."
+            )
 
     def follow(self, teacher):
         """Give the labels the teacher's names and order, so that one column means one thing everywhere.

@@ -3,11 +3,22 @@
 from .augmentation import altered_copies
 from .base import Task
 from .data import load_file, load_splits
+from .question_answering import QuestionAnswering, answer_question
 from .text_classification import TextClassification
 
-TASKS = {task.name: task for task in (TextClassification,)}
+TASKS = {task.name: task for task in (TextClassification, QuestionAnswering)}
 
-__all__ = ["TASKS", "Task", "TextClassification", "altered_copies", "load_file", "load_splits", "task_class"]
+__all__ = [
+    "TASKS",
+    "QuestionAnswering",
+    "Task",
+    "TextClassification",
+    "altered_copies",
+    "answer_question",
+    "load_file",
+    "load_splits",
+    "task_class",
+]
 
 
 def task_class(name):
