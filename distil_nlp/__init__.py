@@ -36,7 +36,7 @@ _NAMES = {
     "signals": ["Signals"],
     "students": ["build_student", "student_from_config", "student_from_teacher", "trim_vocabulary"],
     "taps": ["FeatureTap"],
-    "tasks": ["MaskedLanguageModeling", "TextClassification", "TokenClassification"],
+    "tasks": ["MaskedLanguageModeling", "QuestionAnswering", "TextClassification", "TokenClassification"],
     "teachers": ["CachedTeacher", "OnlineTeacher", "ZeroShotClassifier", "load_teacher"],
     "trainer": ["DistillationTrainer"],
 }
@@ -75,6 +75,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .students import trim_vocabulary as trim_vocabulary
     from .taps import FeatureTap as FeatureTap
     from .tasks import MaskedLanguageModeling as MaskedLanguageModeling
+    from .tasks import QuestionAnswering as QuestionAnswering
     from .tasks import TextClassification as TextClassification
     from .tasks import TokenClassification as TokenClassification
     from .teachers import CachedTeacher as CachedTeacher

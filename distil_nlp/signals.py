@@ -12,6 +12,10 @@ LABELS = ("labels", "label", "label_ids")
 SOFT_ITEMS = "soft_items"
 # Bool, shape (batch, sequence): the only positions whose logits anybody wants, of a model over a vocabulary.
 POSITIONS = "positions"
+# Whole numbers, shape (batch, 2): the first and the last position at which an answer may stand. For whoever judges.
+CONTEXT_SPAN = "context_span"
+# Padding of logits over positions: no probability at any temperature, and finite at any.
+_NEVER = -1e30
 
 
 @dataclass
@@ -20,7 +24,7 @@ class Signals:
 
     Args:
         logits (`torch.Tensor`): Shape (batch, classes) or (batch, sequence, classes). Of a model that marks spans:
-            (batch, 2, sequence), where a span begins and where it ends, padding at the least number there is.
+            (batch, 2, sequence), where a span begins and where it ends, padding so low that it has no probability.
         features (`dict[str, torch.Tensor]`): Outputs of tapped modules by module name.
     """
 
@@ -42,6 +46,11 @@ def accepted_columns(model):
     if not named and takes_anything:
         return None
     return tuple(name for name in named if name not in LABELS)
+
+
+def marks_spans(model):
+    """Whether a model says where an answer begins and ends: its logits are over positions, not over classes."""
+    return model is not None and "start_positions" in (accepted_columns(model) or ())
 
 
 def ask(model, batch, columns):
@@ -85,7 +94,7 @@ def _span_logits(output, batch):
     if mask is None:
         return logits
     # Padding is no answer: left in, it would take part in the softmax, and longer padding would change the loss.
-    return logits.masked_fill(mask.unsqueeze(1) == 0, torch.finfo(logits.dtype).min)
+    return logits.masked_fill(mask.unsqueeze(1) == 0, max(_NEVER, torch.finfo(logits.dtype).min))
 
 
 @contextmanager

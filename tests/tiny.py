@@ -19,7 +19,7 @@ _ARCHITECTURES = {
         "num_layers": ["n_layers"],
         "num_heads": ["n_heads"],
         "intermediate_size": ["hidden_dim"],
-        "dropout": ["dropout", "attention_dropout", "seq_classif_dropout"],
+        "dropout": ["dropout", "attention_dropout", "seq_classif_dropout", "qa_dropout"],
     },
     "modernbert": {"dropout": ["attention_dropout", "embedding_dropout", "mlp_dropout", "classifier_dropout"]},
 }
@@ -33,6 +33,7 @@ _AUTO = {
     "sequence": transformers.AutoModelForSequenceClassification,
     "token": transformers.AutoModelForTokenClassification,
     "mlm": transformers.AutoModelForMaskedLM,
+    "span": transformers.AutoModelForQuestionAnswering,
 }
 
 
@@ -71,7 +72,7 @@ def tiny_model(architecture="bert", task="sequence", *, seed=0, **settings):
 
     Args:
         architecture (`str`): See `tiny_config`.
-        task (`str`): "sequence", "token" or "mlm".
+        task (`str`): "sequence", "token", "mlm", or "span" (with `num_labels=2`).
         seed (`int`): The same seed gives the same weights.
         settings: Passed to `tiny_config`.
     """

@@ -7,7 +7,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ..metrics.base import rows_of
-from ..signals import LABELS, accepted_columns, ask
+from ..signals import CONTEXT_SPAN, LABELS, accepted_columns, ask
 
 _SHOW_AFTER_S = 3.0  # a progress bar for less than this only flickers
 _READ_AT_ONCE = 10_000
@@ -47,7 +47,8 @@ def predict(model, dataset, collator, *, keep, batch_size=64, device=None, colum
         batch_size (`int`): Examples a batch.
         device (`torch.device`, *optional*): Where to run. A module goes there and comes back; by default it stays.
         columns (list of str, *optional*): What the collator sees. By default the columns that the model reads (the
-            arguments of a module's `forward`, a callable's `columns`), and labels, as in training; all columns where
+            arguments of a module's `forward`, a callable's `columns`), labels, as in training, and where an answer
+            may stand; all columns where
             the data set has none of these (raw images, say, which the collator turns into what the model reads).
         description (`str`): Stands before the progress bar.
 
@@ -148,7 +149,7 @@ def _columns_for(model, dataset, columns):
     accepted = accepted_columns(model) if isinstance(model, torch.nn.Module) else getattr(model, "columns", None)
     if not accepted or set(accepted).isdisjoint(present):
         return present
-    return [name for name in present if name in accepted or name in LABELS]
+    return [name for name in present if name in accepted or name in (*LABELS, CONTEXT_SPAN)]
 
 
 def _with_columns(dataset, columns):

@@ -17,9 +17,17 @@ _METRIC_IDS = {"pearson": "pearsonr", "f1_micro": "f1", "f1_macro": "f1"}  # whe
 _AUTO_CLASSES = {
     "text-classification": ("AutoModelForSequenceClassification", "tokenizer", "AutoTokenizer"),
     "token-classification": ("AutoModelForTokenClassification", "tokenizer", "AutoTokenizer"),
+    "question-answering": ("AutoModelForQuestionAnswering", "tokenizer", "AutoTokenizer"),
     "image-classification": ("AutoModelForImageClassification", "processor", "AutoImageProcessor"),
     "audio-classification": ("AutoModelForAudioClassification", "processor", "AutoFeatureExtractor"),
 }
+# transformers 5 has no pipeline for it.
+_EXTRACTING = """question = {question!r}
+context = {context!r}
+tokens = tokenizer(question, context, truncation="only_second", return_tensors="pt")
+said = model(**tokens)
+start, end = said.start_logits.argmax(), said.end_logits.argmax()
+print(tokenizer.decode(tokens["input_ids"][0, start : end + 1]))"""
 _HYPERPARAMETERS = (
     "learning_rate", "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_steps",
     "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "optim", "bf16", "fp16", "seed",
@@ -56,7 +64,8 @@ def model_card(
         arguments (`TrainingArguments` or `dict`, *optional*): The hyper-parameters of the run.
         dataset_config (`str`, *optional*), dataset_split (`str`): "sst2" of "nyu-mll/glue", and what was measured on.
         pipeline_tag (`str`): The task by the Hub's word.
-        example (`str` or `dict`): What the loading lines feed the pipeline; {"text": ..., "text_pair": ...} for pairs.
+        example (`str` or `dict`): What the loading lines feed the pipeline; {"text": ..., "text_pair": ...} for pairs,
+            {"question": ..., "context": ...} for questions.
         base_model (`str`, *optional*): Model that the student's first weights came from: the teacher, usually. None
             for random weights: the Hub calls everything with a base model a fine-tune. Only a Hub id is shown.
         student_start (`str`, *optional*): The same in words, for the reader: "layers 0, 4, 8 of the teacher".
@@ -177,12 +186,18 @@ def _how_to_load(report, tag, repo_id, example):
     if tag not in _AUTO_CLASSES:
         return f"```python\n{pipeline}\n```"
     model_class, name, name_class = _AUTO_CLASSES[tag]
-    return (
-        f"```python\nfrom transformers import {', '.join(sorted((model_class, name_class)))}\n\n"
+    loading = (
+        f"from transformers import {', '.join(sorted((model_class, name_class)))}\n\n"
         f'model = {model_class}.from_pretrained("{repo_id}")\n'
-        f'{name} = {name_class}.from_pretrained("{repo_id}")\n```\n\n'
-        f"or, with everything around it:\n\n```python\n{pipeline}\n```"
+        f'{name} = {name_class}.from_pretrained("{repo_id}")\n'
     )
+    if tag == "question-answering":
+        whole = f'from distil_nlp.tasks import answer_question\n\nprint(answer_question("{repo_id}", **{example!r}))'
+        return (
+            f"```python\n{loading}{_EXTRACTING.format(**example)}\n```\n\nor, with windows over a long context and the "
+            f"best span that can be an answer:\n\n```python\n{whole}\n```"
+        )
+    return f"```python\n{loading}```\n\nor, with everything around it:\n\n```python\n{pipeline}\n```"
 
 
 def _how_trained(report, terms, arguments, *, teacher, data, start):

@@ -1,5 +1,6 @@
 """Metrics: how the answers of a model become numbers, a yardstick for each kind of task. Knows no model."""
 
+from .answers import ExtractedAnswers
 from .base import Yardstick
 from .classification import Classification, compute_metrics, decide, labelled_rows, metrics_for, score
 from .display import Display, display
@@ -9,6 +10,7 @@ from .tagging import Tagging, marks_entities, tag_metrics
 __all__ = [
     "Classification",
     "Display",
+    "ExtractedAnswers",
     "MaskedWords",
     "Tagging",
     "Yardstick",

@@ -31,6 +31,7 @@ class StandardisedSoftTargets(ClassTargets):
     """Soft targets of logits brought to mean 0 and standard deviation 1. See `ClassTargets`."""
 
     name, paper = "standardised", "Sun et al. 2024, Logit Standardization in Knowledge Distillation"
+    over_positions = False
 
     def values(self, student, teacher, batch):
         return standardised_kl(student.logits, teacher.logits, temperature=self.temperature)
@@ -43,6 +44,7 @@ class ClassCorrelation(ClassTargets):
     """
 
     name, paper = "class_correlation", "Huang et al. 2022, Knowledge Distillation from A Stronger Teacher"
+    over_positions = False
 
     def values(self, student, teacher, batch):
         return class_correlation(student.logits, teacher.logits, temperature=self.temperature)

@@ -3,7 +3,7 @@
 import torch
 
 from ..losses import logit_mse
-from ..signals import SOFT_ITEMS
+from ..signals import SOFT_ITEMS, marks_spans
 from .base import Term, positive
 from .problems import problem
 
@@ -14,13 +14,24 @@ class TeacherPredictions(Term):
     An item is a sequence where logits have two dimensions, a token where they have three. A task may say which count
     by a column "soft_items". Otherwise all sequences do, and a token where it has a label, or, without labels, where the
     attention mask is 1.
+
+    Of a model that marks spans, the two items of a sequence are where an answer begins and where it ends.
     """
+
+    over_positions = True  # what it makes of logits does not depend on the padding among them
 
     def __init__(self, weight, *, problem_type):
         super().__init__(weight)
         self.problem_type = problem_type
         self.per_token = False
         self._problem = problem(problem_type)
+
+    def locate(self, student, teacher):
+        if marks_spans(student) and not self.over_positions:
+            raise ValueError(
+                f"{type(self).__name__} takes a mean over all logits of an item, and {type(student).__name__} has one for "
+                f"each position of a text, padding included: the loss would depend on the padding. Use SoftTargets."
+            )
 
     def build(self, student, teacher, batch):
         self.per_token = student.logits.dim() == 3
@@ -80,6 +91,7 @@ class LogitMatching(TeacherPredictions):
 
     name = "logits"
     paper = "Ba and Caruana 2014, Do Deep Nets Really Need to be Deep?"
+    over_positions = False
 
     def __init__(self, weight, *, problem_type="single_label_classification"):
         super().__init__(weight, problem_type=problem_type)

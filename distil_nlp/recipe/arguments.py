@@ -98,6 +98,10 @@ class RecipeArguments:
         "Of a word's pieces, those the teacher teaches in token-classification: first, where the label is, or all. "
         "Default: first."
     )
+    doc_stride: int | None = _setting(
+        "Tokens that two windows of a long context share (question-answering). Default: a third of max_length."
+    )
+    max_answer_length: int | None = _setting("Tokens of the longest answer (question-answering). Default: 30.")
     max_train_samples: int | None = _setting("Train on this many examples only (a fixed random choice).")
     max_eval_samples: int | None = _setting("Evaluate on this many examples only.")
 

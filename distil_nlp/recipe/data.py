@@ -9,8 +9,8 @@ from ..tasks import altered_copies, load_file, load_splits, task_class
 from ..teachers.labels import label_names, reorder
 
 # Settings that say how a task reads its data, and how it makes rows of it; a task names those it takes.
-_READING = ("text_column", "text_pair_column", "label_column", "problem_type")
-_PREPARING = ("max_length", "mask_probability", "soft_pieces")
+_READING = ("text_column", "text_pair_column", "label_column", "problem_type", "max_answer_length")
+_PREPARING = ("max_length", "doc_stride", "mask_probability", "soft_pieces")
 _PREPARING_TRAINING = ("num_mask_copies",)  # rows to learn from only
 KINDS = ("all", "labelled", "unlabelled")  # of rows to learn from
 

@@ -4,18 +4,22 @@ from .augmentation import altered_copies
 from .base import Task
 from .data import load_file, load_splits
 from .masked_language_modeling import MaskedLanguageModeling
+from .question_answering import QuestionAnswering, answer_question
 from .text_classification import TextClassification
 from .token_classification import TokenClassification
 
-TASKS = {task.name: task for task in (TextClassification, TokenClassification, MaskedLanguageModeling)}
+_ALL = (TextClassification, TokenClassification, QuestionAnswering, MaskedLanguageModeling)
+TASKS = {task.name: task for task in _ALL}
 
 __all__ = [
     "TASKS",
     "MaskedLanguageModeling",
+    "QuestionAnswering",
     "Task",
     "TextClassification",
     "TokenClassification",
     "altered_copies",
+    "answer_question",
     "load_file",
     "load_splits",
     "task_class",

@@ -129,12 +129,11 @@ class Task(ABC):
 
 
 def add_labels(dataset, labels):
-    """`dataset` with a column `labels`: int64 for classes, float32 for scores and for rows of 0 and 1."""
-    floats = datasets.Value("float32")
-    if labels and isinstance(labels[0], list):
-        feature = datasets.List(floats)
-    else:
-        feature = floats if labels and isinstance(labels[0], float) else datasets.Value("int64")
+    """`dataset` with a column `labels`: int64 for classes and positions, float32 for scores and for rows of 0.0 and 1.0."""
+    is_list = bool(labels) and isinstance(labels[0], list)
+    first = next(iter(labels[0]), None) if is_list else next(iter(labels), None)
+    feature = datasets.Value("float32" if isinstance(first, float) else "int64")
+    feature = datasets.List(feature) if is_list else feature
     return dataset.add_column("labels", labels, feature=feature)
 
 

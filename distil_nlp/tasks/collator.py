@@ -3,7 +3,6 @@
 import torch
 
 _PADDED = ("input_ids", "token_type_ids", "attention_mask")
-_NOT_FOR_THE_MODEL = ("length", "lost_words")
 
 
 class PaddingCollator:
@@ -23,6 +22,9 @@ class PaddingCollator:
         are left out: no model takes them.
     """
 
+    padding_side = None  # the tokenizer's
+    not_for_the_model = ("length", "lost_words")
+
     def __init__(self, tokenizer, *, float_labels=False, per_token=None, pad_to_multiple_of=None):
         if tokenizer.pad_token is None:
             raise ValueError(
@@ -39,13 +41,14 @@ class PaddingCollator:
         padded = self.tokenizer.pad(
             {name: [row[name] for row in rows] for name in inputs},
             pad_to_multiple_of=self.pad_to_multiple_of,
+            padding_side=self.padding_side,
             return_tensors="pt",
         )
         batch = dict(padded)
         for name in rows[0]:
             if name in self.per_token:
                 batch[name] = self._padded([row[name] for row in rows], batch["input_ids"], self.per_token[name])
-            elif name not in _PADDED and name not in _NOT_FOR_THE_MODEL:
+            elif name not in _PADDED and name not in self.not_for_the_model:
                 dtype = self.label_dtype if name == "labels" else None
                 batch[name] = torch.as_tensor([row[name] for row in rows], dtype=dtype)
         return batch

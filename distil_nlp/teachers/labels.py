@@ -2,6 +2,8 @@
 
 import logging
 
+from ..signals import marks_spans
+
 logger = logging.getLogger(__name__)
 
 
@@ -70,6 +72,8 @@ def label_names(model):
     config = getattr(model, "config", None)
     if getattr(config, "id2label", None) is None or getattr(config, "num_labels", 1) < 2:
         return None
+    if marks_spans(model):
+        return None  # its two logits are where an answer begins and where it ends
     if getattr(model, "get_output_embeddings", lambda: None)() is not None:
         return None
     return [str(config.id2label[index]) for index in range(config.num_labels)]

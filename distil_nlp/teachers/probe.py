@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..signals import LABELS
+from ..signals import LABELS, marks_spans
 
 logger = logging.getLogger(__name__)
 
@@ -100,11 +100,11 @@ def probe(teacher, batches):
 
 
 def measure(guesses, labels, num_classes):
-    """The figures of a probe from two tensors of class indices, of shape (items,)."""
+    """The figures of a probe from two tensors of class indices, of shape (items,); `num_classes` None: no classes."""
     accuracy = (guesses == labels).float().mean().item()
     majority = labels.bincount().max().item() / labels.numel()
     fit, held_out = slice(0, None, 2), slice(1, None, 2)
-    if num_classes > _MOST_RENAMED or labels.numel() < 2:
+    if num_classes is None or num_classes > _MOST_RENAMED or labels.numel() < 2:
         return ProbeResult(labels.numel(), accuracy, majority, accuracy)
     renaming = best_renaming(guesses[fit], labels[fit], num_classes)
     permuted = (renaming[guesses[held_out]] == labels[held_out]).float().mean().item()
@@ -127,4 +127,6 @@ def _collect(teacher, batches):
         logits, known = teacher(batch).logits, batch["labels"] >= 0
         guesses.append(logits.argmax(-1)[known].cpu())
         labels.append(batch["labels"][known].cpu())
-    return torch.cat(guesses), torch.cat(labels), logits.shape[-1]
+    # Positions in a text are no classes: each batch has as many as its longest text, and none has a name.
+    num_classes = None if marks_spans(getattr(teacher, "model", None)) else logits.shape[-1]
+    return torch.cat(guesses), torch.cat(labels), num_classes

@@ -1,0 +1,97 @@
+"""Answers as files of SQuAD's form hold them, and whether they stand where they say they do."""
+
+from .columns import listed
+
+FORMS = (
+    "{'text': ['...'], 'answer_start': [17]} or a list of {'text': '...', 'answer_start': 17}; empty lists where the "
+    "context has no answer, null where the answer is not known"
+)
+_MOST_SHOWN = 60  # characters of a text in a message
+
+
+def read_answers(split, column, split_name):
+    """The answers of each row, whichever way they are stored.
+
+    Args:
+        split (`datasets.Dataset`): With the column.
+        column (`str`): Its name.
+        split_name (`str`): For messages.
+
+    Returns:
+        `list`: For each row a list of (start in characters, text), empty where the question has no answer, or None
+        where the answer is not known.
+
+    Raises:
+        ValueError: A row that is not of SQuAD's form; an empty text, which says neither.
+    """
+    rows = split.with_format(None).select_columns([column])[:][column]
+    return [None if row is None else _pairs(row, index, column, split_name) for index, row in enumerate(rows)]
+
+
+def _pairs(row, index, column, split_name):
+    try:
+        if isinstance(row, dict):
+            pairs = list(zip(row["answer_start"] or [], row["text"] or [], strict=True))
+        else:
+            pairs = [(one["answer_start"], one["text"]) for one in row]
+        if all(isinstance(start, int) and isinstance(text, str) and text.strip() for start, text in pairs):
+            return pairs
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise ValueError(
+        f"Row {index} (counted from 0) of the {split_name} split holds {_short(row)} in column {column!r}. Answers "
+        f"should be {FORMS}. Each text needs its start, a whole number, and none may be empty. A csv cannot hold "
+        f"lists: use jsonl or parquet."
+    )
+
+
+def check_answers(contexts, answers, split_name):
+    """Refuse answers that are not at their place in the context: a model would learn wrong positions.
+
+    Args:
+        contexts (list of `str`): Of the split.
+        answers (list): From `read_answers`.
+        split_name (`str`): For messages.
+
+    Raises:
+        ValueError: Says how many and which rows, and of the first one what stands there, and where the answer is.
+    """
+    wrong = [
+        (row, start, text)
+        for row, (context, known) in enumerate(zip(contexts, answers, strict=True))
+        for start, text in known or ()
+        if start < 0 or context[start : start + len(text)] != text
+    ]
+    if not wrong:
+        return
+    rows = list(dict.fromkeys(row for row, _, _ in wrong))
+    row, start, text = wrong[0]
+    there = contexts[row][start : start + len(text)] if start >= 0 else ""
+    raise ValueError(
+        f"{len(rows)} of {len(contexts)} rows of the {split_name} split have an answer that is not where answer_start "
+        f"says (rows {listed(rows)}, counted from 0). In row {row} the answer is {_short(text)}, and the context's "
+        f"characters {start} to {start + len(text)} are {_short(there)}. {_elsewhere(contexts[row], text)} A model "
+        f"would learn wrong positions, so nothing is trained."
+    )
+
+
+def _elsewhere(context, text):
+    """Where else the answer is, and what to do."""
+    found = [place for place in range(len(context)) if context.startswith(text, place)]
+    if found:
+        return (
+            f"It does occur at {listed(found)}: answer_start counts characters (not bytes, words or tokens) of the "
+            f"context as it is in the file, from 0. Correct it; it moves when a text is cleaned after it was labelled."
+        )
+    if text.lower() in context.lower():
+        place = context.lower().index(text.lower())
+        return f"It occurs at {place} in another case only: an answer is copied from the context letter by letter."
+    return (
+        "It occurs nowhere in the context: an answer is a part of it, copied letter by letter. Correct it, remove the "
+        "row, or empty its lists if the context has no answer."
+    )
+
+
+def _short(value):
+    text = repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
