@@ -18,6 +18,7 @@ _NAMES = {
         "BatchCorrelation",
         "ClassCorrelation",
         "DecoupledSoftTargets",
+        "EmbeddingMatching",
         "HardLabels",
         "HiddenStates",
         "LogitMatching",
@@ -28,15 +29,17 @@ _NAMES = {
         "RelationalDistance",
         "Relations",
         "SimilarityPreserving",
+        "SimilarityTargets",
         "SoftTargets",
         "StandardisedSoftTargets",
         "Term",
         "objective_from",
     ],
+    "sentence_encoder": ["SentenceEncoder"],
     "signals": ["Signals"],
     "students": ["build_student", "student_from_config", "student_from_teacher", "trim_vocabulary"],
     "taps": ["FeatureTap"],
-    "tasks": ["TextClassification"],
+    "tasks": ["SentenceEmbeddings", "TextClassification"],
     "teachers": ["CachedTeacher", "OnlineTeacher", "ZeroShotClassifier", "load_teacher"],
     "trainer": ["DistillationTrainer"],
 }
@@ -54,6 +57,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .objectives import BatchCorrelation as BatchCorrelation
     from .objectives import ClassCorrelation as ClassCorrelation
     from .objectives import DecoupledSoftTargets as DecoupledSoftTargets
+    from .objectives import EmbeddingMatching as EmbeddingMatching
     from .objectives import HardLabels as HardLabels
     from .objectives import HiddenStates as HiddenStates
     from .objectives import LogitMatching as LogitMatching
@@ -64,16 +68,19 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .objectives import RelationalDistance as RelationalDistance
     from .objectives import Relations as Relations
     from .objectives import SimilarityPreserving as SimilarityPreserving
+    from .objectives import SimilarityTargets as SimilarityTargets
     from .objectives import SoftTargets as SoftTargets
     from .objectives import StandardisedSoftTargets as StandardisedSoftTargets
     from .objectives import Term as Term
     from .objectives import objective_from as objective_from
+    from .sentence_encoder import SentenceEncoder as SentenceEncoder
     from .signals import Signals as Signals
     from .students import build_student as build_student
     from .students import student_from_config as student_from_config
     from .students import student_from_teacher as student_from_teacher
     from .students import trim_vocabulary as trim_vocabulary
     from .taps import FeatureTap as FeatureTap
+    from .tasks import SentenceEmbeddings as SentenceEmbeddings
     from .tasks import TextClassification as TextClassification
     from .teachers import CachedTeacher as CachedTeacher
     from .teachers import OnlineTeacher as OnlineTeacher

@@ -20,7 +20,7 @@ from .objectives import default_objective
 from .objectives.problems import problem_type_of
 from .objectives.rehearsal import rehearse
 from .sampling import LengthGroupedSampler, dataset_lengths
-from .signals import LABELS, POSITIONS, SOFT_ITEMS, Signals, accepted_columns, ask
+from .signals import LABELS, POSITIONS, SOFT_ITEMS, Signals, accepted_columns, ask, by_example
 from .tally import Stopwatch, Tally
 from .taps import FeatureTap
 from .teachers import as_teacher, probe
@@ -148,7 +148,7 @@ class DistillationTrainer(Trainer):
                 loss, parts = objective(student, teacher, inputs, objective.count([inputs]))
                 rows = torch.ones_like(loss) * len(student.logits)
                 self._evaluation_tally.add({name: part * rows for name, part in parts.items()} | {"rows": rows})
-        return (loss, None, None) if prediction_loss_only else (loss, student.logits, labels)
+        return (loss, None, None) if prediction_loss_only else (loss, by_example(student.logits, labels), labels)
 
     def evaluation_loop(self, *args, **kwargs):
         self._evaluation_tally.take()

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ..metrics import Classification, Yardstick, compute_metrics, decide, metrics_for, score
+from ..metrics import Classification, Similarity, Yardstick, compute_metrics, decide, metrics_for, score
 from .bootstrap import Difference, difference_of_means, difference_of_metrics
 from .comparison import Comparison, Contender, compare
 from .latency import Latency, measure_latency, speed_up, text_batch
@@ -21,6 +21,7 @@ __all__ = [
     "Latency",
     "MatthewsCorrelation",
     "PearsonSpearman",
+    "Similarity",
     "Yardstick",
     "compare",
     "compute_metrics",

@@ -3,10 +3,12 @@
 from .base import Yardstick
 from .classification import Classification, compute_metrics, decide, labelled_rows, metrics_for, score
 from .display import Display, display
+from .similarity import Similarity, similarity_metrics
 
 __all__ = [
     "Classification",
     "Display",
+    "Similarity",
     "Yardstick",
     "compute_metrics",
     "decide",
@@ -14,4 +16,5 @@ __all__ = [
     "labelled_rows",
     "metrics_for",
     "score",
+    "similarity_metrics",
 ]

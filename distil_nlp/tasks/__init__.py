@@ -3,11 +3,21 @@
 from .augmentation import altered_copies
 from .base import Task
 from .data import load_file, load_splits
+from .sentence_embeddings import SentenceEmbeddings
 from .text_classification import TextClassification
 
-TASKS = {task.name: task for task in (TextClassification,)}
+TASKS = {task.name: task for task in (TextClassification, SentenceEmbeddings)}
 
-__all__ = ["TASKS", "Task", "TextClassification", "altered_copies", "load_file", "load_splits", "task_class"]
+__all__ = [
+    "TASKS",
+    "SentenceEmbeddings",
+    "Task",
+    "TextClassification",
+    "altered_copies",
+    "load_file",
+    "load_splits",
+    "task_class",
+]
 
 
 def task_class(name):

@@ -12,6 +12,7 @@ from ..metrics.classification import PROBLEM_TYPES
 from .base import Task, add_ids, add_labels
 from .columns import check_texts, find_label_column, find_text_columns, listed
 from .labels import column_values, read_labels
+from .room import room
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ class TextClassification(Task):
         check_texts(split, "given", self.text_columns)
         labelled = with_labels and self.label_column in split.column_names
         labels = self._labels_of(split, "given") if labelled else self.missing_labels(len(split))
-        max_length = _room(max_length, tokenizer, is_pair=len(self.text_columns) == 2)
+        max_length = room(max_length, tokenizer, is_pair=len(self.text_columns) == 2)
         return add_ids(add_labels(self._tokens(split, tokenizer, max_length, cache_dir), labels))
 
     def collator(self, tokenizer, *, pad_to_multiple_of=None):
@@ -206,23 +207,6 @@ def _find_label_column(splits, given):
             f"the splits the same column names."
         )
     return name
-
-
-def _room(max_length, tokenizer, is_pair):
-    """`max_length` within the tokenizer's limit, and large enough for a text."""
-    special = tokenizer.num_special_tokens_to_add(pair=is_pair)
-    if max_length <= special:
-        raise ValueError(
-            f"max_length={max_length} leaves no room for text: {special} tokens of every row are special ones. Set it "
-            f"to the length of your longer texts, 128 for example."
-        )
-    if max_length > tokenizer.model_max_length:
-        logger.warning(
-            "max_length=%d is more than the model reads (%d); texts are cut there.",
-            max_length,
-            tokenizer.model_max_length,
-        )
-    return min(max_length, tokenizer.model_max_length)
 
 
 def _state(tokenizer):

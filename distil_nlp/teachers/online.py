@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ..loading import load_model, load_tokenizer
+from ..sentence_encoder import SentenceEncoder
 from ..signals import Signals, accepted_columns, ask
 from ..taps import FeatureTap
 from .base import Teacher
@@ -82,6 +83,8 @@ def load_teacher(name_or_path, *, like, dtype="float32", trust_remote_code=False
         ValueError: The checkpoint has no head for the task: its random answers would be taught.
     """
     auto_class = like if isinstance(like, str) else auto_class_for(like)
+    if isinstance(like, SentenceEncoder):
+        auto_class = SentenceEncoder
     model, fresh = load_model(auto_class, name_or_path, dtype=dtype, trust_remote_code=trust_remote_code)
     if fresh:
         raise ValueError(
