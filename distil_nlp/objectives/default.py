@@ -20,7 +20,8 @@ def default_objective(problem_type, *, kd_ratio=None, temperature=None, has_labe
         has_labels, has_teacher (`bool`): What there is to learn from.
 
     Returns:
-        `Objective`. For a regression the soft term matches the teacher's number, for embeddings its vector. Without a teacher, labels alone.
+        `Objective`. For a regression the soft term matches the teacher's number, for embeddings its vector. Without a
+        teacher, labels alone.
 
     Raises:
         ValueError: A setting that would have no effect, or nothing to learn from.

@@ -83,8 +83,6 @@ def load_teacher(name_or_path, *, like, dtype="float32", trust_remote_code=False
         ValueError: The checkpoint has no head for the task: its random answers would be taught.
     """
     auto_class = like if isinstance(like, str) else auto_class_for(like)
-    if isinstance(like, SentenceEncoder):
-        auto_class = SentenceEncoder
     model, fresh = load_model(auto_class, name_or_path, dtype=dtype, trust_remote_code=trust_remote_code)
     if fresh:
         raise ValueError(
@@ -121,9 +119,13 @@ def as_teacher(teacher, *, student, dtype="float32", trust_remote_code=False):
 def auto_class_for(model):
     """The name of the auto class that has a model of this class, such as "AutoModelForTokenClassification".
 
+    Of a sentence encoder, which has none, `SentenceEncoder` itself.
+
     Raises:
         ValueError: No auto class has it (a plain `nn.Module`, say).
     """
+    if isinstance(model, SentenceEncoder):
+        return SentenceEncoder
     from transformers.models.auto import modeling_auto
 
     # AutoModelForPreTraining has a model of nearly every architecture: another kind of head for each.
