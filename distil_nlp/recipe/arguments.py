@@ -26,7 +26,9 @@ class RecipeArguments:
     _argument_group_name = "recipe: models, data, stages"
 
     teacher: str | None = _setting("Hub id or folder of the teacher.")
-    task: str = _setting("What is learned; text-classification for now.", "text-classification")
+    task: str = _setting(
+        "What is learned: text-classification or sentence-similarity (embeddings).", "text-classification"
+    )
     train_teacher: bool = _setting(
         "Fine-tune the teacher on the training data first. Done anyway where it has no trained head for the task.",
         False,
@@ -91,7 +93,9 @@ class RecipeArguments:
     seeds: int = _setting(
         "Train student and control this many times: seed, seed + 1, ... The table shows mean and spread.", 1
     )
-    main_metric: str | None = _setting("The metric to decide by. Default: accuracy, micro F1 or Pearson.")
+    main_metric: str | None = _setting(
+        "The metric to decide by. Default: accuracy, micro F1, Pearson or, of embeddings, Spearman."
+    )
     latency_seconds: float = _setting("Time to spend on measuring speed at the end.", 20.0)
     trust_remote_code: bool = _setting("Run code that comes with a model. It can do anything you can.", False)
 
