@@ -1,5 +1,6 @@
 """An encoder whose answer is one vector a text: what sentence-transformers calls a model, as a transformers model."""
 
+import copy
 import functools
 import inspect
 import logging
@@ -41,9 +42,9 @@ class SentenceEncoder:
     `encoder_class(config)(config)`. Its weights have the names of the bare encoder, without an unused pooler, and
     `save_pretrained` adds what sentence-transformers reads, so that the folder loads there and with `AutoModel`.
 
-    How it pools stands in `config.sentence_embedding`: "pooling" is "mean" over the tokens or "cls", the state of the
-    first token; "normalize" brings vectors to length 1; "max_length" is for whoever loads it, None for the
-    tokenizer's.
+    How it pools stands in `config.sentence_embedding`, and on disk in the files of sentence-transformers: "pooling" is
+    "mean" over the tokens or "cls", the state of the first token; "normalize" brings vectors to length 1; "max_length"
+    is for whoever loads it, None for the tokenizer's.
 
     Reference: Reimers and Gurevych 2019, "Sentence-BERT: Sentence Embeddings using Siamese BERT-Networks".
     """
@@ -78,7 +79,7 @@ class SentenceEncoder:
         config, kwargs = transformers.AutoConfig.from_pretrained(
             name_or_path, trust_remote_code=trust_remote_code, return_unused_kwargs=True, **kwargs
         )
-        config.sentence_embedding = _settings_of(name_or_path, config, hub)
+        config.sentence_embedding = _settings_of(name_or_path, hub)
         made = encoder_class(config)
         return super(SentenceEncoder, made).from_pretrained(name_or_path, config=config, **dtype, **kwargs)
 
@@ -86,9 +87,11 @@ class SentenceEncoder:
         """As every model's; the folder then holds what sentence-transformers reads, too."""
         super().save_pretrained(save_directory, **kwargs)
         if kwargs.get("is_main_process", True):
-            # To everybody else it is the bare encoder that it is.
-            self.config.architectures = [self.bare_class.__name__]
-            self.config.save_pretrained(save_directory)
+            # To everybody else it is the bare encoder; a classifier made of it must not take itself for an embedding.
+            config = copy.deepcopy(self.config)
+            config.architectures = [self.bare_class.__name__]
+            del config.sentence_embedding
+            config.save_pretrained(save_directory)
             _write_modules(Path(save_directory), self.config, self._without_pooler())
 
     def pool(self, hidden, attention_mask=None):
@@ -137,18 +140,16 @@ def _made(encoder):
 # ---- What sentence-transformers keeps beside the weights ----
 
 
-def _settings_of(name_or_path, config, hub):
-    """How a model pools: what its folder says in sentence-transformers' files, else its config, else the mean."""
+def _settings_of(name_or_path, hub):
+    """How a model pools: what its folder says in sentence-transformers' files, else the mean."""
     modules = _read(name_or_path, "modules.json", hub)
     if modules is None:
-        known = getattr(config, "sentence_embedding", None)
-        if known is None:
-            logger.warning(
-                "%s says nothing of how it pools (it has no modules.json of sentence-transformers), so the mean over "
-                "its tokens is taken as its embedding.",
-                name_or_path,
-            )
-        return known
+        logger.warning(
+            "%s says nothing of how it pools (it has no modules.json of sentence-transformers), so the mean over its "
+            "tokens is taken as its embedding.",
+            name_or_path,
+        )
+        return _DEFAULT
     kinds = [module["type"].rpartition(".")[2] for module in modules]
     if kinds not in _MODULES:
         raise ValueError(

@@ -8,6 +8,7 @@ import torch
 import transformers
 
 from distil_nlp.loading import load_model
+from distil_nlp.objectives.problems import problem_type_of
 from distil_nlp.sentence_encoder import SentenceEncoder, encoder_class
 from distil_nlp.signals import accepted_columns
 from distil_nlp.students import build_student, student_from_config, student_from_teacher
@@ -75,6 +76,11 @@ def test_transformers_loads_the_folder_as_the_bare_encoder(architecture, tmp_pat
     assert not info["unexpected_keys"]
     assert all("pooler" in name for name in info["missing_keys"])  # which nothing here reads, or trains
     assert json.loads((tmp_path / "config.json").read_text())["architectures"] == [type(bare).__name__]
+
+
+def test_a_classifier_made_of_a_sentence_encoder_is_a_classifier(folder):
+    classifier = transformers.AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3)
+    assert problem_type_of(classifier.config) == "single_label_classification"
 
 
 @pytest.mark.parametrize("architecture", ["bert", "distilbert", "modernbert"])
