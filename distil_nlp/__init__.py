@@ -18,6 +18,7 @@ _NAMES = {
         "BatchCorrelation",
         "ClassCorrelation",
         "DecoupledSoftTargets",
+        "EmbeddingMatching",
         "HardLabels",
         "HiddenStates",
         "LogitMatching",
@@ -28,15 +29,23 @@ _NAMES = {
         "RelationalDistance",
         "Relations",
         "SimilarityPreserving",
+        "SimilarityTargets",
         "SoftTargets",
         "StandardisedSoftTargets",
         "Term",
         "objective_from",
     ],
+    "sentence_encoder": ["SentenceEncoder"],
     "signals": ["Signals"],
     "students": ["build_student", "student_from_config", "student_from_teacher", "trim_vocabulary"],
     "taps": ["FeatureTap"],
-    "tasks": ["MaskedLanguageModeling", "QuestionAnswering", "TextClassification", "TokenClassification"],
+    "tasks": [
+        "MaskedLanguageModeling",
+        "QuestionAnswering",
+        "SentenceEmbeddings",
+        "TextClassification",
+        "TokenClassification",
+    ],
     "teachers": ["CachedTeacher", "OnlineTeacher", "ZeroShotClassifier", "load_teacher"],
     "trainer": ["DistillationTrainer"],
 }
@@ -54,6 +63,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .objectives import BatchCorrelation as BatchCorrelation
     from .objectives import ClassCorrelation as ClassCorrelation
     from .objectives import DecoupledSoftTargets as DecoupledSoftTargets
+    from .objectives import EmbeddingMatching as EmbeddingMatching
     from .objectives import HardLabels as HardLabels
     from .objectives import HiddenStates as HiddenStates
     from .objectives import LogitMatching as LogitMatching
@@ -64,10 +74,12 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .objectives import RelationalDistance as RelationalDistance
     from .objectives import Relations as Relations
     from .objectives import SimilarityPreserving as SimilarityPreserving
+    from .objectives import SimilarityTargets as SimilarityTargets
     from .objectives import SoftTargets as SoftTargets
     from .objectives import StandardisedSoftTargets as StandardisedSoftTargets
     from .objectives import Term as Term
     from .objectives import objective_from as objective_from
+    from .sentence_encoder import SentenceEncoder as SentenceEncoder
     from .signals import Signals as Signals
     from .students import build_student as build_student
     from .students import student_from_config as student_from_config
@@ -76,6 +88,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .taps import FeatureTap as FeatureTap
     from .tasks import MaskedLanguageModeling as MaskedLanguageModeling
     from .tasks import QuestionAnswering as QuestionAnswering
+    from .tasks import SentenceEmbeddings as SentenceEmbeddings
     from .tasks import TextClassification as TextClassification
     from .tasks import TokenClassification as TokenClassification
     from .teachers import CachedTeacher as CachedTeacher

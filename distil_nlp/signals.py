@@ -87,6 +87,20 @@ def ask(model, batch, columns):
     return output
 
 
+def by_example(logits, labels):
+    """Logits with one row an example, where an example is several texts: Trainer gathers and cuts by examples.
+
+    Args:
+        logits (`torch.Tensor`): Shape (examples * texts, width), the texts of an example side by side.
+        labels (`torch.Tensor` or None): One an example.
+
+    Returns:
+        `torch.Tensor` of shape (examples, texts, width); as it came where there is one text an example.
+    """
+    several = labels is not None and labels.dim() == 1 and logits.dim() == 2 and len(logits) > len(labels) > 0
+    return logits.view(len(labels), -1, logits.shape[-1]) if several else logits
+
+
 def _span_logits(output, batch):
     """A question's answer begins at one position and ends at another: two distributions over the text."""
     logits = torch.stack([output.start_logits, output.end_logits], dim=1)

@@ -20,7 +20,7 @@ from .objectives import default_objective
 from .objectives.problems import problem_type_of
 from .objectives.rehearsal import rehearse
 from .sampling import LengthGroupedSampler, dataset_lengths
-from .signals import LABELS, POSITIONS, SOFT_ITEMS, Signals, accepted_columns, ask, marks_spans
+from .signals import LABELS, POSITIONS, SOFT_ITEMS, Signals, accepted_columns, ask, by_example, marks_spans
 from .tally import Stopwatch, Tally
 from .taps import FeatureTap
 from .teachers import as_teacher, probe
@@ -148,8 +148,9 @@ class DistillationTrainer(Trainer):
                 loss, parts = objective(student, teacher, inputs, objective.count([inputs]))
                 rows = torch.ones_like(loss) * len(student.logits)
                 self._evaluation_tally.add({name: part * rows for name, part in parts.items()} | {"rows": rows})
+        logits = by_example(student.logits, labels)
         # Trainer joins batches along the second dimension: starts and ends, each (batch, sequence), as models give them.
-        logits = tuple(student.logits.unbind(1)) if marks_spans(self.model) else student.logits
+        logits = tuple(logits.unbind(1)) if marks_spans(self.model) else logits
         return (loss, None, None) if prediction_loss_only else (loss, logits, labels)
 
     def evaluation_loop(self, *args, **kwargs):

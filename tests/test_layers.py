@@ -23,6 +23,7 @@ LEVELS = {
             "tally",
             "checkpoints",
             "metrics",
+            "sentence_encoder",
         ],
         0,
     ),

@@ -107,3 +107,14 @@ def tiny_tokenizer(words=WORDS, *, max_length=64, token_type_ids=True, pieces=Fa
         model_max_length=max_length,
         model_input_names=["input_ids", *(["token_type_ids"] if token_type_ids else []), "attention_mask"],
     )
+
+
+def tiny_encoder(architecture="bert", *, seed=0, pooling="mean", normalize=False, **settings):
+    """A randomly initialised `SentenceEncoder` in eval mode, see `tiny_model`."""
+    from distil_nlp.sentence_encoder import encoder_class
+
+    config = tiny_config(architecture, **settings)
+    config.sentence_embedding = {"pooling": pooling, "normalize": normalize}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return encoder_class(config)(config).eval()

@@ -2,7 +2,18 @@
 
 from typing import TYPE_CHECKING
 
-from ..metrics import Classification, Tagging, Yardstick, compute_metrics, decide, metrics_for, score
+from ..metrics import (
+    Classification,
+    ExtractedAnswers,
+    MaskedWords,
+    Similarity,
+    Tagging,
+    Yardstick,
+    compute_metrics,
+    decide,
+    metrics_for,
+    score,
+)
 from .bootstrap import Difference, difference_of_means, difference_of_metrics
 from .comparison import Comparison, Contender, compare
 from .latency import Latency, measure_latency, speed_up, text_batch
@@ -18,9 +29,12 @@ __all__ = [
     "Comparison",
     "Contender",
     "Difference",
+    "ExtractedAnswers",
     "Latency",
+    "MaskedWords",
     "MatthewsCorrelation",
     "PearsonSpearman",
+    "Similarity",
     "Tagging",
     "Yardstick",
     "compare",

@@ -163,9 +163,14 @@ def _longest_first(dataset):
     if "input_ids" not in _names(dataset):
         return np.arange(len(dataset))
     if not hasattr(dataset, "select_columns"):
-        lengths = [len(row["input_ids"]) for row in dataset]
+        lengths = [_length(row["input_ids"]) for row in dataset]
     else:
         ids = dataset.select_columns("input_ids")
         slices = (ids[start : start + _READ_AT_ONCE] for start in range(0, len(ids), _READ_AT_ONCE))
-        lengths = [len(row) for part in slices for row in part["input_ids"]]
+        lengths = [_length(row) for part in slices for row in part["input_ids"]]
     return np.argsort(-np.asarray(lengths), kind="stable")
+
+
+def _length(ids):
+    """Tokens of an example; of one of several texts, of the longest."""
+    return max(map(len, ids)) if len(ids) and isinstance(ids[0], (list, tuple)) else len(ids)

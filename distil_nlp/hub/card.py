@@ -28,6 +28,7 @@ tokens = tokenizer(question, context, truncation="only_second", return_tensors="
 said = model(**tokens)
 start, end = said.start_logits.argmax(), said.end_logits.argmax()
 print(tokenizer.decode(tokens["input_ids"][0, start : end + 1]))"""
+_EMBEDDINGS = "sentence-similarity"
 _HYPERPARAMETERS = (
     "learning_rate", "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_steps",
     "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "optim", "bf16", "fp16", "seed",
@@ -99,7 +100,7 @@ def model_card(
 def _metadata(report, pipeline_tag, model_name, base_model):
     metrics = _finite_metrics(report)
     return {
-        "library_name": "transformers",
+        "library_name": "sentence-transformers" if pipeline_tag == _EMBEDDINGS else "transformers",
         "pipeline_tag": pipeline_tag,
         "tags": ["knowledge-distillation", "distil_nlp"],
         "metrics": list(dict.fromkeys(_METRIC_IDS.get(name, name) for name in metrics)) or None,
@@ -176,6 +177,11 @@ def _results(report, *, data, split):
 
 
 def _how_to_load(report, tag, repo_id, example):
+    if tag == _EMBEDDINGS:
+        return (
+            f"```python\nfrom sentence_transformers import SentenceTransformer\n\n"
+            f'student = SentenceTransformer("{repo_id}")\nprint(student.encode({example!r}))\n```'
+        )
     every = ", top_k=None" if report.get("problem_type") == "multi_label_classification" else ""
     if tag == "token-classification" and "precision" in _finite_metrics(report):  # entities, whole
         every = ', aggregation_strategy="first"'

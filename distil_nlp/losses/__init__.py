@@ -4,8 +4,10 @@ from .attention import attention_kl, attention_mse, dot_products
 from .correlation import batch_correlation, class_correlation
 from .features import hidden_cosine, hidden_mse, normalised_mse
 from .hard import binary_cross_entropy, cross_entropy, squared_error
+from .pairs import pair_cosine_error
+from .pooling import mean_of_tokens
 from .reduction import mean_over_items
-from .similarity import relational_angle, relational_distance, similarity_preserving
+from .similarity import relational_angle, relational_distance, similarity_kl, similarity_preserving
 from .soft import logit_mse, soft_target_bce, soft_target_kl, standardised_kl
 from .targets import decoupled_kl, normalised_soft_targets
 
@@ -21,11 +23,14 @@ __all__ = [
     "hidden_cosine",
     "hidden_mse",
     "logit_mse",
+    "mean_of_tokens",
     "mean_over_items",
     "normalised_mse",
     "normalised_soft_targets",
+    "pair_cosine_error",
     "relational_angle",
     "relational_distance",
+    "similarity_kl",
     "similarity_preserving",
     "soft_target_bce",
     "soft_target_kl",

@@ -85,6 +85,40 @@ def similarity_preserving(student_points, teacher_points):
     return (ours - theirs).square().mean().reshape(1)
 
 
+def similarity_kl(student_points, teacher_points, *, temperature):
+    """Divergence of how the student spreads a text's likeness over the other texts, averaged over the texts.
+
+    The cosines of a text to all the others, divided by the temperature, are softened to probabilities. Multiplied by
+    temperature**2, so that its gradient keeps its size when temperature changes.
+
+    Args:
+        student_points (`torch.Tensor`): Shape (batch, width), one point a text.
+        teacher_points (`torch.Tensor`): Shape (batch, any width). No gradient flows into it.
+        temperature (`float`): Greater than 0. Cosines lie in -1 to 1, so it is small: 0.05 looks at the nearest few.
+
+    Returns:
+        `torch.Tensor` of shape (1,); 0 for a batch of one or two, in which there is nothing to choose from.
+
+    Raises:
+        ValueError: Not the same number of points.
+
+    Reference: Fang et al. 2021, "SEED: Self-supervised Distillation for Visual Representation", equations 3 to 5; there
+    the others are a queue of earlier texts, and the factor temperature**2 is not.
+    """
+    student, teacher = _points(student_points, teacher_points)
+    if len(student) < 3:
+        return student.sum().reshape(1) * 0
+    ours, theirs = (_log_likeness(points, temperature) for points in (student, teacher))
+    return (theirs.exp() * (theirs - ours)).sum(dim=1).mean().reshape(1) * temperature**2
+
+
+def _log_likeness(points, temperature):
+    directions, num_points = normalize(points, dim=-1), len(points)
+    apart = ~torch.eye(num_points, dtype=torch.bool, device=points.device)
+    cosines = (directions @ directions.T)[apart].view(num_points, num_points - 1)
+    return (cosines / temperature).log_softmax(dim=1)
+
+
 def _points(student_points, teacher_points):
     if student_points.dim() != 2 or teacher_points.dim() != 2 or len(student_points) != len(teacher_points):
         raise ValueError(

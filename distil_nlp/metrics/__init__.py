@@ -5,6 +5,7 @@ from .base import Yardstick
 from .classification import Classification, compute_metrics, decide, labelled_rows, metrics_for, score
 from .display import Display, display
 from .masked import MaskedWords
+from .similarity import Similarity, similarity_metrics
 from .tagging import Tagging, marks_entities, tag_metrics
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Display",
     "ExtractedAnswers",
     "MaskedWords",
+    "Similarity",
     "Tagging",
     "Yardstick",
     "compute_metrics",
@@ -21,5 +23,6 @@ __all__ = [
     "marks_entities",
     "metrics_for",
     "score",
+    "similarity_metrics",
     "tag_metrics",
 ]

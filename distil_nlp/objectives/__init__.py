@@ -2,9 +2,10 @@
 
 from .attention import Attention, Relations
 from .base import Objective, Term, kd_weight, positive
-from .batch import BatchCorrelation, RelationalAngle, RelationalDistance, SimilarityPreserving
+from .batch import BatchCorrelation, RelationalAngle, RelationalDistance, SimilarityPreserving, SimilarityTargets
 from .classes import ClassCorrelation, DecoupledSoftTargets, NormalisedSoftTargets, StandardisedSoftTargets
 from .default import default_objective
+from .embeddings import EmbeddingMatching
 from .hidden import HiddenStates, PatientStates
 from .labels import HardLabels
 from .layers import layer_pairs
@@ -18,6 +19,7 @@ __all__ = [
     "BatchCorrelation",
     "ClassCorrelation",
     "DecoupledSoftTargets",
+    "EmbeddingMatching",
     "HardLabels",
     "HiddenStates",
     "LogitMatching",
@@ -28,6 +30,7 @@ __all__ = [
     "RelationalDistance",
     "Relations",
     "SimilarityPreserving",
+    "SimilarityTargets",
     "SoftTargets",
     "StandardisedSoftTargets",
     "Term",

@@ -6,8 +6,14 @@ cutting it differently changes what is compared.
 
 import torch
 
-from ..losses import batch_correlation, relational_angle, relational_distance, similarity_preserving
-from ..losses.precision import widened
+from ..losses import (
+    batch_correlation,
+    mean_of_tokens,
+    relational_angle,
+    relational_distance,
+    similarity_kl,
+    similarity_preserving,
+)
 from .base import Term, positive
 from .layers import LayerTerm
 from .problems import check_exclusive_classes
@@ -37,7 +43,7 @@ class PooledTerm(LayerTerm):
     def values(self, student, teacher, batch):
         mask = batch["attention_mask"]
         pairs = self.hidden(student, teacher)
-        return sum(type(self).loss(_mean(ours, mask), _mean(theirs, mask)) for ours, theirs in pairs) / len(pairs)
+        return sum(type(self).loss(*(mean_of_tokens(one, mask) for one in pair)) for pair in pairs) / len(pairs)
 
 
 class RelationalDistance(PooledTerm):
@@ -61,6 +67,42 @@ class SimilarityPreserving(PooledTerm):
     loss = staticmethod(similarity_preserving)
 
 
+class SimilarityTargets(Term):
+    """Match, text by text, which other texts of the micro-batch the teacher's embeddings are nearest to.
+
+    Widths may differ, and nothing is projected. It reads what the models answer, so it is for models whose answer is
+    one row a text: embeddings, or the logits of a classifier.
+
+    Args:
+        weight (`float`): Weight in the objective.
+        temperature (`float`): Greater than 0, of cosines: 0.05 looks at the nearest few texts, 1 at all nearly alike.
+
+    Raises:
+        ValueError: Answers for each token.
+    """
+
+    name, paper = (
+        "similarity_targets",
+        "Fang et al. 2021, SEED: Self-supervised Distillation for Visual Representation",
+    )
+
+    def __init__(self, weight, *, temperature=0.05):
+        super().__init__(weight)
+        self.temperature = positive(temperature, "temperature")
+
+    def build(self, student, teacher, batch):
+        _refuse_tokens(student, "SimilarityTargets", "HiddenStates")
+
+    def items(self, batch):
+        return _whole(batch)
+
+    def values(self, student, teacher, batch):
+        return similarity_kl(student.logits, teacher.logits, temperature=self.temperature)
+
+    def settings(self):
+        return {"temperature": self.temperature}
+
+
 class BatchCorrelation(Term):
     """Match, class by class, which examples of the micro-batch the teacher gives more of the class (DIST, intra-class).
 
@@ -81,11 +123,7 @@ class BatchCorrelation(Term):
         check_exclusive_classes(problem_type, "BatchCorrelation")
 
     def build(self, student, teacher, batch):
-        if student.logits.dim() != 2:
-            raise ValueError(
-                f"BatchCorrelation compares whole sequences and needs logits of shape (batch, classes); got "
-                f"{tuple(student.logits.shape)}. Use SoftTargets for tokens."
-            )
+        _refuse_tokens(student, "BatchCorrelation", "SoftTargets")
 
     def items(self, batch):
         return _whole(batch)
@@ -97,12 +135,14 @@ class BatchCorrelation(Term):
         return {"temperature": self.temperature}
 
 
+def _refuse_tokens(student, who, instead):
+    if student.logits.dim() != 2:
+        raise ValueError(
+            f"{who} compares whole sequences and needs logits of shape (batch, classes); got "
+            f"{tuple(student.logits.shape)}. Use {instead} for tokens."
+        )
+
+
 def _whole(batch):
     first = next(iter(batch.values()))
     return torch.ones(1, dtype=torch.bool, device=first.device)
-
-
-def _mean(hidden, mask):
-    # A masked sum, not a product with 0: padding may hold anything.
-    total = widened(hidden).masked_fill(mask.unsqueeze(-1) == 0, 0).sum(dim=1)
-    return total / mask.sum(dim=1, keepdim=True).clamp(min=1)

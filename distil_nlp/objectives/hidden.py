@@ -6,7 +6,7 @@ from ..losses import hidden_cosine, hidden_mse, normalised_mse
 from ..losses.precision import widened
 from .layers import LayerTerm
 
-_DISTANCES = {
+DISTANCES = {
     "mse": (hidden_mse, "Romero et al. 2015, FitNets: Hints for Thin Deep Nets"),
     "cosine": (hidden_cosine, "Sanh et al. 2019, DistilBERT, a distilled version of BERT"),
 }
@@ -26,7 +26,7 @@ class ProjectedTerm(LayerTerm):
     def build(self, student, teacher, batch):
         pairs = self.hidden(student, teacher)
         self.check(pairs, batch)
-        self.projections = nn.ModuleList(_projection(ours, theirs.shape[-1]) for ours, theirs in pairs)
+        self.projections = nn.ModuleList(projection(ours, theirs.shape[-1]) for ours, theirs in pairs)
 
     def projected(self, student, teacher):
         """`[(student's, teacher's), ...]` of equal widths."""
@@ -53,10 +53,10 @@ class HiddenStates(ProjectedTerm):
 
     def __init__(self, weight, *, layers="uniform", distance="mse"):
         super().__init__(weight, layers=layers)
-        if distance not in _DISTANCES:
-            raise ValueError(f"distance must be one of {', '.join(_DISTANCES)}; got {distance!r}.")
+        if distance not in DISTANCES:
+            raise ValueError(f"distance must be one of {', '.join(DISTANCES)}; got {distance!r}.")
         self.distance = distance
-        self._loss, self.paper = _DISTANCES[distance]
+        self._loss, self.paper = DISTANCES[distance]
 
     def values(self, student, teacher, batch):
         values = [self._loss(ours, theirs) for ours, theirs in self.projected(student, teacher)]
@@ -99,7 +99,8 @@ class PatientStates(ProjectedTerm):
         return sum(normalised_mse(ours[:, 0], theirs[:, 0]) for ours, theirs in self.projected(student, teacher))
 
 
-def _projection(ours, teacher_width):
+def projection(ours, teacher_width):
+    """A bridge from the width of a student's tensor to a teacher's: nothing where they are equal, else a linear map."""
     if ours.shape[-1] == teacher_width:
         return nn.Identity()
     # Drawn on the CPU, so that one seed gives one projection on every device.

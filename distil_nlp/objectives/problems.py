@@ -5,7 +5,14 @@ from dataclasses import dataclass
 
 import torch
 
-from ..losses import binary_cross_entropy, cross_entropy, soft_target_bce, soft_target_kl, squared_error
+from ..losses import (
+    binary_cross_entropy,
+    cross_entropy,
+    pair_cosine_error,
+    soft_target_bce,
+    soft_target_kl,
+    squared_error,
+)
 
 
 @dataclass(frozen=True)
@@ -18,6 +25,7 @@ class Problem:
         labelled: labels -> mask of the items that have one.
         agree: (student_logits, teacher_logits) -> values in 0 to 1, or None.
         labels: What its labels look like, in words.
+        kd_ratio: The teacher's share where nobody says another.
     """
 
     hard_loss: Callable
@@ -25,6 +33,7 @@ class Problem:
     labelled: Callable
     agree: Callable | None
     labels: str
+    kd_ratio: float = 0.5
 
 
 def _same_class(student_logits, teacher_logits):
@@ -57,6 +66,16 @@ PROBLEMS = {
         agree=None,
         labels="floats, one per item, NaN where missing",
     ),
+    # Ours, not transformers' word: texts in pairs, see `SentenceEmbeddings`.
+    "embedding": Problem(
+        hard_loss=pair_cosine_error,
+        soft_loss=None,
+        labelled=lambda labels: ~torch.isnan(labels),
+        agree=None,
+        labels="floats, one per pair of texts, NaN where missing",
+        # What the teacher's vectors say of all texts, the score of a pair says of two, on one scale or another.
+        kd_ratio=1.0,
+    ),
 }
 
 
@@ -79,6 +98,8 @@ def check_exclusive_classes(problem_type, who):
 
 def problem_type_of(config, labels=None):
     """The problem type of a model: its config's word, else what labels and width imply, as transformers does."""
+    if getattr(config, "sentence_embedding", None):  # transformers would refuse the word itself in a config
+        return "embedding"
     named = getattr(config, "problem_type", None)
     if named:
         return named
@@ -96,4 +117,5 @@ def fits(problem_type, labels):
         "single_label_classification": not floating,
         "multi_label_classification": floating and labels.dim() == 2,
         "regression": floating and (labels.dim() == 1 or labels.shape[-1] == 1),
+        "embedding": floating and labels.dim() == 1,
     }[problem_type]

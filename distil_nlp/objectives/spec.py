@@ -5,9 +5,10 @@ from difflib import get_close_matches
 
 from .attention import Attention, Relations
 from .base import Objective
-from .batch import BatchCorrelation, RelationalAngle, RelationalDistance, SimilarityPreserving
+from .batch import BatchCorrelation, RelationalAngle, RelationalDistance, SimilarityPreserving, SimilarityTargets
 from .classes import ClassCorrelation, DecoupledSoftTargets, NormalisedSoftTargets, StandardisedSoftTargets
 from .default import predictions
+from .embeddings import EmbeddingMatching
 from .hidden import HiddenStates, PatientStates
 from .labels import HardLabels
 from .soft import LogitMatching, SoftTargets
@@ -28,6 +29,8 @@ TERMS = {
             RelationalDistance,
             RelationalAngle,
             SimilarityPreserving,
+            SimilarityTargets,
+            EmbeddingMatching,
             BatchCorrelation,
             ClassCorrelation,
             StandardisedSoftTargets,
@@ -49,7 +52,7 @@ def objective_from(spec, *, problem_type="single_label_classification"):
 
     Args:
         spec (`list` of `dict`): Each with one key, a term's name in the log ("hard", "soft", "relations", ...) or
-            "predictions", which is soft targets, or for a regression the teacher's number. Its value holds the
+            "predictions", which is soft targets, or the teacher's number or embedding. Its value holds the
             arguments of the term; `weight` is 1 where it is not given.
         problem_type (`str`): transformers' word for the problem, for the terms that ask.
 

@@ -7,6 +7,7 @@ import transformers
 from torch import nn
 
 from ..loading import load_model
+from ..sentence_encoder import SentenceEncoder
 from .from_config import is_spec, student_from_config
 from .from_teacher import check_teacher, chosen_layers, student_from_teacher
 from .sizes import WIDTH_INITS, Sizes, student_sizes
@@ -141,6 +142,8 @@ def _check_label_order(name_or_path, config, trust_remote_code):
 
 def _auto_class(teacher):
     """The auto class of the teacher's head: `BertForTokenClassification` gives `AutoModelForTokenClassification`."""
+    if isinstance(teacher, SentenceEncoder):
+        return SentenceEncoder
     head = re.search(r"For[A-Z]\w*$", type(teacher).__name__)
     name = "AutoModel" + (head.group() if head else "")
     if not hasattr(transformers, name) or (head is None and teacher.base_model is not teacher):

@@ -5,16 +5,18 @@ from .base import Task
 from .data import load_file, load_splits
 from .masked_language_modeling import MaskedLanguageModeling
 from .question_answering import QuestionAnswering, answer_question
+from .sentence_embeddings import SentenceEmbeddings
 from .text_classification import TextClassification
 from .token_classification import TokenClassification
 
-_ALL = (TextClassification, TokenClassification, QuestionAnswering, MaskedLanguageModeling)
+_ALL = (TextClassification, TokenClassification, QuestionAnswering, SentenceEmbeddings, MaskedLanguageModeling)
 TASKS = {task.name: task for task in _ALL}
 
 __all__ = [
     "TASKS",
     "MaskedLanguageModeling",
     "QuestionAnswering",
+    "SentenceEmbeddings",
     "Task",
     "TextClassification",
     "TokenClassification",

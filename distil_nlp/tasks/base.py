@@ -17,9 +17,9 @@ class Task(ABC):
 
     Attributes:
         name (`str`): The task in the Hub's words, "text-classification".
-        auto_class (`str`): The name in `transformers` of the class that loads a model for it.
-        problem_type (`str`): transformers' word: single_label_classification, multi_label_classification or
-            regression.
+        auto_class (`str` or `type`): The class that loads a model for it, or its name in `transformers`.
+        problem_type (`str`): single_label_classification, multi_label_classification, regression, or embedding, a word
+            of ours: transformers refuses it in a config.
         label_names (`list[str]` or None): Names by class index; None where the data has none.
         num_labels (`int` or None): Columns of the logits; 1 for regression, None for a task without classes.
         one_row (`bool`): Logits are one row an example. A cache keeps such rows.

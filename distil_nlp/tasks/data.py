@@ -1,6 +1,7 @@
 """Splits from a Hub data set or from files; every reason to refuse them is found before time is spent."""
 
 import glob
+import itertools
 import logging
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pandas
 import pyarrow.compute
 import pyarrow.parquet
 
-from .columns import listed
+from .columns import TEXT_PAIRS, TEXTS, listed
 
 logger = logging.getLogger(__name__)
 
@@ -242,7 +243,8 @@ def _check_columns(splits):
     """Every split shares a column with the one it is compared with: a file without column names shares none."""
     first = next(iter(splits))
     for name, split in splits.items():
-        if not set(split.column_names) & set(splits[first].column_names):
+        usual = name == "unlabelled" and set(split.column_names) & {*TEXTS, *itertools.chain(*TEXT_PAIRS)}
+        if not usual and not set(split.column_names) & set(splits[first].column_names):
             raise ValueError(
                 f"The {first} and {name} splits share no column: {listed(splits[first].column_names)} against "
                 f"{listed(split.column_names)}. Has each file a first line with the same column names?"

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ..loading import load_model, load_tokenizer
+from ..sentence_encoder import SentenceEncoder
 from ..signals import Signals, accepted_columns, ask
 from ..taps import FeatureTap
 from .base import Teacher
@@ -118,9 +119,13 @@ def as_teacher(teacher, *, student, dtype="float32", trust_remote_code=False):
 def auto_class_for(model):
     """The name of the auto class that has a model of this class, such as "AutoModelForTokenClassification".
 
+    Of a sentence encoder, which has none, `SentenceEncoder` itself.
+
     Raises:
         ValueError: No auto class has it (a plain `nn.Module`, say).
     """
+    if isinstance(model, SentenceEncoder):
+        return SentenceEncoder
     from transformers.models.auto import modeling_auto
 
     # AutoModelForPreTraining has a model of nearly every architecture: another kind of head for each.

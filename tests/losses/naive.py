@@ -216,3 +216,31 @@ def similarity_preserving(student, teacher):
         return torch.stack([row / (row @ row).sqrt() for row in rows])
 
     return ((similarities(student) - similarities(teacher)) ** 2).mean().reshape(1)
+
+
+def pair_cosine_error(embeddings, scores):
+    def cosine(a, b):
+        dot, first, second = (sum(x * y for x, y in zip(*two, strict=True)) for two in ((a, b), (a, a), (b, b)))
+        return dot / (first * second).sqrt()
+
+    vectors, errors = embeddings.double(), []
+    for place, score in enumerate(scores.double()):
+        found = cosine(vectors[2 * place], vectors[2 * place + 1])
+        errors.append(found * 0 if score != score else (found - score) ** 2)
+    return torch.stack(errors)
+
+
+def similarity_kl(student_points, teacher_points, *, temperature):
+    def likeness(points, one):
+        lengths = [(point @ point).sqrt() for point in points]
+        others = [other for other in range(len(points)) if other != one]
+        return probabilities(
+            torch.stack([points[one] @ points[o] / (lengths[one] * lengths[o]) for o in others]) / temperature
+        )
+
+    student, teacher = student_points.double(), teacher_points.double()
+    total = 0.0
+    for one in range(len(student)):
+        ours, theirs = likeness(student, one), likeness(teacher, one)
+        total = total + sum(q * (q.log() - p.log()) for p, q in zip(ours, theirs, strict=True))
+    return (total / len(student) * temperature**2).reshape(1)

@@ -161,6 +161,23 @@ def test_a_loss_of_a_whole_batch_is_what_its_formula_says_between_any_widths(nam
     assert_as_naive(getattr(losses, name), getattr(naive, name), logits((5, 4), 0), logits((5, 7), 1))
 
 
+@pytest.mark.parametrize("temperature", [0.1, 1.0])
+def test_likeness_to_the_others_of_a_batch_is_what_its_formula_says_between_any_widths(temperature):
+    assert_as_naive(
+        lambda *points: losses.similarity_kl(*points, temperature=temperature),
+        lambda *points: naive.similarity_kl(*points, temperature=temperature),
+        logits((5, 4), 0),
+        logits((5, 7), 1),
+    )
+
+
+@pytest.mark.parametrize("missing", [0, 1, 3])
+def test_the_error_of_a_cosine_is_what_its_formula_says(missing):
+    scores = torch.rand(3, generator=torch.Generator().manual_seed(5))
+    scores[:missing] = float("nan")
+    assert_as_naive(losses.pair_cosine_error, naive.pair_cosine_error, logits((6, 4), 0), scores)
+
+
 def test_the_gradient_of_soft_targets_keeps_its_size_when_temperature_grows():
     student, teacher = logits((6, 10), 0, spread=0.1), logits((6, 10), 1, spread=0.1)
     cold, hot = (

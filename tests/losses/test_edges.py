@@ -245,3 +245,20 @@ def test_an_item_that_does_not_count_may_be_infinite_or_nan():
 def test_the_reduction_refuses_a_mask_of_another_shape():
     with pytest.raises(ValueError, match=r"\(4, 1\).*\(4,\)"):
         losses.mean_over_items(torch.zeros(4, 1), torch.ones(4, dtype=torch.bool), 4)
+
+
+def test_of_two_texts_none_is_nearer_than_another():
+    points = torch.randn(2, 4, requires_grad=True)
+    value = losses.similarity_kl(points, torch.randn(2, 3), temperature=0.05)
+    value.sum().backward()
+    assert value.tolist() == [0.0] and not points.grad.any()
+
+
+def test_a_student_that_lies_as_its_teacher_does_has_nothing_to_learn_from_likeness():
+    points, turn = torch.randn(6, 4), torch.linalg.qr(torch.randn(4, 4))[0]
+    assert losses.similarity_kl(3 * points @ turn, points, temperature=0.05).abs() < 1e-6
+
+
+def test_scores_of_another_number_of_pairs_are_refused():
+    with pytest.raises(ValueError, match=r"two embeddings for each of the 3 scores, shape \(6, width\).*got \(5, 4\)"):
+        losses.pair_cosine_error(torch.randn(5, 4), torch.zeros(3))

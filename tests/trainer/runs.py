@@ -11,6 +11,7 @@ from distil_nlp.objectives import (
     BatchCorrelation,
     ClassCorrelation,
     DecoupledSoftTargets,
+    EmbeddingMatching,
     HardLabels,
     HiddenStates,
     NormalisedSoftTargets,
@@ -20,6 +21,7 @@ from distil_nlp.objectives import (
     RelationalDistance,
     Relations,
     SimilarityPreserving,
+    SimilarityTargets,
     SoftTargets,
     StandardisedSoftTargets,
 )
@@ -176,6 +178,8 @@ TERMS = {
     "standardised": lambda: StandardisedSoftTargets(1.0, temperature=2.0),
     "decoupled": lambda: DecoupledSoftTargets(1.0, temperature=2.0),
     "normalised": lambda: NormalisedSoftTargets(1.0),
+    "embedding": lambda: EmbeddingMatching(1.0),
+    "embedding, squared": lambda: EmbeddingMatching(1.0, distance="mse"),
     "class correlation": lambda: ClassCorrelation(1.0, temperature=2.0),
 }
 # Those whose item is the micro-batch.
@@ -183,6 +187,7 @@ BATCH_TERMS = {
     "distance": lambda: RelationalDistance(1.0),
     "angle": lambda: RelationalAngle(1.0),
     "similarity": lambda: SimilarityPreserving(1.0),
+    "similarity targets": lambda: SimilarityTargets(1.0, temperature=0.5),
     "batch correlation": lambda: BatchCorrelation(1.0, temperature=2.0),
 }
 

@@ -1,0 +1,97 @@
+"""Embeddings are learned from the teacher's, through a map where widths differ, or from scores of pairs."""
+
+import pytest
+import torch
+from torch import nn
+
+from distil_nlp.objectives import (
+    EmbeddingMatching,
+    HardLabels,
+    SimilarityTargets,
+    SoftTargets,
+    default_objective,
+    objective_from,
+)
+from distil_nlp.objectives.problems import problem_type_of
+from distil_nlp.signals import Signals
+from tests.tiny import tiny_encoder
+
+
+def said(width, seed=0, num_texts=6):
+    return Signals(torch.randn(num_texts, width, generator=torch.Generator().manual_seed(seed)))
+
+
+BATCH = {"input_ids": torch.ones(6, 3), "attention_mask": torch.ones(6, 3), "labels": torch.rand(3)}
+
+
+def test_the_problem_of_a_sentence_encoder_is_embedding():
+    assert problem_type_of(tiny_encoder().config) == "embedding"
+
+
+def test_the_default_learns_the_vectors_and_looks_at_no_score():
+    (term,) = default_objective("embedding").terms
+    assert isinstance(term, EmbeddingMatching) and term.weight == 1 and term.distance == "cosine"
+
+
+def test_kd_ratio_blends_the_scores_in_and_without_a_teacher_they_are_all_there_is():
+    hard, vectors = default_objective("embedding", kd_ratio=0.3).terms
+    assert (hard.weight, vectors.weight) == (pytest.approx(0.7), 0.3)
+    (only,) = default_objective("embedding", has_teacher=False).terms
+    assert isinstance(only, HardLabels)
+    assert only.items(BATCH).shape == only.values(said(4), None, BATCH).shape == (3,)
+
+
+@pytest.mark.parametrize("distance", ["cosine", "mse"])
+def test_every_text_of_the_pairs_is_an_item_and_no_map_stands_between_equal_widths(distance):
+    term = EmbeddingMatching(1.0, distance=distance)
+    term.build(said(4), said(4, seed=1), BATCH)
+    assert isinstance(term.projection, nn.Identity)
+    values = term.values(said(4), said(4, seed=1), BATCH)
+    assert values.shape == term.items(BATCH).shape == (6,)
+    assert term.values(said(4), said(4), BATCH).abs().max() < 1e-6
+
+
+def test_a_narrow_student_is_brought_to_the_width_of_its_teacher():
+    term = EmbeddingMatching(1.0)
+    term.build(said(4), said(8), BATCH)
+    assert term.projection.weight.shape == (8, 4) and term.settings()["projected"]
+    assert term.values(said(4), said(8), BATCH).shape == (6,)
+
+
+def test_likeness_within_the_batch_needs_no_map():
+    term = SimilarityTargets(1.0, temperature=0.1)
+    term.build(said(4), said(8), BATCH)
+    assert not list(term.parameters()) and term.items(BATCH).shape == term.values(said(4), said(8), BATCH).shape == (
+        1,
+    )
+
+
+def test_both_terms_can_be_written_in_yaml():
+    spec = [{"predictions": {"weight": 0.5}}, {"embedding": {"distance": "mse"}}, {"similarity_targets": None}]
+    first, second, third = objective_from(spec, problem_type="embedding").terms
+    assert isinstance(first, EmbeddingMatching) and second.distance == "mse" and isinstance(third, SimilarityTargets)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: EmbeddingMatching(1.0, distance="l1"), "must be one of mse, cosine; got 'l1'"),
+        (lambda: SimilarityTargets(1.0, temperature=0), "temperature must be greater than 0; got 0"),
+        (
+            lambda: default_objective("embedding", temperature=2.0),
+            "temperature=2 would have no effect.*a vector has no",
+        ),
+        (lambda: SoftTargets(1.0, temperature=2.0, problem_type="embedding"), "'embedding' has none"),
+        (
+            lambda: EmbeddingMatching(1.0).build(Signals(torch.ones(2, 3, 4)), Signals(torch.ones(2, 3, 4)), BATCH),
+            "one vector a text",
+        ),
+        (
+            lambda: SimilarityTargets(1.0).build(Signals(torch.ones(2, 3, 4)), Signals(torch.ones(2, 3, 4)), BATCH),
+            "SimilarityTargets compares whole sequences",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
