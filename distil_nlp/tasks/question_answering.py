@@ -69,7 +69,8 @@ class QuestionAnswering(Task):
         if max_answer_length < 1:
             raise ValueError(f"max_answer_length counts tokens of an answer, 1 or more; got {max_answer_length}.")
         columns, no_answer = (text_column, text_pair_column, label_column), False
-        for split_name, split in splits.items():
+        # All rows, though a run may take some only: a message then counts them as the file does.
+        for split_name, split in getattr(splits, "whole", splits).items():
             _check_columns(split, split_name, columns)
             check_texts(split, split_name, columns[:2])
             if split_name != "unlabelled" and label_column in split.column_names:

@@ -32,7 +32,7 @@ class TokenClassification(Task):
     name = "token-classification"
     auto_class = "AutoModelForTokenClassification"
     problem_type = SINGLE
-    any_tokenizer = may_be_altered = True
+    may_be_altered = True
     per_token = {"labels": MISSING_LABEL, "soft_items": False}
     example = "Anna Schmidt moved from Berlin to Paris to work for Acme."
 

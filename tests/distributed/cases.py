@@ -13,8 +13,10 @@ from tests.trainer.runs import (
     step_gradients,
     triple_loss,
 )
+from tests.trainer.test_spans import TOKENIZER, make_models, make_spans
 
 NUM_ROWS = 32
+SPANS = "spans"  # rows and models of questions
 
 
 def _case(problem, *, architecture="bert", hint=False, term=None, num_micro_batches=1, **rows):
@@ -41,6 +43,7 @@ CASES = {
     "token, accumulated": _case("token", num_micro_batches=2),
     "distilbert under a bert teacher": _case(SINGLE, architecture="distilbert", pairs=True),
     "modernbert": _case("token", architecture="modernbert", num_micro_batches=2),
+    "spans": _case(SPANS, num_micro_batches=2),
     "hint": _case(SINGLE, hint=True),
     "hint, accumulated": _case(SINGLE, hint=True, num_micro_batches=2),
     "hint, unlabelled": _case("none", hint=True, num_micro_batches=2),
@@ -59,6 +62,8 @@ def gradients(name, folder, num_processes):
         objective = triple_loss()
     if case["term"]:
         objective = objective_of(case["term"])
+    if problem == SPANS:
+        return _span_gradients(folder, num_micro_batches, num_processes)
     if case["term"] in BATCH_TERMS:  # their item is the micro-batch: it must hold the same rows
         num_micro_batches *= 2 // num_processes
     found = step_gradients(
@@ -70,6 +75,16 @@ def gradients(name, folder, num_processes):
         num_processes=num_processes,
     )
     return {f"{part}.{weight}": gradient for part, weights in found.items() for weight, gradient in weights.items()}
+
+
+def _span_gradients(folder, num_micro_batches, num_processes):
+    task, rows = make_spans(NUM_ROWS, kinds=("answer", "no answer", "unknown"))
+    settings = {"num_micro_batches": num_micro_batches, "num_processes": num_processes, "tokenizer": TOKENIZER}
+    collator = task.collator(TOKENIZER)
+    found = step_gradients(
+        *in_float64(make_models()), rows.select(range(NUM_ROWS)), folder, collator=collator, **settings
+    )
+    return {f"student.{weight}": gradient for weight, gradient in found["student"].items()}
 
 
 def short_run(folder, num_processes, *, checkpoint=None):

@@ -66,7 +66,7 @@ def test_rows_to_learn_from_are_masked_four_times_where_nothing_is_said_and_othe
     ("changes", "message"),
     [
         ({"cache": "true"}, "cache=true keeps one row of logits an example, and fill-mask has more"),
-        ({"num_augmented_copies": 1}, "labels of fill-mask lie within the text, where a copy loses them"),
+        ({"num_augmented_copies": 1}, "makes is no example of fill-mask"),
         (
             {"label_column": "label"},
             "label_column='label' would have no effect: the task fill-mask takes no such setting",

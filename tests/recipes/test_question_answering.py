@@ -94,7 +94,7 @@ def test_presets_run_on_questions(preset, questions, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_augmented_copies": 2}, "question-answering has labels within the text, which such copies lose"),
+        ({"num_augmented_copies": 2}, "makes is no example of question-answering"),
         ({"cache": "true"}, "cache=true keeps one row of logits an example, and question-answering has more"),
         ({"tfidf_control": "true"}, "tfidf_control fits a logistic regression to single classes of whole texts"),
         ({"problem_type": "regression"}, "problem_type='regression' would have no effect"),

@@ -88,6 +88,17 @@ def test_a_wrong_answer_of_the_validation_split_is_refused_too():
         task_of(rows_of(answer()), rows_of(answer(start=3)))
 
 
+def test_rows_are_counted_as_in_the_file_though_only_some_are_taken(tmp_path):
+    for name in ("train", "validation"):
+        make_questions(7).to_parquet(tmp_path / f"{name}.parquet")
+    split = datasets.concatenate_datasets([make_questions(7), make_questions(1)])
+    wrong = [*split["answers"][:7], {"text": ["boat"], "answer_start": [0]}]
+    split.remove_columns("answers").add_column("answers", wrong).to_parquet(tmp_path / "train.parquet")
+    files = {f"{name}_file": tmp_path / f"{name}.parquet" for name in ("train", "validation")}
+    with pytest.raises(ValueError, match=r"1 of 8 rows of the train split .*\(rows 7, counted from 0\)"):
+        QuestionAnswering.from_splits(load_splits(**files, max_train_samples=2))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

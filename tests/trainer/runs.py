@@ -129,7 +129,8 @@ def make_arguments(folder, **changes):
 def make_trainer(
     student, teacher, rows, folder, *, objective=None, callbacks=None, trainer=DistillationTrainer, **changes
 ):
-    """A trainer on `rows`, with the collator that fits their labels."""
+    """A trainer on `rows`, with the collator that fits their labels where none is given."""
+    collator = changes.pop("collator", None)
     tokenizer = changes.pop("tokenizer", None) or tiny_tokenizer()
     per_token = "labels" in rows.column_names and isinstance(rows[0]["labels"], list) and not _floats(rows)
     return trainer(
@@ -139,7 +140,7 @@ def make_trainer(
         objective=objective,
         train_dataset=rows,
         processing_class=tokenizer,
-        data_collator=_collator(student, tokenizer) if per_token else None,
+        data_collator=_collator(student, tokenizer) if per_token and collator is None else collator,
         callbacks=callbacks,
     )
 
