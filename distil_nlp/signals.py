@@ -12,6 +12,8 @@ LABELS = ("labels", "label", "label_ids")
 SOFT_ITEMS = "soft_items"
 # Bool, shape (batch, sequence): the only positions whose logits anybody wants, of a model over a vocabulary.
 POSITIONS = "positions"
+# What the loss reads beside the models: Trainer must not drop it.
+TASK_COLUMNS = (*LABELS, SOFT_ITEMS, POSITIONS)
 # Whole numbers, shape (batch, 2): the first and the last position at which an answer may stand. For whoever judges.
 CONTEXT_SPAN = "context_span"
 # Padding of logits over positions: no probability at any temperature, and finite at any.
@@ -87,16 +89,21 @@ def ask(model, batch, columns):
     return output
 
 
-def by_example(logits, labels):
-    """Logits with one row an example, where an example is several texts: Trainer gathers and cuts by examples.
+def to_gather(model, logits, labels):
+    """Logits as Trainer can gather them from batches and processes: it joins along the first dimension, by examples,
+    and pads the second.
 
     Args:
-        logits (`torch.Tensor`): Shape (examples * texts, width), the texts of an example side by side.
-        labels (`torch.Tensor` or None): One an example.
+        model (`torch.nn.Module`): Whose logits they are.
+        logits (`torch.Tensor`): From `ask`.
+        labels (`torch.Tensor` or None): One row an example.
 
     Returns:
-        `torch.Tensor` of shape (examples, texts, width); as it came where there is one text an example.
+        `torch.Tensor`, as it came; of shape (examples, texts, width) where an example is several texts, which stand side
+        by side in the batch; a tuple of starts and ends, each (batch, sequence), of a model that marks spans.
     """
+    if marks_spans(model):
+        return tuple(logits.unbind(1))
     several = labels is not None and labels.dim() == 1 and logits.dim() == 2 and len(logits) > len(labels) > 0
     return logits.view(len(labels), -1, logits.shape[-1]) if several else logits
 

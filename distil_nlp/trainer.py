@@ -20,7 +20,7 @@ from .objectives import default_objective
 from .objectives.problems import problem_type_of
 from .objectives.rehearsal import rehearse
 from .sampling import LengthGroupedSampler, dataset_lengths
-from .signals import LABELS, POSITIONS, SOFT_ITEMS, Signals, accepted_columns, ask, by_example, marks_spans
+from .signals import TASK_COLUMNS, Signals, accepted_columns, ask, to_gather
 from .tally import Stopwatch, Tally
 from .taps import FeatureTap
 from .teachers import as_teacher, probe
@@ -148,10 +148,11 @@ class DistillationTrainer(Trainer):
                 loss, parts = objective(student, teacher, inputs, objective.count([inputs]))
                 rows = torch.ones_like(loss) * len(student.logits)
                 self._evaluation_tally.add({name: part * rows for name, part in parts.items()} | {"rows": rows})
-        logits = by_example(student.logits, labels)
-        # Trainer joins batches along the second dimension: starts and ends, each (batch, sequence), as models give them.
-        logits = tuple(logits.unbind(1)) if marks_spans(self.model) else logits
-        return (loss, None, None) if prediction_loss_only else (loss, logits, labels)
+        return (
+            (loss, None, None)
+            if prediction_loss_only
+            else (loss, to_gather(self.model, student.logits, labels), labels)
+        )
 
     def evaluation_loop(self, *args, **kwargs):
         self._evaluation_tally.take()
@@ -326,9 +327,7 @@ class DistillationTrainer(Trainer):
         if self._signature_columns is None:
             super()._set_signature_columns_if_needed()
             teacher = () if self.teacher is None else self.teacher.columns
-            self._signature_columns = list(
-                dict.fromkeys([*self._signature_columns, *LABELS, SOFT_ITEMS, POSITIONS, *teacher])
-            )
+            self._signature_columns = list(dict.fromkeys([*self._signature_columns, *TASK_COLUMNS, *teacher]))
 
     def _get_train_sampler(self, train_dataset=None):
         dataset = self.train_dataset if train_dataset is None else train_dataset

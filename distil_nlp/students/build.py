@@ -39,8 +39,7 @@ def build_student(
     | a Hub id or a folder | that model, with the teacher's head type and labels |
 
     Args:
-        student (`None`, `str`, `Path` or `nn.Module`): See above.
-        teacher (`PreTrainedModel`): May be None where `student` is a module.
+        student, teacher: See above; the teacher may be None where `student` is a module.
         num_layers, layers, architecture, hidden_size, intermediate_size, num_attention_heads, width_init: See
             `student_from_teacher`.
         embeddings (`str`): See `student_from_config`.
@@ -53,12 +52,14 @@ def build_student(
         TypeError: A student that is none of these.
         ValueError: An option that this kind of student would ignore, and whatever the functions above refuse.
     """
-    sizes = {
-        "hidden_size": hidden_size,
-        "intermediate_size": intermediate_size,
-        "num_attention_heads": num_attention_heads,
-    }
-    of_teacher = {"num_layers": num_layers, "layers": layers, "architecture": architecture, **sizes}
+    of_teacher = dict(
+        num_layers=num_layers,
+        layers=layers,
+        architecture=architecture,
+        hidden_size=hidden_size,
+        intermediate_size=intermediate_size,
+        num_attention_heads=num_attention_heads,
+    )
     of_config = {"embeddings": None if embeddings == "random" else embeddings}
     if student is None:
         _refuse(of_config, "A student made of the teacher's layers has the teacher's own embeddings")

@@ -37,7 +37,7 @@ def _pairs(row, index, column, split_name):
         if all(isinstance(start, int) and isinstance(text, str) and text.strip() for start, text in pairs):
             return pairs
     except (KeyError, TypeError, ValueError):
-        pass
+        pairs = None  # no texts, no starts, or not as many of one as of the other
     raise ValueError(
         f"Row {index} (counted from 0) of the {split_name} split holds {_short(row)} in column {column!r}. Answers "
         f"should be {FORMS}. Each text needs its start, a whole number, and none may be empty. A csv cannot hold "
