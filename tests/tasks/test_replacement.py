@@ -137,3 +137,10 @@ def test_a_model_with_another_tokenizer_or_without_one_or_a_head_is_refused(tmp_
     tiny_model(vocab_size=VOCABULARY).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="no trained head for masked-language modelling"):
         load_replacer(tmp_path, tiny_tokenizer())
+
+
+def test_what_a_row_says_of_each_of_its_tokens_stays_where_it_is():
+    _, rows = prepared()
+    rows = rows.remove_columns("labels").add_column("labels", [list(range(length)) for length in rows["length"]])
+    found = copies(rows)
+    assert found["labels"] == rows["labels"] and found["input_ids"] != rows["input_ids"]
