@@ -164,7 +164,9 @@ class RecipeData:
         """Every list of token ids that somebody may learn from."""
         for rows in (self.transfer, *self._texts_prepared.values()):
             for part in rows.select_columns("input_ids").iter(10_000):
-                yield from part["input_ids"]
+                for row in part["input_ids"]:
+                    several = row and isinstance(row[0], list)  # texts in one row
+                    yield from row if several else [row]
 
     def seen_with(self, tokenizer):
         """Rows and collator of the compared split for a model with a tokenizer of its own; None for the teacher's."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 
-from distil_nlp.loading import load_model
+from distil_nlp.loading import load_model, load_tokenizer
 from distil_nlp.recipe import run
 from distil_nlp.sentence_encoder import SentenceEncoder
 from tests.tiny import WORDS, tiny_encoder, tiny_tokenizer
@@ -65,6 +65,19 @@ def test_the_student_of_a_recipe_answers_alike_in_sentence_transformers(folder, 
     student, _ = load_model(SentenceEncoder, output / "student")
     with torch.no_grad():
         ours = student(**tiny_tokenizer()(["a good film"], return_tensors="pt")).logits
+    torch.testing.assert_close(torch.tensor(theirs.encode(["a good film"])), ours, rtol=1e-5, atol=1e-6)
+
+
+def test_a_student_with_a_trimmed_vocabulary_answers_alike_in_sentence_transformers(folder, tmp_path):
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    output = tmp_path / "run"
+    run(words(folder, output, "--control", "false", "--trim_vocabulary", "true", task="sentence-similarity"))
+    theirs = sentence_transformers.SentenceTransformer(str(output / "student"), device="cpu")
+    student, fresh = load_model(SentenceEncoder, output / "student")
+    tokenizer = load_tokenizer(output / "student")
+    assert fresh == [] and student.config.vocab_size == len(tokenizer) < 64
+    with torch.no_grad():
+        ours = student(**tokenizer(["a good film"], return_tensors="pt")).logits
     torch.testing.assert_close(torch.tensor(theirs.encode(["a good film"])), ours, rtol=1e-5, atol=1e-6)
 
 
