@@ -7,6 +7,8 @@ from .problems import problem
 from .soft import LogitMatching, SoftTargets
 
 TEMPERATURE = 2.0
+# What the teacher predicts where it is no distribution.
+_NOT_SOFTENED = {"regression": LogitMatching, "embedding": EmbeddingMatching}
 
 
 def default_objective(problem_type, *, kd_ratio=None, temperature=None, has_labels=True, has_teacher=True):
@@ -54,10 +56,9 @@ def predictions(weight, *, temperature=TEMPERATURE, problem_type="single_label_c
         temperature (`float`): Greater than 0. Without effect for a regression and for embeddings: neither can be softened.
         problem_type (`str`): transformers' word for the problem.
     """
-    if problem_type == "embedding":
-        return EmbeddingMatching(weight)
-    if problem(problem_type).soft_loss is None:
-        return LogitMatching(weight, problem_type=problem_type)
+    problem(problem_type)  # has the message for one that there is not
+    if problem_type in _NOT_SOFTENED:
+        return _NOT_SOFTENED[problem_type](weight, problem_type=problem_type)
     return SoftTargets(weight, temperature=temperature, problem_type=problem_type)
 
 
