@@ -11,6 +11,7 @@ from pathlib import Path
 
 from distil_nlp.files import write_json, write_text
 from distil_nlp.hub.names import public_command, public_name
+from distil_nlp.metrics import display
 
 
 def parse_args():
@@ -68,15 +69,15 @@ def row(name, report):
 def quality(model, metric):
     if model is None:
         return "not trained"
-    spread = f" ± {100 * model['spread'][metric]:.1f}" if model.get("spread") else ""
-    return f"{100 * model['metrics'][metric]:.1f}{spread}"
+    return display(metric).number(model["metrics"][metric], (model.get("spread") or {}).get(metric))
 
 
 def difference(report, of, to):
     found = [one for one in report["differences"] if to and one["of"] == of and one["to_name"] == to["name"]]
     if not found:
         return "-"
-    return f"{100 * found[0]['value']:+.1f} ({100 * found[0]['low']:+.1f} to {100 * found[0]['high']:+.1f})"
+    value, low, high = (display(report["metric"]).signed(found[0][key]) for key in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
 
 
 def commands(reports):
@@ -85,10 +86,12 @@ def commands(reports):
 
 def circumstances(reports):
     first = next(iter(reports.values()))
+    shown = display(first["metric"])
+    unit = "in per cent" if shown.percent else "(lower is better)" if shown.lower_is_better else ""
     where, packages = first["environment"], first["environment"]["packages"]
     versions = ", ".join(f"{name} {version}" for name, version in packages.items())
     return [
-        f"{first['metric'].capitalize()} in per cent on {first['num_examples']:,} examples "
+        f"{display(first['metric']).short.capitalize()} {unit} on {first['num_examples']:,} examples "
         f"({first['data']['compared_on']}); ± is the standard deviation over seeds; in brackets the 95 % bootstrap "
         f"interval over examples. Speed-up at batch 1, 32 tokens, against the teacher. "
         f"{where['cpu']}, {where['threads']} threads, Python {where['python']}, {versions}."
