@@ -26,11 +26,11 @@ def main():
     args = parse_args()
     reports = {Path(run).name: public(json.loads((Path(run) / "report.json").read_text())) for run in args.runs}
     page = "\n".join([f"# {args.title}", "", *table(reports), "", *commands(reports), "", *circumstances(reports), ""])
-    print(page)
     if args.write:
         for name, report in reports.items():
             write_json(Path(args.write).parent / f"{name}.json", report)
         write_text(args.write, page)
+    print(page)
 
 
 def public(value):
