@@ -201,8 +201,8 @@ class Run:
             set_seed(seed)
             model = self.new_student() if model is None else model
             objective, rows = self._objective(stage), self._rows(stage)
-            source = "teacher" if objective.needs_teacher else "labels"
-            self._say(f"{part}: learning from the {source}, {len(rows):,} examples, seed {seed}")
+            whom = "teacher" if objective.needs_teacher else "labels"
+            self._say(f"{part}: learning from the {whom}, {len(rows):,} examples, seed {seed}")
             training = stage.training(replace(self.training, seed=seed), len(self.data.transfer))
             source = self._teacher_of(stage, objective)
             self._train(

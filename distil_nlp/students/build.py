@@ -15,35 +15,22 @@ from .sizes import WIDTH_INITS, Sizes, student_sizes
 logger = logging.getLogger(__name__)
 
 
-def build_student(
-    student,
-    teacher,
-    *,
-    num_layers=None,
-    layers=None,
-    architecture=None,
-    hidden_size=None,
-    intermediate_size=None,
-    num_attention_heads=None,
-    width_init="svd",
-    embeddings="random",
-    trust_remote_code=False,
-):
+def build_student(student, teacher, *, embeddings="random", trust_remote_code=False, **of_teacher):
     """Make a student out of any of the ways to name one.
 
     | `student` | gives |
     |---|---|
-    | `None` | `student_from_teacher` with `num_layers`, `layers`, `architecture`, sizes |
+    | `None` | `student_from_teacher` with `of_teacher` |
     | "4x256" | `student_from_config` with `embeddings` |
     | an `nn.Module` | itself |
     | a Hub id or a folder | that model, with the teacher's head type and labels |
 
     Args:
-        student, teacher: See above; the teacher may be None where `student` is a module.
-        num_layers, layers, architecture, hidden_size, intermediate_size, num_attention_heads, width_init: See
-            `student_from_teacher`.
+        student (`None`, `str`, `Path` or `nn.Module`): See above.
+        teacher (`PreTrainedModel`): May be None where `student` is a module.
         embeddings (`str`): See `student_from_config`.
         trust_remote_code (`bool`): Run code that comes with a Hub student. Off unless the user turns it on.
+        of_teacher: `num_layers`, `layers`, `architecture`, sizes, `width_init`: see `student_from_teacher`.
 
     Returns:
         `nn.Module`: In train mode; a module of the user's is returned as it is.
@@ -52,19 +39,12 @@ def build_student(
         TypeError: A student that is none of these.
         ValueError: An option that this kind of student would ignore, and whatever the functions above refuse.
     """
-    of_teacher = dict(
-        num_layers=num_layers,
-        layers=layers,
-        architecture=architecture,
-        hidden_size=hidden_size,
-        intermediate_size=intermediate_size,
-        num_attention_heads=num_attention_heads,
-    )
     of_config = {"embeddings": None if embeddings == "random" else embeddings}
     if student is None:
         _refuse(of_config, "A student made of the teacher's layers has the teacher's own embeddings")
-        return student_from_teacher(teacher, **of_teacher, width_init=width_init)
-    of_teacher["width_init"] = None if width_init == WIDTH_INITS[0] else width_init
+        return student_from_teacher(teacher, **of_teacher)
+    if of_teacher.get("width_init") == WIDTH_INITS[0]:  # where nobody asked
+        del of_teacher["width_init"]
     if is_spec(student):
         _refuse(of_teacher, f"student={student!r} is a size to start from scratch")
         return student_from_config(student, teacher, embeddings=embeddings)
@@ -79,29 +59,17 @@ def build_student(
     return _load(student, teacher, trust_remote_code)
 
 
-def student_start(
-    student,
-    teacher,
-    *,
-    num_layers=None,
-    layers=None,
-    architecture=None,
-    hidden_size=None,
-    intermediate_size=None,
-    num_attention_heads=None,
-    width_init="svd",
-    embeddings="random",
-):
+def student_start(student, teacher, *, num_layers=None, layers=None, architecture=None, embeddings="random", **sizes):
     """Where the first weights of such a student come from, in words for a reader: "layers 0, 3, 5 of the teacher"."""
     if student is None:
         kept = chosen_layers(teacher, num_layers, layers)
         noun = "layer" if len(kept) == 1 else "layers"
         words = f"{noun} {', '.join(map(str, kept))} of the teacher"
-        sizes = student_sizes(teacher.config, hidden_size, intermediate_size, num_attention_heads, width_init)
-        if sizes is not None:
-            changes = sizes.changes_from(Sizes.of(teacher.config))
+        smaller = student_sizes(teacher.config, **sizes)
+        if smaller is not None:
+            changes = smaller.changes_from(Sizes.of(teacher.config))
             listed = ", ".join(f"{name} {theirs} to {ours}" for name, (theirs, ours) in changes.items())
-            words += f", made narrower by {width_init} ({listed})"
+            words += f", made narrower by {sizes.get('width_init', WIDTH_INITS[0])} ({listed})"
         return words + (f", as a {architecture}" if architecture else "")
     if is_spec(student):
         reduced = ", word embeddings by a PCA of the teacher's" if embeddings == "pca" else ""

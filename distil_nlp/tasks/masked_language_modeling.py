@@ -46,8 +46,9 @@ class MaskedLanguageModeling(Task):
         """
         if "unlabelled" in splits:
             raise ValueError(
-                "unlabelled_file would have no effect of its own: the labels of a text are its own words, so there is no "
-                "text without labels, and student and control are to see the same. Put the rows into train_file."
+                f"unlabelled_file ({len(splits['unlabelled'])} rows) would have no effect of its own: the labels of a text "
+                f"are its own words, so there is no text without labels, and student and control are to see the same. Put "
+                f"the rows into train_file."
             )
         columns = find_text_columns(next(iter(splits.values())).column_names, text_column)
         if len(columns) > 1:
@@ -138,8 +139,8 @@ class MaskedLanguageModeling(Task):
     def missing_labels(self, count):
         """There are none; ValueError."""
         raise ValueError(
-            "A text carries its labels itself, the words that are hidden, so there are no unlabelled rows. Put all text "
-            "into the training split, with datasets.concatenate_datasets for example."
+            f"Labels of {count} rows should be missing, but a text carries its labels itself, the words that are hidden. "
+            "Put all text into the training split, with datasets.concatenate_datasets for example."
         )
 
 

@@ -167,7 +167,7 @@ class QuestionAnswering(Task):
     def yardstick(self, prepared, raw=None, main_metric=None):
         """An `ExtractedAnswers` over the questions of the split, see `Task.yardstick`. It needs `raw`."""
         if raw is None:
-            raise ValueError("Answers are texts, so a yardstick needs the split before `prepare`: raw=.")
+            raise ValueError(f"Answers are texts, so a yardstick needs the split before `prepare`; got raw={raw!r}.")
         answers = [None] * len(raw)
         if self.answers_column in raw.column_names:
             answers = read_answers(raw, self.answers_column, "compared")

@@ -7,6 +7,8 @@ import pytest
 from distil_nlp.objectives import PRESETS
 from distil_nlp.recipe import main, parse, run
 from distil_nlp.recipe.stages import num_steps, stages_of
+from distil_nlp.tasks import task_class
+from tests.conftest import ROOT
 from tests.recipes.runs import save_rows, weights, words
 from tests.trainer.runs import same_weights
 
@@ -113,6 +115,13 @@ def test_a_preset_on_the_command_line_puts_aside_the_blend_of_a_file(tmp_path):
     (tmp_path / "r.yaml").write_text("teacher: t\nkd_ratio: 0.5\ntemperature: 4\n")
     recipe, training, _ = parse([str(tmp_path / "r.yaml"), "--preset", "minilm"])
     assert [stage.name for stage in stages_of(recipe, training)] == ["relations", "labels"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_that_comes_with_us_parses_and_names_a_task_and_stages_that_exist(path):
+    recipe, training, _ = parse([str(path), "--teacher", "some/teacher"])
+    assert task_class(recipe.task).name == recipe.task
+    assert stages_of(recipe, training)
 
 
 @pytest.mark.parametrize(
