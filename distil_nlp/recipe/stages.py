@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
-from ..objectives import default_objective, objective_from, preset
+from ..objectives import PRESETS, default_objective, objective_from
 
 # What a stage may set for itself, of the training arguments.
 TRAINING = (
@@ -76,6 +76,9 @@ def stages_of(recipe, training):
         raise ValueError(
             f"Both preset={recipe.preset!r} and stages were given; a preset is a list of stages. Drop one."
         )
+    known = ("logits", *PRESETS)
+    if recipe.preset not in (None, *known):
+        raise ValueError(f"preset must be one of {', '.join(known)}; got {recipe.preset!r}.")
     if recipe.stages is None and recipe.preset in (None, "logits"):
         return [Stage("logits")]
     idle = {
@@ -88,7 +91,7 @@ def stages_of(recipe, training):
             f"{named} would have no effect: they blend labels and soft targets, and the {who} set weights and "
             f"temperatures of their terms themselves. Leave them out, or spell the terms out in `stages:`."
         )
-    given = recipe.stages if recipe.preset is None else preset(recipe.preset)
+    given = recipe.stages if recipe.preset is None else PRESETS[recipe.preset]
     if not isinstance(given, list) or not given:
         raise ValueError(f"stages must be a list of stages, each with an objective; got {given!r}.")
     stages = [_stage(one, place) for place, one in enumerate(given, 1)]

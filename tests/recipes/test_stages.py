@@ -107,6 +107,8 @@ def test_a_stage_that_cannot_be_is_refused_before_anything_is_trained(stages, me
 def test_settings_of_the_default_objective_beside_a_preset_are_refused(folder, tmp_path):
     with pytest.raises(SystemExit, match="temperature=3 would have no effect.*preset 'pkd'"):
         main(words(folder, tmp_path / "out", preset="pkd", temperature=3.0))
+    with pytest.raises(SystemExit, match="preset must be one of logits, distilbert, .*; got 'tinybart'"):
+        main(words(folder, tmp_path / "out", preset="tinybart"))
     with pytest.raises(SystemExit, match="Both preset='pkd' and stages"):
         main(words(folder, tmp_path / "out", preset="pkd", stages="[{objective: [hard: {}]}]"))
 
