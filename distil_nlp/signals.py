@@ -28,10 +28,16 @@ class Signals:
         logits (`torch.Tensor`): Shape (batch, classes) or (batch, sequence, classes). Of a model that marks spans:
             (batch, 2, sequence), where a span begins and where it ends, padding so low that it has no probability.
         features (`dict[str, torch.Tensor]`): Outputs of tapped modules by module name.
+        sparse (`SparseTargets`, *optional*): Instead of logits, where a distribution over a vocabulary was kept in parts.
     """
 
-    logits: torch.Tensor
+    logits: torch.Tensor | None
     features: dict = field(default_factory=dict)
+    sparse: object = None
+
+    def at(self, temperature):
+        """Logits whose softmax at this temperature is what was said. Several speakers give others at each."""
+        return self.logits
 
 
 def accepted_columns(model):

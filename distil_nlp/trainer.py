@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -12,13 +11,10 @@ from transformers.trainer_utils import has_length
 
 from .arguments import DistillationTrainingArguments, refuse_idle
 from .checkpoints import last_complete_checkpoint, load_projections, save_projections
-from .evaluation import Contender, compare, measure_latency, predict
-from .files import write_text
-from .hub import model_card, push_to_hub
-from .metrics import Classification
 from .objectives import default_objective
 from .objectives.problems import problem_type_of
 from .objectives.rehearsal import rehearse
+from .outcome import Outcome
 from .sampling import LengthGroupedSampler, dataset_lengths
 from .signals import TASK_COLUMNS, Signals, accepted_columns, ask, to_gather
 from .tally import Stopwatch, Tally
@@ -29,7 +25,7 @@ from .teachers.probe import labelled_items
 logger = logging.getLogger(__name__)
 
 
-class DistillationTrainer(Trainer):
+class DistillationTrainer(Outcome, Trainer):
     """A `transformers.Trainer` whose loss compares the student with a teacher and with the labels.
 
     Every habit of Trainer keeps working. The loss is divided once per optimizer step, by the items of all its
@@ -68,7 +64,6 @@ class DistillationTrainer(Trainer):
         self._tally, self._evaluation_tally = Tally(), Tally()
         self._num_steps = 0
         self._stopwatch = Stopwatch(args.device)
-        self.comparison = None  # of the last `compare()`
 
     # ---- One step ----
 
@@ -163,94 +158,6 @@ class DistillationTrainer(Trainer):
             rows, prefix = sums.pop("rows"), kwargs.get("metric_key_prefix", "eval")
             output.metrics.update({f"{prefix}_{name}": value / rows for name, value in sums.items()})
         return output
-
-    # ---- The result ----
-
-    def compare(self, dataset=None, *, yardstick=None, seconds=10.0):
-        """Teacher and student side by side: quality, agreement, size, latency.
-
-        Args:
-            dataset (*optional*): Labelled examples; `eval_dataset` by default.
-            yardstick (`Yardstick`, *optional*): How they are judged, `task.yardstick(rows)`. By default by one label,
-                set of labels or number an example.
-            seconds (`float`): Time to spend on measuring speed; a cached teacher has none to measure.
-
-        Returns:
-            `distil_nlp.evaluation.Comparison`: printing it shows the table.
-
-        Raises:
-            ValueError: There is no teacher to compare with, or no labelled data.
-        """
-        dataset = self.eval_dataset if dataset is None else dataset
-        if self.teacher is None or dataset is None:
-            raise ValueError(
-                f"A comparison needs a teacher and labelled data; got teacher={self.teacher!r} and "
-                f"{'no data' if dataset is None else 'data'}. Pass compare(dataset), or eval_dataset= to the trainer."
-            )
-        yardstick = self._yardstick(dataset) if yardstick is None else yardstick
-        models = {"teacher": getattr(self.teacher, "model", None), "student": self.model}
-        contenders = [
-            Contender(role, role, [self._answers(dataset, speaker, yardstick)], models[role])
-            for role, speaker in (("teacher", self.teacher), ("student", self.model))
-        ]
-        timed = {name: model for name, model in models.items() if model is not None}
-        speeds = measure_latency(
-            timed, lambda size: next(self._batches_of(dataset, [0] * size, size)), seconds=seconds
-        )
-        self.comparison = compare(contenders, yardstick, latency=speeds, seeds=[self.args.seed])
-        return self.comparison
-
-    def _yardstick(self, dataset):
-        batches = list(self._batches_of(dataset, range(len(dataset))))
-        labels = [batch["labels"].cpu() for batch in batches]
-        problem_type = problem_type_of(getattr(self.model, "config", None), labels[0])
-        if problem_type.startswith("single") and labels[0].dim() > 1:
-            raise ValueError(
-                f"Labels of shape {tuple(labels[0].shape)} are of tokens, and how models are judged by these is for their "
-                f"task to say: compare(dataset, yardstick=task.yardstick(dataset))."
-            )
-        num_labels = self.teacher(batches[0]).logits.shape[-1]
-        return Classification(problem_type, torch.cat(labels).numpy(), num_labels)
-
-    def _answers(self, dataset, speaker, yardstick):
-        return predict(speaker, dataset, self.data_collator, keep=yardstick.answers, device=self.args.device)
-
-    def create_model_card(self, **kwargs):
-        """Write the card of the student into `output_dir`, built from the comparison."""
-        if not self.is_world_process_zero():
-            return
-        comparison = self.comparison or self.compare()
-        card = model_card(
-            comparison.to_dict(),
-            model_name=kwargs.get("model_name") or self._repo_id(),
-            teacher=self.teacher.name,
-            dataset=kwargs.get("dataset") or "the data of this run",
-            objective=self.objective,
-            arguments=self.args,
-        )
-        write_text(Path(self.args.output_dir) / "README.md", card)
-
-    def push_to_hub(self, commit_message="Upload distilled student", token=None, revision=None, **kwargs):
-        """Save the student, write its card, upload both; no pickle goes along.
-
-        Returns:
-            `str`: Address of the repository, or None on processes other than the first.
-        """
-        self.save_model(_internal_call=True)
-        if not self.is_world_process_zero():
-            return None
-        self.create_model_card(**kwargs)
-        return push_to_hub(
-            self.args.output_dir,
-            self._repo_id(),
-            private=self.args.hub_private_repo or None,
-            commit_message=commit_message,
-            token=token or self.args.hub_token,
-            revision=revision or self.args.hub_revision,
-        )
-
-    def _repo_id(self):
-        return self.args.hub_model_id or Path(self.args.output_dir).resolve().name
 
     # ---- Before the first step ----
 

@@ -28,9 +28,10 @@ LEVELS = {
         0,
     ),
     **dict.fromkeys(["objectives", "teachers", "students", "tasks", "adapters", "evaluation", "export", "hub"], 1),
-    "trainer": 2,
-    **dict.fromkeys(["recipe", "cli"], 3),
-    **dict.fromkeys(["__init__", "__main__"], 4),
+    "outcome": 2,
+    "trainer": 3,
+    **dict.fromkeys(["recipe", "cli"], 4),
+    **dict.fromkeys(["__init__", "__main__"], 5),
 }
 # Rooms that may look at a neighbour: a report is made in one place, and the command line runs recipes.
 SIDEWAYS = {("hub", "evaluation"), ("export", "evaluation"), ("cli", "recipe"), ("__main__", "__init__")}

@@ -129,7 +129,7 @@ class BatchCorrelation(Term):
         return _whole(batch)
 
     def values(self, student, teacher, batch):
-        return batch_correlation(student.logits, teacher.logits, temperature=self.temperature)
+        return batch_correlation(student.logits, teacher.at(self.temperature), temperature=self.temperature)
 
     def settings(self):
         return {"temperature": self.temperature}

@@ -47,7 +47,7 @@ class ClassCorrelation(ClassTargets):
     over_positions = False
 
     def values(self, student, teacher, batch):
-        return class_correlation(student.logits, teacher.logits, temperature=self.temperature)
+        return class_correlation(student.logits, teacher.at(self.temperature), temperature=self.temperature)
 
 
 class LabelledClassTargets(ClassTargets):
@@ -89,7 +89,9 @@ class DecoupledSoftTargets(LabelledClassTargets):
 
     def values(self, student, teacher, batch):
         weights = {"target_weight": self.target_weight, "other_weight": self.other_weight}
-        return decoupled_kl(student.logits, teacher.logits, batch["labels"], temperature=self.temperature, **weights)
+        return decoupled_kl(
+            student.logits, teacher.at(self.temperature), batch["labels"], temperature=self.temperature, **weights
+        )
 
     def settings(self):
         return {**super().settings(), "target_weight": self.target_weight, "other_weight": self.other_weight}

@@ -75,7 +75,7 @@ class SoftTargets(TeacherPredictions):
             )
 
     def values(self, student, teacher, batch):
-        return self._problem.soft_loss(student.logits, teacher.logits, temperature=self.temperature)
+        return self._problem.soft_loss(student.logits, teacher.at(self.temperature), temperature=self.temperature)
 
     def settings(self):
         return {"temperature": self.temperature, "problem_type": self.problem_type}
