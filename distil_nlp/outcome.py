@@ -38,7 +38,7 @@ class Outcome:
                 f"{'no data' if dataset is None else 'data'}. Pass compare(dataset), or eval_dataset= to the trainer."
             )
         yardstick = self._yardstick(dataset) if yardstick is None else yardstick
-        models = {"teacher": getattr(self.teacher, "model", None), "student": self.model}
+        models = {"teacher": self.teacher.model, "student": self.model}
         contenders = [
             Contender(role, role, [self._answers(dataset, speaker, yardstick)], models[role])
             for role, speaker in (("teacher", self.teacher), ("student", self.model))

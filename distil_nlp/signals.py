@@ -17,7 +17,7 @@ TASK_COLUMNS = (*LABELS, SOFT_ITEMS, POSITIONS)
 # Whole numbers, shape (batch, 2): the first and the last position at which an answer may stand. For whoever judges.
 CONTEXT_SPAN = "context_span"
 # Padding of logits over positions: no probability at any temperature, and finite at any.
-_NEVER = -1e30
+NO_PROBABILITY = -1e30
 
 
 @dataclass
@@ -121,7 +121,7 @@ def _span_logits(output, batch):
     if mask is None:
         return logits
     # Padding is no answer: left in, it would take part in the softmax, and longer padding would change the loss.
-    return logits.masked_fill(mask.unsqueeze(1) == 0, max(_NEVER, torch.finfo(logits.dtype).min))
+    return logits.masked_fill(mask.unsqueeze(1) == 0, max(NO_PROBABILITY, torch.finfo(logits.dtype).min))
 
 
 @contextmanager

@@ -20,6 +20,8 @@ LEVELS = {
             "files",
             "loading",
             "sampling",
+            "examples",
+            "shards",
             "tally",
             "checkpoints",
             "metrics",

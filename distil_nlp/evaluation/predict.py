@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from ..examples import column_names, columns_read, longest_first, with_columns
 from ..metrics.base import rows_of
 from ..signals import CONTEXT_SPAN, LABELS, accepted_columns, ask
 
 _SHOW_AFTER_S = 3.0  # a progress bar for less than this only flickers
-_READ_AT_ONCE = 10_000
 
 
 def predict_logits(model, dataset, collator, **settings):
@@ -60,8 +60,8 @@ def predict(model, dataset, collator, *, keep, batch_size=64, device=None, colum
     """
     if len(dataset) == 0:
         raise ValueError(f"{description}: the data set is empty (0 examples), so there is nothing to predict.")
-    dataset = _with_columns(dataset, _columns_for(model, dataset, columns))
-    order = _longest_first(dataset)
+    dataset = with_columns(dataset, _columns_for(model, dataset, columns))
+    order = longest_first(dataset)
     answers = [None] * len(order)
     with (
         speaking(model, device) as speak,
@@ -135,42 +135,12 @@ def _said(answer):
     return getattr(answer, "logits", answer)
 
 
-def _names(dataset):
-    return list(dataset.column_names if hasattr(dataset, "column_names") else dataset[0])
-
-
 def _columns_for(model, dataset, columns):
-    present = _names(dataset)
     if columns is not None:
+        present = column_names(dataset)
         missing = [name for name in columns if name not in present]
         if missing:
             raise ValueError(f"The data set has no column {', '.join(missing)}; it has {', '.join(present)}.")
         return list(columns)
     accepted = accepted_columns(model) if isinstance(model, torch.nn.Module) else getattr(model, "columns", None)
-    if not accepted or set(accepted).isdisjoint(present):
-        return present
-    return [name for name in present if name in accepted or name in (*LABELS, CONTEXT_SPAN)]
-
-
-def _with_columns(dataset, columns):
-    if hasattr(dataset, "select_columns"):
-        return dataset.select_columns(columns)
-    return [{name: row[name] for name in columns} for row in dataset]
-
-
-def _longest_first(dataset):
-    """Indices of the examples by falling length, equal lengths in their order; the data set's order without ids."""
-    if "input_ids" not in _names(dataset):
-        return np.arange(len(dataset))
-    if not hasattr(dataset, "select_columns"):
-        lengths = [_length(row["input_ids"]) for row in dataset]
-    else:
-        ids = dataset.select_columns("input_ids")
-        slices = (ids[start : start + _READ_AT_ONCE] for start in range(0, len(ids), _READ_AT_ONCE))
-        lengths = [_length(row) for part in slices for row in part["input_ids"]]
-    return np.argsort(-np.asarray(lengths), kind="stable")
-
-
-def _length(ids):
-    """Tokens of an example; of one of several texts, of the longest."""
-    return max(map(len, ids)) if len(ids) and isinstance(ids[0], (list, tuple)) else len(ids)
+    return columns_read(dataset, accepted, beside=(*LABELS, CONTEXT_SPAN))

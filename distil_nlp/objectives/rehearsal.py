@@ -21,7 +21,7 @@ def rehearse(objective, student, teacher, batch, *, seed=0):
     """
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
-        objective.locate(student, getattr(teacher, "model", None))
+        objective.locate(student, getattr(teacher, "anatomy", None))
         was_training = student.training
         student.eval()
         with FeatureTap(student, objective.student_taps) as tap:

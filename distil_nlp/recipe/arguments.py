@@ -106,8 +106,12 @@ class RecipeArguments:
     max_eval_samples: int | None = _setting("Evaluate on this many examples only.")
 
     cache: bool = _setting(
-        "Ask the teacher once, keep its logits on disk, and let every epoch, seed and later run read them.", False
+        "Ask the teacher once, keep what it says on disk, and let every epoch, seed and later run read it.", False
     )
+    teacher_cache: str | None = _setting(
+        "Folder of the cache; several runs may share one. Default: teacher_cache in the output folder."
+    )
+    cache_form: Literal["float32", "float16"] | None = _setting("How the cache keeps numbers. Default: float32.")
     control: bool = _setting("Train the same student without the teacher, to show what the teacher is worth.", True)
     tfidf_control: bool = _setting("Show TF-IDF with logistic regression as one more control.", False)
     seeds: int = _setting(
@@ -136,6 +140,10 @@ class RecipeArguments:
             raise ValueError(
                 f"augmentation_model={self.augmentation_model!r} would have no effect: it makes the copies that "
                 f"num_augmented_copies counts, and that is 0. Set num_augmented_copies, to 1 for example."
+            )
+        if self.teacher_cache is not None and not self.cache:
+            raise ValueError(
+                f"teacher_cache={self.teacher_cache!r} would have no effect without a cache. Set cache to true."
             )
         if self.student_embeddings not in ("random", "pca"):
             raise ValueError(f"student_embeddings must be random or pca; got {self.student_embeddings!r}.")

@@ -1,59 +1,38 @@
 """The teacher is asked once; every epoch, seed and later run reads what it said."""
 
-import hashlib
+from ..teachers import CachedTeacher, build_cache
 
-import torch
-from pyarrow.ipc import RecordBatchStreamWriter
+# Settings of a recipe that make its rows what they are, beside the data itself and the tokenizer.
+_PREPROCESSING = (
+    "task", "max_length", "doc_stride", "mask_probability", "num_mask_copies", "num_augmented_copies",
+    "augmentation_model", "max_train_samples", "hypothesis_template",
+)  # fmt: skip
 
-from ..evaluation import predict_logits
-from ..teachers import CachedTeacher, write_cache
-from ..teachers.labels import label_names
 
-
-def cached_teacher(run):
-    """The teacher of a run as a `CachedTeacher`, asked now where that has not happened yet.
+def cached_teacher(teacher, data, folder, *, form=None, features=(), tokenizer=None, device=None):
+    """A teacher as a `CachedTeacher`, asked now where that has not happened yet.
 
     Args:
-        run (`Run`): With teacher, transfer data and collator.
+        teacher (`OnlineTeacher`): Whom to ask.
+        data (`RecipeData`): Tokenised; asked about are all rows to learn from.
+        folder (`str` or `Path`): Where the cache is or will be.
+        form (`str`, *optional*): In which form logits are kept, see `build_cache`.
+        features (`Iterable[str]`): Modules of the teacher that some stage listens to.
+        tokenizer: Of the rows.
+        device (`torch.device`): Where the teacher is asked.
+
+    Raises:
+        ValueError, OSError: See `build_cache`.
     """
-    folder = run.folder.path / "teacher_cache"
-    header = {
-        "fingerprint": run.teacher.fingerprint(),
-        "data": data_fingerprint(run.data.transfer),
-        "labels": label_names(run.teacher.model),
-        "teacher": run.teacher.name,
-    }
-    if run.state.is_main_process and not (folder / "cache.json").is_file():
-        logits = predict_logits(
-            run.teacher.model.to(run.state.device),
-            run.data.transfer,
-            run.data.collator,
-            description="Asking the teacher",
-        )
-        write_cache(folder, torch.from_numpy(logits), header)
-    run.state.wait_for_everyone()
-    return CachedTeacher(folder, expect=header)
-
-
-def data_fingerprint(dataset):
-    """SHA-256 over the token ids (and segments) of a prepared data set, in order."""
-    columns = [name for name in ("input_ids", "token_type_ids") if name in dataset.column_names]
-    digest = hashlib.sha256()
-
-    class Sink:
-        def write(self, data):
-            digest.update(data)
-            return len(data)
-
-        closed = False
-
-        def flush(self):
-            pass
-
-        def close(self):
-            pass
-
-    table = dataset.select_columns(columns).with_format("arrow")[:].replace_schema_metadata(None).combine_chunks()
-    with RecordBatchStreamWriter(Sink(), table.schema) as writer:
-        writer.write_table(table)
-    return digest.hexdigest()
+    teacher.model.to(device)
+    expect = build_cache(
+        folder,
+        teacher,
+        data.transfer,
+        data.collator,
+        kept=form or data.task.kept,
+        features=features,
+        tokenizer=tokenizer,
+        preprocessing={name: getattr(data.recipe, name) for name in _PREPROCESSING},
+    )
+    return CachedTeacher(folder, expect=expect)

@@ -149,11 +149,6 @@ class RecipeData:
                 f"trim_vocabulary=true gives the student a tokenizer of its own, and for {self.task.name} models are "
                 f"compared token by token. Leave it out, and call trim_vocabulary on the finished student."
             )
-        if recipe.cache and not self.task.one_row:
-            raise ValueError(
-                f"cache=true keeps one row of logits an example, and {self.task.name} has more. Leave it out: the "
-                f"teacher is then asked at every step."
-            )
         if (recipe.control or recipe.tfidf_control) and len(self.labelled) == 0:
             raise ValueError(
                 f"None of the {len(self.transfer)} rows to learn from has a label, so a control has nothing to "

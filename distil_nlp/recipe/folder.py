@@ -13,7 +13,7 @@ _RECIPE, _STAGE = "recipe.yaml", "_stage.json"  # a leading _ is not pushed
 _FREE = {
     "control", "dataloader_num_workers", "disable_tqdm", "hub_model_id", "hub_private_repo", "hub_revision",
     "latency_seconds", "log_level", "logging_steps", "main_metric", "output_dir", "push_to_hub", "report_to",
-    "save_steps", "save_strategy", "save_total_limit", "seeds", "tfidf_control",
+    "save_steps", "save_strategy", "save_total_limit", "seeds", "teacher_cache", "tfidf_control",
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from accelerate import PartialState
@@ -90,13 +91,30 @@ class Run:
         self.stages = stages_of(recipe, training)
         self.pattern = None  # the model whose class, layers and labels a student gets: the teacher, or its like
 
-    def __call__(self):
+    def begin(self):
+        """Data and teacher: what everything else needs."""
         self.folder.check(self.given)
         self._say("data")
         with self.state.main_process_first():
             self.data = RecipeData(self.recipe, texts=[stage.data for stage in self.stages if stage.data])
         self._say("teacher")
         self.teacher = self._load_teacher()
+
+    @cached_property
+    def cached(self):
+        """The teacher, asked once about all rows to learn from."""
+        return cached_teacher(
+            self.teacher,
+            self.data,
+            self.recipe.teacher_cache or self.folder.path / "teacher_cache",
+            form=self.recipe.cache_form,
+            features=self.listened_to,
+            tokenizer=self.tokenizer,
+            device=self.state.device,
+        )
+
+    def __call__(self):
+        self.begin()
         for seed in self.seeds:
             self._train_student(seed)
         if self.recipe.control:
@@ -158,8 +176,10 @@ class Run:
         student = self.new_student()
         check_vocabulary(student, teacher)
         label_order(student, teacher)
+        self.listened_to = []  # of the teacher, by the stages that read its cache
         for stage in self.stages:
-            self._rehearse(stage, student, teacher)
+            taps = self._rehearse(stage, student, teacher).teacher_taps
+            self.listened_to += [name for name in taps if self._may_cache(stage) and name not in self.listened_to]
         if self.recipe.trim_vocabulary:
             self._say(f"vocabulary: {trim_vocabulary(student, self.tokenizer, self.data.token_ids())}, after training")
         if self.state.is_main_process:
@@ -171,6 +191,7 @@ class Run:
             raise ValueError(f"The stage {stage.name!r} learns from data={stage.data!r}, and there is no such row.")
         batch = self.data.collator([rows[index] for index in range(min(2, len(rows)))])
         rehearse(objective, student, OnlineTeacher(teacher) if objective.needs_teacher else None, batch)
+        return objective
 
     def _fine_tune_teacher(self, model):
         recipe = self.recipe
@@ -231,11 +252,13 @@ class Run:
         return self.data.rows(stage.data or ("all" if needs_teacher else "labelled"))
 
     def _teacher_of(self, stage, objective):
-        """The cache where it will do: it holds the logits of this recipe's rows, and nothing else."""
         if not objective.needs_teacher:
             return None
-        known = stage.data in (None, *KINDS)
-        return cached_teacher(self) if self.recipe.cache and known and not objective.needs_layers else self.teacher
+        return self.cached if self._may_cache(stage) else self.teacher
+
+    def _may_cache(self, stage):
+        """The cache is about this recipe's rows; texts of a stage's own file are no part of them."""
+        return self.recipe.cache and stage.data in (None, *KINDS)
 
     def _load(self, folder):
         model, _ = load_model(self.data.task.auto_class, folder, trust_remote_code=self.recipe.trust_remote_code)

@@ -22,7 +22,8 @@ class Task(ABC):
             of ours: transformers refuses it in a config.
         label_names (`list[str]` or None): Names by class index; None where the data has none.
         num_labels (`int` or None): Columns of the logits; 1 for regression, None for a task without classes.
-        one_row (`bool`): Logits are one row an example. A cache keeps such rows.
+        one_row (`bool`): Logits are one row an example.
+        kept (`str`): In which form a cache keeps the teacher's logits where nobody says another.
         any_tokenizer (`bool`): Models with different tokenizers can be compared on it, because a row is an example
             however its text is cut into tokens.
         training_settings (`dict`): What a recipe gives `prepare` for rows to learn from, where its user says nothing.
@@ -38,6 +39,7 @@ class Task(ABC):
     label_names = None
     num_labels = None
     one_row = False
+    kept = "float32"
     any_tokenizer = False
     training_settings = {}
     may_be_altered = False

@@ -1,7 +1,8 @@
 """Teachers: a batch goes in, Signals come out, never a gradient."""
 
 from .base import Teacher
-from .cached import CachedTeacher, write_cache
+from .cached import CachedTeacher
+from .caching import build_cache
 from .labels import label_order, reorder
 from .online import OnlineTeacher, as_teacher, load_teacher
 from .probe import ProbeResult, probe
@@ -14,9 +15,9 @@ __all__ = [
     "Teacher",
     "ZeroShotClassifier",
     "as_teacher",
+    "build_cache",
     "label_order",
     "load_teacher",
     "probe",
     "reorder",
-    "write_cache",
 ]

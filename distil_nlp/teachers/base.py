@@ -10,10 +10,14 @@ class Teacher:
     Attributes:
         name (`str`): For reports and cards.
         columns (`tuple[str]`): The columns of a batch it reads, also where the student takes fewer.
+        model (`nn.Module` or None): What can be timed and counted; None where nothing runs.
+        anatomy (`nn.Module` or None): Its modules, for terms that look for layers; the weights may be missing.
     """
 
     name = "teacher"
     columns = ()
+    model = None
+    anatomy = None
 
     def __call__(self, batch):
         """Signals for a batch of tensors; no gradient leads through them."""

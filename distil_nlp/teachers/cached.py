@@ -1,73 +1,163 @@
-"""A teacher that was asked once: its logits lie on disk, keyed by example."""
+"""A teacher that was asked once: what it said lies on disk, keyed by example."""
 
 from pathlib import Path
 
-from safetensors import safe_open
-from safetensors.torch import save_file
+import torch
+import transformers
+from tqdm.auto import tqdm
 
-from ..files import read_json, replacing, write_json
+from ..examples import KEY, row_digests
+from ..files import read_json
+from ..shards import Shards, check_shards
 from ..signals import Signals
 from .base import Teacher
+from .kept import kept_as
 from .labels import label_names, reorder
+from .layout import LAYOUTS
 
-_LOGITS, _HEADER = "logits.safetensors", "cache.json"
-KEY = "example_id"
-
-
-def write_cache(folder, logits, header):
-    """Write logits so that `CachedTeacher(folder)` can give them back, whole or not at all.
-
-    Args:
-        folder (`str` or `Path`): Made when missing.
-        logits (`torch.Tensor`): Shape (examples, classes), float32; row i answers example_id i.
-        header (`dict`): JSON-ready: "fingerprint" (the teacher's), "teacher" (its name), "labels" (names or None),
-            and whatever else a reader must find unchanged, such as the data's fingerprint.
-    """
-    folder = Path(folder)
-    with replacing(folder / _LOGITS) as temporary:
-        save_file({"logits": logits.contiguous()}, temporary)
-    # Last, because its presence says that the rest is whole.
-    write_json(folder / _HEADER, {**header, "shape": list(logits.shape), "dtype": "float32"})
+HEADER = "cache.json"
+DIGEST = "digest"
+_IN_BYTES = {"unit": "B", "unit_scale": True, "delay": 3.0, "leave": False}  # shown after three seconds
+_CHECKED = 2  # examples of every batch: enough to notice other data at once, too few to cost anything
+_PARTS = {
+    "teacher_weights": "teacher (its weights)",
+    "tokenizer": "tokenizer",
+    "preprocessing": "preprocessing",
+    "data": "data set",
+    "labels": "labels",
+    "num_examples": "number of examples",
+    "kept": "form",
+    "features": "layers",
+}
 
 
 class CachedTeacher(Teacher):
     """Gives back what a teacher said when it was asked once; no model is in memory.
 
+    Rows carry a column "example_id" (`distil_nlp.examples.number_examples`) that says which answer is theirs, in
+    whatever order and batches they come. The first examples of every batch are compared with those the teacher was
+    asked about: other data, another tokenizer or a transform that is random are noticed in the first batch.
+
     Args:
-        folder (`str` or `Path`): Written by `write_cache`.
+        folder (`str` or `Path`): Written by `build_cache`.
         expect (`dict`, *optional*): Parts of the header that must be as given.
 
     Raises:
         FileNotFoundError: No finished cache is there.
-        ValueError: A part of the header differs; the message says which.
+        ValueError: Parts of the header differ, the message says which; a shard is missing or was changed.
     """
-
-    columns = (KEY,)
 
     def __init__(self, folder, *, expect=None):
         self.folder = Path(folder)
-        if not (self.folder / _HEADER).is_file():
-            raise FileNotFoundError(f"{self.folder} holds no finished cache of teacher logits ({_HEADER} is missing).")
-        self.header = read_json(self.folder / _HEADER)
-        for part, value in (expect or {}).items():
-            if self.header.get(part) != value:
-                raise ValueError(
-                    f"The cache in {self.folder} was made with another {part} ({self.header.get(part)!r}, now {value!r}), "
-                    f"so its logits answer other questions. Delete the folder to have it made anew."
-                )
+        if not (self.folder / HEADER).is_file():
+            raise FileNotFoundError(
+                f"{self.folder} holds no finished cache of a teacher ({HEADER} is missing). `distil-nlp cache` or "
+                f"`build_cache` makes one, or finishes one that was cut off."
+            )
+        self.header = read_json(self.folder / HEADER)
+        compare_headers(self.folder, self.header, expect or {})
         self.name = self.header["teacher"]
-        with safe_open(self.folder / _LOGITS, framework="pt") as file:
-            self._logits = file.get_tensor("logits")
-        self._order = None
+        self.columns = (KEY, *self.header["columns"])
+        shards = self.header["shards"]
+        size = sum(shard["bytes"] for shard in shards)
+        with tqdm(total=size, desc="Checking the cache", **_IN_BYTES) as progress:
+            check_shards(self.folder, shards, progress.update)
+        self._shards = Shards(self.folder, shards)
+        self._signals = {
+            name: (LAYOUTS[of["layout"]], kept_as(of["kept"])) for name, of in self.header["signals"].items()
+        }
+        self._wanted = ("logits",)
+        self._order = self._anatomy = None
+
+    @property
+    def anatomy(self):
+        """The teacher's modules without their weights, where transformers has its class; None otherwise."""
+        described = self.header["model"]
+        if self._anatomy is None and described is not None:
+            config = dict(described["config"])
+            config = transformers.AutoConfig.for_model(config.pop("model_type"), **config)
+            with torch.device("meta"):
+                self._anatomy = getattr(transformers, described["class"])(config)
+        return self._anatomy
+
+    def listen(self, names):
+        missing = [name for name in names if name not in self._signals]
+        if missing:
+            kept = [name for name in self._signals if name != "logits"]
+            raise ValueError(
+                f"The objective listens to {', '.join(missing)} of the teacher, and the cache in {self.folder} keeps "
+                f"{', '.join(kept) or 'no layers'}. Build it with `features={list(names)}`, or use a teacher that runs "
+                f"(OnlineTeacher)."
+            )
+        self._wanted = ("logits", *names)
 
     def match(self, student, tokenizer=None):
-        ours, theirs = label_names(student), self.header.get("labels")
+        ours, theirs = label_names(student), self.header["labels"]
         self._order = reorder(ours, theirs) if ours and theirs else None
 
     def __call__(self, batch):
-        ids = batch[KEY]
-        logits = self._logits[ids.cpu()].to(ids.device)
-        return Signals(logits if self._order is None else logits[..., self._order])
+        ids = self._ids(batch)
+        self._check(batch, ids)
+        said = {name: self._read(name, ids, batch) for name in self._wanted}
+        logits = said.pop("logits")
+        return Signals(logits if self._order is None else logits[..., self._order], said)
 
     def fingerprint(self):
-        return self.header["fingerprint"]
+        return self.header["teacher_weights"]
+
+    def _read(self, name, ids, batch):
+        layout, kept = self._signals[name]
+        arrays = {part: self._shards.read(name + part, ids)[0] for part in kept.arrays}
+        rows = kept.unpack(arrays).to(batch[KEY].device)
+        return layout.tensor(rows, batch)
+
+    def _ids(self, batch):
+        if KEY not in batch:
+            raise ValueError(
+                f"A cached teacher finds its answers by the column {KEY!r}, and the batch has {', '.join(batch)}. Number "
+                f"the examples before the cache is built and before training: `number_examples(dataset)`."
+            )
+        ids = batch[KEY].cpu().numpy()
+        if len(ids) and (ids.min() < 0 or ids.max() >= self._shards.num_examples):
+            raise ValueError(
+                f"The batch has example_id {ids.min()} to {ids.max()}, and the cache in {self.folder} answers 0 to "
+                f"{self._shards.num_examples - 1}: it was made for other data. Build one for this data."
+            )
+        return ids
+
+    def _check(self, batch, ids):
+        missing = [name for name in self.header["columns"] if name not in batch]
+        if missing:
+            raise ValueError(
+                f"The cache in {self.folder} was made of {', '.join(self.header['columns'])}, and the batch lacks "
+                f"{', '.join(missing)}, so nothing says that it holds the same examples. Keep these columns."
+            )
+        found = row_digests(batch, self.header["columns"], _CHECKED)
+        known = self._shards.read(DIGEST, ids[:_CHECKED])[0][:, 0]
+        if (found != known).any():
+            strange = ids[: len(found)][found != known][0]
+            raise ValueError(
+                f"Example {strange} is not what the teacher was asked about: its {', '.join(self.header['columns'])} "
+                f"differ from those the cache in {self.folder} was made of. Other data, another tokenizer, or a transform "
+                f"that gives another example at every reading. Build a cache for this data, or ask the teacher at every "
+                f"step."
+            )
+
+
+def compare_headers(folder, header, expect):
+    """Refuse a cache whose header says other things than expected; a ValueError names every part that differs."""
+    differing = [
+        f"{_PARTS.get(part, part)} (cached: {_short(header.get(part))}; now: {_short(value)})"
+        for part, value in expect.items()
+        if header.get(part) != value
+    ]
+    if differing:
+        raise ValueError(
+            f"The cache in {folder} was made with another {', another '.join(differing)}, so it answers other questions. "
+            f"Give another folder, or delete this one to have it made anew."
+        )
+
+
+def _short(value):
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:24]}..."

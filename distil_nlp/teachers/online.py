@@ -35,6 +35,10 @@ class OnlineTeacher(Teacher):
     def columns(self):
         return self._columns or ()
 
+    @property
+    def anatomy(self):
+        return self.model
+
     def listen(self, names):
         self._tap = FeatureTap(self.model, names)
 

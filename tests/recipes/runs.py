@@ -3,6 +3,7 @@
 import json
 import random
 
+import torch
 from safetensors.torch import load_file
 
 from tests.tiny import WORDS, tiny_model, tiny_tokenizer
@@ -38,6 +39,18 @@ def words(folder, output, *more, **changes):
     }
     flags = [str(word) for name, value in settings.items() if value is not None for word in (f"--{name}", value)]
     return [*QUICK, *flags, *more]
+
+
+def same_students(run, arguments, output, **changes):
+    """Whether a cached teacher makes the student that a teacher asked at every step makes, up to rounding: a cache is
+    filled in other batches, with other padding."""
+    for cache in ("true", "false"):
+        # Not Adam: it makes a gradient of nothing but rounding as large as any other.
+        settings = {"control": "false", "optim": "sgd", "learning_rate": 0.1, **changes}
+        run(arguments(output / cache, cache=cache, **settings))
+    assert (output / "true" / "teacher_cache" / "cache.json").is_file()
+    one, other = (weights(output / cache) for cache in ("true", "false"))
+    return all(torch.allclose(one[name], other[name], rtol=0, atol=1e-5) for name in one)
 
 
 def weights(output, stage="student"):

@@ -1,11 +1,12 @@
 """The recipe of masked-language modelling on a tiny teacher: what it leaves, and what it refuses."""
 
 import json
+from functools import partial
 
 import pytest
 
 from distil_nlp.recipe import run
-from tests.recipes.runs import save_model, save_rows, words
+from tests.recipes.runs import same_students, save_model, save_rows, words
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,6 @@ def test_rows_to_learn_from_are_masked_four_times_where_nothing_is_said_and_othe
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"cache": "true"}, "cache=true keeps one row of logits an example, and fill-mask has more"),
         ({"num_augmented_copies": 1}, "makes is no example of fill-mask"),
         (
             {"label_column": "label"},
@@ -99,3 +99,7 @@ def test_copies_of_a_classifiers_texts_come_from_the_augmentation_model_where_on
 def test_an_augmentation_model_without_copies_to_make_is_refused(folder, tmp_path):
     with pytest.raises(ValueError, match="would have no effect: it makes the copies that num_augmented_copies counts"):
         run(words(folder, tmp_path, augmentation_model="google-bert/bert-base-uncased"))
+
+
+def test_a_cache_gives_the_student_of_a_teacher_asked_at_every_step(texts, tmp_path):
+    assert same_students(run, partial(flags, texts), tmp_path, cache_form="float32", preset="distilbert")

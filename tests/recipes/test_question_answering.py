@@ -4,13 +4,14 @@ import io
 import json
 import re
 from contextlib import redirect_stdout
+from functools import partial
 
 import pytest
 
 from distil_nlp.recipe import run
 from distil_nlp.tasks import answer_question
 from tests.questions import make_questions, save_questions
-from tests.recipes.runs import save_model, words
+from tests.recipes.runs import same_students, save_model, words
 from tests.tiny import tiny_model, tiny_tokenizer
 
 SHORT = {"max_length": 24, "doc_stride": 8, "task": "question-answering"}
@@ -95,7 +96,6 @@ def test_presets_run_on_questions(preset, questions, tmp_path):
     ("changes", "message"),
     [
         ({"num_augmented_copies": 2}, "makes is no example of question-answering"),
-        ({"cache": "true"}, "cache=true keeps one row of logits an example, and question-answering has more"),
         ({"tfidf_control": "true"}, "tfidf_control fits a logistic regression to single classes of whole texts"),
         ({"problem_type": "regression"}, "problem_type='regression' would have no effect"),
         ({"max_answer_length": 0}, "max_answer_length counts tokens of an answer, 1 or more; got 0"),
@@ -121,3 +121,7 @@ def test_a_file_with_answers_that_are_not_in_the_context_is_refused_before_train
     with pytest.raises(ValueError, match=r"1 of 24 rows of the train split .*\(rows 5, counted from 0\)"):
         run(words(questions, tmp_path / "out", train_file=tmp_path / "train.jsonl", **SHORT))
     assert not (tmp_path / "out" / "recipe.yaml").exists()
+
+
+def test_a_cache_gives_the_student_of_a_teacher_asked_at_every_step(questions, tmp_path):
+    assert same_students(run, partial(words, questions, **SHORT), tmp_path)

@@ -1,14 +1,14 @@
 """A recipe on tiny models: what it leaves behind, what it refuses, and that nothing computed is lost."""
 
 import json
+from functools import partial
 
 import pytest
-import torch
 import yaml
 from transformers import AutoTokenizer
 
 from distil_nlp.recipe import main, parse, run
-from tests.recipes.runs import LABELS, save_model, save_rows, weights, words
+from tests.recipes.runs import LABELS, same_students, save_model, save_rows, words
 from tests.tiny import WORDS, tiny_model, tiny_tokenizer
 
 
@@ -55,11 +55,12 @@ def test_a_second_call_trains_nothing(finished, folder, monkeypatch):
 
 
 def test_a_cache_gives_the_student_of_a_teacher_asked_at_every_step(folder, tmp_path):
-    for cache in ("true", "false"):
-        run(words(folder, tmp_path / cache, control="false", cache=cache))
-    # Equal up to rounding: the cache was filled in other batches, with other padding.
-    for name, weight in weights(tmp_path / "true").items():
-        torch.testing.assert_close(weight, weights(tmp_path / "false")[name], rtol=0, atol=1e-5)
+    assert same_students(run, partial(words, folder), tmp_path)
+
+
+@pytest.mark.parametrize("preset", ["pkd", "tinybert", "minilmv2"])
+def test_a_cache_keeps_the_layers_that_stages_listen_to(preset, folder, tmp_path):
+    assert same_students(run, partial(words, folder), tmp_path, preset=preset, num_layers=2)
 
 
 def test_a_teacher_without_a_head_is_fine_tuned_first(folder, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import random
+from functools import partial
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from distil_nlp.recipe import run
 from distil_nlp.sentence_encoder import SentenceEncoder
 from tests.tiny import WORDS, tiny_encoder, tiny_tokenizer
 
-from .runs import words
+from .runs import same_students, words
 
 
 def save_pairs(path, num_rows, *, seed):
@@ -85,7 +86,6 @@ def test_a_student_with_a_trimmed_vocabulary_answers_alike_in_sentence_transform
     ("settings", "message"),
     [
         ({"problem_type": "regression"}, "takes no such setting"),
-        ({"cache": "true"}, "cache=true keeps one row of logits an example, and sentence-similarity has more"),
         ({"main_metric": "accuracy"}, "spearmanr, pearson; got 'accuracy'"),
         ({"temperature": "2"}, "temperature=2 would have no effect"),
     ],
@@ -93,3 +93,7 @@ def test_a_student_with_a_trimmed_vocabulary_answers_alike_in_sentence_transform
 def test_settings_that_make_no_sense_for_embeddings_are_refused(settings, message, folder, tmp_path):
     with pytest.raises(ValueError, match=message):
         run(words(folder, tmp_path / "run", task="sentence-similarity", **settings))
+
+
+def test_a_cache_gives_the_student_of_a_teacher_asked_at_every_step(folder, tmp_path):
+    assert same_students(run, partial(words, folder, task="sentence-similarity"), tmp_path)

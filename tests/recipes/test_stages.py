@@ -74,11 +74,6 @@ def test_a_stage_that_is_finished_is_not_trained_again_and_the_end_is_the_same(f
     assert same_weights(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
 
 
-def test_a_cache_serves_the_stage_that_needs_logits_only(folder, tmp_path):
-    run(words(folder, tmp_path / "out", preset="tinybert", cache="true", control="false"))
-    assert (tmp_path / "out" / "teacher_cache" / "cache.json").is_file()
-
-
 @pytest.mark.parametrize(
     ("stages", "message"),
     [

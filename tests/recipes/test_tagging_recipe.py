@@ -2,12 +2,13 @@
 
 import json
 import random
+from functools import partial
 
 import pytest
 from transformers import pipeline
 
 from distil_nlp.recipe import run
-from tests.recipes.runs import save_model, words
+from tests.recipes.runs import same_students, save_model, words
 from tests.tiny import WORDS, tiny_model, tiny_tokenizer
 
 NAMES = ["O", "B-X", "I-X"]
@@ -81,7 +82,6 @@ def test_an_encoder_without_a_head_is_fine_tuned_first(folder, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"cache": "true"}, "cache=true keeps one row of logits an example, and token-classification has more"),
         ({"tfidf_control": "true"}, "the task is token-classification"),
         ({"problem_type": "regression"}, "problem_type='regression' would have no effect"),
         ({"main_metric": "recal"}, "must be one that .*did you mean 'recall'"),
@@ -116,3 +116,7 @@ def test_altered_copies_are_refused_where_a_task_does_not_say_that_it_bears_them
     monkeypatch.setattr("distil_nlp.tasks.TokenClassification.may_be_altered", False)
     with pytest.raises(ValueError, match="num_augmented_copies=2 joins texts.*no example of token-classification"):
         run(tagging(folder, tmp_path / "out", num_augmented_copies=2))
+
+
+def test_a_cache_gives_the_student_of_a_teacher_asked_at_every_step(folder, tmp_path):
+    assert same_students(run, partial(tagging, folder), tmp_path, soft_pieces="all", num_augmented_copies=1)

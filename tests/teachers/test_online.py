@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from distil_nlp.teachers import CachedTeacher, OnlineTeacher, Teacher, as_teacher, load_teacher, write_cache
+from distil_nlp.teachers import OnlineTeacher, Teacher, as_teacher, load_teacher
 from distil_nlp.teachers.online import auto_class_for
 from tests.tiny import tiny_model
 
@@ -136,44 +136,6 @@ def test_the_head_of_a_student_decides_how_a_teacher_is_loaded(architecture, tas
 def test_a_plain_module_cannot_decide_how_a_teacher_is_loaded():
     with pytest.raises(ValueError, match="Linear belongs to no auto class"):
         auto_class_for(nn.Linear(2, 2))
-
-
-# ---- A teacher that was asked once ----
-
-
-def cache(folder, **header):
-    logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
-    write_cache(folder, logits, {"fingerprint": "f", "teacher": "tiny", "labels": None, **header})
-    return logits
-
-
-def test_a_cached_teacher_answers_by_example(tmp_path):
-    logits = cache(tmp_path)
-    teacher = CachedTeacher(tmp_path)
-    assert torch.equal(teacher(BATCH).logits, logits[[4, 1]])
-    assert (teacher.name, teacher.fingerprint(), teacher.columns) == ("tiny", "f", ("example_id",))
-
-
-def test_a_cached_teacher_puts_its_labels_into_the_students_order(tmp_path):
-    logits = cache(tmp_path, labels=["c", "a", "b"])
-    student = tiny_model("bert")
-    student.config.id2label = {0: "a", 1: "b", 2: "c"}
-    teacher = CachedTeacher(tmp_path)
-    teacher.match(student)
-    assert torch.equal(teacher(BATCH).logits, logits[[4, 1]][:, [1, 2, 0]])
-
-
-def test_an_unfinished_cache_is_refused(tmp_path):
-    cache(tmp_path)
-    (tmp_path / "cache.json").unlink()
-    with pytest.raises(FileNotFoundError, match="holds no finished cache"):
-        CachedTeacher(tmp_path)
-
-
-def test_a_cached_teacher_keeps_no_features(tmp_path):
-    cache(tmp_path)
-    with pytest.raises(ValueError, match="CachedTeacher keeps no features, but the objective listens to layer.1"):
-        CachedTeacher(tmp_path).listen(["layer.1"])
 
 
 def test_a_teacher_of_ones_own_needs_to_answer_only():

@@ -1,0 +1,93 @@
+"""Examples of a data set: their numbers, the columns somebody reads, the order that is fastest."""
+
+import hashlib
+
+import numpy as np
+
+KEY = "example_id"
+_READ_AT_ONCE = 10_000
+
+
+def number_examples(dataset):
+    """The data set with a column "example_id": 0, 1, ... It says which answer of a cached teacher is whose.
+
+    Args:
+        dataset (`datasets.Dataset`): Without such a column.
+    """
+    return dataset.add_column(KEY, np.arange(len(dataset)))
+
+
+def column_names(dataset):
+    """Names of the columns of a `datasets.Dataset` or of a list of dictionaries."""
+    return list(dataset.column_names if hasattr(dataset, "column_names") else dataset[0])
+
+
+def with_columns(dataset, columns):
+    """The data set with these columns only."""
+    if hasattr(dataset, "select_columns"):
+        return dataset.select_columns(columns)
+    return [{name: row[name] for name in columns} for row in dataset]
+
+
+def select(dataset, numbers):
+    """These examples of a data set, in this order."""
+    return dataset.select(numbers) if hasattr(dataset, "select") else [dataset[int(number)] for number in numbers]
+
+
+def columns_read(dataset, accepted, beside=()):
+    """Which columns of a data set a collator should see for somebody who reads the columns `accepted`.
+
+    Args:
+        dataset: See `column_names`.
+        accepted (`Iterable[str]` or None): None, or none of those there are: all columns (raw images, say, which the
+            collator turns into what the model reads).
+        beside (`Iterable[str]`): Others that go along where they exist.
+    """
+    present = column_names(dataset)
+    if not accepted or set(accepted).isdisjoint(present):
+        return present
+    return [name for name in present if name in accepted or name in beside]
+
+
+def longest_first(dataset):
+    """Indices of the examples by falling length, equal lengths in their order; the data set's order without ids."""
+    if "input_ids" not in column_names(dataset):
+        return np.arange(len(dataset))
+    if not hasattr(dataset, "select_columns"):
+        lengths = [_length(row["input_ids"]) for row in dataset]
+    else:
+        ids = dataset.select_columns("input_ids")
+        slices = (ids[start : start + _READ_AT_ONCE] for start in range(0, len(ids), _READ_AT_ONCE))
+        lengths = [_length(row) for part in slices for row in part["input_ids"]]
+    return np.argsort(-np.asarray(lengths), kind="stable")
+
+
+def row_digests(batch, columns, num_examples=None):
+    """Eight bytes for each example of a batch that change with what it holds, and not with padding.
+
+    Args:
+        batch (`Mapping[str, torch.Tensor]`): Collated examples; one may be several rows.
+        columns (`Iterable[str]`): What counts.
+        num_examples (`int`, *optional*): Of the first examples only.
+
+    Returns:
+        `np.ndarray` of int64, shape (examples,).
+    """
+    total = len(batch[KEY])
+    wanted = total if num_examples is None else min(num_examples, total)
+    mask = batch.get("attention_mask")
+    mask = None if mask is None else mask[: wanted * (len(mask) // total)].cpu().bool()
+    digests = [hashlib.blake2b(digest_size=8) for _ in range(wanted)]
+    for name in sorted(columns):
+        several = len(batch[name]) // total
+        rows = batch[name][: wanted * several].cpu()
+        for place, row in enumerate(rows):
+            if mask is not None and rows.shape[:2] == mask.shape:
+                row = row[mask[place]]
+            digests[place // several].update(row.contiguous().numpy())
+    return np.frombuffer(b"".join(digest.digest() for digest in digests), dtype=np.int64)
+
+
+def _length(ids):
+    """Tokens of an example; of one of several texts, of the longest."""
+    return max(map(len, ids)) if len(ids) and isinstance(ids[0], (list, tuple)) else len(ids)

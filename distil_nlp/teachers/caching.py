@@ -1,0 +1,325 @@
+"""Asking a teacher once about every example of a data set, in shards that a killed build does not lose."""
+
+import errno
+import json
+import random
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from accelerate import PartialState
+from tqdm.auto import tqdm
+
+from ..examples import KEY, column_names, columns_read, longest_first, row_digests, select, with_columns
+from ..files import read_json, write_json
+from ..shards import shard_name, write_shard
+from ..signals import TASK_COLUMNS, marks_spans
+from .cached import DIGEST, HEADER, compare_headers
+from .fingerprints import data_fingerprint, tokenizer_fingerprint
+from .kept import kept_as
+from .labels import label_names
+from .layout import LAYOUTS, layout_of
+
+_PLAN = "plan.json"
+_SAMPLE = 16  # examples looked at before the build starts
+_SHARD_BYTES, _MOST_SHARDS, _MOST_EXAMPLES = 64 << 20, 512, 1 << 16
+_SHOW_AFTER_S = 3.0
+
+
+def build_cache(
+    folder,
+    teacher,
+    dataset,
+    collator,
+    *,
+    kept="float32",
+    features=(),
+    tokenizer=None,
+    preprocessing=None,
+    batch_size=64,
+    description="Asking the teacher",
+):
+    """Ask a teacher about every example, once, and keep what it says for `CachedTeacher(folder)`.
+
+    A build that was cut off goes on with the shard it was at, and what it leaves is byte for byte what an
+    uninterrupted one leaves. Under `accelerate launch` each process asks about its shards. A finished cache of the
+    same things is left alone.
+
+    Args:
+        folder (`str` or `Path`): Made when missing.
+        teacher (`Teacher`): One that runs.
+        dataset: The examples, tokenised, with a column "example_id": 0, 1, ... (`number_examples`).
+        collator (callable): list of examples -> batch, a dictionary of tensors with "example_id".
+        kept (`str` or `dict`): "float32" or "float16".
+        features (`Iterable[str]`): Modules of the teacher whose outputs are kept, too; as an objective's
+            `teacher_taps`.
+        tokenizer (*optional*): Its fingerprint goes into the header.
+        preprocessing (`dict`, *optional*): Whatever else made the rows what they are, such as {"max_length": 128}.
+        batch_size (`int`): Examples the teacher is asked about at once.
+        description (`str`): Stands before the progress bar.
+
+    Returns:
+        `dict`: The header, every part of which `CachedTeacher(folder, expect=...)` can insist on.
+
+    Raises:
+        ValueError: Examples that are not numbered, or read differently the second time; a folder that holds another
+            cache, begun or finished: the parts that differ are named.
+        OSError: The disk cannot hold it.
+    """
+    folder, state = Path(folder), PartialState()
+    teacher.listen(features)
+    reader = _Reader(teacher, dataset, collator, batch_size)
+    header = _header(teacher, reader, kept_as(_described(kept)), tuple(features), tokenizer, preprocessing)
+    if (folder / HEADER).is_file():
+        compare_headers(folder, read_json(folder / HEADER), header)
+        if state.is_main_process:
+            _clear(folder)
+        return header
+    build = _Build(folder, header, reader)
+    if state.is_main_process:
+        build.begin()
+    state.wait_for_everyone()
+    build.run(state.process_index, state.num_processes, description)
+    state.wait_for_everyone()
+    if state.is_main_process:
+        build.finish()
+    state.wait_for_everyone()
+    return header
+
+
+class _Reader:
+    """Batches of chosen examples, and what the teacher says about them."""
+
+    def __init__(self, teacher, dataset, collator, batch_size):
+        self.teacher, self.batch_size, self._collator = teacher, batch_size, collator
+        if len(dataset) == 0:
+            raise ValueError(f"A cache needs examples to ask about; the data set has {len(dataset)}.")
+        numbers = (
+            np.asarray(dataset[KEY]) if hasattr(dataset, "column_names") and KEY in column_names(dataset) else None
+        )
+        if numbers is None:
+            numbers = np.asarray([row.get(KEY, -1) for row in dataset])
+        order = np.argsort(numbers)
+        if not np.array_equal(numbers[order], np.arange(len(dataset))):
+            raise ValueError(
+                f"A cache is keyed by example: the column {KEY!r} must hold each of 0 to {len(dataset) - 1} once; got "
+                f"{numbers[:5].tolist()}... Use `number_examples(dataset)`."
+            )
+        dataset = dataset if np.array_equal(order, numbers) else select(dataset, order)
+        self.dataset = with_columns(dataset, columns_read(dataset, teacher.columns, beside=(*TASK_COLUMNS, KEY)))
+        self.num_examples = len(dataset)
+        self.device = _device_of(teacher)
+
+    def batch(self, numbers):
+        batch = self._collator([self.dataset[int(number)] for number in numbers])
+        return {name: value.to(self.device) for name, value in batch.items() if isinstance(value, torch.Tensor)}
+
+    def batches(self, numbers):
+        """Batches of the examples, the longest first."""
+        order = numbers[longest_first(select(self.dataset, numbers))]
+        for start in range(0, len(order), self.batch_size):
+            yield self.batch(order[start : start + self.batch_size])
+
+    def sample(self):
+        """A few examples from all over the data, read twice, and the columns that the teacher reads of them.
+
+        Raises:
+            ValueError: They were different the second time.
+        """
+        numbers = np.unique(np.linspace(0, self.num_examples - 1, _SAMPLE).astype(np.int64))
+        first = self.batch(numbers)
+        read = [name for name in self.teacher.columns if name in first]
+        columns = read or [name for name in first if name not in (*TASK_COLUMNS, KEY)]
+        with _other_luck():
+            second = self.batch(numbers)
+        for name in columns:
+            differ = row_digests(first, [name]) != row_digests(second, [name])
+            if differ.any():
+                raise ValueError(
+                    f"Example {numbers[differ][0]} has another {name} when it is read a second time: the data set or the "
+                    f"collator transforms it at random. An answer kept now would be about an example the student never "
+                    f"sees. Make the transform once (dataset.map), or ask the teacher at every step."
+                )
+        return first, columns
+
+
+class _Build:
+    """The shards of one cache."""
+
+    def __init__(self, folder, header, reader):
+        self.folder, self.header, self.reader = folder, header, reader
+        self._kept = {name: (LAYOUTS[of["layout"]], kept_as(of["kept"])) for name, of in header["signals"].items()}
+
+    def begin(self):
+        """Make room: settle the size of a shard, or go on with what an earlier build settled."""
+        _clear(self.folder, finished=False)
+        if (self.folder / _PLAN).is_file():
+            compare_headers(self.folder, read_json(self.folder / _PLAN)["header"], self.header)
+        else:
+            each = self._bytes_each()
+            total = each * self.reader.num_examples
+            size = int(max(_SHARD_BYTES, total / _MOST_SHARDS) / each)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            plan = {"header": self.header, "shard_size": max(1, min(size, _MOST_EXAMPLES)), "bytes": total}
+            write_json(self.folder / _PLAN, plan)
+        self._check_room()
+
+    def run(self, rank, num_processes, description):
+        """Write the shards that are this process's and not there yet."""
+        size = read_json(self.folder / _PLAN)["shard_size"]
+        mine = range(rank, -(-self.reader.num_examples // size), num_processes)
+        missing = [number for number in mine if not self._record(number).is_file()]
+        total = self._examples(mine, size)
+        bar = tqdm(total=total, initial=total - self._examples(missing, size), desc=description, unit=" examples",
+                   delay=_SHOW_AFTER_S, leave=False, disable=rank > 0)  # fmt: skip
+        with bar:
+            for number in missing:
+                numbers = np.arange(number * size, min((number + 1) * size, self.reader.num_examples))
+                with _room_for(self.folder, number, len(mine)):
+                    write_json(self._record(number), write_shard(self.folder, number, self._ask(numbers, bar)))
+
+    def finish(self):
+        """Make the cache visible: its header is written last."""
+        size = read_json(self.folder / _PLAN)["shard_size"]
+        numbers = range(-(-self.reader.num_examples // size))
+        shards = [read_json(self._record(number)) for number in numbers]
+        write_json(self.folder / HEADER, {**self.header, "shards": shards})
+        _clear(self.folder)
+
+    def _ask(self, numbers, bar):
+        kept = [None] * len(numbers)
+        for batch in self.reader.batches(numbers):
+            for number, arrays in zip(batch[KEY].tolist(), self._rows(batch), strict=True):
+                kept[number - numbers[0]] = arrays
+            bar.update(len(batch[KEY]))
+        return kept
+
+    def _rows(self, batch):
+        """For each example of a batch what is kept of it, a dictionary of arrays."""
+        said, ids = self.reader.teacher(batch), batch[KEY].tolist()
+        kept = [{DIGEST: digest.reshape(1, 1)} for digest in row_digests(batch, self.header["columns"])]
+        for name, (layout, form) in self._kept.items():
+            tensor = said.logits if name == "logits" else said.features[name]
+            counts = layout.counts(tensor, batch, len(ids)).tolist()
+            rows = layout.rows(tensor, batch).cpu()
+            for arrays, example in zip(form.pack(rows, counts, ids), kept, strict=True):
+                example.update({name + part: array for part, array in arrays.items()})
+        return kept
+
+    def _bytes_each(self):
+        rows = self._rows(self.reader.batch(range(min(_SAMPLE, self.reader.num_examples))))
+        return max(1.0, sum(array.nbytes + 8 for row in rows for array in row.values()) / len(rows))
+
+    def _check_room(self):
+        plan = read_json(self.folder / _PLAN)
+        done = sum(path.stat().st_size for path in self.folder.glob("shard-*.safetensors"))
+        free = shutil.disk_usage(self.folder).free
+        needed = max(plan["bytes"] - done, 0)
+        print(
+            f"Cache of the teacher: about {_size(plan['bytes'])} for {self.reader.num_examples:,} examples "
+            f"({_size(plan['bytes'] / self.reader.num_examples)} each); {_size(free)} free in {self.folder}",
+            flush=True,
+        )
+        if needed > free:
+            raise OSError(
+                errno.ENOSPC,
+                f"A cache of about {_size(plan['bytes'])} does not fit: {_size(needed)} are still to be written and "
+                f"{_size(free)} are free. Choose a folder on another disk, keep float16, or fewer layers",
+                str(self.folder),
+            )
+
+    def _record(self, number):
+        return self.folder / f"{shard_name(number)}.json"
+
+    def _examples(self, numbers, size):
+        return sum(min(size, self.reader.num_examples - number * size) for number in numbers)
+
+
+def _header(teacher, reader, kept, features, tokenizer, preprocessing):
+    batch, columns = reader.sample()
+    said, spans = teacher(batch), marks_spans(teacher.model)
+    tensors = {"logits": said.logits, **{name: said.features[name] for name in features}}
+    header = {
+        "format": 1,
+        "teacher": teacher.name,
+        "teacher_weights": teacher.fingerprint(),
+        "parameters": None if teacher.model is None else sum(one.numel() for one in teacher.model.parameters()),
+        "model": _model(teacher.model),
+        "labels": label_names(teacher.model),
+        "tokenizer": tokenizer_fingerprint(tokenizer),
+        "preprocessing": preprocessing,
+        "data": data_fingerprint(reader.dataset, columns),
+        "columns": columns,
+        "num_examples": reader.num_examples,
+        "kept": kept.describe(),
+        "features": list(features),
+        "signals": {
+            name: {"layout": layout_of(tensor, batch, marks_spans=spans and name == "logits"), "kept": kept.describe()}
+            for name, tensor in tensors.items()
+        },
+    }
+    return json.loads(json.dumps(header))  # as it will be read
+
+
+def _model(model):
+    """What builds a model's modules again, where transformers has its class."""
+    if not isinstance(model, transformers.PreTrainedModel) or not hasattr(transformers, type(model).__name__):
+        return None
+    config = json.loads(model.config.to_json_string(use_diff=False))
+    return {"class": type(model).__name__, "config": config}
+
+
+def _described(kept):
+    return {"kind": kept} if isinstance(kept, str) else kept
+
+
+def _device_of(teacher):
+    first = next(teacher.model.parameters(), None) if teacher.model is not None else None
+    return torch.device("cpu") if first is None else first.device
+
+
+def _clear(folder, *, finished=True):
+    """Drop what killed writers left; of a finished cache also what only its build needed."""
+    for path in [*folder.glob(".*.part"), *(folder.glob("shard-*.json") if finished else ())]:
+        path.unlink(missing_ok=True)
+    if finished:
+        (folder / _PLAN).unlink(missing_ok=True)
+
+
+@contextmanager
+def _other_luck():
+    """Other random numbers inside, the same as before afterwards."""
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        random.seed(states[0][1][0] + 1)
+        np.random.seed((int(states[1][1][0]) + 1) % 2**32)
+        torch.manual_seed(torch.initial_seed() + 1)
+        yield
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+
+
+@contextmanager
+def _room_for(folder, number, total):
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(
+            error.errno,
+            f"The disk is full at shard {number} ({total} are this process's). The finished ones are kept, nothing else "
+            f"counts: make room, and the same command goes on from there",
+            str(folder),
+        ) from error
+
+
+def _size(num_bytes):
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.0f} {unit}" if unit == "bytes" else f"{num_bytes:.1f} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.1f} TB"

@@ -1,0 +1,47 @@
+"""Builds a small cache: for the tests, and in a process that a test can kill."""
+
+import time
+
+from transformers import DataCollatorForTokenClassification, DataCollatorWithPadding
+
+from distil_nlp.examples import number_examples
+from distil_nlp.tasks.masked_collator import MaskedCollator
+from distil_nlp.teachers import OnlineTeacher, build_cache, caching
+from tests.tiny import tiny_model, tiny_tokenizer
+from tests.trainer.runs import make_rows
+
+_TASKS = {"token": "token", "masked": "mlm"}
+_COLLATORS = {"token": DataCollatorForTokenClassification, "masked": MaskedCollator}
+
+
+def teacher_of(problem="single_label_classification", *, seed=2):
+    num_labels = 1 if problem == "regression" else 3
+    return OnlineTeacher(tiny_model(task=_TASKS.get(problem, "sequence"), seed=seed, num_labels=num_labels))
+
+
+def collator_of(problem="single_label_classification"):
+    return _COLLATORS.get(problem, DataCollatorWithPadding)(tiny_tokenizer())
+
+
+def make_cache(folder, *, problem="single_label_classification", teacher=None, rows=None, **settings):
+    """Build it; the rows, the teacher and the collator it was built with."""
+    rows = number_examples(make_rows(problem=problem)) if rows is None else rows
+    teacher = teacher_of(problem) if teacher is None else teacher
+    collator = collator_of(problem)
+    build_cache(folder, teacher, rows, collator, **settings)
+    return rows, teacher, collator
+
+
+def build_slowly(folder, pause):
+    """Build it with a shard for each example, and wait before and after every shard."""
+    caching._SHARD_BYTES, caching._MOST_SHARDS = 1, 1 << 20
+    write = caching.write_shard
+
+    def slowly(*shard):
+        time.sleep(pause)
+        record = write(*shard)
+        time.sleep(pause)
+        return record
+
+    caching.write_shard = slowly
+    make_cache(folder)
