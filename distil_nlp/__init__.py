@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "arguments": ["DistillationTrainingArguments"],
+    "examples": ["number_examples"],
     "evaluation": ["compare", "predict_logits"],
     "hub": ["model_card", "push_to_hub"],
     "objectives": [
@@ -46,7 +47,7 @@ _NAMES = {
         "TextClassification",
         "TokenClassification",
     ],
-    "teachers": ["CachedTeacher", "OnlineTeacher", "ZeroShotClassifier", "load_teacher"],
+    "teachers": ["CachedTeacher", "OnlineTeacher", "build_cache", "ZeroShotClassifier", "load_teacher"],
     "trainer": ["DistillationTrainer"],
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
@@ -57,6 +58,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .arguments import DistillationTrainingArguments as DistillationTrainingArguments
     from .evaluation import compare as compare
     from .evaluation import predict_logits as predict_logits
+    from .examples import number_examples as number_examples
     from .hub import model_card as model_card
     from .hub import push_to_hub as push_to_hub
     from .objectives import Attention as Attention
@@ -94,6 +96,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .teachers import CachedTeacher as CachedTeacher
     from .teachers import OnlineTeacher as OnlineTeacher
     from .teachers import ZeroShotClassifier as ZeroShotClassifier
+    from .teachers import build_cache as build_cache
     from .teachers import load_teacher as load_teacher
     from .trainer import DistillationTrainer as DistillationTrainer
 

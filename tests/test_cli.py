@@ -21,7 +21,7 @@ def stopped(argv):
 def test_help_shows_every_command_and_an_example_of_each(capsys):
     assert stopped(["--help"]) == 0
     page = capsys.readouterr().out
-    for command in ("run", "compare", "push"):
+    for command in ("run", "cache", "compare", "push"):
         assert f"distil-nlp {command} " in page
 
 

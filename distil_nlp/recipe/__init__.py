@@ -3,6 +3,6 @@
 from .arguments import RecipeArguments
 from .interrupt import Interrupted
 from .parsing import parse
-from .run import main, run
+from .run import ask_once, main, run
 
-__all__ = ["Interrupted", "RecipeArguments", "main", "parse", "run"]
+__all__ = ["Interrupted", "RecipeArguments", "ask_once", "main", "parse", "run"]

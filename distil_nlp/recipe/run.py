@@ -30,11 +30,16 @@ from .stages import stages_of
 _PUSHING = {"push_to_hub": False, "hub_model_id": None}
 
 
-def main(argv=None):
-    """Run a recipe from the command line; exit with a message where the user can mend something."""
+def main(argv=None, *, action=None):
+    """Run a recipe from the command line; exit with a message where the user can mend something.
+
+    Args:
+        argv (`list[str]`, *optional*): YAML files and flags; by default those of the process.
+        action (callable, *optional*): What to do with them; by default `run`.
+    """
     argv = sys.argv[1:] if argv is None else argv
     try:
-        run(argv)
+        (action or run)(argv)
     except Interrupted as stop:
         sys.exit(f"{stop} The same command goes on from there.")
     except KeyboardInterrupt:
@@ -70,6 +75,22 @@ def run(argv):
     """
     recipe, training, given = parse(argv)
     return Run(recipe, training, given, command=" ".join(["distil-nlp", "run", *map(shlex.quote, argv)]))()
+
+
+def ask_once(argv):
+    """Build the cache of a recipe's teacher, and nothing else.
+
+    Args:
+        argv (`list[str]`): As for `run`, which reads it afterwards where it is given the same settings.
+    """
+    recipe, training, given = parse([*argv, "--cache", "true"])
+    asked = Run(recipe, training, given, command=" ".join(["distil-nlp", "cache", *map(shlex.quote, argv)]))
+    asked.begin()
+    folder = asked.cached.folder
+    if asked.state.is_main_process:
+        print(
+            f"The teacher's answers: {folder}. `distil-nlp run` with `--cache true --teacher_cache {folder}` reads them."
+        )
 
 
 class Run:

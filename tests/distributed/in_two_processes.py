@@ -9,6 +9,7 @@ from accelerate import PartialState
 from safetensors.torch import save_file
 
 from tests.distributed.cases import CASES, figures, gradients, short_run
+from tests.teachers.cache_building import a_shard_an_example, make_cache
 
 
 def main(folder):
@@ -25,6 +26,8 @@ def main(folder):
     for name, trainer in {"whole": whole, "resumed": resumed}.items():
         weights = {**trainer.model.state_dict(), **trainer.objective.state_dict()}
         save_file(weights, folder / f"{name}.rank{process.process_index}.safetensors")
+    a_shard_an_example()
+    make_cache(folder / "cache")
     (folder / f"told.rank{process.process_index}.json").write_text(json.dumps(told))
 
 

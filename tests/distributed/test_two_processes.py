@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from tests.conftest import ROOT
 from tests.distributed.cases import CASES, figures, gradients
+from tests.teachers.cache_building import a_shard_an_example, make_cache
 from tests.trainer.runs import relative_difference, same_weights
 
 PROJECTED = {"hidden states", "embeddings, cosine", "patient"}  # terms whose projections are trained, too
@@ -82,3 +83,10 @@ def test_both_processes_end_with_the_same_weights(folder):
 def test_a_resumed_run_of_two_processes_ends_bit_identical(folder):
     whole, resumed = (load_file(folder / f"{name}.rank0.safetensors") for name in ("whole", "resumed"))
     assert same_weights(resumed, whole)
+
+
+def test_a_cache_built_by_two_processes_is_that_of_one(folder, tmp_path, monkeypatch):
+    a_shard_an_example(monkeypatch.setattr)
+    make_cache(tmp_path / "cache")
+    one, two = ({path.name: path.read_bytes() for path in (place / "cache").iterdir()} for place in (tmp_path, folder))
+    assert one == two and len(one) == 33

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from transformers import AutoTokenizer
 
+from distil_nlp import cli
 from distil_nlp.recipe import main, parse, run
 from tests.recipes.runs import LABELS, same_students, save_model, save_rows, words
 from tests.tiny import WORDS, tiny_model, tiny_tokenizer
@@ -56,6 +57,21 @@ def test_a_second_call_trains_nothing(finished, folder, monkeypatch):
 
 def test_a_cache_gives_the_student_of_a_teacher_asked_at_every_step(folder, tmp_path):
     assert same_students(run, partial(words, folder), tmp_path)
+
+
+def test_a_cache_built_beforehand_serves_several_runs(folder, tmp_path, capsys, monkeypatch):
+    shared = {"teacher_cache": tmp_path / "shared", "cache": "true", "control": "false"}
+    cli.main(["cache", *words(folder, tmp_path / "first", **shared)])
+    assert f"The teacher's answers: {tmp_path / 'shared'}." in capsys.readouterr().out
+    assert not (tmp_path / "first" / "student").exists() and (tmp_path / "shared" / "cache.json").is_file()
+    monkeypatch.setattr("distil_nlp.teachers.caching._Build.run", lambda *_: pytest.fail("asked again"))
+    for name, kd_ratio in (("first", None), ("second", 0.9)):
+        run(words(folder, tmp_path / name, kd_ratio=kd_ratio, **shared))
+    assert not (tmp_path / "second" / "teacher_cache").exists()
+    with pytest.raises(ValueError, match="made with another preprocessing .*, another data set"):
+        run(words(folder, tmp_path / "third", max_train_samples=24, **shared))
+    with pytest.raises(ValueError, match="teacher_cache=.* no effect without a cache"):
+        run(words(folder, tmp_path / "fourth", teacher_cache=tmp_path / "shared"))
 
 
 @pytest.mark.parametrize("preset", ["pkd", "tinybert", "minilmv2"])

@@ -32,9 +32,15 @@ def make_cache(folder, *, problem="single_label_classification", teacher=None, r
     return rows, teacher, collator
 
 
+def a_shard_an_example(setattr=setattr):
+    """Small data in many shards, by a `setattr` that a test may undo."""
+    setattr(caching, "_SHARD_BYTES", 1)
+    setattr(caching, "_MOST_SHARDS", 1 << 20)
+
+
 def build_slowly(folder, pause):
     """Build it with a shard for each example, and wait before and after every shard."""
-    caching._SHARD_BYTES, caching._MOST_SHARDS = 1, 1 << 20
+    a_shard_an_example()
     write = caching.write_shard
 
     def slowly(*shard):

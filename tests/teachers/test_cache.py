@@ -15,7 +15,7 @@ from transformers import DataCollatorWithPadding
 from distil_nlp.examples import number_examples
 from distil_nlp.objectives import HardLabels, HiddenStates, LogitMatching, Objective, PatientStates, Relations
 from distil_nlp.teachers import CachedTeacher, OnlineTeacher, build_cache, caching
-from tests.teachers.cache_building import build_slowly, collator_of, make_cache, teacher_of
+from tests.teachers.cache_building import a_shard_an_example, build_slowly, collator_of, make_cache, teacher_of
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.trainer.runs import make_pair, make_rows, make_trainer, same_weights
 
@@ -202,7 +202,7 @@ def test_a_disk_that_fills_up_leaves_what_is_finished_and_nothing_else(tmp_path,
     with pytest.raises(FileNotFoundError, match="no finished cache"):
         CachedTeacher(tmp_path / "cut")
     monkeypatch.undo()
-    monkeypatch.setattr(caching, "_SHARD_BYTES", 1)
+    a_shard_an_example(monkeypatch.setattr)
     make_cache(tmp_path / "cut")
     make_cache(tmp_path / "whole")
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
@@ -213,8 +213,7 @@ def test_a_disk_that_fills_up_leaves_what_is_finished_and_nothing_else(tmp_path,
 
 @pytest.fixture
 def small_shards(monkeypatch):
-    monkeypatch.setattr(caching, "_SHARD_BYTES", 1)
-    monkeypatch.setattr(caching, "_MOST_SHARDS", 1 << 20)
+    a_shard_an_example(monkeypatch.setattr)
 
 
 def contents(folder):
