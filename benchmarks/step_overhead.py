@@ -162,10 +162,11 @@ def make_models(args):
     return student, teacher.eval()
 
 
-def ours(pipe, args, num_batches, terms=None):
+def ours(pipe, args, num_batches, terms=None, rows=None, source=lambda teacher: teacher):
     """`DistillationTrainer`, its whole loop, with the parent's batches in place of its data loader.
 
-    `terms` is an objective for `objective_from`; without it, labels and soft targets.
+    `terms` is an objective for `objective_from`; without it, labels and soft targets. `rows` are two examples that show
+    the trainer the columns. `source` makes of the teacher's model what the trainer gets; None leaves the labels alone.
     """
     import torch
 
@@ -173,6 +174,7 @@ def ours(pipe, args, num_batches, terms=None):
     from distil_nlp.objectives import objective_from
 
     student, teacher = make_models(args)
+    teacher = source(teacher)
     batches, losses = HandedBatches(pipe, num_batches, seed=SEED), []
 
     class Trainer(DistillationTrainer):
@@ -183,12 +185,13 @@ def ours(pipe, args, num_batches, terms=None):
             losses.append(super().training_step(*args, **kwargs))
             return losses[-1]
 
+    blends = terms is None and teacher is not None
     example = {"input_ids": torch.ones(8, dtype=torch.long), "attention_mask": torch.ones(8, dtype=torch.long)}
     with tempfile.TemporaryDirectory() as folder:
         arguments = DistillationTrainingArguments(
             folder,
-            temperature=TEMPERATURE if terms is None else None,
-            kd_ratio=KD_RATIO if terms is None else None,
+            temperature=TEMPERATURE if blends else None,
+            kd_ratio=KD_RATIO if blends else None,
             learning_rate=LEARNING_RATE,
             max_grad_norm=MAX_GRAD_NORM,
             num_train_epochs=1,
@@ -198,7 +201,7 @@ def ours(pipe, args, num_batches, terms=None):
             use_cpu=True,
         )
         # The two examples show the trainer the columns; it trains on the batches above.
-        rows = [{**example, "labels": 0}] * 2
+        rows = [{**example, "labels": 0}] * 2 if rows is None else rows
         objective = None if terms is None else objective_from(terms)
         trainer = Trainer(student, teacher, arguments, objective=objective, train_dataset=rows)
         trainer.train()

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))  # where `python benchmarks/x.py` finds what they share
 
+import cached_step  # noqa: E402
 import epoch  # noqa: E402
 import step_overhead  # noqa: E402
 import term_step  # noqa: E402
@@ -210,6 +212,17 @@ def test_with_the_same_batches_both_systems_train_the_same_student(sst2, monkeyp
     assert max(float((ours[name] - tutorial[name]).abs().max()) for name in names) < 1e-5
 
 
+def test_with_a_cache_the_students_of_all_trials_are_those_of_the_teacher_itself(sst2):
+    accuracies, steps = [], []
+    for more in ([], ["--cache"]):
+        args = epoch.parse_args([*sst2, "--max_train_samples=24", "--epochs=1", "--trials=2", *more])
+        found = epoch.run(None, args, "ours", 0)
+        accuracies.append(found["correct"])
+        steps.append(found["num_steps"])
+        assert (found["cache_seconds"] > 0.01) == bool(more)
+    assert accuracies[0] == accuracies[1] and steps == [2 * 6] * 2
+
+
 def test_the_accuracies_are_compared_text_by_text_and_the_times_seed_by_seed():
     def runs(seconds, correct):
         tokens = {"real_tokens": 10, "padded_tokens": 10 * seconds, "num_steps": 5}
@@ -258,6 +271,34 @@ def test_epoch_prints_its_table_and_leaves_its_result(tmp_path, sst2):
     assert "tutorial / ours" in said
     assert len(result["runs"]["ours"]) == len(result["time_ratio"]["each"]) == 2
     assert result["environment"]["packages"]["torch"]
+
+
+# ---- cached_step ----
+
+
+def test_a_cached_step_learns_what_an_online_step_learns_and_more_than_the_labels(tmp_path):
+    args = cached_step.parse_args([*TINY])
+    batches = step_overhead.make_batches(args, 4)
+    rows = cached_step.numbered(batches)
+    assert [row["example_id"] for row in rows] == list(range(16))
+    assert rows[batches[2]["example_id"][1]]["labels"] == batches[2]["labels"][1]
+    built = cached_step.build(None, args, tmp_path, rows)
+    sources = {
+        "online": lambda teacher: teacher,
+        "cached": partial(cached_step.asked_before, tmp_path),
+        "control": cached_step.nobody,
+    }
+    found = {
+        name: step_overhead.ours(ScriptedPipe(batches), args, 4, rows=cached_step.alike(rows), source=source)
+        for name, source in sources.items()
+    }
+    assert found["cached"]["losses"] == pytest.approx(found["online"]["losses"], abs=1e-5)
+    assert found["control"]["losses"] != pytest.approx(found["online"]["losses"], abs=1e-3)
+    pipe = ScriptedPipe(batches)
+    cached_step.plain(pipe, args, 4)
+    assert len(pipe.told) == 5
+    seconds = {"online": [[4.0, 4.0]], "cached": [[2.0, 2.0]]}
+    assert cached_step.break_even({**built, "seconds": 16.0}, seconds, 4) == pytest.approx(2.0)
 
 
 # ---- term_step ----
