@@ -59,7 +59,7 @@ class Outcome:
                 f"Labels of shape {tuple(labels[0].shape)} are of tokens, and how models are judged by these is for their "
                 f"task to say: compare(dataset, yardstick=task.yardstick(dataset))."
             )
-        num_labels = self.teacher(batches[0]).logits.shape[-1]
+        num_labels = self.teacher(batches[0]).num_classes
         return Classification(problem_type, torch.cat(labels).numpy(), num_labels)
 
     def _answers(self, dataset, speaker, yardstick):

@@ -39,6 +39,15 @@ class Signals:
         """Logits whose softmax at this temperature is what was said. Several speakers give others at each."""
         return self.logits
 
+    def best(self):
+        """The class of the largest probability, item by item: shape of the logits without their last dimension."""
+        return self.logits.argmax(-1) if self.sparse is None else self.sparse.best()
+
+    @property
+    def num_classes(self):
+        """Classes the items are distributed over."""
+        return self.logits.shape[-1] if self.sparse is None else self.sparse.vocabulary
+
 
 def accepted_columns(model):
     """The names of the columns a model's forward takes, labels excepted.

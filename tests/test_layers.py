@@ -14,6 +14,7 @@ LEVELS = {
         [
             "losses",
             "signals",
+            "sparse",
             "taps",
             "architectures",
             "arguments",

@@ -9,6 +9,7 @@ from .pooling import mean_of_tokens
 from .reduction import mean_over_items
 from .similarity import relational_angle, relational_distance, similarity_kl, similarity_preserving
 from .soft import logit_mse, soft_target_bce, soft_target_kl, standardised_kl
+from .sparse import sparse_target_kl
 from .targets import decoupled_kl, normalised_soft_targets
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "similarity_preserving",
     "soft_target_bce",
     "soft_target_kl",
+    "sparse_target_kl",
     "squared_error",
     "standardised_kl",
 ]

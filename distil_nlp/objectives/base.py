@@ -24,6 +24,8 @@ class Term(nn.Module):
         paper (`str`): Where it comes from, for the model card.
         needs_teacher (`bool`): False for a term that looks at student and labels alone.
         needs_layers (`bool`): True for a term that listens to layers: the teacher must be a model that runs.
+        needs_logits (`bool`): Of a term that needs a teacher: False where a distribution kept in parts (`Signals.sparse`)
+            will do, or where it reads no logits.
         student_taps, teacher_taps (`tuple[str]`): Module names whose outputs it reads from `Signals.features`.
     """
 
@@ -31,6 +33,7 @@ class Term(nn.Module):
     paper = ""
     needs_teacher = True
     needs_layers = False
+    needs_logits = True
     student_taps = ()
     teacher_taps = ()
 
@@ -133,6 +136,7 @@ class Objective(nn.Module):
     def build(self, student, teacher, batch):
         """Hand one dry forward pass to every term, then run the objective on it once so that misfits show now."""
         for term in self.terms:
+            _refuse_parts(term, teacher)
             term.build(student, teacher, batch)
         with torch.no_grad():
             self(student, teacher, batch, self.count([batch]))
@@ -171,6 +175,16 @@ class Objective(nn.Module):
             {"name": name, "weight": term.weight, "paper": term.paper, **term.settings()}
             for name, term in zip(self.names, self.terms, strict=True)
         ]
+
+
+def _refuse_parts(term, teacher):
+    """Only forward KL and cross-entropy are linear in the teacher's probabilities, so right on average of drawn ones."""
+    if teacher is not None and teacher.sparse is not None and term.needs_teacher and term.needs_logits:
+        raise ValueError(
+            f"{type(term).__name__} reads all of the teacher's logits, and this teacher kept its distribution over "
+            f"{teacher.sparse.vocabulary} classes in parts ({teacher.sparse.ids.shape[-1]} an item at most). Of sampled or "
+            f"top-k targets only forward KL and cross-entropy can be learned. Use SoftTargets, or a teacher that runs."
+        )
 
 
 def positive(value, name):

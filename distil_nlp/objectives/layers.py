@@ -57,6 +57,7 @@ class LayerTerm(Term):
     """
 
     needs_layers = True
+    needs_logits = False
 
     def __init__(self, weight, *, layers):
         super().__init__(weight)

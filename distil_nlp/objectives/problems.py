@@ -23,7 +23,7 @@ class Problem:
         hard_loss: (logits, labels) -> values.
         soft_loss: (student_logits, teacher_logits, temperature=) -> values, or None where temperature has no meaning.
         labelled: labels -> mask of the items that have one.
-        agree: (student_logits, teacher_logits) -> values in 0 to 1, or None.
+        agree: (student, teacher), both `Signals` -> values in 0 to 1, or None.
         labels: What its labels look like, in words.
         kd_ratio: The teacher's share where nobody says another.
     """
@@ -36,12 +36,12 @@ class Problem:
     kd_ratio: float = 0.5
 
 
-def _same_class(student_logits, teacher_logits):
-    return (student_logits.argmax(-1) == teacher_logits.argmax(-1)).float()
+def _same_class(student, teacher):
+    return (student.best() == teacher.best()).float()
 
 
-def _same_answers(student_logits, teacher_logits):
-    return ((student_logits > 0) == (teacher_logits > 0)).float().mean(-1)
+def _same_answers(student, teacher):
+    return ((student.logits > 0) == (teacher.logits > 0)).float().mean(-1)
 
 
 PROBLEMS = {

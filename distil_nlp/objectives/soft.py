@@ -2,10 +2,10 @@
 
 import torch
 
-from ..losses import logit_mse
+from ..losses import logit_mse, sparse_target_kl
 from ..signals import SOFT_ITEMS, marks_spans
 from .base import Term, positive
-from .problems import problem
+from .problems import check_exclusive_classes, problem
 
 
 class TeacherPredictions(Term):
@@ -47,11 +47,11 @@ class TeacherPredictions(Term):
     def observe(self, student, teacher, batch):
         if self._problem.agree is None:
             return {}
-        return {"agreement": self._problem.agree(student.logits, teacher.logits)}
+        return {"agreement": self._problem.agree(student, teacher)}
 
 
 class SoftTargets(TeacherPredictions):
-    """Match the teacher's softened class probabilities.
+    """Match the teacher's softened class probabilities, all of them or the parts that were kept (`Signals.sparse`).
 
     Args:
         weight (`float`): `kd_ratio` in the default objective.
@@ -59,11 +59,13 @@ class SoftTargets(TeacherPredictions):
         problem_type (`str`): Softmax for single-label, a sigmoid per label for multi-label classification.
 
     Raises:
-        ValueError: Regression: one number has no distribution over classes.
+        ValueError: Regression: one number has no distribution over classes. Parts of a distribution that was softened at
+            another temperature, or that are of other classes than the student's.
     """
 
     name = "soft"
     paper = "Hinton et al. 2015, Distilling the Knowledge in a Neural Network"
+    needs_logits = False
 
     def __init__(self, weight, *, temperature, problem_type="single_label_classification"):
         super().__init__(weight, problem_type=problem_type)
@@ -74,11 +76,44 @@ class SoftTargets(TeacherPredictions):
                 f"divergence over one number is always 0. Use LogitMatching, as the default objective of a regression."
             )
 
+    def build(self, student, teacher, batch):
+        super().build(student, teacher, batch)
+        if teacher.sparse is not None:
+            check_exclusive_classes(self.problem_type, "SoftTargets on a teacher's distribution kept in parts")
+            _check_vocabulary(student, teacher.sparse)
+
     def values(self, student, teacher, batch):
+        if teacher.sparse is not None:
+            return self._of_parts(student, teacher.sparse)
         return self._problem.soft_loss(student.logits, teacher.at(self.temperature), temperature=self.temperature)
+
+    def _of_parts(self, student, targets):
+        # Looked at in every step: temperature may follow a schedule, and what was drawn cannot.
+        if targets.temperature != self.temperature:
+            raise ValueError(
+                f"The teacher's distribution was softened at temperature {targets.temperature:g} before parts of it were "
+                f"kept, and SoftTargets soften the student's at {self.temperature:g}: the two would never meet. Set "
+                f"temperature={targets.temperature:g}, or keep the teacher's answers anew at {self.temperature:g}."
+            )
+        return sparse_target_kl(
+            student.logits,
+            targets.ids,
+            targets.weights,
+            temperature=self.temperature,
+            rest=targets.rest,
+            entropy=targets.entropy,
+        )
 
     def settings(self):
         return {"temperature": self.temperature, "problem_type": self.problem_type}
+
+
+def _check_vocabulary(student, targets):
+    if student.logits.shape[-1] != targets.vocabulary:
+        raise ValueError(
+            f"The student has {student.logits.shape[-1]} classes (logits of shape {tuple(student.logits.shape)}), and the "
+            f"teacher's distribution was over {targets.vocabulary}: a token would be another one. Give both one vocabulary."
+        )
 
 
 class LogitMatching(TeacherPredictions):

@@ -124,9 +124,9 @@ def best_renaming(guesses, labels, num_classes):
 def _collect(teacher, batches):
     guesses, labels = [], []
     for batch in batches:
-        logits, known = teacher(batch).logits, batch["labels"] >= 0
-        guesses.append(logits.argmax(-1)[known].cpu())
+        said, known = teacher(batch), batch["labels"] >= 0
+        guesses.append(said.best()[known].cpu())
         labels.append(batch["labels"][known].cpu())
     # Positions in a text are no classes: each batch has as many as its longest text, and none has a name.
-    num_classes = None if marks_spans(getattr(teacher, "model", None)) else logits.shape[-1]
+    num_classes = None if marks_spans(getattr(teacher, "model", None)) else said.num_classes
     return torch.cat(guesses), torch.cat(labels), num_classes
