@@ -23,7 +23,6 @@ class Term(nn.Module):
         name (`str`): Its name in logs (`loss/<name>`).
         paper (`str`): Where it comes from, for the model card.
         needs_teacher (`bool`): False for a term that looks at student and labels alone.
-        needs_layers (`bool`): True for a term that listens to layers: the teacher must be a model that runs.
         needs_logits (`bool`): Of a term that needs a teacher: False where a distribution kept in parts (`Signals.sparse`)
             will do, or where it reads no logits.
         student_taps, teacher_taps (`tuple[str]`): Module names whose outputs it reads from `Signals.features`.
@@ -32,7 +31,6 @@ class Term(nn.Module):
     name = "term"
     paper = ""
     needs_teacher = True
-    needs_layers = False
     needs_logits = True
     student_taps = ()
     teacher_taps = ()
@@ -101,9 +99,9 @@ class Objective(nn.Module):
         return any(term.needs_teacher for term in self.terms)
 
     @property
-    def needs_layers(self):
-        """Whether any term does: a cache of logits will not do then."""
-        return any(term.needs_layers for term in self.terms)
+    def temperatures(self):
+        """Those at which its terms soften the teacher, each once."""
+        return list(dict.fromkeys(term.temperature for term in self.terms if hasattr(term, "temperature")))
 
     @property
     def needs_labels(self):

@@ -56,7 +56,6 @@ class LayerTerm(Term):
         pairs (`list`): (student layer, teacher layer) as numbers or names; known once `locate` was called.
     """
 
-    needs_layers = True
     needs_logits = False
 
     def __init__(self, weight, *, layers):

@@ -111,7 +111,11 @@ class RecipeArguments:
     teacher_cache: str | None = _setting(
         "Folder of the cache; several runs may share one. Default: teacher_cache in the output folder."
     )
-    cache_form: Literal["float32", "float16"] | None = _setting("How the cache keeps numbers. Default: float32.")
+    cache_form: Literal["float32", "float16", "sampled", "top_k"] | None = _setting(
+        "How the cache keeps logits: all, as float32 or float16; or, of a vocabulary, some tokens: sampled or top_k. "
+        "Default: float32, and sampled for fill-mask."
+    )
+    num_cached_targets: int = _setting("Draws, or tokens, that sampled and top_k keep of every distribution.", 50)
     control: bool = _setting("Train the same student without the teacher, to show what the teacher is worth.", True)
     tfidf_control: bool = _setting("Show TF-IDF with logistic regression as one more control.", False)
     seeds: int = _setting(

@@ -1,6 +1,7 @@
 """The teacher is asked once; every epoch, seed and later run reads what it said."""
 
 from ..teachers import CachedTeacher, build_cache
+from ..teachers.kept import DENSE
 
 # Settings of a recipe that make its rows what they are, beside the data itself and the tokenizer.
 _PREPROCESSING = (
@@ -9,14 +10,15 @@ _PREPROCESSING = (
 )  # fmt: skip
 
 
-def cached_teacher(teacher, data, folder, *, form=None, features=(), tokenizer=None, device=None):
+def cached_teacher(teacher, data, folder, *, temperatures=(), features=(), tokenizer=None, device=None):
     """A teacher as a `CachedTeacher`, asked now where that has not happened yet.
 
     Args:
         teacher (`OnlineTeacher`): Whom to ask.
         data (`RecipeData`): Tokenised; asked about are all rows to learn from.
         folder (`str` or `Path`): Where the cache is or will be.
-        form (`str`, *optional*): In which form logits are kept, see `build_cache`.
+        temperatures (`Iterable[float]`): At which the stages soften the teacher; where parts of a distribution are kept,
+            there can be one only.
         features (`Iterable[str]`): Modules of the teacher that some stage listens to.
         tokenizer: Of the rows.
         device (`torch.device`): Where the teacher is asked.
@@ -30,9 +32,23 @@ def cached_teacher(teacher, data, folder, *, form=None, features=(), tokenizer=N
         teacher,
         data.transfer,
         data.collator,
-        kept=form or data.task.kept,
+        kept=_kept(data.recipe, data.task, list(dict.fromkeys(temperatures))),
         features=features,
         tokenizer=tokenizer,
         preprocessing={name: getattr(data.recipe, name) for name in _PREPROCESSING},
     )
     return CachedTeacher(folder, expect=expect)
+
+
+def _kept(recipe, task, temperatures):
+    """In which form logits are kept, as `build_cache` reads it."""
+    kind = recipe.cache_form or task.kept
+    if kind in DENSE:
+        return kind
+    if len(temperatures) != 1:
+        raise ValueError(
+            f"A cache keeps parts of a distribution at one temperature, and the stages soften at {temperatures}. Give them "
+            f"one temperature, or keep all numbers with cache_form=float16, or leave the cache out."
+        )
+    number = {"sampled": "num_draws", "top_k": "k"}[kind]
+    return {"kind": kind, number: recipe.num_cached_targets, "temperature": temperatures[0]}

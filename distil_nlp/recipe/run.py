@@ -128,7 +128,7 @@ class Run:
             self.teacher,
             self.data,
             self.recipe.teacher_cache or self.folder.path / "teacher_cache",
-            form=self.recipe.cache_form,
+            temperatures=self.temperatures,
             features=self.listened_to,
             tokenizer=self.tokenizer,
             device=self.state.device,
@@ -197,10 +197,10 @@ class Run:
         student = self.new_student()
         check_vocabulary(student, teacher)
         label_order(student, teacher)
-        self.listened_to = []  # of the teacher, by the stages that read its cache
-        for stage in self.stages:
-            taps = self._rehearse(stage, student, teacher).teacher_taps
-            self.listened_to += [name for name in taps if self._may_cache(stage) and name not in self.listened_to]
+        objectives = [self._rehearse(stage, student, teacher) for stage in self.stages]
+        cached = [one for one, stage in zip(objectives, self.stages, strict=True) if self._may_cache(stage)]
+        self.listened_to = list(dict.fromkeys(name for one in cached for name in one.teacher_taps))
+        self.temperatures = [temperature for one in cached for temperature in one.temperatures]
         if self.recipe.trim_vocabulary:
             self._say(f"vocabulary: {trim_vocabulary(student, self.tokenizer, self.data.token_ids())}, after training")
         if self.state.is_main_process:

@@ -27,6 +27,7 @@ class MaskedLanguageModeling(Task):
     # An item is a hidden word: one of a vocabulary.
     problem_type = "single_label_classification"
     # What a row hides is settled once: with several copies an epoch hides several things of every text.
+    kept = "sampled"
     training_settings = {"num_mask_copies": 4}
     example = "The story of this film is very [MASK]."
 

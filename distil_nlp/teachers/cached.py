@@ -66,7 +66,7 @@ class CachedTeacher(Teacher):
         self._signals = {
             name: (LAYOUTS[of["layout"]], kept_as(of["kept"])) for name, of in self.header["signals"].items()
         }
-        self._wanted = ("logits",)
+        self._features = ()
         self._order = self._anatomy = None
 
     @property
@@ -83,24 +83,32 @@ class CachedTeacher(Teacher):
     def listen(self, names):
         missing = [name for name in names if name not in self._signals]
         if missing:
-            kept = [name for name in self._signals if name != "logits"]
+            kept = self.header["features"]
             raise ValueError(
                 f"The objective listens to {', '.join(missing)} of the teacher, and the cache in {self.folder} keeps "
                 f"{', '.join(kept) or 'no layers'}. Build it with `features={list(names)}`, or use a teacher that runs "
                 f"(OnlineTeacher)."
             )
-        self._wanted = ("logits", *names)
+        self._features = tuple(names)
 
     def match(self, student, tokenizer=None):
         ours, theirs = label_names(student), self.header["labels"]
         self._order = reorder(ours, theirs) if ours and theirs else None
+        if self._order is not None and "sparse" in self._signals:
+            raise ValueError(
+                f"The cache in {self.folder} keeps parts of distributions over {len(theirs)} labels in the teacher's "
+                f"order, and the student has another ({', '.join(ours[:6])}). Give it the teacher's, or keep all numbers "
+                f"(float32)."
+            )
 
     def __call__(self, batch):
         ids = self._ids(batch)
         self._check(batch, ids)
-        said = {name: self._read(name, ids, batch) for name in self._wanted}
-        logits = said.pop("logits")
-        return Signals(logits if self._order is None else logits[..., self._order], said)
+        features = {name: self._read(name, ids, batch) for name in self._features}
+        if "sparse" in self._signals:
+            return Signals(None, features, self._read("sparse", ids, batch))
+        logits = self._read("logits", ids, batch)
+        return Signals(logits if self._order is None else logits[..., self._order], features)
 
     def fingerprint(self):
         return self.header["teacher_weights"]
@@ -108,8 +116,8 @@ class CachedTeacher(Teacher):
     def _read(self, name, ids, batch):
         layout, kept = self._signals[name]
         arrays = {part: self._shards.read(name + part, ids)[0] for part in kept.arrays}
-        rows = kept.unpack(arrays).to(batch[KEY].device)
-        return layout.tensor(rows, batch)
+        device = batch[KEY].device
+        return kept.restore(arrays, lambda rows: layout.tensor(rows.to(device), batch))
 
     def _ids(self, batch):
         if KEY not in batch:

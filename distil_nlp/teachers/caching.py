@@ -19,7 +19,7 @@ from ..shards import shard_name, write_shard
 from ..signals import TASK_COLUMNS, marks_spans
 from .cached import DIGEST, HEADER, compare_headers
 from .fingerprints import data_fingerprint, tokenizer_fingerprint
-from .kept import kept_as
+from .kept import describe_kept, kept_as
 from .labels import label_names
 from .layout import LAYOUTS, layout_of
 
@@ -53,7 +53,9 @@ def build_cache(
         teacher (`Teacher`): One that runs.
         dataset: The examples, tokenised, with a column "example_id": 0, 1, ... (`number_examples`).
         collator (callable): list of examples -> batch, a dictionary of tensors with "example_id".
-        kept (`str` or `dict`): "float32" or "float16".
+        kept (`str` or `dict`): "float32" or "float16" for every number. Of a distribution over a vocabulary, some tokens:
+            {"kind": "sampled", "num_draws": 50, "temperature": 2} or {"kind": "top_k", "k": 50, "temperature": 2}, with
+            the temperature that the student will learn at.
         features (`Iterable[str]`): Modules of the teacher whose outputs are kept, too; as an objective's
             `teacher_taps`.
         tokenizer (*optional*): Its fingerprint goes into the header.
@@ -72,7 +74,7 @@ def build_cache(
     folder, state = Path(folder), PartialState()
     teacher.listen(features)
     reader = _Reader(teacher, dataset, collator, batch_size)
-    header = _header(teacher, reader, kept_as(_described(kept)), tuple(features), tokenizer, preprocessing)
+    header = _header(teacher, reader, kept, tuple(features), tokenizer, preprocessing)
     if (folder / HEADER).is_file():
         compare_headers(folder, read_json(folder / HEADER), header)
         if state.is_main_process:
@@ -202,10 +204,10 @@ class _Build:
         said, ids = self.reader.teacher(batch), batch[KEY].tolist()
         kept = [{DIGEST: digest.reshape(1, 1)} for digest in row_digests(batch, self.header["columns"])]
         for name, (layout, form) in self._kept.items():
-            tensor = said.logits if name == "logits" else said.features[name]
+            tensor = said.features[name] if name in said.features else said.logits
             counts = layout.counts(tensor, batch, len(ids)).tolist()
-            rows = layout.rows(tensor, batch).cpu()
-            for arrays, example in zip(form.pack(rows, counts, ids), kept, strict=True):
+            packed = form.pack(layout.rows(tensor, batch), counts, ids)
+            for arrays, example in zip(packed, kept, strict=True):
                 example.update({name + part: array for part, array in arrays.items()})
         return kept
 
@@ -241,7 +243,9 @@ class _Build:
 def _header(teacher, reader, kept, features, tokenizer, preprocessing):
     batch, columns = reader.sample()
     said, spans = teacher(batch), marks_spans(teacher.model)
-    tensors = {"logits": said.logits, **{name: said.features[name] for name in features}}
+    form = kept_as(describe_kept(kept, said.num_classes))
+    tensors = {form.signal: (said.logits, form.describe())}
+    tensors |= {name: (said.features[name], form.features) for name in features}
     header = {
         "format": 1,
         "teacher": teacher.name,
@@ -254,11 +258,11 @@ def _header(teacher, reader, kept, features, tokenizer, preprocessing):
         "data": data_fingerprint(reader.dataset, columns),
         "columns": columns,
         "num_examples": reader.num_examples,
-        "kept": kept.describe(),
+        "kept": form.describe(),
         "features": list(features),
         "signals": {
-            name: {"layout": layout_of(tensor, batch, marks_spans=spans and name == "logits"), "kept": kept.describe()}
-            for name, tensor in tensors.items()
+            name: {"layout": layout_of(tensor, batch, marks_spans=spans and name == form.signal), "kept": kept}
+            for name, (tensor, kept) in tensors.items()
         },
     }
     return json.loads(json.dumps(header))  # as it will be read
@@ -270,10 +274,6 @@ def _model(model):
         return None
     config = json.loads(model.config.to_json_string(use_diff=False))
     return {"class": type(model).__name__, "config": config}
-
-
-def _described(kept):
-    return {"kind": kept} if isinstance(kept, str) else kept
 
 
 def _device_of(teacher):

@@ -101,5 +101,24 @@ def test_an_augmentation_model_without_copies_to_make_is_refused(folder, tmp_pat
         run(words(folder, tmp_path, augmentation_model="google-bert/bert-base-uncased"))
 
 
+def test_a_cache_keeps_some_tokens_of_each_hidden_word_unless_told_otherwise(texts, tmp_path):
+    for form, number in ((None, 40), ("top_k", 20), ("float32", None)):
+        changes = {"cache": "true", "control": "false", "cache_form": form, "num_cached_targets": number}
+        run(flags(texts, tmp_path / str(form), kd_ratio=1, temperature=1, num_train_epochs=4, **changes))
+    headers = {
+        form: json.loads((tmp_path / form / "teacher_cache" / "cache.json").read_text()) for form in ("None", "top_k")
+    }
+    assert headers["None"]["kept"] == {"kind": "sampled", "vocabulary": 64, "num_draws": 40, "temperature": 1.0}
+    assert headers["top_k"]["kept"] == {"kind": "top_k", "vocabulary": 64, "k": 20, "temperature": 1.0}
+    perplexity = {
+        form: json.loads((tmp_path / form / "report.json").read_text())["models"][1]["metrics"]["perplexity"]
+        for form in ("None", "top_k", "float32")
+    }
+    assert perplexity["None"] == pytest.approx(perplexity["float32"], rel=0.02)
+    with pytest.raises(ValueError, match=r"at one temperature, and the stages soften at \[2.0, 4.0\]"):
+        stages = "[{objective: [soft: {temperature: 2}]}, {objective: [soft: {temperature: 4}]}]"
+        run(flags(texts, tmp_path / "stages", cache="true", stages=stages))
+
+
 def test_a_cache_gives_the_student_of_a_teacher_asked_at_every_step(texts, tmp_path):
     assert same_students(run, partial(flags, texts), tmp_path, cache_form="float32", preset="distilbert")
