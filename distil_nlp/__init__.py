@@ -29,6 +29,7 @@ _NAMES = {
         "RelationalAngle",
         "RelationalDistance",
         "Relations",
+        "Schedule",
         "SimilarityPreserving",
         "SimilarityTargets",
         "SoftTargets",
@@ -75,6 +76,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .objectives import RelationalAngle as RelationalAngle
     from .objectives import RelationalDistance as RelationalDistance
     from .objectives import Relations as Relations
+    from .objectives import Schedule as Schedule
     from .objectives import SimilarityPreserving as SimilarityPreserving
     from .objectives import SimilarityTargets as SimilarityTargets
     from .objectives import SoftTargets as SoftTargets

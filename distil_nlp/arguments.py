@@ -6,6 +6,11 @@ from typing import Literal, get_args
 from transformers import TrainingArguments
 
 TeacherDtype = Literal["float32", "bfloat16", "float16"]
+KdSchedule = Literal["constant", "linear", "cosine"]
+# The settings of the default objective, as they are where nobody says anything.
+NO_BLEND = {
+    "temperature": None, "kd_ratio": None, "temperature_end": None, "kd_ratio_end": None, "kd_schedule": "constant",
+}  # fmt: skip
 
 
 @dataclass
@@ -16,7 +21,8 @@ class DistillationTrainingArguments(TrainingArguments):
     A setting that could have no effect is refused.
 
     Raises:
-        ValueError: `kd_ratio` outside 0 to 1, `temperature` not above 0, an unknown dtype, label smoothing.
+        ValueError: `kd_ratio` outside 0 to 1, `temperature` not above 0, a schedule without an end or an end without a
+            schedule, an unknown dtype, label smoothing.
     """
 
     temperature: float | None = field(
@@ -31,6 +37,20 @@ class DistillationTrainingArguments(TrainingArguments):
         metadata={
             "help": "Weight of the soft targets, 0 to 1. The hard labels weigh 1 - kd_ratio. Default: 0.5, and 1 for "
             "data without labels. Not together with an objective of your own."
+        },
+    )
+    temperature_end: float | None = field(
+        default=None, metadata={"help": "What temperature comes to at the last step, by kd_schedule."}
+    )
+    kd_ratio_end: float | None = field(
+        default=None,
+        metadata={"help": "What kd_ratio comes to at the last step, by kd_schedule; 0 gives labels the last word."},
+    )
+    kd_schedule: KdSchedule = field(
+        default="constant",
+        metadata={
+            "help": "How temperature and kd_ratio move to their ends over the training: linear, or cosine, which starts "
+            "and ends slowly. constant: they stay."
         },
     )
     teacher_dtype: TeacherDtype = field(
@@ -54,13 +74,18 @@ class DistillationTrainingArguments(TrainingArguments):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.kd_ratio is not None and not 0 <= self.kd_ratio <= 1:
-            raise ValueError(
-                f"kd_ratio must lie in 0 to 1; got {self.kd_ratio!r}. It is the share of the soft targets; the hard "
-                f"labels weigh 1 - kd_ratio, which would be {1 - self.kd_ratio:g}."
-            )
-        if self.temperature is not None and not self.temperature > 0:
-            raise ValueError(f"temperature must be greater than 0; got {self.temperature!r}. 1 changes nothing.")
+        for name in ("kd_ratio", "kd_ratio_end"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(
+                    f"{name} must lie in 0 to 1; got {value!r}. It is the share of the soft targets; the hard "
+                    f"labels weigh 1 - kd_ratio, which would be {1 - value:g}."
+                )
+        for name in ("temperature", "temperature_end"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be greater than 0; got {value!r}. 1 changes nothing.")
+        self._check_schedule()
         if self.teacher_dtype not in get_args(TeacherDtype):
             raise ValueError(
                 f"teacher_dtype must be one of {', '.join(get_args(TeacherDtype))}; got {self.teacher_dtype!r}."
@@ -70,6 +95,36 @@ class DistillationTrainingArguments(TrainingArguments):
                 f"label_smoothing_factor={self.label_smoothing_factor} would have no effect: the loss is the "
                 f"objective's, and soft targets are already smooth. Set it to 0."
             )
+
+    def _check_schedule(self):
+        if self.kd_schedule not in get_args(KdSchedule):
+            raise ValueError(
+                f"kd_schedule must be one of {', '.join(get_args(KdSchedule))}; got {self.kd_schedule!r}."
+            )
+        ends = {
+            name: value for name in ("temperature_end", "kd_ratio_end") if (value := getattr(self, name)) is not None
+        }
+        if ends and self.kd_schedule == "constant":
+            raise ValueError(
+                f"{in_words(ends)} would have no effect: kd_schedule says how they are reached, and it is 'constant'. Set "
+                f"kd_schedule to linear or cosine."
+            )
+        if not ends and self.kd_schedule != "constant":
+            raise ValueError(
+                f"kd_schedule={self.kd_schedule!r} would have no effect: it says how temperature and kd_ratio reach their "
+                f"ends, and neither has one. Set temperature_end or kd_ratio_end."
+            )
+
+
+def blend(args):
+    """The settings of the default objective by name, for `default_objective`."""
+    return {name: getattr(args, name) for name in NO_BLEND}
+
+
+def in_words(settings):
+    """`temperature=3, kd_ratio=0.5`: those of the settings of the default objective that differ from their defaults."""
+    given = {name: value for name, value in settings.items() if value != NO_BLEND[name]}
+    return ", ".join(f"{name}={value if isinstance(value, str) else f'{value:g}'}" for name, value in given.items())
 
 
 def refuse_idle(args, objective, teacher, kwargs):
@@ -94,11 +149,10 @@ def refuse_idle(args, objective, teacher, kwargs):
         )
     if objective is None:
         return
-    idle = {name: getattr(args, name) for name in ("temperature", "kd_ratio") if getattr(args, name) is not None}
-    if idle:
+    if idle := in_words(blend(args)):
         raise ValueError(
-            f"Got an objective and {', '.join(f'{name}={value:g}' for name, value in idle.items())}; these set the "
-            f"default objective and would have no effect on yours. Set them on its terms: {', '.join(objective.names)}."
+            f"Got an objective and {idle}; these set the default objective and would have no effect on yours. Set "
+            f"them on its terms: {', '.join(objective.names)}."
         )
     if objective.needs_teacher and teacher is None:
         needing = [name for name, term in zip(objective.names, objective.terms, strict=True) if term.needs_teacher]

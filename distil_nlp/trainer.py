@@ -9,7 +9,7 @@ from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import has_length
 
-from .arguments import DistillationTrainingArguments, refuse_idle
+from .arguments import DistillationTrainingArguments, blend, refuse_idle
 from .checkpoints import last_complete_checkpoint, load_projections, save_projections
 from .objectives import default_objective
 from .objectives.problems import problem_type_of
@@ -20,6 +20,7 @@ from .signals import TASK_COLUMNS, Signals, accepted_columns, ask, to_gather
 from .tally import Stopwatch, Tally
 from .taps import FeatureTap
 from .teachers import as_teacher, probe
+from .teachers.capacity import warn_of_gap
 from .teachers.probe import labelled_items
 
 logger = logging.getLogger(__name__)
@@ -54,13 +55,15 @@ class DistillationTrainer(Outcome, Trainer):
         self._student_columns = accepted_columns(self.model)
         self.teacher = self._invited(teacher)
         self.objective = self._built(objective)
-        self._evaluation_objective = self.objective if args.eval_with_teacher else self.objective.without_teacher()
+        with_teacher = args.eval_with_teacher
+        self._evaluation_objective = self.objective.at_end() if with_teacher else self.objective.without_teacher()
         # A projection is trained in a wrapper of its own, so that `self.model` stays the student and nothing else.
         trains = any(parameter.requires_grad for parameter in self.objective.parameters())
         self._prepared_objective = self.accelerator.prepare_model(self.objective) if trains else self.objective
         self.add_callback(_ClearProjections(self.objective))
         self._train_sampler = None
         self.add_callback(_FollowEpochs(self))
+        self.add_callback(_TellProgress(self.objective))
         self._tally, self._evaluation_tally = Tally(), Tally()
         self._num_steps = 0
         self._stopwatch = Stopwatch(args.device)
@@ -120,7 +123,7 @@ class DistillationTrainer(Outcome, Trainer):
                     steps,
                     name,
                 )
-        line = {name: value / steps for name, value in self._summed(sums).items()}
+        line = {name: value / steps for name, value in self._summed(sums).items()} | self.objective.moving
         seconds = self._stopwatch.take()
         if self.teacher is not None and seconds.get("step"):
             line["teacher_time_share"] = seconds["teacher"] / seconds["step"]
@@ -162,7 +165,7 @@ class DistillationTrainer(Outcome, Trainer):
     # ---- Before the first step ----
 
     def train(self, resume_from_checkpoint=None, **kwargs):
-        """As `Trainer.train`, after a look at whether the teacher is worth listening to.
+        """As `Trainer.train`, after a look at whether the teacher is worth listening to, and not far too large.
 
         `resume_from_checkpoint=True` takes the newest checkpoint that was written to its end, and starts afresh
         where there is none.
@@ -195,8 +198,7 @@ class DistillationTrainer(Outcome, Trainer):
         labels = None if batch is None else batch.get("labels")
         return default_objective(
             problem_type_of(getattr(self.model, "config", None), labels),
-            kd_ratio=self.args.kd_ratio,
-            temperature=self.args.temperature,
+            **blend(self.args),
             has_labels=batch is None or labels is not None,
             has_teacher=self.teacher is not None,
         )
@@ -204,6 +206,8 @@ class DistillationTrainer(Outcome, Trainer):
     def _probe_teacher(self):
         if self.teacher is None:
             return
+        if self.objective.needs_teacher and self.is_world_process_zero():
+            warn_of_gap(self.model, self.teacher)
         items = labelled_items(self.train_dataset, seed=self.args.seed)
         batches = list(self._batches_of(self.train_dataset, items)) if items else []
         if batches and problem_type_of(getattr(self.model, "config", None), batches[0]["labels"]).startswith("single"):
@@ -305,3 +309,14 @@ class _FollowEpochs(TrainerCallback):
     def on_epoch_begin(self, args, state, control, **kwargs):
         if self.trainer._train_sampler is not None:
             self.trainer._train_sampler.set_epoch(int(state.epoch or 0))
+
+
+class _TellProgress(TrainerCallback):
+    """Tells the objective, before each optimizer step, how far the training is. A function of the step alone, so that
+    accumulation, processes and a resumed run change nothing."""
+
+    def __init__(self, objective):
+        self.objective = objective
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.objective.at_progress(min(state.global_step / max(state.max_steps - 1, 1), 1.0))

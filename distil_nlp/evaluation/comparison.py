@@ -13,7 +13,7 @@ from .latency import speed_up
 from .report import environment, plain, report_markdown
 from .table import text_table
 
-ROLES = ("teacher", "student", "control")
+ROLES = ("teacher", "assistant", "student", "control")
 
 
 @dataclass(eq=False)
@@ -21,7 +21,8 @@ class Contender:
     """One model of a comparison, or anything else that answers.
 
     Args:
-        role (`str`): "teacher", "student" or "control" (the student trained without the teacher, or another baseline).
+        role (`str`): "teacher", "assistant" (it stands between the teacher and the student), "student" or "control" (the
+            student trained without the teacher, or another baseline).
         name (`str`): Shown in the table; its own for each contender. The key of its latency.
         answers (list, or `np.ndarray` for one seed): For each seed, what the yardstick takes: an array or list with
             one entry for each row of the data. For a classification that is logits of shape (n, labels); TF-IDF with
@@ -62,7 +63,7 @@ class Comparison:
         metric (`str`): The main metric.
         num_examples (`int`): Labelled examples, those the metrics are over.
         models (list of dict): One for each contender, in the order given.
-        differences (list of dict): Student to teacher, student to each control, in the main metric.
+        differences (list of dict): Student to teacher, to each assistant and control, in the main metric.
         environment (`dict`): Machine kind and versions.
         command (`str` or None): What repeats it.
         seeds (list of int): Training seeds.
@@ -98,7 +99,7 @@ def compare(contenders, yardstick, *, latency=None, seeds=None, task=None, comma
     """Put models side by side on the same examples.
 
     Args:
-        contenders (list of `Contender`): One teacher, one student or more, any number of controls.
+        contenders (list of `Contender`): One teacher, one student or more, any number of the others.
         yardstick (`Yardstick`): Judges the answers: `Classification` for labels of whole texts.
         latency (`dict[str, Latency]`, *optional*): Name of contender to what `measure_latency` gave, in one call.
         seeds (list of int, *optional*): Training seeds, to be told in the report.

@@ -3,7 +3,7 @@
 import math
 
 from ..metrics import display
-from ..metrics.display import NOTHING
+from ..metrics.display import NOTHING, short_count
 
 _SHARE = display("share")  # kept, agreement: in percent
 
@@ -62,7 +62,7 @@ def _row(model, names):
         *(display(name).number(model["metrics"].get(name), spread.get(name)) for name in names),
         _SHARE.number(model.get("kept")),
         _SHARE.number(model.get("agreement")),
-        _count(model.get("parameters")),
+        NOTHING if model.get("parameters") is None else short_count(model["parameters"]),
         _number(None if size is None else size / 1e6, ".1f"),
         "/".join(milliseconds) if latency else NOTHING,
         _number(speed.get("value"), ".1f", "x"),
@@ -101,12 +101,6 @@ def _difference_line(difference):
     interval = f"95 % interval {shown.signed(difference['low'])} to {shown.signed(difference['high'])}"
     direction = "lower is better; " if shown.lower_is_better else ""
     return f"{who[0]} - {who[1]}: {shown.short} {shown.change(difference['value'])} ({direction}{interval})"
-
-
-def _count(value):
-    if value is None or value < 1000:
-        return _number(value, "d")
-    return f"{value / 1e6:.1f}M" if value >= 1e6 else f"{value / 1e3:.1f}k"
 
 
 def _number(value, style, unit=""):

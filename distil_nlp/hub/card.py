@@ -9,6 +9,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from .. import __version__
 from ..evaluation.table import difference_lines, legend, markdown_table
 from ..metrics import display
+from ..metrics.display import short_count
 from .limits import limits
 from .names import is_hub_id, public_command, public_facts, public_name
 from .reading import of_role, percent, public_report
@@ -210,17 +211,37 @@ def _how_trained(report, terms, arguments, *, teacher, data, start):
     lines = [f"Teacher: {_linked(teacher)}. Data: {data}."]
     if start:
         lines[0] += f" The student started from {' '.join(public_name(word) for word in start.split())}."
-    lines[0] += _learned_from((report.get("data") or {}).get("learned_from") or {})
+    lines[0] += _chain(report) + _learned_from((report.get("data") or {}).get("learned_from") or {})
     lines += ["", "| Term of the objective | Weight | Settings | Paper |", "|---|---|---|---|"]
     for term in terms:
-        settings = {key: value for key, value in term.items() if key not in ("name", "weight", "paper")}
+        settings = {key: _moving(value) for key, value in term.items() if key not in ("name", "weight", "paper")}
         shown = ", ".join(f"{key} {value}" for key, value in public_facts(settings)) or "–"
-        lines.append(f"| {term.get('name', '–')} | {term.get('weight', '–')} | {shown} | {term.get('paper') or '–'} |")
+        weight = _moving(term.get("weight", "–"))
+        lines.append(f"| {term.get('name', '–')} | {weight} | {shown} | {term.get('paper') or '–'} |")
     chosen = _hyperparameters(arguments)
     lines += ["", "Hyper-parameters: " + ", ".join(f"`{key}={value}`" for key, value in chosen.items()) + "."]
     if not chosen:
         lines[-1] = "The hyper-parameters were not recorded."
     return "\n".join(lines)
+
+
+def _moving(value):
+    """A setting that follows a schedule, in words; any other as it came."""
+    if isinstance(value, dict) and value.keys() == {"start", "end", "schedule"}:
+        return f"{value['start']} to {value['end']} ({value['schedule']})"
+    return value
+
+
+def _chain(report):
+    """Who taught whom, where the teacher did not teach the student itself; otherwise nothing."""
+    between = [
+        model["name"] + (f" ({short_count(model['parameters'])} parameters)" if model.get("parameters") else "")
+        for model in report["models"]
+        if model["role"] == "assistant"
+    ]
+    if not between:
+        return ""
+    return f" It was taught in a chain, each link by the one before: teacher, {', '.join(between)}, student."
 
 
 def _learned_from(counts):

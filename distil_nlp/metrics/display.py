@@ -51,3 +51,10 @@ _DISPLAYS = {
 def display(name):
     """How the metric of this name is shown, a `Display`."""
     return _DISPLAYS.get(name) or Display(name)
+
+
+def short_count(value):
+    """A count for a reader: 10654464 as "10.7M", 9200 as "9.2k", 920 as it is."""
+    if value < 1000:
+        return str(value)
+    return f"{value / 1e6:.1f}M" if value >= 1e6 else f"{value / 1e3:.1f}k"

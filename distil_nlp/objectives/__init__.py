@@ -10,6 +10,7 @@ from .hidden import HiddenStates, PatientStates
 from .labels import HardLabels
 from .layers import layer_pairs
 from .presets import PRESETS, preset
+from .schedules import Schedule
 from .soft import LogitMatching, SoftTargets
 from .spec import objective_from
 
@@ -29,6 +30,7 @@ __all__ = [
     "RelationalAngle",
     "RelationalDistance",
     "Relations",
+    "Schedule",
     "SimilarityPreserving",
     "SimilarityTargets",
     "SoftTargets",

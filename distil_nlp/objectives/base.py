@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ..losses import mean_over_items
+from .schedules import Schedule
 
 
 class Term(nn.Module):
@@ -17,9 +18,11 @@ class Term(nn.Module):
     of a batch with each other, the micro-batch itself (a mask of one item).
 
     Args:
-        weight (`float`): Weight in the objective, 0 or greater.
+        weight (`float` or `Schedule`): Weight in the objective, 0 or greater.
 
     Attributes:
+        schedules (`dict[str, Schedule]`): Those of its settings that move during training, by name: "weight",
+            "temperature". The attribute of that name (`term.weight`) is the present value.
         name (`str`): Its name in logs (`loss/<name>`).
         paper (`str`): Where it comes from, for the model card.
         needs_teacher (`bool`): False for a term that looks at student and labels alone.
@@ -37,9 +40,32 @@ class Term(nn.Module):
 
     def __init__(self, weight):
         super().__init__()
-        if not weight >= 0:
-            raise ValueError(f"The weight of {type(self).__name__} must be 0 or greater; got {weight!r}.")
-        self.weight = float(weight)
+        self.schedules = {}
+        self.weight = self.follow("weight", weight, self._weight)
+
+    def _weight(self, value, name):
+        if not value >= 0:
+            raise ValueError(f"The {name} of {type(self).__name__} must be 0 or greater; got {value!r}.")
+        return float(value)
+
+    def follow(self, name, value, check):
+        """The first value of a setting that may be a `Schedule` or a mapping that spells one out.
+
+        Args:
+            name (`str`): Of the attribute that follows it.
+            value (`float`, `Schedule` or `dict`): As it was given.
+            check (callable): `(value, name) -> float`, raises where a value cannot be; asked about both ends.
+        """
+        schedule = Schedule.of(value)
+        if schedule is None:
+            return check(value, name)
+        self.schedules[name] = Schedule(check(schedule.start, name), check(schedule.end, name), schedule.schedule)
+        return self.schedules[name].at(0.0)
+
+    def at_progress(self, progress):
+        """Move the settings that have a schedule to their values at this part of the training, 0 to 1."""
+        for name, schedule in self.schedules.items():
+            setattr(self, name, schedule.at(progress))
 
     def items(self, batch):
         """Mask of the items that count, from the batch alone: it is needed before the forward pass."""
@@ -78,15 +104,18 @@ class Objective(nn.Module):
         terms (`Iterable[Term]`): At least one with a weight above 0. Names are made unique (`hidden`, `hidden_2`).
 
     Raises:
-        ValueError: No term has a weight above 0.
+        ValueError: No term has a weight above 0, or none has at one end of their schedules.
     """
 
     def __init__(self, terms):
         super().__init__()
         self.terms = nn.ModuleList(terms)
-        if not any(term.weight > 0 for term in self.terms):
-            weights = {term.name: term.weight for term in self.terms}
-            raise ValueError(f"An objective needs a term with a weight above 0; got {weights or 'no terms'}.")
+        for end, when in enumerate(("", " at the end of the training")):
+            weights = {term.name: _ends(term, "weight")[end] for term in self.terms}
+            if not any(weight > 0 for weight in weights.values()):
+                raise ValueError(
+                    f"An objective needs a term with a weight above 0{when}; got {weights or 'no terms'}."
+                )
         seen = {}
         self.names = []
         for term in self.terms:
@@ -100,8 +129,9 @@ class Objective(nn.Module):
 
     @property
     def temperatures(self):
-        """Those at which its terms soften the teacher, each once."""
-        return list(dict.fromkeys(term.temperature for term in self.terms if hasattr(term, "temperature")))
+        """Those at which its terms soften the teacher, each once; of one that moves, both its ends."""
+        found = [_ends(term, "temperature") for term in self.terms if hasattr(term, "temperature")]
+        return list(dict.fromkeys(temperature for ends in found for temperature in ends))
 
     @property
     def needs_labels(self):
@@ -119,12 +149,35 @@ class Objective(nn.Module):
         return tuple(dict.fromkeys(name for term in self.terms for name in term.teacher_taps))
 
     def without_teacher(self):
-        """The terms that need no teacher, their weights scaled to a sum of 1, or None where there are none."""
-        terms = [copy.copy(term) for term in self.terms if not term.needs_teacher and term.weight > 0]
-        total = sum(term.weight for term in terms)
-        for term in terms:
-            term.weight /= total
-        return Objective(terms) if terms else None
+        """The terms that need no teacher, their weights scaled to a sum of 1, or None where there are none.
+
+        A weight that moves stands at its greatest, so that evaluations of one training can be compared.
+        """
+        terms = [term for term in self.terms if not term.needs_teacher]
+        weights = [max(_ends(term, "weight")) for term in terms]
+        kept = [_standing(term, weight / sum(weights)) for term, weight in zip(terms, weights, strict=True) if weight]
+        return Objective(kept) if kept else None
+
+    def at_end(self):
+        """The same terms, sharing their projections, with what moves at its last value; itself where nothing does.
+
+        Evaluations of one training can be compared by it.
+        """
+        return Objective([_standing(term) for term in self.terms]) if self.moving else self
+
+    def at_progress(self, progress):
+        """Tell every term how far the training is, 0 (first step) to 1 (last step): schedules follow."""
+        for term in self.terms:
+            term.at_progress(progress)
+
+    @property
+    def moving(self):
+        """Present values of what has a schedule, for the log: `weight/<term>`, `temperature/<term>`."""
+        return {
+            f"{setting}/{name}": getattr(term, setting)
+            for name, term in zip(self.names, self.terms, strict=True)
+            for setting in term.schedules
+        }
 
     def locate(self, student, teacher):
         """Show both models to every term, so that each knows which modules to listen to."""
@@ -168,9 +221,18 @@ class Objective(nn.Module):
         return loss, parts
 
     def describe(self):
-        """The terms with weights, settings and papers, JSON-ready, for the report and the model card."""
+        """The terms with weights, settings and papers, JSON-ready, for the report and the model card.
+
+        A setting with a schedule is told by it: {"start": ..., "end": ..., "schedule": ...}.
+        """
         return [
-            {"name": name, "weight": term.weight, "paper": term.paper, **term.settings()}
+            {
+                "name": name,
+                "weight": term.weight,
+                "paper": term.paper,
+                **term.settings(),
+                **{setting: schedule.to_dict() for setting, schedule in term.schedules.items()},
+            }
             for name, term in zip(self.names, self.terms, strict=True)
         ]
 
@@ -183,6 +245,21 @@ def _refuse_parts(term, teacher):
             f"{teacher.sparse.vocabulary} classes in parts ({teacher.sparse.ids.shape[-1]} an item at most). Of sampled or "
             f"top-k targets only forward KL and cross-entropy can be learned. Use SoftTargets, or a teacher that runs."
         )
+
+
+def _ends(term, setting):
+    """The first and the last value of a setting."""
+    moving = term.schedules.get(setting)
+    return (getattr(term, setting),) * 2 if moving is None else (moving.start, moving.end)
+
+
+def _standing(term, weight=None):
+    """A copy, sharing modules, whose settings no longer move: they are at their last values."""
+    still = copy.copy(term)
+    still.at_progress(1.0)
+    still.schedules = {}
+    still.weight = still.weight if weight is None else weight
+    return still
 
 
 def positive(value, name):

@@ -75,7 +75,8 @@ class SimilarityTargets(Term):
 
     Args:
         weight (`float`): Weight in the objective.
-        temperature (`float`): Greater than 0, of cosines: 0.05 looks at the nearest few texts, 1 at all nearly alike.
+        temperature (`float` or `Schedule`): Greater than 0, of cosines: 0.05 looks at the nearest few texts, 1 at all
+            nearly alike.
 
     Raises:
         ValueError: Answers for each token.
@@ -88,7 +89,7 @@ class SimilarityTargets(Term):
 
     def __init__(self, weight, *, temperature=0.05):
         super().__init__(weight)
-        self.temperature = positive(temperature, "temperature")
+        self.temperature = self.follow("temperature", temperature, positive)
 
     def build(self, student, teacher, batch):
         _refuse_tokens(student, "SimilarityTargets", "HiddenStates")
@@ -108,7 +109,7 @@ class BatchCorrelation(Term):
 
     Args:
         weight (`float`): Gamma of the paper, 2 there.
-        temperature (`float`): Greater than 0; 1 in the paper's large runs.
+        temperature (`float` or `Schedule`): Greater than 0; 1 in the paper's large runs.
         problem_type (`str`): Single-label classification of whole sequences.
 
     Raises:
@@ -119,7 +120,7 @@ class BatchCorrelation(Term):
 
     def __init__(self, weight, *, temperature=1.0, problem_type="single_label_classification"):
         super().__init__(weight)
-        self.temperature = positive(temperature, "temperature")
+        self.temperature = self.follow("temperature", temperature, positive)
         check_exclusive_classes(problem_type, "BatchCorrelation")
 
     def build(self, student, teacher, batch):

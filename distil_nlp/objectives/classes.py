@@ -11,7 +11,7 @@ class ClassTargets(TeacherPredictions):
 
     Args:
         weight (`float`): Weight in the objective.
-        temperature (`float`): Greater than 0; softens both predictions.
+        temperature (`float` or `Schedule`): Greater than 0; softens both predictions.
         problem_type (`str`): Must be single-label; anything else is refused.
 
     Raises:
@@ -20,7 +20,7 @@ class ClassTargets(TeacherPredictions):
 
     def __init__(self, weight, *, temperature, problem_type="single_label_classification"):
         super().__init__(weight, problem_type=problem_type)
-        self.temperature = positive(temperature, "temperature")
+        self.temperature = self.follow("temperature", temperature, positive)
         check_exclusive_classes(problem_type, type(self).__name__)
 
     def settings(self):

@@ -4,6 +4,7 @@ from .base import Objective, kd_weight
 from .embeddings import EmbeddingMatching
 from .labels import HardLabels
 from .problems import problem
+from .schedules import Schedule
 from .soft import LogitMatching, SoftTargets
 
 TEMPERATURE = 2.0
@@ -11,7 +12,17 @@ TEMPERATURE = 2.0
 _NOT_SOFTENED = {"regression": LogitMatching, "embedding": EmbeddingMatching}
 
 
-def default_objective(problem_type, *, kd_ratio=None, temperature=None, has_labels=True, has_teacher=True):
+def default_objective(
+    problem_type,
+    *,
+    kd_ratio=None,
+    temperature=None,
+    kd_ratio_end=None,
+    temperature_end=None,
+    kd_schedule="constant",
+    has_labels=True,
+    has_teacher=True,
+):
     """Hard labels and soft targets, blended by `kd_ratio`.
 
     Args:
@@ -19,6 +30,9 @@ def default_objective(problem_type, *, kd_ratio=None, temperature=None, has_labe
         kd_ratio (`float`, *optional*): Weight of the soft targets, 0 to 1; the hard labels weigh 1 - kd_ratio.
             Without a word: 0.5, and 1 for embeddings and where the data has no labels.
         temperature (`float`, *optional*): Without a word: 2.
+        kd_ratio_end, temperature_end (`float`, *optional*): Where they go, see `Schedule`; the hard labels weigh
+            1 - kd_ratio at every step.
+        kd_schedule (`str`): How: "linear" or "cosine".
         has_labels, has_teacher (`bool`): What there is to learn from.
 
     Returns:
@@ -35,16 +49,24 @@ def default_objective(problem_type, *, kd_ratio=None, temperature=None, has_labe
         )
     kind = problem(problem_type)
     softened = kind.soft_loss is not None
-    _refuse_idle_settings(problem_type, kd_ratio, temperature, has_teacher, softened)
+    blend = {"kd_ratio": (kd_ratio, kd_ratio_end), "temperature": (temperature, temperature_end)}
+    _refuse_idle_settings(problem_type, blend, has_teacher, softened)
     if not has_teacher:
         return Objective([HardLabels(1.0, problem_type=problem_type)])
     ratio = kd_weight((kind.kd_ratio if has_labels else 1.0) if kd_ratio is None else kd_ratio)
+    heat = TEMPERATURE if temperature is None else temperature
+    if temperature_end is not None:
+        heat = Schedule(heat, temperature_end, kd_schedule)
+    if kd_ratio_end is not None:
+        moving = Schedule(ratio, kd_weight(kd_ratio_end), kd_schedule)
+        hard, soft, ratios = moving.rest(), moving, (moving.start, moving.end)
+    else:
+        hard, soft, ratios = 1 - ratio, ratio, (ratio,)
     terms = []
-    if ratio < 1:
-        terms.append(HardLabels(1 - ratio, problem_type=problem_type))
-    if ratio > 0:
-        heat = TEMPERATURE if temperature is None else temperature
-        terms.append(predictions(ratio, temperature=heat, problem_type=problem_type))
+    if min(ratios) < 1:
+        terms.append(HardLabels(hard, problem_type=problem_type))
+    if max(ratios) > 0:
+        terms.append(predictions(soft, temperature=heat, problem_type=problem_type))
     return Objective(terms)
 
 
@@ -52,8 +74,9 @@ def predictions(weight, *, temperature=TEMPERATURE, problem_type="single_label_c
     """The term on what the teacher predicts: soft targets, or where there are none its number or its vector.
 
     Args:
-        weight (`float`): Weight in the objective.
-        temperature (`float`): Greater than 0. Without effect for a regression and for embeddings: neither can be softened.
+        weight (`float` or `Schedule`): Weight in the objective.
+        temperature (`float` or `Schedule`): Greater than 0. Without effect for a regression and for embeddings: neither
+            can be softened.
         problem_type (`str`): transformers' word for the problem.
     """
     problem(problem_type)  # has the message for one that there is not
@@ -62,13 +85,17 @@ def predictions(weight, *, temperature=TEMPERATURE, problem_type="single_label_c
     return SoftTargets(weight, temperature=temperature, problem_type=problem_type)
 
 
-def _refuse_idle_settings(problem_type, kd_ratio, temperature, has_teacher, softened):
-    given = {"kd_ratio": kd_ratio, "temperature": temperature}
-    named = ", ".join(f"{name}={value:g}" for name, value in given.items() if value is not None)
-    if named and not has_teacher:
-        raise ValueError(f"{named} would have no effect: there is no teacher. Give one, or leave the setting out.")
-    if temperature is not None and not softened:
+def _refuse_idle_settings(problem_type, blend, has_teacher, softened):
+    def named(settings):
+        given = [
+            (f"{name}{end}", value) for name in settings for end, value in zip(("", "_end"), blend[name], strict=True)
+        ]
+        return ", ".join(f"{name}={value:g}" for name, value in given if value is not None)
+
+    if not has_teacher and (idle := named(blend)):
+        raise ValueError(f"{idle} would have no effect: there is no teacher. Give one, or leave the setting out.")
+    if not softened and (idle := named(["temperature"])):
         raise ValueError(
-            f"temperature={temperature:g} would have no effect for problem_type={problem_type!r}: a number or "
+            f"{idle} would have no effect for problem_type={problem_type!r}: a number or "
             f"a vector has no distribution to soften, so its soft term is the distance to the teacher's. Leave it out."
         )

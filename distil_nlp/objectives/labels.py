@@ -8,7 +8,7 @@ class HardLabels(Term):
     """Match the labels: cross-entropy, binary cross-entropy, or squared error for a regression.
 
     Args:
-        weight (`float`): `1 - kd_ratio` in the default objective.
+        weight (`float` or `Schedule`): `1 - kd_ratio` in the default objective.
         problem_type (`str`): transformers' word for the problem.
     """
 
@@ -22,8 +22,10 @@ class HardLabels(Term):
 
     def build(self, student, teacher, batch):
         if "labels" not in batch:
+            moving = self.schedules.get("weight")
+            weight = f"{self.weight:g}" if moving is None else f"{moving.start:g} to {moving.end:g}"
             raise ValueError(
-                f"The objective weighs hard labels with {self.weight:g}, but the data has no 'labels' column "
+                f"The objective weighs hard labels with {weight}, but the data has no 'labels' column "
                 f"(columns: {', '.join(batch)}). Use kd_ratio=1 to learn from the teacher alone, or add labels."
             )
         if not fits(self.problem_type, batch["labels"]):

@@ -55,7 +55,8 @@ class SoftTargets(TeacherPredictions):
 
     Args:
         weight (`float`): `kd_ratio` in the default objective.
-        temperature (`float`): Greater than 0; higher shows more of how the teacher ranks the wrong classes.
+        temperature (`float` or `Schedule`): Greater than 0; higher shows more of how the teacher ranks the wrong
+            classes.
         problem_type (`str`): Softmax for single-label, a sigmoid per label for multi-label classification.
 
     Raises:
@@ -69,7 +70,7 @@ class SoftTargets(TeacherPredictions):
 
     def __init__(self, weight, *, temperature, problem_type="single_label_classification"):
         super().__init__(weight, problem_type=problem_type)
-        self.temperature = positive(temperature, "temperature")
+        self.temperature = self.follow("temperature", temperature, positive)
         if self._problem.soft_loss is None:
             raise ValueError(
                 f"SoftTargets compare class probabilities, and problem_type={problem_type!r} has none: a KL "
@@ -80,6 +81,7 @@ class SoftTargets(TeacherPredictions):
         super().build(student, teacher, batch)
         if teacher.sparse is not None:
             check_exclusive_classes(self.problem_type, "SoftTargets on a teacher's distribution kept in parts")
+            self._check_standing(teacher.sparse)
             _check_vocabulary(student, teacher.sparse)
 
     def values(self, student, teacher, batch):
@@ -87,8 +89,16 @@ class SoftTargets(TeacherPredictions):
             return self._of_parts(student, teacher.sparse)
         return self._problem.soft_loss(student.logits, teacher.at(self.temperature), temperature=self.temperature)
 
+    def _check_standing(self, targets):
+        moving = self.schedules.get("temperature")
+        if moving is not None:
+            raise ValueError(
+                f"The temperature of SoftTargets goes from {moving.start:g} to {moving.end:g}, and parts of the teacher's "
+                f"distribution were kept at {targets.temperature:g}: they cannot follow. Give one temperature, or keep all "
+                f"of the teacher's logits (float16), or ask it at every step."
+            )
+
     def _of_parts(self, student, targets):
-        # Looked at in every step: temperature may follow a schedule, and what was drawn cannot.
         if targets.temperature != self.temperature:
             raise ValueError(
                 f"The teacher's distribution was softened at temperature {targets.temperature:g} before parts of it were "

@@ -37,6 +37,9 @@ class RecipeArguments:
     )
     teacher_learning_rate: float = _setting("Learning rate of the teacher's fine-tuning.", 3e-5)
     teacher_num_train_epochs: float = _setting("Epochs of the teacher's fine-tuning.", 3.0)
+    teacher_stop_epoch: float | None = _setting(
+        "Stop that fine-tuning after so many of its epochs: an early-stopped teacher is easier for a small student."
+    )
     trim_vocabulary: bool = _setting(
         "After training, drop the tokens that nothing the student learned from has, from model and tokenizer.", False
     )
@@ -59,6 +62,11 @@ class RecipeArguments:
     )
     student_embeddings: Literal["random", "pca"] = _setting(
         "Word embeddings of a student given by size: random, or pca of the teacher's.", "random"
+    )
+
+    assistants: str | None = _setting(
+        "Models between teacher and student, the largest first, each taught by the one before: [4x256], or in YAML with "
+        "the settings of a student: [{num_layers: 3, learning_rate: 1e-4}]."
     )
 
     preset: str | None = _setting(
@@ -126,8 +134,9 @@ class RecipeArguments:
     trust_remote_code: bool = _setting("Run code that comes with a model. It can do anything you can.", False)
 
     def __post_init__(self):
-        if isinstance(self.stages, str):  # on the command line: YAML in one word, of which JSON is a part
-            self.stages = load_yaml(self.stages)
+        for name in ("stages", "assistants"):  # on the command line: YAML in one word, of which JSON is a part
+            if isinstance(getattr(self, name), str):
+                setattr(self, name, load_yaml(getattr(self, name)))
         if not self.teacher:
             raise ValueError(
                 f"A recipe needs a teacher; got teacher={self.teacher!r}. Give a Hub id or a folder, in YAML "

@@ -9,7 +9,7 @@ from .folder import stage_name
 
 
 def compare_models(run):
-    """Compare teacher, students and controls of a finished run, and write report.json, report.md and a plot.
+    """Compare teacher, assistants, students and controls of a finished run, and write report.json, report.md and a plot.
 
     Args:
         run (`Run`): Whose training stages are finished.
@@ -20,6 +20,9 @@ def compare_models(run):
     yardstick = run.data.yardstick()
     of_teacher = _answers(run, run.teacher.model, yardstick)
     contenders = [Contender("teacher", run.teacher.name, [of_teacher], run.teacher.model)]
+    for name in (assistant.name for assistant in run.assistants):
+        model, tokenizer = _loaded(run, name)
+        contenders.append(Contender("assistant", name, [_answers(run, model, yardstick, tokenizer)], model))
     for role in ["student", "control"] if run.recipe.control else ["student"]:
         loaded = [_loaded(run, stage_name(role, seed, run.seeds)) for seed in run.seeds]
         answers = [_answers(run, model, yardstick, tokenizer) for model, tokenizer in loaded]
@@ -77,9 +80,9 @@ def _objective(run, facts):
 
 
 def _stages(run):
-    names = ("teacher", *(path.name for path in sorted(run.folder.path.glob("student*"))))
-    names += tuple(path.name for path in sorted(run.folder.path.glob("control*")))
-    return [name for name in names if run.folder.finished(name)]
+    roles = ("assistant", "student", "control")
+    names = (path.name for role in roles for path in sorted(run.folder.path.glob(f"{role}*")))
+    return [name for name in ("teacher", *names) if run.folder.finished(name)]
 
 
 def _loaded(run, stage):

@@ -1,4 +1,4 @@
-"""Ctrl-C: finish the step, save, stop. Again: stop now."""
+"""Stopping before the end: by Ctrl-C (finish the step, save, stop; again: stop now), or at an epoch."""
 
 import signal
 import threading
@@ -42,3 +42,19 @@ class SaveOnInterrupt(TrainerCallback):
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
             self._before = None
+
+
+class StopAtEpoch(TrainerCallback):
+    """Ends a training in the course of its schedule, as Cho and Hariharan 2019 do with teachers of small students.
+
+    The learning rate is still high then: a training of fewer epochs, whose rate has come down, is another thing.
+
+    Args:
+        epoch (`float`): The first step that ends at or after it is the last.
+    """
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_step_end(self, args, state, control, **kwargs):
+        control.should_training_stop |= state.epoch >= self.epoch

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 from transformers import HfArgumentParser
 
-from ..arguments import DistillationTrainingArguments
+from ..arguments import NO_BLEND, DistillationTrainingArguments
 from .arguments import RecipeArguments
 from .reading import load_yaml
 
@@ -33,7 +33,7 @@ _ALTERNATIVES = (
     ),
     ({"num_layers"}, {"layers"}),
     ({"preset"}, {"stages"}),
-    ({"preset", "stages"}, {"kd_ratio", "temperature"}),
+    ({"preset", "stages"}, set(NO_BLEND)),
 )
 
 

@@ -1,29 +1,31 @@
-"""The stages of a recipe, in order: data, teacher, cache, student and control, compare, card, push."""
+"""The stages of a recipe, in order: data, teacher, cache, assistants, student and control, compare, card, push."""
 
 import shlex
 import sys
 from dataclasses import replace
-from functools import cached_property
+from functools import partial
+from itertools import pairwise
 
 import torch
 from accelerate import PartialState
 from transformers import set_seed
 from transformers.utils import logging as transformers_logging
 
+from ..arguments import NO_BLEND
 from ..files import write_text
 from ..hub import model_card, push_to_hub
 from ..hub.names import public_name
 from ..loading import load_model, load_tokenizer
-from ..objectives.rehearsal import rehearse
 from ..students import build_student, student_start, trim_vocabulary
-from ..teachers import OnlineTeacher, ZeroShotClassifier, label_order
-from ..teachers.vocabulary import check_vocabulary
+from ..teachers import OnlineTeacher, ZeroShotClassifier
 from ..trainer import DistillationTrainer
+from .assistants import assistants_of, check_sizes, making
 from .cache import cached_teacher
+from .checks import check_link, check_stop, check_zero_shot
 from .comparing import compare_models
 from .data import KINDS, RecipeData
 from .folder import RunFolder, stage_name
-from .interrupt import Interrupted, SaveOnInterrupt
+from .interrupt import Interrupted, SaveOnInterrupt, StopAtEpoch
 from .parsing import parse
 from .stages import stages_of
 
@@ -48,22 +50,6 @@ def main(argv=None, *, action=None):
         sys.exit(f"error: {error}")
 
 
-def check_zero_shot(recipe, task, fresh):
-    """Refuse a zero-shot teacher that could not be one; ValueError."""
-    if fresh or recipe.train_teacher:
-        raise ValueError(
-            f"hypothesis_template={recipe.hypothesis_template!r} asks a trained model of natural language inference, and "
-            f"{recipe.teacher} "
-            + (f"has no trained head ({', '.join(fresh[:3])})" if fresh else "is to be trained first")
-            + ". Take an NLI model, without train_teacher."
-        )
-    if not task.one_row or task.problem_type != "single_label_classification" or len(task.text_columns) > 1:
-        raise ValueError(
-            f"A zero-shot teacher sorts single texts into single classes; the task is {task.name}, {task.problem_type}, "
-            f"of {len(getattr(task, 'text_columns', ()))} text column(s). Leave hypothesis_template out."
-        )
-
-
 def run(argv):
     """Run a recipe.
 
@@ -86,7 +72,7 @@ def ask_once(argv):
     recipe, training, given = parse([*argv, "--cache", "true"])
     asked = Run(recipe, training, given, command=" ".join(["distil-nlp", "cache", *map(shlex.quote, argv)]))
     asked.begin()
-    folder = asked.cached.folder
+    folder = asked.cached().folder
     if asked.state.is_main_process:
         print(
             f"The teacher's answers: {folder}. `distil-nlp run` with `--cache true --teacher_cache {folder}` reads them."
@@ -109,7 +95,8 @@ class Run:
         transformers_logging.disable_progress_bar()  # one for each file read would hide the ones that matter
         self.folder = RunFolder(training.output_dir)
         self.seeds = [training.seed + offset for offset in range(recipe.seeds)]
-        self.stages = stages_of(recipe, training)
+        self.stages, self.assistants = stages_of(recipe, training), assistants_of(recipe)
+        self._caches = {}  # by the role of the speaker
         self.pattern = None  # the model whose class, layers and labels a student gets: the teacher, or its like
 
     def begin(self):
@@ -119,23 +106,33 @@ class Run:
         with self.state.main_process_first():
             self.data = RecipeData(self.recipe, texts=[stage.data for stage in self.stages if stage.data])
         self._say("teacher")
-        self.teacher = self._load_teacher()
+        self.teacher = self.speaker = self._load_teacher()  # the speaker teaches what is trained next
 
-    @cached_property
     def cached(self):
-        """The teacher, asked once about all rows to learn from."""
-        return cached_teacher(
-            self.teacher,
-            self.data,
-            self.recipe.teacher_cache or self.folder.path / "teacher_cache",
-            temperatures=self.temperatures,
-            features=self.listened_to,
-            tokenizer=self.tokenizer,
-            device=self.state.device,
-        )
+        """The speaker, asked once about all rows to learn from. An assistant is of this run alone, and so is its cache."""
+        role = self.role
+        if role not in self._caches:
+            shared = self.recipe.teacher_cache if self.speaker is self.teacher else None
+            self._caches[role] = cached_teacher(
+                self.speaker,
+                self.data,
+                shared or self.folder.path / f"{role}_cache",
+                temperatures=self.temperatures,
+                features=self.listened_to[role],
+                tokenizer=self.tokenizer,
+                device=self.state.device,
+            )
+        return self._caches[role]
+
+    @property
+    def role(self):
+        """Of the speaker: "teacher", or the name of an assistant."""
+        return "teacher" if self.speaker is self.teacher else self.speaker.name
 
     def __call__(self):
         self.begin()
+        for assistant in self.assistants:
+            self.speaker = self._train_assistant(assistant)
         for seed in self.seeds:
             self._train_student(seed)
         if self.recipe.control:
@@ -162,11 +159,14 @@ class Run:
         model, fresh = load_model(auto_class, source, dtype=self.training.teacher_dtype, **loading)
         if recipe.hypothesis_template is not None:
             check_zero_shot(recipe, self.data.task, fresh)
+            check_stop(recipe, False)
             self.pattern = self._with_new_head()
             names, template = self.data.task.label_names, recipe.hypothesis_template
             model = ZeroShotClassifier(model, self.tokenizer, names, template=template).eval()
         else:
-            if not self.folder.finished("teacher") and (fresh or recipe.train_teacher):
+            finished = self.folder.finished("teacher")
+            check_stop(recipe, finished or fresh or recipe.train_teacher)
+            if not finished and (fresh or recipe.train_teacher):
                 self.pattern = self._with_new_head()
                 self._begin(self.pattern)
                 source = self._fine_tune_teacher(self.pattern)
@@ -195,24 +195,21 @@ class Run:
             self.data.tokenize(self.tokenizer)
         self.data.check()
         student = self.new_student()
-        check_vocabulary(student, teacher)
-        label_order(student, teacher)
-        objectives = [self._rehearse(stage, student, teacher) for stage in self.stages]
-        cached = [one for one, stage in zip(objectives, self.stages, strict=True) if self._may_cache(stage)]
-        self.listened_to = list(dict.fromkeys(name for one in cached for name in one.teacher_taps))
-        self.temperatures = [temperature for one in cached for temperature in one.temperatures]
+        between = [(one.name, self.new_student(one.making)) for one in self.assistants]
+        chain = [("teacher", teacher), *between, ("student", student)]
+        if between:
+            check_sizes(chain)
+        self.listened_to = {}
+        for (role, speaker), (_, model) in pairwise(chain):
+            lessons = [(stage, self._objective(stage), self._rows(stage)) for stage in self.stages]
+            check_link(speaker, model, lessons, self.data.collator)
+            cached = [objective for stage, objective, _ in lessons if self._may_cache(stage)]
+            self.listened_to[role] = list(dict.fromkeys(name for one in cached for name in one.teacher_taps))
+            self.temperatures = [temperature for one in cached for temperature in one.temperatures]
         if self.recipe.trim_vocabulary:
             self._say(f"vocabulary: {trim_vocabulary(student, self.tokenizer, self.data.token_ids())}, after training")
         if self.state.is_main_process:
             self.folder.claim(self.given)
-
-    def _rehearse(self, stage, student, teacher):
-        objective, rows = self._objective(stage), self._rows(stage)
-        if len(rows) == 0:
-            raise ValueError(f"The stage {stage.name!r} learns from data={stage.data!r}, and there is no such row.")
-        batch = self.data.collator([rows[index] for index in range(min(2, len(rows)))])
-        rehearse(objective, student, OnlineTeacher(teacher) if objective.needs_teacher else None, batch)
-        return objective
 
     def _fine_tune_teacher(self, model):
         recipe = self.recipe
@@ -222,16 +219,27 @@ class Run:
             learning_rate=recipe.teacher_learning_rate,
             num_train_epochs=recipe.teacher_num_train_epochs,
             max_steps=-1,
-            temperature=None,
-            kd_ratio=None,
+            **NO_BLEND,
         )
-        return self._train("teacher", model, None, self.data.labelled, training)
+        early = [] if recipe.teacher_stop_epoch is None else [StopAtEpoch(recipe.teacher_stop_epoch)]
+        return self._train("teacher", model, None, self.data.labelled, training, callbacks=early)
 
-    # ---- Student and control ----
+    # ---- Assistants, student and control ----
+
+    def _train_assistant(self, assistant):
+        """The next link of the chain, as a teacher. It is one for all seeds: these are to vary the student alone."""
+        training = assistant.training(self.training)
+        self._learn(assistant.name, training, partial(self.new_student, assistant.making), self._save)
+        model = self._load(self.folder.path / assistant.name, dtype=self.training.teacher_dtype)
+        return OnlineTeacher(model, name=assistant.name, tokenizer=self.tokenizer)
 
     def _train_student(self, seed):
-        """All stages, one after the other; the last one's result is the student."""
-        name, model = stage_name("student", seed, self.seeds), None
+        name = stage_name("student", seed, self.seeds)
+        self._learn(name, replace(self.training, seed=seed), self.new_student, self._save_last)
+
+    def _learn(self, name, training, new_model, save):
+        """All stages, one after the other; `save` writes what the last one made."""
+        model = None
         if self.folder.finished(name):
             return
         for stage in self.stages:
@@ -240,16 +248,14 @@ class Run:
             if finished := self.folder.finished(part):
                 model = self._load(finished)
                 continue
-            set_seed(seed)
-            model = self.new_student() if model is None else model
+            set_seed(training.seed)
+            model = new_model() if model is None else model
             objective, rows = self._objective(stage), self._rows(stage)
-            whom = "teacher" if objective.needs_teacher else "labels"
-            self._say(f"{part}: learning from the {whom}, {len(rows):,} examples, seed {seed}")
-            training = stage.training(replace(self.training, seed=seed), len(self.data.transfer))
+            whom = self.role if objective.needs_teacher else "labels"
+            self._say(f"{part}: learning from the {whom}, {len(rows):,} examples, seed {training.seed}")
+            of_stage = stage.training(training, len(self.data.transfer))
             source = self._teacher_of(stage, objective)
-            self._train(
-                part, model, source, rows, training, objective, save=self._save_last if is_last else self._save
-            )
+            self._train(part, model, source, rows, of_stage, objective, save=save if is_last else self._save)
 
     def _train_control(self, seed):
         """The same student on the labels, for as many steps: fewer examples must not mean less training."""
@@ -261,7 +267,7 @@ class Run:
         steps = sum(self.folder.facts(part)["steps"] for part in parts)
         set_seed(seed)
         self._say(f"{name}: the same student without the teacher, {len(self.data.labelled):,} examples, seed {seed}")
-        training = replace(self.training, seed=seed, max_steps=steps, temperature=None, kd_ratio=None)
+        training = replace(self.training, seed=seed, max_steps=steps, **NO_BLEND)
         self._train(name, self.new_student(), None, self.data.labelled, training, save=self._save_last)
 
     def _objective(self, stage):
@@ -275,42 +281,26 @@ class Run:
     def _teacher_of(self, stage, objective):
         if not objective.needs_teacher:
             return None
-        return self.cached if self._may_cache(stage) else self.teacher
+        return self.cached() if self._may_cache(stage) else self.speaker
 
     def _may_cache(self, stage):
         """The cache is about this recipe's rows; texts of a stage's own file are no part of them."""
         return self.recipe.cache and stage.data in (None, *KINDS)
 
-    def _load(self, folder):
-        model, _ = load_model(self.data.task.auto_class, folder, trust_remote_code=self.recipe.trust_remote_code)
+    def _load(self, folder, **settings):
+        code = self.recipe.trust_remote_code
+        model, _ = load_model(self.data.task.auto_class, folder, trust_remote_code=code, **settings)
         return model.train()
 
-    def new_student(self):
-        """The student before training; the same weights for the same random state."""
-        student = build_student(
-            self.recipe.student,
-            self.pattern,
-            trust_remote_code=self.recipe.trust_remote_code,
-            **self._student_options(),
-        )
+    def new_student(self, options=None):
+        """The student before training, or an assistant by its options; the same weights for the same random state."""
+        options = making(vars(self.recipe)) if options is None else options
+        student = build_student(teacher=self.pattern, trust_remote_code=self.recipe.trust_remote_code, **options)
         for name, value in self.data.task.config_labels().items():
             setattr(student.config, name, value)
         return student
 
-    def _student_options(self):
-        recipe = self.recipe
-        return {
-            "num_layers": recipe.num_layers,
-            "layers": recipe.layers,
-            "architecture": recipe.architecture,
-            "hidden_size": recipe.hidden_size,
-            "intermediate_size": recipe.intermediate_size,
-            "num_attention_heads": recipe.num_attention_heads,
-            "width_init": recipe.width_init,
-            "embeddings": recipe.student_embeddings,
-        }
-
-    def _train(self, stage, model, teacher, dataset, training, objective=None, *, save=None):
+    def _train(self, stage, model, teacher, dataset, training, objective=None, *, save=None, callbacks=()):
         stop = SaveOnInterrupt(self.state.num_processes)
         trainer = DistillationTrainer(
             model,
@@ -322,7 +312,7 @@ class Run:
             data_collator=self.data.collator,
             processing_class=self.tokenizer,
             compute_metrics=self.data.compute_metrics(),
-            callbacks=[stop],
+            callbacks=[stop, *callbacks],
         )
         result = trainer.train(resume_from_checkpoint=True)
         if stop.asked:
@@ -380,7 +370,7 @@ class Run:
             print("Pushed:", address)
 
     def _start_in_words(self, report):
-        words = student_start(self.recipe.student, self.pattern, **self._student_options())
+        words = student_start(teacher=self.pattern, **making(vars(self.recipe)))
         if kept := report.get("vocabulary"):
             words += f"; after training its vocabulary was cut to {kept['student']:,} of {kept['teacher']:,} tokens"
         return words

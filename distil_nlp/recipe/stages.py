@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
+from ..arguments import NO_BLEND, blend, in_words
 from ..objectives import PRESETS, default_objective, objective_from
 
 # What a stage may set for itself, of the training arguments.
@@ -37,8 +38,7 @@ class Stage:
         """A new `Objective`; kd_ratio and temperature of `training` set the one that nobody spelled out."""
         if self.terms is not None:
             return objective_from(self.terms, problem_type=problem_type)
-        blend = {"kd_ratio": training.kd_ratio, "temperature": training.temperature}
-        return default_objective(problem_type, has_labels=has_labels, **blend)
+        return default_objective(problem_type, has_labels=has_labels, **blend(training))
 
     def training(self, training, num_examples):
         """The training arguments of this stage.
@@ -53,7 +53,7 @@ class Stage:
         elif "num_train_epochs" in settings:
             settings.setdefault("max_steps", -1)
         # The objective is built here and handed to the trainer.
-        return replace(training, **settings, temperature=None, kd_ratio=None)
+        return replace(training, **settings, **NO_BLEND)
 
 
 def num_steps(training, num_examples):
@@ -81,11 +81,7 @@ def stages_of(recipe, training):
         raise ValueError(f"preset must be one of {', '.join(known)}; got {recipe.preset!r}.")
     if recipe.stages is None and recipe.preset in (None, "logits"):
         return [Stage("logits")]
-    idle = {
-        name: getattr(training, name) for name in ("kd_ratio", "temperature") if getattr(training, name) is not None
-    }
-    if idle:
-        named = ", ".join(f"{name}={value:g}" for name, value in idle.items())
+    if named := in_words(blend(training)):
         who = "stages" if recipe.preset is None else f"preset {recipe.preset!r}"
         raise ValueError(
             f"{named} would have no effect: they blend labels and soft targets, and the {who} set weights and "

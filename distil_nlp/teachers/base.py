@@ -1,5 +1,7 @@
 """What a teacher is to the trainer."""
 
+from .capacity import num_parameters
+
 
 class Teacher:
     """Answers a batch with Signals.
@@ -18,6 +20,11 @@ class Teacher:
     columns = ()
     model = None
     anatomy = None
+
+    @property
+    def num_parameters(self):
+        """How much it can hold: parameters without embeddings, None where nobody knows."""
+        return None if self.anatomy is None else num_parameters(self.anatomy)
 
     def __call__(self, batch):
         """Signals for a batch of tensors; no gradient leads through them."""

@@ -1,0 +1,58 @@
+"""What is refused before any training time is spent."""
+
+from ..objectives.rehearsal import rehearse
+from ..teachers import OnlineTeacher, label_order
+from ..teachers.vocabulary import check_vocabulary
+
+
+def check_zero_shot(recipe, task, fresh):
+    """Refuse a zero-shot teacher that could not be one; ValueError."""
+    if fresh or recipe.train_teacher:
+        raise ValueError(
+            f"hypothesis_template={recipe.hypothesis_template!r} asks a trained model of natural language inference, and "
+            f"{recipe.teacher} "
+            + (f"has no trained head ({', '.join(fresh[:3])})" if fresh else "is to be trained first")
+            + ". Take an NLI model, without train_teacher."
+        )
+    if not task.one_row or task.problem_type != "single_label_classification" or len(task.text_columns) > 1:
+        raise ValueError(
+            f"A zero-shot teacher sorts single texts into single classes; the task is {task.name}, {task.problem_type}, "
+            f"of {len(getattr(task, 'text_columns', ()))} text column(s). Leave hypothesis_template out."
+        )
+
+
+def check_stop(recipe, trains):
+    """Refuse an early stop of a teacher that is not trained, or that stops by itself before; ValueError."""
+    stop, epochs = recipe.teacher_stop_epoch, recipe.teacher_num_train_epochs
+    if stop is None:
+        return
+    if not trains:
+        raise ValueError(
+            f"teacher_stop_epoch={stop:g} would have no effect: {recipe.teacher} has a trained head, and train_teacher is "
+            f"off. Set train_teacher to true, or leave it out."
+        )
+    if not 0 < stop < epochs:
+        raise ValueError(
+            f"teacher_stop_epoch must lie above 0 and below teacher_num_train_epochs={epochs:g}, in whose course it "
+            f"stops; got {stop:g}."
+        )
+
+
+def check_link(teacher, student, lessons, collator):
+    """Have a student meet its teacher, and try every stage on two examples: labels, vocabularies, layers, data.
+
+    Args:
+        teacher, student (`nn.Module`): Trained or not.
+        lessons (`list` of `(Stage, Objective, Dataset)`): What is to be learned, a new objective each, and from which rows.
+        collator (callable): Makes batches of rows.
+
+    Raises:
+        ValueError: What the trainer would refuse later.
+    """
+    check_vocabulary(student, teacher)
+    label_order(student, teacher)
+    for stage, objective, rows in lessons:
+        if len(rows) == 0:
+            raise ValueError(f"The stage {stage.name!r} learns from data={stage.data!r}, and there is no such row.")
+        batch = collator([rows[index] for index in range(min(2, len(rows)))])
+        rehearse(objective, student, OnlineTeacher(teacher) if objective.needs_teacher else None, batch)

@@ -1,0 +1,171 @@
+"""Settings that move: where they start and end, what is said of them, what is refused."""
+
+import json
+
+import pytest
+import torch
+
+from distil_nlp.objectives import (
+    BatchCorrelation,
+    ClassCorrelation,
+    DecoupledSoftTargets,
+    HardLabels,
+    LogitMatching,
+    NormalisedSoftTargets,
+    Objective,
+    Schedule,
+    SimilarityTargets,
+    SoftTargets,
+    StandardisedSoftTargets,
+    default_objective,
+    objective_from,
+)
+from distil_nlp.signals import Signals
+from distil_nlp.sparse import SparseTargets
+
+MOVING = {"kd_ratio": 1.0, "kd_ratio_end": 0.0, "temperature": 4.0, "temperature_end": 1.0, "kd_schedule": "linear"}
+SINGLE = "single_label_classification"
+
+
+def weights(objective):
+    return {name: term.weight for name, term in zip(objective.names, objective.terms, strict=True)}
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+@pytest.mark.parametrize(("start", "end"), [(4.0, 1.0), (0.0, 1.0), (1.0, 0.0), (0.1, 0.7)])
+def test_a_schedule_meets_its_ends_exactly_and_its_middle_halfway(start, end, schedule):
+    moving = Schedule(start, end, schedule)
+    assert (moving.at(0.0), moving.at(1.0)) == (start, end)
+    assert moving.at(0.5) == pytest.approx((start + end) / 2)
+
+
+def test_a_cosine_starts_and_ends_slower_than_a_line():
+    assert Schedule(0, 1, "cosine").at(0.1) < 0.1 and Schedule(0, 1, "cosine").at(0.9) > 0.9
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.1, 1 / 3, 0.5, 0.999, 1.0])
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_hard_labels_weigh_what_a_moving_kd_ratio_leaves(schedule, progress):
+    objective = default_objective(SINGLE, **{**MOVING, "kd_schedule": schedule})
+    objective.at_progress(progress)
+    assert sum(weights(objective).values()) == pytest.approx(1.0, abs=1e-15)
+    assert weights(objective)["soft"] == Schedule(1.0, 0.0, schedule).at(progress)
+
+
+@pytest.mark.parametrize(("start", "end"), [(1.0, 0.0), (0.0, 1.0)])
+def test_a_share_of_the_teacher_may_reach_nothing_and_everything(start, end):
+    objective = default_objective(SINGLE, kd_ratio=start, kd_ratio_end=end, kd_schedule="linear")
+    assert weights(objective) == {"hard": 1 - start, "soft": start}
+    objective.at_progress(1.0)
+    assert weights(objective) == {"hard": 1 - end, "soft": end}
+
+
+def test_the_default_start_of_a_schedule_is_the_default_of_the_setting():
+    objective = default_objective(SINGLE, temperature_end=1.0, kd_ratio_end=0.0, kd_schedule="linear")
+    assert weights(objective) == {"hard": 0.5, "soft": 0.5} and objective.terms[1].temperature == 2.0
+
+
+def test_the_teachers_number_takes_a_moving_share():
+    objective = default_objective("regression", kd_ratio_end=0.0, kd_schedule="cosine")
+    objective.at_progress(1.0)
+    assert isinstance(objective.terms[1], LogitMatching) and weights(objective) == {"hard": 1.0, "logits": 0.0}
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        SoftTargets,
+        StandardisedSoftTargets,
+        ClassCorrelation,
+        DecoupledSoftTargets,
+        NormalisedSoftTargets,
+        BatchCorrelation,
+        SimilarityTargets,
+    ],
+)
+def test_every_term_with_a_temperature_takes_one_that_moves_and_knows_it(term):
+    moving = term(1.0, temperature=Schedule(4.0, 1.0))
+    assert moving.temperature == 4.0 and "temperature" in moving.schedules
+    moving.at_progress(1.0)
+    assert moving.temperature == 1.0
+    assert "temperature" not in term(1.0, temperature=4.0).schedules
+
+
+def test_the_loss_is_that_of_the_present_values():
+    said = [Signals(torch.randn(4, 3, generator=torch.Generator().manual_seed(seed))) for seed in (0, 1)]
+    batch = {"input_ids": torch.ones(4, 6, dtype=torch.long), "labels": torch.tensor([0, 2, 2, 1])}
+    moving = default_objective(SINGLE, **MOVING)
+    moving.at_progress(0.5)
+    still = Objective([HardLabels(0.5), SoftTargets(0.5, temperature=2.5)])
+    assert moving(*said, batch, moving.count([batch]))[0] == still(*said, batch, still.count([batch]))[0]
+
+
+def test_yaml_spells_a_schedule_out_for_any_term():
+    spec = [
+        {"hard": {"weight": {"start": 0.2, "end": 1}}},
+        {"soft": {"temperature": {"start": 4, "end": 1, "schedule": "cosine"}}},
+    ]
+    objective = objective_from(spec)
+    assert objective.moving == {"weight/hard": 0.2, "temperature/soft": 4.0}
+    objective.at_progress(1.0)
+    assert objective.moving == {"weight/hard": 1.0, "temperature/soft": 1.0}
+
+
+def test_what_is_told_of_an_objective_is_the_whole_schedule_wherever_the_training_is():
+    objective = default_objective(SINGLE, **MOVING)
+    objective.at_progress(0.7)
+    hard, soft = json.loads(json.dumps(objective.describe()))
+    assert hard["weight"] == {"start": 0.0, "end": 1.0, "schedule": "linear"}
+    assert soft["temperature"] == {"start": 4.0, "end": 1.0, "schedule": "linear"}
+    assert objective_from([{"soft": {"weight": soft["weight"], "temperature": soft["temperature"]}}, {"hard": {}}])
+
+
+def test_an_objective_that_does_not_move_logs_nothing_and_is_its_own_end():
+    objective = default_objective(SINGLE)
+    assert objective.moving == {} and objective.at_end() is objective
+
+
+def test_evaluation_does_not_move_with_the_training():
+    objective = Objective([HardLabels(Schedule(0.0, 0.6)), HardLabels(0.2), SoftTargets(1.0, temperature=2.0)])
+    evaluation = objective.without_teacher()
+    assert weights(evaluation) == pytest.approx({"hard": 0.75, "hard_2": 0.25})
+    evaluation.at_progress(0.5)
+    assert weights(evaluation) == pytest.approx({"hard": 0.75, "hard_2": 0.25})
+    assert objective.terms[0].weight == 0.0 and "weight" in objective.terms[0].schedules
+    assert weights(objective.at_end()) == pytest.approx({"hard": 0.6, "hard_2": 0.2, "soft": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Schedule(1.0, 0.0, "constant"), "schedule must be linear or cosine; got 'constant'. .* plain number"),
+        (lambda: Schedule(1.0, float("nan")), "end of a schedule must be a number; got nan"),
+        (lambda: Schedule("4", 1.0), "start of a schedule must be a number; got '4'"),
+        (lambda: SoftTargets(1.0, temperature={"start": 4}), r"is written \{start: 4, end: 1.*got \{'start': 4\}"),
+        (lambda: SoftTargets(1.0, temperature={"start": 4, "stop": 1}), r"is written \{start: 4, end: 1"),
+        (lambda: SoftTargets(1.0, temperature=Schedule(4.0, 0.0)), "temperature must be greater than 0; got 0.0"),
+        (lambda: HardLabels(Schedule(1.0, -1.0)), "weight of HardLabels must be 0 or greater; got -1.0"),
+        (lambda: Objective([HardLabels(Schedule(1.0, 0.0))]), "a weight above 0 at the end of the training; got"),
+        (lambda: Objective([HardLabels(Schedule(0.0, 1.0))]), "a weight above 0; got {'hard': 0.0}"),
+        (
+            lambda: default_objective("regression", temperature_end=1.0, kd_schedule="linear"),
+            "temperature_end=1 would have no effect for problem_type='regression'",
+        ),
+        (
+            lambda: default_objective(SINGLE, kd_ratio_end=0.0, kd_schedule="linear", has_teacher=False),
+            "kd_ratio_end=0 would have no effect: there is no teacher",
+        ),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_parts_of_a_distribution_cannot_follow_a_temperature_and_are_refused_before_the_first_step():
+    kept = SparseTargets(torch.zeros(4, 2, dtype=torch.long), torch.full((4, 2), 0.5), None, torch.zeros(4), 4.0, 3)
+    batch = {"input_ids": torch.ones(4, 6, dtype=torch.long)}
+    objective = Objective([SoftTargets(1.0, temperature=Schedule(4.0, 1.0))])
+    with pytest.raises(ValueError, match="goes from 4 to 1, and parts .* were kept at 4: they cannot follow"):
+        objective.build(Signals(torch.zeros(4, 3)), Signals(None, {}, kept), batch)
+    assert objective.temperatures == [4.0, 1.0]
