@@ -13,7 +13,7 @@ from .latency import speed_up
 from .report import environment, plain, report_markdown
 from .table import text_table
 
-ROLES = ("teacher", "student", "control")
+ROLES = ("teacher", "member", "student", "control")
 
 
 @dataclass(eq=False)
@@ -21,7 +21,8 @@ class Contender:
     """One model of a comparison, or anything else that answers.
 
     Args:
-        role (`str`): "teacher", "student" or "control" (the student trained without the teacher, or another baseline).
+        role (`str`): "teacher", "student", "control" (the student trained without the teacher, or another baseline), or
+            "member" (one of several teachers that "teacher" is all of).
         name (`str`): Shown in the table; its own for each contender. The key of its latency.
         answers (list, or `np.ndarray` for one seed): For each seed, what the yardstick takes: an array or list with
             one entry for each row of the data. For a classification that is logits of shape (n, labels); TF-IDF with

@@ -140,7 +140,7 @@ def _draw(report, path):
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     ylabel = f"{report['metric']}, %" if display(report["metric"]).percent else report["metric"]
     axes = figure.add_subplot(xlabel="latency at batch 1, ms (median)", ylabel=ylabel)
-    colours = {"teacher": "tab:blue", "student": "tab:green", "control": "tab:orange"}
+    colours = {"teacher": "tab:blue", "member": "tab:cyan", "student": "tab:green", "control": "tab:orange"}
     for model in timed:
         colour, label = colours[model["role"]], f"{model['role']}: {model['name']}"
         axes.scatter(model["latency_ms"]["p50"], _quality(report, model), s=60, color=colour, label=label)

@@ -4,6 +4,7 @@ import shlex
 import sys
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from accelerate import PartialState
@@ -16,8 +17,7 @@ from ..hub.names import public_name
 from ..loading import load_model, load_tokenizer
 from ..objectives.rehearsal import rehearse
 from ..students import build_student, student_start, trim_vocabulary
-from ..teachers import OnlineTeacher, ZeroShotClassifier, label_order
-from ..teachers.vocabulary import check_vocabulary
+from ..teachers import OnlineTeacher, TeacherEnsemble, ZeroShotClassifier
 from ..trainer import DistillationTrainer
 from .cache import cached_teacher
 from .comparing import compare_models
@@ -26,6 +26,7 @@ from .folder import RunFolder, stage_name
 from .interrupt import Interrupted, SaveOnInterrupt
 from .parsing import parse
 from .stages import stages_of
+from .teachers import check_zero_shot, further_teachers, own_tokenizers, teacher_stage
 
 _PUSHING = {"push_to_hub": False, "hub_model_id": None}
 
@@ -46,22 +47,6 @@ def main(argv=None, *, action=None):
         sys.exit("Stopped. What was finished is kept; the same command goes on from the last checkpoint.")
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"error: {error}")
-
-
-def check_zero_shot(recipe, task, fresh):
-    """Refuse a zero-shot teacher that could not be one; ValueError."""
-    if fresh or recipe.train_teacher:
-        raise ValueError(
-            f"hypothesis_template={recipe.hypothesis_template!r} asks a trained model of natural language inference, and "
-            f"{recipe.teacher} "
-            + (f"has no trained head ({', '.join(fresh[:3])})" if fresh else "is to be trained first")
-            + ". Take an NLI model, without train_teacher."
-        )
-    if not task.one_row or task.problem_type != "single_label_classification" or len(task.text_columns) > 1:
-        raise ValueError(
-            f"A zero-shot teacher sorts single texts into single classes; the task is {task.name}, {task.problem_type}, "
-            f"of {len(getattr(task, 'text_columns', ()))} text column(s). Leave hypothesis_template out."
-        )
 
 
 def run(argv):
@@ -86,7 +71,7 @@ def ask_once(argv):
     recipe, training, given = parse([*argv, "--cache", "true"])
     asked = Run(recipe, training, given, command=" ".join(["distil-nlp", "cache", *map(shlex.quote, argv)]))
     asked.begin()
-    folder = asked.cached.folder
+    _, folder = asked.cached, asked.cache_folder
     if asked.state.is_main_process:
         print(
             f"The teacher's answers: {folder}. `distil-nlp run` with `--cache true --teacher_cache {folder}` reads them."
@@ -119,20 +104,23 @@ class Run:
         with self.state.main_process_first():
             self.data = RecipeData(self.recipe, texts=[stage.data for stage in self.stages if stage.data])
         self._say("teacher")
-        self.teacher = self._load_teacher()
+        self.teachers = [self._load_teacher()]
+        self.teachers += further_teachers(self, trained=True)
+        self.teacher = self._together(self.teachers)
+
+    @property
+    def cache_folder(self):
+        """Where the cache of the teacher is or will be; of several, each has a folder of its stage's name in it."""
+        return Path(self.recipe.teacher_cache or self.folder.path / "teacher_cache")
 
     @cached_property
     def cached(self):
-        """The teacher, asked once about all rows to learn from."""
-        return cached_teacher(
-            self.teacher,
-            self.data,
-            self.recipe.teacher_cache or self.folder.path / "teacher_cache",
-            temperatures=self.temperatures,
-            features=self.listened_to,
-            tokenizer=self.tokenizer,
-            device=self.state.device,
-        )
+        """The teacher, or each of several, asked once about all rows to learn from."""
+        settings = {"temperatures": self.temperatures, "features": self.listened_to, "device": self.state.device}
+        folders = [self.cache_folder / teacher_stage(place) for place in range(len(self.teachers))]
+        folders = folders if len(folders) > 1 else [self.cache_folder]
+        teachers = zip(self.teachers, folders, strict=True)
+        return self._together([cached_teacher(teacher, self.data, folder, **settings) for teacher, folder in teachers])
 
     def __call__(self):
         self.begin()
@@ -159,30 +147,35 @@ class Run:
         self.tokenizer = load_tokenizer(source, **loading)
         if self.tokenizer is None:
             raise ValueError(f"The teacher {recipe.teacher} has no tokenizer beside it, so its input cannot be made.")
+        self.own_tokenizers = own_tokenizers(recipe, self.tokenizer)
         model, fresh = load_model(auto_class, source, dtype=self.training.teacher_dtype, **loading)
         if recipe.hypothesis_template is not None:
             check_zero_shot(recipe, self.data.task, fresh)
-            self.pattern = self._with_new_head()
+            self.pattern = self.with_new_head()
             names, template = self.data.task.label_names, recipe.hypothesis_template
             model = ZeroShotClassifier(model, self.tokenizer, names, template=template).eval()
         else:
             if not self.folder.finished("teacher") and (fresh or recipe.train_teacher):
-                self.pattern = self._with_new_head()
+                self.pattern = self.with_new_head()
                 self._begin(self.pattern)
-                source = self._fine_tune_teacher(self.pattern)
+                source = self.fine_tune_teacher(self.pattern)
                 model, _ = load_model(auto_class, source, dtype=self.training.teacher_dtype, **loading)
             self.data.follow(model)
             self.pattern = model
         self._begin(model)
         return OnlineTeacher(model, name=public_name(recipe.teacher), tokenizer=self.tokenizer)
 
-    def _with_new_head(self):
-        """The teacher's model with a head for this data, which starts at random."""
-        set_seed(self.training.seed)
+    def _together(self, teachers):
+        """What the student learns from: the only teacher, or all of them as one."""
+        return TeacherEnsemble(teachers, weights=self.recipe.teacher_weights) if len(teachers) > 1 else teachers[0]
+
+    def with_new_head(self, source=None, place=0):
+        """A teacher's model with a head for this data, which starts at random: of the first teacher, or a further one."""
+        set_seed(self.training.seed + place)
         task, recipe = self.data.task, self.recipe
         model, _ = load_model(
             task.auto_class,
-            recipe.teacher,
+            source or recipe.teacher,
             ignore_mismatched_sizes=True,
             trust_remote_code=recipe.trust_remote_code,
             **task.config_labels(),
@@ -192,12 +185,12 @@ class Run:
     def _begin(self, teacher):
         """Refuse what the later stages would refuse, before any training time is spent; then take the folder."""
         with self.state.main_process_first():
-            self.data.tokenize(self.tokenizer)
+            self.data.tokenize(self.tokenizer, self.own_tokenizers)
         self.data.check()
         student = self.new_student()
-        check_vocabulary(student, teacher)
-        label_order(student, teacher)
-        objectives = [self._rehearse(stage, student, teacher) for stage in self.stages]
+        stand_in = self._together([OnlineTeacher(teacher), *further_teachers(self, trained=False)])
+        stand_in.match(student)
+        objectives = [self._rehearse(stage, student, stand_in) for stage in self.stages]
         cached = [one for one, stage in zip(objectives, self.stages, strict=True) if self._may_cache(stage)]
         self.listened_to = list(dict.fromkeys(name for one in cached for name in one.teacher_taps))
         self.temperatures = [temperature for one in cached for temperature in one.temperatures]
@@ -211,21 +204,23 @@ class Run:
         if len(rows) == 0:
             raise ValueError(f"The stage {stage.name!r} learns from data={stage.data!r}, and there is no such row.")
         batch = self.data.collator([rows[index] for index in range(min(2, len(rows)))])
-        rehearse(objective, student, OnlineTeacher(teacher) if objective.needs_teacher else None, batch)
+        rehearse(objective, student, teacher if objective.needs_teacher else None, batch)
         return objective
 
-    def _fine_tune_teacher(self, model):
-        recipe = self.recipe
-        self._say(f"teacher: fine-tuning {recipe.teacher} on {len(self.data.labelled):,} labelled examples")
+    def fine_tune_teacher(self, model, source=None, place=0):
+        """Train a teacher on the labels; the folder of the result. Further teachers have other seeds."""
+        recipe, stage = self.recipe, teacher_stage(place)
+        self._say(f"{stage}: fine-tuning {source or recipe.teacher} on {len(self.data.labelled):,} labelled examples")
         training = replace(
             self.training,
+            seed=self.training.seed + place,
             learning_rate=recipe.teacher_learning_rate,
             num_train_epochs=recipe.teacher_num_train_epochs,
             max_steps=-1,
             temperature=None,
             kd_ratio=None,
         )
-        return self._train("teacher", model, None, self.data.labelled, training)
+        return self._train(stage, model, None, self.data.labelled, training)
 
     # ---- Student and control ----
 
@@ -355,7 +350,7 @@ class Run:
         card = model_card(
             report,
             model_name=self._repo_id(),
-            teacher=str(self.recipe.teacher),
+            teacher=" + ".join([self.recipe.teacher, *(self.recipe.more_teachers or ())]),
             dataset=self.recipe.dataset_name or self.recipe.train_file,
             dataset_config=self.recipe.dataset_config_name,
             dataset_split=self.data.compared_on,
