@@ -48,7 +48,15 @@ _NAMES = {
         "TextClassification",
         "TokenClassification",
     ],
-    "teachers": ["CachedTeacher", "OnlineTeacher", "build_cache", "ZeroShotClassifier", "load_teacher"],
+    "teachers": [
+        "CachedTeacher",
+        "OnlineTeacher",
+        "OwnColumns",
+        "TeacherEnsemble",
+        "build_cache",
+        "ZeroShotClassifier",
+        "load_teacher",
+    ],
     "trainer": ["DistillationTrainer"],
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
@@ -97,6 +105,8 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .tasks import TokenClassification as TokenClassification
     from .teachers import CachedTeacher as CachedTeacher
     from .teachers import OnlineTeacher as OnlineTeacher
+    from .teachers import OwnColumns as OwnColumns
+    from .teachers import TeacherEnsemble as TeacherEnsemble
     from .teachers import ZeroShotClassifier as ZeroShotClassifier
     from .teachers import build_cache as build_cache
     from .teachers import load_teacher as load_teacher

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 
 KEY = "example_id"
+TOKENS = ("input_ids", "token_type_ids", "attention_mask")  # what a tokenizer makes of a text
 _READ_AT_ONCE = 10_000
 
 
@@ -75,17 +76,23 @@ def row_digests(batch, columns, num_examples=None):
     """
     total = len(batch[KEY])
     wanted = total if num_examples is None else min(num_examples, total)
-    mask = batch.get("attention_mask")
-    mask = None if mask is None else mask[: wanted * (len(mask) // total)].cpu().bool()
     digests = [hashlib.blake2b(digest_size=8) for _ in range(wanted)]
     for name in sorted(columns):
         several = len(batch[name]) // total
-        rows = batch[name][: wanted * several].cpu()
+        rows, mask = batch[name][: wanted * several].cpu(), _mask_of(name, batch)
+        mask = None if mask is None else mask[: wanted * several].cpu().bool()
         for place, row in enumerate(rows):
             if mask is not None and rows.shape[:2] == mask.shape:
                 row = row[mask[place]]
             digests[place // several].update(row.contiguous().numpy())
     return np.frombuffer(b"".join(digest.digest() for digest in digests), dtype=np.int64)
+
+
+def _mask_of(name, batch):
+    """Which positions of a column are no padding: tokens of another tokenizer have a mask under their own prefix."""
+    kind = next((token for token in TOKENS if name.endswith(token)), "")
+    prefix = name.removesuffix(kind) if kind else ""
+    return batch.get(f"{prefix}attention_mask")
 
 
 def _length(ids):

@@ -38,14 +38,19 @@ class Outcome:
                 f"{'no data' if dataset is None else 'data'}. Pass compare(dataset), or eval_dataset= to the trainer."
             )
         yardstick = self._yardstick(dataset) if yardstick is None else yardstick
-        models = {"teacher": self.teacher.model, "student": self.model}
+        running = torch.nn.ModuleList(self.teacher.models) if self.teacher.models else None
         contenders = [
-            Contender(role, role, [self._answers(dataset, speaker, yardstick)], models[role])
-            for role, speaker in (("teacher", self.teacher), ("student", self.model))
+            Contender(role, role, [self._answers(dataset, speaker, yardstick)], model)
+            for role, speaker, model in (("teacher", self.teacher, running), ("student", self.model, self.model))
         ]
-        timed = {name: model for name, model in models.items() if model is not None}
+        # A single model is timed as it is; several, as they are asked one after the other.
+        speaker = self.teacher if self.teacher.model is None else self.teacher.model
+        timed = {"student": self.model} if running is None else {"teacher": speaker, "student": self.model}
         speeds = measure_latency(
-            timed, lambda size: next(self._batches_of(dataset, [0] * size, size)), seconds=seconds
+            timed,
+            lambda size: next(self._batches_of(dataset, [0] * size, size)),
+            seconds=seconds,
+            device=self.args.device,
         )
         self.comparison = compare(contenders, yardstick, latency=speeds, seeds=[self.args.seed])
         return self.comparison

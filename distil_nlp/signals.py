@@ -70,6 +70,20 @@ def marks_spans(model):
     return model is not None and "start_positions" in (accepted_columns(model) or ())
 
 
+def problem_type_of(config, labels=None):
+    """The problem type of a model: its config's word, else what labels and width imply, as transformers does."""
+    if getattr(config, "sentence_embedding", None):  # transformers would refuse the word itself in a config
+        return "embedding"
+    named = getattr(config, "problem_type", None)
+    if named:
+        return named
+    if getattr(config, "num_labels", None) == 1:
+        return "regression"
+    if labels is not None and labels.is_floating_point() and labels.dim() == 2:
+        return "multi_label_classification"
+    return "single_label_classification"
+
+
 def ask(model, batch, columns):
     """Run `model` on the columns it takes and return its logits.
 

@@ -13,7 +13,7 @@ from .latency import speed_up
 from .report import environment, plain, report_markdown
 from .table import text_table
 
-ROLES = ("teacher", "assistant", "student", "control")
+ROLES = ("teacher", "member", "assistant", "student", "control")
 
 
 @dataclass(eq=False)
@@ -21,8 +21,9 @@ class Contender:
     """One model of a comparison, or anything else that answers.
 
     Args:
-        role (`str`): "teacher", "assistant" (it stands between the teacher and the student), "student" or "control" (the
-            student trained without the teacher, or another baseline).
+        role (`str`): "teacher", "member" (one of several teachers that "teacher" is all of), "assistant" (it stands between
+            the teacher and the student), "student" or "control" (the student trained without the teacher, or another
+            baseline).
         name (`str`): Shown in the table; its own for each contender. The key of its latency.
         answers (list, or `np.ndarray` for one seed): For each seed, what the yardstick takes: an array or list with
             one entry for each row of the data. For a classification that is logits of shape (n, labels); TF-IDF with

@@ -141,7 +141,8 @@ def _draw(report, path):
     ylabel = f"{report['metric']}, %" if display(report["metric"]).percent else report["metric"]
     axes = figure.add_subplot(xlabel="latency at batch 1, ms (median)", ylabel=ylabel)
     colours = {
-        "teacher": "tab:blue", "assistant": "tab:purple", "student": "tab:green", "control": "tab:orange",
+        "teacher": "tab:blue", "member": "tab:cyan", "assistant": "tab:purple", "student": "tab:green",
+        "control": "tab:orange",
     }  # fmt: skip
     for model in timed:
         colour, label = colours[model["role"]], f"{model['role']}: {model['name']}"

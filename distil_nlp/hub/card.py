@@ -158,6 +158,8 @@ def _enumerated(parts):
 
 
 def _linked(name):
+    if " + " in name:  # several teachers
+        return " + ".join(map(_linked, name.split(" + ")))
     return f"[{name}](https://huggingface.co/{name})" if is_hub_id(name) else f"`{public_name(name)}`"
 
 

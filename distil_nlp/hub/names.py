@@ -30,8 +30,11 @@ def is_hub_id(name):
 def public_name(name):
     """`name` as a reader elsewhere may see it: a Hub id whole, a path by its last component.
 
-    Examples: "google-bert/bert-base-uncased" stays; "/home/ada/runs/teacher" becomes "teacher".
+    Examples: "google-bert/bert-base-uncased" stays; "/home/ada/runs/teacher" becomes "teacher". Several, joined by
+    " + " as the name of an ensemble is, are shown one by one.
     """
+    if " + " in str(name):
+        return " + ".join(map(public_name, str(name).split(" + ")))
     name = _SECRET_VALUE.sub(HIDDEN, str(name))
     if is_hub_id(name) or not re.search(r"[\\/]", name):
         return name

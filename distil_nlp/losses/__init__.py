@@ -4,6 +4,7 @@ from .attention import attention_kl, attention_mse, dot_products
 from .correlation import batch_correlation, class_correlation
 from .features import hidden_cosine, hidden_mse, normalised_mse
 from .hard import binary_cross_entropy, cross_entropy, squared_error
+from .mixture import mean_number, mean_sigmoid, mean_softmax
 from .pairs import pair_cosine_error
 from .pooling import mean_of_tokens
 from .reduction import mean_over_items
@@ -24,8 +25,11 @@ __all__ = [
     "hidden_cosine",
     "hidden_mse",
     "logit_mse",
+    "mean_number",
     "mean_of_tokens",
     "mean_over_items",
+    "mean_sigmoid",
+    "mean_softmax",
     "normalised_mse",
     "normalised_soft_targets",
     "pair_cosine_error",

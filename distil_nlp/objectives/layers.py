@@ -73,7 +73,8 @@ class LayerTerm(Term):
         if teacher is None:
             raise ValueError(
                 f"{type(self).__name__} listens to layers of the teacher ({self.layers!r}), and no model of one is there: "
-                f"a cache keeps logits only. Use a teacher that runs (OnlineTeacher)."
+                f"an ensemble has no layers of its own, and a cache does not know those of every model. Use one "
+                f"teacher that runs (OnlineTeacher)."
             )
         if isinstance(self.layers, str):
             numbers = [

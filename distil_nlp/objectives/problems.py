@@ -13,6 +13,9 @@ from ..losses import (
     soft_target_kl,
     squared_error,
 )
+from ..signals import problem_type_of
+
+__all__ = ["PROBLEMS", "Problem", "check_exclusive_classes", "fits", "problem", "problem_type_of"]
 
 
 @dataclass(frozen=True)
@@ -94,20 +97,6 @@ def check_exclusive_classes(problem_type, who):
             f"{who} compares probabilities of classes that exclude each other, and problem_type={problem_type!r} has "
             f"none. Use SoftTargets for several labels, LogitMatching for a regression."
         )
-
-
-def problem_type_of(config, labels=None):
-    """The problem type of a model: its config's word, else what labels and width imply, as transformers does."""
-    if getattr(config, "sentence_embedding", None):  # transformers would refuse the word itself in a config
-        return "embedding"
-    named = getattr(config, "problem_type", None)
-    if named:
-        return named
-    if getattr(config, "num_labels", None) == 1:
-        return "regression"
-    if labels is not None and labels.is_floating_point() and labels.dim() == 2:
-        return "multi_label_classification"
-    return "single_label_classification"
 
 
 def fits(problem_type, labels):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..teachers.ensemble import normalised
 from .reading import load_yaml
 
 _HELP = "help"
@@ -26,6 +27,13 @@ class RecipeArguments:
     _argument_group_name = "recipe: models, data, stages"
 
     teacher: str | None = _setting("Hub id or folder of the teacher.")
+    more_teachers: list[str] | None = _setting(
+        "Hub ids or folders of further teachers; their probabilities are averaged with the teacher's. One given twice is "
+        "fine-tuned twice, with seed and seed + 1."
+    )
+    teacher_weights: list[float] | None = _setting(
+        "One number above 0 for each teacher, the first one's first. Default: equal."
+    )
     task: str = _setting(
         "What is learned: text-classification, token-classification, question-answering, sentence-similarity or "
         "fill-mask.",
@@ -121,7 +129,7 @@ class RecipeArguments:
     )
     cache_form: Literal["float32", "float16", "sampled", "top_k"] | None = _setting(
         "How the cache keeps logits: all, as float32 or float16; or, of a vocabulary, some tokens: sampled or top_k. "
-        "Default: float32, and sampled for fill-mask."
+        "Default: float32, and sampled for fill-mask with one teacher."
     )
     num_cached_targets: int = _setting("Draws, or tokens, that sampled and top_k keep of every distribution.", 50)
     control: bool = _setting("Train the same student without the teacher, to show what the teacher is worth.", True)
@@ -142,6 +150,25 @@ class RecipeArguments:
                 f"A recipe needs a teacher; got teacher={self.teacher!r}. Give a Hub id or a folder, in YAML "
                 f"(teacher: google-bert/bert-base-uncased) or as --teacher."
             )
+        if isinstance(self.more_teachers, str):  # one, in YAML
+            self.more_teachers = [self.more_teachers]
+        if self.more_teachers and self.hypothesis_template is not None:
+            raise ValueError(
+                f"hypothesis_template={self.hypothesis_template!r} is for a single teacher; got more_teachers="
+                f"{self.more_teachers!r}. Leave one of them out."
+            )
+        if self.more_teachers and self.cache_form in ("sampled", "top_k"):
+            raise ValueError(
+                f"cache_form={self.cache_form!r} keeps parts of a teacher's distribution, and of several teachers "
+                f"(more_teachers={self.more_teachers!r}) whole ones are averaged. Set cache_form to float32 or float16."
+            )
+        if self.teacher_weights is not None and not self.more_teachers:
+            raise ValueError(
+                f"teacher_weights={self.teacher_weights} would have no effect: there is one teacher. Name others in "
+                f"more_teachers, or leave it out."
+            )
+        if self.teacher_weights is not None:
+            normalised(self.teacher_weights, 1 + len(self.more_teachers))
         if self.seeds < 1:
             raise ValueError(f"seeds counts how often student and control are trained, 1 or more; got {self.seeds}.")
         if self.num_augmented_copies < 0:

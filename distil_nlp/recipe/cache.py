@@ -1,6 +1,6 @@
 """The teacher is asked once; every epoch, seed and later run reads what it said."""
 
-from ..teachers import CachedTeacher, build_cache
+from ..teachers import CachedTeacher, OnlineTeacher, OwnColumns, build_cache
 from ..teachers.kept import DENSE
 
 # Settings of a recipe that make its rows what they are, beside the data itself and the tokenizer.
@@ -10,31 +10,31 @@ _PREPROCESSING = (
 )  # fmt: skip
 
 
-def cached_teacher(teacher, data, folder, *, temperatures=(), features=(), tokenizer=None, device=None):
+def cached_teacher(teacher, data, folder, *, temperatures=(), features=(), device=None):
     """A teacher as a `CachedTeacher`, asked now where that has not happened yet.
 
     Args:
-        teacher (`OnlineTeacher`): Whom to ask.
+        teacher (`OnlineTeacher` or `OwnColumns`): Whom to ask.
         data (`RecipeData`): Tokenised; asked about are all rows to learn from.
         folder (`str` or `Path`): Where the cache is or will be.
         temperatures (`Iterable[float]`): At which the stages soften the teacher; where parts of a distribution are kept,
             there can be one only.
         features (`Iterable[str]`): Modules of the teacher that some stage listens to.
-        tokenizer: Of the rows.
         device (`torch.device`): Where the teacher is asked.
 
     Raises:
         ValueError, OSError: See `build_cache`.
     """
-    teacher.model.to(device)
+    for model in teacher.models:
+        model.to(device)
     expect = build_cache(
         folder,
-        teacher,
+        _afresh(teacher),
         data.transfer,
         data.collator,
         kept=_kept(data.recipe, data.task, list(dict.fromkeys(temperatures))),
         features=features,
-        tokenizer=tokenizer,
+        tokenizer=teacher.tokenizer,
         preprocessing={name: getattr(data.recipe, name) for name in _PREPROCESSING},
     )
     return CachedTeacher(folder, expect=expect)
@@ -42,7 +42,8 @@ def cached_teacher(teacher, data, folder, *, temperatures=(), features=(), token
 
 def _kept(recipe, task, temperatures):
     """In which form logits are kept, as `build_cache` reads it."""
-    kind = recipe.cache_form or task.kept
+    # Parts of several distributions cannot be averaged.
+    kind = recipe.cache_form or ("float32" if recipe.more_teachers else task.kept)
     if kind in DENSE:
         return kind
     if len(temperatures) != 1:
@@ -52,3 +53,10 @@ def _kept(recipe, task, temperatures):
         )
     number = {"sampled": "num_draws", "top_k": "k"}[kind]
     return {"kind": kind, number: recipe.num_cached_targets, "temperature": temperatures[0]}
+
+
+def _afresh(teacher):
+    """The same teacher, matched with nobody: a cache keeps its labels in its own order."""
+    if isinstance(teacher, OwnColumns):
+        return OwnColumns(_afresh(teacher.teacher), teacher.prefix)
+    return OnlineTeacher(teacher.model, name=teacher.name, tokenizer=teacher.tokenizer)

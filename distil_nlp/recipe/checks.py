@@ -1,8 +1,6 @@
 """What is refused before any training time is spent."""
 
 from ..objectives.rehearsal import rehearse
-from ..teachers import OnlineTeacher, label_order
-from ..teachers.vocabulary import check_vocabulary
 
 
 def check_zero_shot(recipe, task, fresh):
@@ -42,17 +40,16 @@ def check_link(teacher, student, lessons, collator):
     """Have a student meet its teacher, and try every stage on two examples: labels, vocabularies, layers, data.
 
     Args:
-        teacher, student (`nn.Module`): Trained or not.
+        teacher (`Teacher`), student (`nn.Module`): Trained or not.
         lessons (`list` of `(Stage, Objective, Dataset)`): What is to be learned, a new objective each, and from which rows.
         collator (callable): Makes batches of rows.
 
     Raises:
         ValueError: What the trainer would refuse later.
     """
-    check_vocabulary(student, teacher)
-    label_order(student, teacher)
+    teacher.match(student)
     for stage, objective, rows in lessons:
         if len(rows) == 0:
             raise ValueError(f"The stage {stage.name!r} learns from data={stage.data!r}, and there is no such row.")
         batch = collator([rows[index] for index in range(min(2, len(rows)))])
-        rehearse(objective, student, OnlineTeacher(teacher) if objective.needs_teacher else None, batch)
+        rehearse(objective, student, teacher if objective.needs_teacher else None, batch)

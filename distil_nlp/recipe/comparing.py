@@ -1,6 +1,6 @@
 """The last stage: everything that was trained, on the same examples, in one table."""
 
-from functools import partial
+from torch import nn
 
 from ..evaluation import Contender, compare, measure_latency, predict, text_batch, write_report
 from ..loading import load_model, load_tokenizer
@@ -18,8 +18,7 @@ def compare_models(run):
         `(comparison, report)`: a `Comparison`, and what report.json holds.
     """
     yardstick = run.data.yardstick()
-    of_teacher = _answers(run, run.teacher.model, yardstick)
-    contenders = [Contender("teacher", run.teacher.name, [of_teacher], run.teacher.model)]
+    contenders = _teachers(run, yardstick)
     for name in (assistant.name for assistant in run.assistants):
         model, tokenizer = _loaded(run, name)
         contenders.append(Contender("assistant", name, [_answers(run, model, yardstick, tokenizer)], model))
@@ -27,11 +26,7 @@ def compare_models(run):
         loaded = [_loaded(run, stage_name(role, seed, run.seeds)) for seed in run.seeds]
         answers = [_answers(run, model, yardstick, tokenizer) for model, tokenizer in loaded]
         contenders.append(Contender(role, role, answers, loaded[0][0]))
-    speeds = measure_latency(
-        {one.name: one.model for one in contenders},
-        partial(text_batch, min(one.model.config.vocab_size for one in contenders)),
-        seconds=run.recipe.latency_seconds,
-    )
+    speeds = _speeds(run, contenders)
     if run.recipe.tfidf_control:
         contenders.append(Contender("control", TFIDF, [_tfidf(run)]))
     comparison = compare(
@@ -44,12 +39,39 @@ def compare_models(run):
     )
     report = {**comparison.to_dict(), **_facts(run)}
     if run.recipe.trim_vocabulary:
-        sizes = {
-            one.role: one.model.get_input_embeddings().num_embeddings for one in reversed(contenders) if one.model
-        }
-        report["vocabulary"] = {role: sizes[role] for role in ("teacher", "student")}
+        student = next(one.model for one in contenders if one.role == "student")
+        models = {"teacher": run.pattern, "student": student}
+        report["vocabulary"] = {role: model.get_input_embeddings().num_embeddings for role, model in models.items()}
     write_report(run.folder.path, report)
     return comparison, report
+
+
+def _teachers(run, yardstick):
+    """The teacher; of several, what they say together and what each says."""
+    if len(run.teachers) == 1:
+        (model,) = run.teacher.models
+        return [Contender("teacher", run.teacher.name, [_answers(run, model, yardstick)], model)]
+    run.teacher.match(run.new_student(), run.tokenizer)
+    together = nn.ModuleList(run.teacher.models).to(run.state.device)
+    contenders = [Contender("teacher", run.teacher.name, [_answers(run, run.teacher, yardstick)], together)]
+    for place, member in enumerate(run.teachers):
+        answers = _answers(run, run.teacher.alone(place), yardstick)
+        contenders.append(Contender("member", member.name, [answers], *member.models))
+    return contenders
+
+
+def _speeds(run, contenders):
+    """Latency by name; several teachers are timed as they are asked, one after the other."""
+    models = {one.name: one.model for one in contenders}
+    vocab_size = min(model.config.vocab_size for model in models.values() if hasattr(model, "config"))
+
+    def make_batch(batch_size):
+        batch = text_batch(vocab_size, batch_size)
+        own = {prefix + name: tensor for prefix in run.own_tokenizers for name, tensor in batch.items()}
+        return {**batch, **own}
+
+    models[run.teacher.name] = run.teacher if len(run.teachers) > 1 else models[run.teacher.name]
+    return measure_latency(models, make_batch, seconds=run.recipe.latency_seconds, device=run.state.device)
 
 
 def _facts(run):
@@ -80,9 +102,9 @@ def _objective(run, facts):
 
 
 def _stages(run):
-    roles = ("assistant", "student", "control")
+    roles = ("teacher", "assistant", "student", "control")
     names = (path.name for role in roles for path in sorted(run.folder.path.glob(f"{role}*")))
-    return [name for name in ("teacher", *names) if run.folder.finished(name)]
+    return [name for name in names if run.folder.finished(name)]
 
 
 def _loaded(run, stage):
@@ -95,7 +117,8 @@ def _loaded(run, stage):
 
 def _answers(run, model, yardstick, tokenizer=None):
     rows, collator = run.data.seen_with(tokenizer)
-    return predict(model.to(run.state.device), rows, collator, keep=yardstick.answers, description="Predicting")
+    device = run.state.device
+    return predict(model, rows, collator, keep=yardstick.answers, device=device, description="Predicting")
 
 
 def _tfidf(run):

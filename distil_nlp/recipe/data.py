@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 from accelerate import PartialState
 
-from ..tasks import altered_copies, load_file, load_splits, task_class
+from ..tasks import OwnColumnsCollator, altered_copies, load_file, load_splits, task_class, with_own_columns
 from ..teachers.labels import label_names, reorder
 
 # Settings that say how a task reads its data, and how it makes rows of it; a task names those it takes.
@@ -81,13 +81,20 @@ class RecipeData:
         if theirs != ours:
             self.task = self._understood(label_names=theirs)
 
-    def tokenize(self, tokenizer):
-        """Prepare all splits for a tokenizer."""
+    def tokenize(self, tokenizer, own_tokenizers=None):
+        """Prepare all splits for a tokenizer.
+
+        Args:
+            tokenizer: Of the (first) teacher and the student.
+            own_tokenizers (`dict`, *optional*): Prefix to the tokenizer of another teacher, whose tokens go into columns
+                with that prefix.
+        """
+        self._own = self._allowed(own_tokenizers or {})
         settings = self._settings_for(self.task.prepare, _PREPARING)
         given = self._settings_for(self.task.prepare, _PREPARING_TRAINING)
         to_learn = {**settings, **self.task.training_settings, **given}
         self.prepared = {
-            name: self.task.prepare(
+            name: self._rows(
                 split,
                 tokenizer,
                 with_labels=name != "unlabelled",
@@ -96,8 +103,7 @@ class RecipeData:
             for name, split in self.splits.items()
         }
         self._texts_prepared = {
-            path: self.task.prepare(texts, tokenizer, with_labels=False, **to_learn)
-            for path, texts in self._texts.items()
+            path: self._rows(texts, tokenizer, with_labels=False, **to_learn) for path, texts in self._texts.items()
         }
         train, unlabelled = self.prepared.get("train"), self.prepared.get("unlabelled")
         if train is None:  # the teacher speaks about all of it, the labels about none
@@ -107,8 +113,30 @@ class RecipeData:
         if self.recipe.num_augmented_copies:
             self.transfer = self.task.with_unlabelled(self.transfer, self._augmented(tokenizer))
         self.collator = self.task.collator(tokenizer)
+        if self._own:
+            others = {prefix: self.task.collator(theirs) for prefix, theirs in self._own.items()}
+            self.collator = OwnColumnsCollator(self.collator, others)
         with_test = "test" in self.prepared and self.task.labelled(self.prepared["test"]).any()
         self.compared_on = "test" if with_test else "validation"
+
+    def _rows(self, split, tokenizer, **settings):
+        rows = self.task.prepare(split, tokenizer, **settings)
+        others = {prefix: self.task.prepare(split, theirs, **settings) for prefix, theirs in self._own.items()}
+        return with_own_columns(rows, others) if others else rows
+
+    def _allowed(self, own_tokenizers):
+        """Tokenizers of other teachers, where task and data allow for them; ValueError."""
+        if own_tokenizers and not self.task.any_tokenizer:
+            raise ValueError(
+                f"The teachers have different tokenizers, and for {self.task.name} models are compared token by token. "
+                f"Choose teachers that share the first one's tokenizer."
+            )
+        if own_tokenizers and self.recipe.num_augmented_copies:
+            raise ValueError(
+                f"num_augmented_copies={self.recipe.num_augmented_copies} alters tokens of the first teacher, and another "
+                f"teacher, with a tokenizer of its own, could not read the copies. Leave one of them out."
+            )
+        return own_tokenizers
 
     def _augmented(self, tokenizer):
         """Copies of the transfer rows, made once: after a fine-tuned teacher all is tokenised again, to the same."""

@@ -4,7 +4,7 @@ import shlex
 import sys
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
+from pathlib import Path
 
 import torch
 from accelerate import PartialState
@@ -17,7 +17,7 @@ from ..hub import model_card, push_to_hub
 from ..hub.names import public_name
 from ..loading import load_model, load_tokenizer
 from ..students import build_student, student_start, trim_vocabulary
-from ..teachers import OnlineTeacher, ZeroShotClassifier
+from ..teachers import OnlineTeacher, TeacherEnsemble, ZeroShotClassifier
 from ..trainer import DistillationTrainer
 from .assistants import assistants_of, check_sizes, making
 from .cache import cached_teacher
@@ -28,6 +28,7 @@ from .folder import RunFolder, stage_name
 from .interrupt import Interrupted, SaveOnInterrupt, StopAtEpoch
 from .parsing import parse
 from .stages import stages_of
+from .teachers import further_teachers, own_tokenizers, teacher_stage
 
 _PUSHING = {"push_to_hub": False, "hub_model_id": None}
 
@@ -72,7 +73,8 @@ def ask_once(argv):
     recipe, training, given = parse([*argv, "--cache", "true"])
     asked = Run(recipe, training, given, command=" ".join(["distil-nlp", "cache", *map(shlex.quote, argv)]))
     asked.begin()
-    folder = asked.cached().folder
+    asked.cached()
+    folder = asked.cache_folder
     if asked.state.is_main_process:
         print(
             f"The teacher's answers: {folder}. `distil-nlp run` with `--cache true --teacher_cache {folder}` reads them."
@@ -106,21 +108,32 @@ class Run:
         with self.state.main_process_first():
             self.data = RecipeData(self.recipe, texts=[stage.data for stage in self.stages if stage.data])
         self._say("teacher")
-        self.teacher = self.speaker = self._load_teacher()  # the speaker teaches what is trained next
+        self.teachers = [self._load_teacher()]
+        self.teachers += further_teachers(self, trained=True)
+        self.teacher = self.speaker = self._together(self.teachers)  # the speaker teaches what is trained next
+
+    @property
+    def cache_folder(self):
+        """Where the speaker's cache is or will be; of several teachers, each has a folder of its stage's name in it.
+
+        An assistant is of this run alone, and so is its cache.
+        """
+        shared = self.recipe.teacher_cache if self.speaker is self.teacher else None
+        return Path(shared or self.folder.path / f"{self.role}_cache")
 
     def cached(self):
-        """The speaker, asked once about all rows to learn from. An assistant is of this run alone, and so is its cache."""
+        """The speaker, or each of several teachers, asked once about all rows to learn from."""
         role = self.role
         if role not in self._caches:
-            shared = self.recipe.teacher_cache if self.speaker is self.teacher else None
-            self._caches[role] = cached_teacher(
-                self.speaker,
-                self.data,
-                shared or self.folder.path / f"{role}_cache",
-                temperatures=self.temperatures,
-                features=self.listened_to[role],
-                tokenizer=self.tokenizer,
-                device=self.state.device,
+            settings = {"temperatures": self.temperatures, "features": self.listened_to[role]}
+            speakers = self.teachers if role == "teacher" else [self.speaker]
+            folders = [self.cache_folder / teacher_stage(place) for place in range(len(speakers))]
+            folders = folders if len(folders) > 1 else [self.cache_folder]
+            self._caches[role] = self._together(
+                [
+                    cached_teacher(speaker, self.data, folder, device=self.state.device, **settings)
+                    for speaker, folder in zip(speakers, folders, strict=True)
+                ]
             )
         return self._caches[role]
 
@@ -156,33 +169,38 @@ class Run:
         self.tokenizer = load_tokenizer(source, **loading)
         if self.tokenizer is None:
             raise ValueError(f"The teacher {recipe.teacher} has no tokenizer beside it, so its input cannot be made.")
+        self.own_tokenizers = own_tokenizers(recipe, self.tokenizer)
         model, fresh = load_model(auto_class, source, dtype=self.training.teacher_dtype, **loading)
         if recipe.hypothesis_template is not None:
             check_zero_shot(recipe, self.data.task, fresh)
             check_stop(recipe, False)
-            self.pattern = self._with_new_head()
+            self.pattern = self.with_new_head()
             names, template = self.data.task.label_names, recipe.hypothesis_template
             model = ZeroShotClassifier(model, self.tokenizer, names, template=template).eval()
         else:
             finished = self.folder.finished("teacher")
             check_stop(recipe, finished or fresh or recipe.train_teacher)
             if not finished and (fresh or recipe.train_teacher):
-                self.pattern = self._with_new_head()
+                self.pattern = self.with_new_head()
                 self._begin(self.pattern)
-                source = self._fine_tune_teacher(self.pattern)
+                source = self.fine_tune_teacher(self.pattern)
                 model, _ = load_model(auto_class, source, dtype=self.training.teacher_dtype, **loading)
             self.data.follow(model)
             self.pattern = model
         self._begin(model)
         return OnlineTeacher(model, name=public_name(recipe.teacher), tokenizer=self.tokenizer)
 
-    def _with_new_head(self):
-        """The teacher's model with a head for this data, which starts at random."""
-        set_seed(self.training.seed)
+    def _together(self, teachers):
+        """What the student learns from: the only teacher, or all of them as one."""
+        return TeacherEnsemble(teachers, weights=self.recipe.teacher_weights) if len(teachers) > 1 else teachers[0]
+
+    def with_new_head(self, source=None, place=0):
+        """A teacher's model with a head for this data, which starts at random: of the first teacher, or a further one."""
+        set_seed(self.training.seed + place)
         task, recipe = self.data.task, self.recipe
         model, _ = load_model(
             task.auto_class,
-            recipe.teacher,
+            source or recipe.teacher,
             ignore_mismatched_sizes=True,
             trust_remote_code=recipe.trust_remote_code,
             **task.config_labels(),
@@ -192,15 +210,17 @@ class Run:
     def _begin(self, teacher):
         """Refuse what the later stages would refuse, before any training time is spent; then take the folder."""
         with self.state.main_process_first():
-            self.data.tokenize(self.tokenizer)
+            self.data.tokenize(self.tokenizer, self.own_tokenizers)
         self.data.check()
         student = self.new_student()
         between = [(one.name, self.new_student(one.making)) for one in self.assistants]
-        chain = [("teacher", teacher), *between, ("student", student)]
+        models = [teacher, *(model for _, model in between), student]
         if between:
-            check_sizes(chain)
+            check_sizes(list(zip(("teacher", *(name for name, _ in between), "student"), models, strict=True)))
+        stand_in = self._together([OnlineTeacher(teacher), *further_teachers(self, trained=False)])
+        speakers = [("teacher", stand_in), *((name, OnlineTeacher(model)) for name, model in between)]
         self.listened_to = {}
-        for (role, speaker), (_, model) in pairwise(chain):
+        for (role, speaker), model in zip(speakers, models[1:], strict=True):
             lessons = [(stage, self._objective(stage), self._rows(stage)) for stage in self.stages]
             check_link(speaker, model, lessons, self.data.collator)
             cached = [objective for stage, objective, _ in lessons if self._may_cache(stage)]
@@ -211,18 +231,20 @@ class Run:
         if self.state.is_main_process:
             self.folder.claim(self.given)
 
-    def _fine_tune_teacher(self, model):
-        recipe = self.recipe
-        self._say(f"teacher: fine-tuning {recipe.teacher} on {len(self.data.labelled):,} labelled examples")
+    def fine_tune_teacher(self, model, source=None, place=0):
+        """Train a teacher on the labels; the folder of the result. Further teachers have other seeds."""
+        recipe, stage = self.recipe, teacher_stage(place)
+        self._say(f"{stage}: fine-tuning {source or recipe.teacher} on {len(self.data.labelled):,} labelled examples")
         training = replace(
             self.training,
+            seed=self.training.seed + place,
             learning_rate=recipe.teacher_learning_rate,
             num_train_epochs=recipe.teacher_num_train_epochs,
             max_steps=-1,
             **NO_BLEND,
         )
         early = [] if recipe.teacher_stop_epoch is None else [StopAtEpoch(recipe.teacher_stop_epoch)]
-        return self._train("teacher", model, None, self.data.labelled, training, callbacks=early)
+        return self._train(stage, model, None, self.data.labelled, training, callbacks=early)
 
     # ---- Assistants, student and control ----
 
@@ -345,7 +367,7 @@ class Run:
         card = model_card(
             report,
             model_name=self._repo_id(),
-            teacher=str(self.recipe.teacher),
+            teacher=" + ".join([self.recipe.teacher, *(self.recipe.more_teachers or ())]),
             dataset=self.recipe.dataset_name or self.recipe.train_file,
             dataset_config=self.recipe.dataset_config_name,
             dataset_split=self.data.compared_on,

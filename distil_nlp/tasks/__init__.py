@@ -4,6 +4,7 @@ from .augmentation import altered_copies
 from .base import Task
 from .data import load_file, load_splits
 from .masked_language_modeling import MaskedLanguageModeling
+from .own_columns import OwnColumnsCollator, with_own_columns
 from .question_answering import QuestionAnswering, answer_question
 from .sentence_embeddings import SentenceEmbeddings
 from .text_classification import TextClassification
@@ -15,6 +16,7 @@ TASKS = {task.name: task for task in _ALL}
 __all__ = [
     "TASKS",
     "MaskedLanguageModeling",
+    "OwnColumnsCollator",
     "QuestionAnswering",
     "SentenceEmbeddings",
     "Task",
@@ -25,6 +27,7 @@ __all__ = [
     "load_file",
     "load_splits",
     "task_class",
+    "with_own_columns",
 ]
 
 

@@ -12,12 +12,14 @@ class Teacher:
     Attributes:
         name (`str`): For reports and cards.
         columns (`tuple[str]`): The columns of a batch it reads, also where the student takes fewer.
-        model (`nn.Module` or None): What can be timed and counted; None where nothing runs.
+        label_names (`list[str]` or None): Names of its classes in order, before `match`; None where it has none.
+        model (`nn.Module` or None): What can be timed and counted; None where nothing runs, or several do.
         anatomy (`nn.Module` or None): Its modules, for terms that look for layers; the weights may be missing.
     """
 
     name = "teacher"
     columns = ()
+    label_names = None
     model = None
     anatomy = None
 
@@ -25,6 +27,14 @@ class Teacher:
     def num_parameters(self):
         """How much it can hold: parameters without embeddings, None where nobody knows."""
         return None if self.anatomy is None else num_parameters(self.anatomy)
+
+    @property
+    def models(self):
+        """All modules that run whenever it speaks, `tuple[nn.Module]`; none where some of it is read from disk."""
+        return () if self.model is None else (self.model,)
+
+    def load(self, **settings):
+        """Load what was given by name only, with the settings of `as_teacher`."""
 
     def __call__(self, batch):
         """Signals for a batch of tensors; no gradient leads through them."""

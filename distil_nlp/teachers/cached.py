@@ -91,6 +91,10 @@ class CachedTeacher(Teacher):
             )
         self._features = tuple(names)
 
+    @property
+    def label_names(self):
+        return self.header.get("labels")
+
     def match(self, student, tokenizer=None):
         ours, theirs = label_names(student), self.header["labels"]
         self._order = reorder(ours, theirs) if ours and theirs else None

@@ -18,9 +18,9 @@ from ..files import read_json, write_json
 from ..shards import shard_name, write_shard
 from ..signals import TASK_COLUMNS, marks_spans
 from .cached import DIGEST, HEADER, compare_headers
+from .ensemble import TeacherEnsemble
 from .fingerprints import data_fingerprint, tokenizer_fingerprint
 from .kept import describe_kept, kept_as
-from .labels import label_names
 from .layout import LAYOUTS, layout_of
 
 _PLAN = "plan.json"
@@ -72,6 +72,11 @@ def build_cache(
         OSError: The disk cannot hold it.
     """
     folder, state = Path(folder), PartialState()
+    if isinstance(teacher, TeacherEnsemble):
+        raise ValueError(
+            f"An ensemble ({teacher.name}) says something else at every temperature, and a cache would keep one of them. "
+            f"Build a cache for each of its teachers, and make the ensemble of `CachedTeacher`s."
+        )
     teacher.listen(features)
     reader = _Reader(teacher, dataset, collator, batch_size)
     header = _header(teacher, reader, kept, tuple(features), tokenizer, preprocessing)
@@ -250,9 +255,9 @@ def _header(teacher, reader, kept, features, tokenizer, preprocessing):
         "format": 1,
         "teacher": teacher.name,
         "teacher_weights": teacher.fingerprint(),
-        "parameters": None if teacher.model is None else sum(one.numel() for one in teacher.model.parameters()),
+        "parameters": sum(one.numel() for model in teacher.models for one in model.parameters()) or None,
         "model": _model(teacher.model),
-        "labels": label_names(teacher.model),
+        "labels": teacher.label_names,
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "preprocessing": preprocessing,
         "data": data_fingerprint(reader.dataset, columns),
@@ -277,7 +282,7 @@ def _model(model):
 
 
 def _device_of(teacher):
-    first = next(teacher.model.parameters(), None) if teacher.model is not None else None
+    first = next((one for model in teacher.models for one in model.parameters()), None)
     return torch.device("cpu") if first is None else first.device
 
 

@@ -30,29 +30,29 @@ def reorder(ours, theirs):
     """`label_order` on lists of names. Names that are only numbers or LABEL_0 say nothing and keep their place."""
     if len(ours) > len(theirs):
         raise ValueError(
-            f"The student has more classes ({len(ours)}: {_listed(ours)}) than the teacher ({len(theirs)}: "
-            f"{_listed(theirs)}), so the teacher is silent on some. Give the student the teacher's labels, or fine-tune "
+            f"The student has more classes ({len(ours)}: {listed(ours)}) than the teacher ({len(theirs)}: "
+            f"{listed(theirs)}), so the teacher is silent on some. Give the student the teacher's labels, or fine-tune "
             f"the teacher on these."
         )
     if _generic(ours) or _generic(theirs):
         if len(ours) != len(theirs):
             raise ValueError(
-                f"The student has {len(ours)} classes ({_listed(ours)}), the teacher {len(theirs)} ({_listed(theirs)}), "
+                f"The student has {len(ours)} classes ({listed(ours)}), the teacher {len(theirs)} ({listed(theirs)}), "
                 f"and without names on both sides nothing says which belong together. Set `config.id2label`."
             )
         if _generic(ours) != _generic(theirs):
             logger.warning(
                 "Only one model names its labels (student: %s; teacher: %s); the order is taken to be the same.",
-                _listed(ours),
-                _listed(theirs),
+                listed(ours),
+                listed(theirs),
             )
         return None
     places = {_plain(name): index for index, name in enumerate(theirs)}
     unknown = [name for name in ours if _plain(name) not in places]
     if unknown:
         raise ValueError(
-            f"The teacher does not know the label{'s' if len(unknown) > 1 else ''} {_listed(unknown)} of the student "
-            f"(teacher: {_listed(theirs)}). Rename them in `config.id2label` if they mean the same, or fine-tune the "
+            f"The teacher does not know the label{'s' if len(unknown) > 1 else ''} {listed(unknown)} of the student "
+            f"(teacher: {listed(theirs)}). Rename them in `config.id2label` if they mean the same, or fine-tune the "
             f"teacher on these labels."
         )
     order = [places[_plain(name)] for name in ours]
@@ -63,8 +63,24 @@ def reorder(ours, theirs):
             "The teacher has %d labels, the student %d of them; the rest is left out.", len(theirs), len(ours)
         )
     else:
-        logger.warning("The teacher's labels stand in another order (%s); its logits are reordered.", _listed(theirs))
+        logger.warning("The teacher's labels stand in another order (%s); its logits are reordered.", listed(theirs))
     return order
+
+
+def known_labels(ours, theirs):
+    """Which of the student's labels a teacher knows by name.
+
+    Args:
+        ours, theirs (`list[str]` or None): Names of the student's labels and of the teacher's.
+
+    Returns:
+        `list[int]`: Their places among the student's; None where it knows all, or names say nothing.
+    """
+    if not ours or not theirs or _generic(ours) or _generic(theirs):
+        return None
+    names = {_plain(name) for name in theirs}
+    known = [place for place, name in enumerate(ours) if _plain(name) in names]
+    return None if len(known) == len(ours) else known
 
 
 def label_names(model):
@@ -87,5 +103,6 @@ def _generic(names):
     return all(_plain(name).removeprefix("label ").isdigit() for name in names)
 
 
-def _listed(names, most=6):
+def listed(names, most=6):
+    """The first names, for a message."""
     return ", ".join(map(str, names[:most])) + (f", ... ({len(names)} in all)" if len(names) > most else "")

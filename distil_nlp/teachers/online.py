@@ -10,7 +10,7 @@ from ..sentence_encoder import SentenceEncoder
 from ..signals import Signals, accepted_columns, ask
 from ..taps import FeatureTap
 from .base import Teacher
-from .labels import label_order
+from .labels import label_names, label_order
 from .vocabulary import check_vocabulary
 
 
@@ -38,6 +38,10 @@ class OnlineTeacher(Teacher):
     @property
     def anatomy(self):
         return self.model
+
+    @property
+    def label_names(self):
+        return label_names(self.model)
 
     def listen(self, names):
         self._tap = FeatureTap(self.model, names)
@@ -109,6 +113,7 @@ def as_teacher(teacher, *, student, dtype="float32", trust_remote_code=False):
         TypeError: Something else came.
     """
     if isinstance(teacher, Teacher):
+        teacher.load(student=student, dtype=dtype, trust_remote_code=trust_remote_code)
         return teacher
     if isinstance(teacher, nn.Module):
         return OnlineTeacher(teacher)

@@ -128,5 +128,5 @@ def _collect(teacher, batches):
         guesses.append(said.best()[known].cpu())
         labels.append(batch["labels"][known].cpu())
     # Positions in a text are no classes: each batch has as many as its longest text, and none has a name.
-    num_classes = None if marks_spans(getattr(teacher, "model", None)) else said.num_classes
+    num_classes = None if any(map(marks_spans, teacher.models)) else said.num_classes
     return torch.cat(guesses), torch.cat(labels), num_classes

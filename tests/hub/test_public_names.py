@@ -19,6 +19,7 @@ from distil_nlp.hub.names import public_command, public_facts, public_name
         (r"D:\work\teacher", "teacher"),
         ("https://ada:pw@host.example/models/teacher", "teacher"),
         ("hf_abcdefghijklmnop", "***"),
+        ("google-bert/bert-base-uncased + /home/ada/teacher", "google-bert/bert-base-uncased + teacher"),
     ],
 )
 def test_a_hub_id_stays_and_a_path_becomes_its_last_component(name, shown):

@@ -244,3 +244,22 @@ def similarity_kl(student_points, teacher_points, *, temperature):
         ours, theirs = likeness(student, one), likeness(teacher, one)
         total = total + sum(q * (q.log() - p.log()) for p, q in zip(ours, theirs, strict=True))
     return (total / len(student) * temperature**2).reshape(1)
+
+
+def mean_softmax(logits, weights, *, temperature):
+    """The weighted mean of the teachers' softmaxes, class by class over those that know it; probabilities, not logits."""
+    known = (weights > 0).expand(len(weights), logits.shape[-1])
+
+    def mean(*said):
+        total = torch.zeros(logits.shape[-1], dtype=torch.float64)
+        for answer, share, knows in zip(said, weights.double(), known, strict=True):
+            total[knows] += share.expand(len(knows))[knows] * probabilities(answer[knows] / temperature)
+        return total / total.sum()
+
+    items = [mean(*said) for said in logits.double().flatten(1, -2).transpose(0, 1)]
+    return torch.stack(items).view(logits.shape[1:])
+
+
+def mean_sigmoid(logits, weights, *, temperature):
+    yes = 1 / (1 + (-logits.double().flatten(1, -2) / temperature).exp())
+    return sum(share * said for share, said in zip(weights.double(), yes, strict=True)).view(logits.shape[1:])

@@ -43,6 +43,15 @@ def test_the_preset_of_distilbert_learns_its_three_losses_and_ends_in_a_table_of
     assert pipeline("fill-mask", str(tmp_path / "student"))("a good [MASK]")[0]["score"] > 0
 
 
+def test_two_teachers_say_together_which_words_are_hidden(texts, tmp_path):
+    save_model(tmp_path / "second", task="mlm", seed=3)
+    changes = {"more_teachers": tmp_path / "second", "num_mask_copies": 1, "cache": "true", "control": "false"}
+    run(flags(texts, tmp_path / "out", **changes))
+    models = json.loads((tmp_path / "out" / "report.json").read_text())["models"]
+    together, *alone = (model["metrics"]["perplexity"] for model in models[:3])
+    assert together < max(alone)  # of a mean of probabilities the logarithm is never below the mean of the logarithms
+
+
 def test_a_teacher_without_a_trained_head_is_trained_first(texts, tmp_path):
     save_model(tmp_path / "encoder")
     run(flags(texts, tmp_path / "out", teacher=tmp_path / "encoder", control="false", max_steps=2))

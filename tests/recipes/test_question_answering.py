@@ -44,6 +44,14 @@ def test_teacher_student_and_control_are_judged_by_question(finished):
     assert [term["name"] for term in report["objective"]] == ["hard", "soft"]
 
 
+def test_two_teachers_say_together_where_an_answer_is(questions, tmp_path):
+    save_model(tmp_path / "second", task="span", seed=3)
+    run(words(questions, tmp_path / "out", **SHORT, more_teachers=tmp_path / "second", control="false"))
+    models = json.loads((tmp_path / "out" / "report.json").read_text())["models"]
+    assert [model["role"] for model in models] == ["teacher", "member", "member", "student"]
+    assert models[0]["agreement"] == 1.0 and all(model["metrics"]["f1"] is not None for model in models)
+
+
 def test_the_line_that_is_shown_lets_the_student_answer(finished):
     line = finished[1].strip().splitlines()[-1].strip()
     assert line.startswith("distil_nlp.tasks.answer_question(")

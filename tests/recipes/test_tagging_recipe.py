@@ -42,6 +42,21 @@ def tagging(folder, output, **changes):
     return words(folder, output, "--task", "token-classification", **changes)
 
 
+def test_two_teachers_with_tags_in_other_orders_say_one_thing_of_each_word(folder, tmp_path):
+    model = tiny_model(task="token", num_labels=3)
+    order = [2, 0, 1]
+    model.config.id2label = {new: NAMES[old] for new, old in enumerate(order)}
+    model.config.label2id = {name: index for index, name in model.config.id2label.items()}
+    model.classifier.weight.data = model.classifier.weight.data[order]
+    model.classifier.bias.data = model.classifier.bias.data[order]
+    model.save_pretrained(tmp_path / "second")
+    tiny_tokenizer().save_pretrained(tmp_path / "second")
+    run(tagging(folder, tmp_path / "out", more_teachers=tmp_path / "second", control="false"))
+    models = json.loads((tmp_path / "out" / "report.json").read_text())["models"]
+    assert models[0]["metrics"] == models[1]["metrics"] == models[2]["metrics"]
+    assert models[1]["agreement"] == models[2]["agreement"] == 1.0
+
+
 @pytest.fixture(scope="module")
 def finished(folder, tmp_path_factory):
     output = tmp_path_factory.mktemp("run") / "out"

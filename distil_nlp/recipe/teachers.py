@@ -1,0 +1,85 @@
+"""The teachers of a recipe beside the first, fine-tuned where they have no trained head."""
+
+from ..hub.names import public_name
+from ..loading import check_folder, load_model, load_tokenizer
+from ..teachers import OnlineTeacher, OwnColumns
+
+
+def teacher_stage(place):
+    """The folder of a teacher's fine-tuning and of its cache: `teacher` for the first, `teacher-2` for the next."""
+    return "teacher" if place == 0 else f"teacher-{place + 1}"
+
+
+def own_tokenizers(recipe, tokenizer):
+    """Tokenizers of further teachers that are not the first one's.
+
+    Args:
+        recipe (`RecipeArguments`): With the further teachers.
+        tokenizer: Of the first teacher, and of the student.
+
+    Returns:
+        `dict`: Prefix of a teacher's columns to its tokenizer.
+
+    Raises:
+        ValueError: A teacher without a tokenizer.
+    """
+    found = {}
+    for place, source in enumerate(recipe.more_teachers or (), start=1):
+        check_folder(source)
+        theirs = load_tokenizer(source, trust_remote_code=recipe.trust_remote_code)
+        if theirs is None:
+            raise ValueError(f"The teacher {source} has no tokenizer beside it, so its input cannot be made.")
+        if theirs.get_vocab() != tokenizer.get_vocab():
+            found[_prefix(place)] = theirs
+    return found
+
+
+def further_teachers(run, *, trained):
+    """The teachers of a run beside the first.
+
+    Args:
+        run (`Run`): Whose first teacher is there, or stands in for itself.
+        trained (`bool`): Fine-tune those that have no trained head. Off: such a head is random, which is enough to find
+            out what would be refused.
+
+    Returns:
+        `list[Teacher]`
+
+    Raises:
+        ValueError: One that would have to be fine-tuned with a tokenizer of its own.
+    """
+    recipe, names, found = run.recipe, [public_name(run.recipe.teacher)], []
+    for place, source in enumerate(recipe.more_teachers or (), start=1):
+        name, prefix = public_name(source), _prefix(place)
+        model = _loaded(run, source, place, trained=trained, own_tokens=prefix in run.own_tokenizers)
+        name = f"{name} ({teacher_stage(place)})" if name in names else name
+        names.append(name)
+        if prefix in run.own_tokenizers:
+            teacher = OnlineTeacher(model, name=name, tokenizer=run.own_tokenizers[prefix])
+            found.append(OwnColumns(teacher, prefix))
+        else:
+            found.append(OnlineTeacher(model, name=name, tokenizer=run.tokenizer))
+    return found
+
+
+def _loaded(run, source, place, *, trained, own_tokens):
+    finished = run.folder.finished(teacher_stage(place))
+    settings = {"dtype": run.training.teacher_dtype, "trust_remote_code": run.recipe.trust_remote_code}
+    model, fresh = load_model(run.data.task.auto_class, finished or source, **settings)
+    if finished or not (fresh or run.recipe.train_teacher):
+        return model
+    if own_tokens:
+        why = f"has no trained head ({', '.join(fresh[:3])})" if fresh else "is to be trained (train_teacher=true)"
+        raise ValueError(
+            f"The teacher {source} {why}, and its tokenizer is not that of {run.recipe.teacher}: a recipe fine-tunes with "
+            f"one tokenizer. Fine-tune it in a recipe of its own, and name its folder here."
+        )
+    model = run.with_new_head(source, place)
+    if trained:
+        folder = run.fine_tune_teacher(model, source, place)
+        model, _ = load_model(run.data.task.auto_class, folder, **settings)
+    return model
+
+
+def _prefix(place):
+    return f"teacher_{place + 1}_"
