@@ -1,9 +1,9 @@
 """Teachers over a vocabulary, smaller students, and text for both: what sparse targets are measured on."""
 
+import itertools
 from pathlib import Path
 
 import torch
-from datasets import Dataset
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, set_seed
 
 from distil_nlp import build_student
@@ -66,7 +66,7 @@ class Masked:
     """
 
     learning_rate, num_epochs, batch_size, length = 1e-3, 2, 8, 128
-    num_rows = {"train": 800, "held_out": 160}
+    num_rows = {"train": 640, "held_out": 160}
 
     def __init__(self, teacher, *, data, scale=1.0):
         splits = load_splits(train_file=f"{data}/validation.parquet", validation_file=f"{data}/test.parquet")
@@ -79,7 +79,7 @@ class Masked:
         for split, of in (("train", "train"), ("held_out", "validation")):
             rows = task.prepare(splits[of], tokenizer, max_length=self.length)
             rows = rows.select(range(min(len(rows), max(self.batch_size, int(scale * self.num_rows[split])))))
-            batches[split] = [collate(part) for part in parts(rows, self.batch_size)]
+            batches[split] = [collate(part) for part in _batched(rows, self.batch_size)]
         self.train, self.held_out = batches["train"], batches["held_out"]
 
     def student(self, seed):
@@ -96,14 +96,6 @@ class Masked:
         return batch["labels"]
 
 
-def parts(rows, size):
-    """Lists of rows, `size` at a time."""
-    assert isinstance(rows, Dataset)
-    return [
-        [rows[index] for index in range(start, min(start + size, len(rows)))] for start in range(0, len(rows), size)
-    ]
-
-
 def language_pair(name, *, teacher, data, scale):
     """One of the two by its name.
 
@@ -117,3 +109,9 @@ def language_pair(name, *, teacher, data, scale):
             f"masked language modelling leaves in its output folder."
         )
     return Stories(teacher, scale=scale) if name == "stories" else Masked(teacher, data=data, scale=scale)
+
+
+def _batched(rows, size):
+    rows = iter(rows)
+    while part := list(itertools.islice(rows, size)):
+        yield part
