@@ -39,6 +39,7 @@ _NAMES = {
     ],
     "sentence_encoder": ["SentenceEncoder"],
     "signals": ["Signals"],
+    "sparse": ["SampledFormat", "SparseTargets", "TopKFormat"],
     "students": ["build_student", "student_from_config", "student_from_teacher", "trim_vocabulary"],
     "taps": ["FeatureTap"],
     "tasks": [
@@ -93,6 +94,9 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .objectives import objective_from as objective_from
     from .sentence_encoder import SentenceEncoder as SentenceEncoder
     from .signals import Signals as Signals
+    from .sparse import SampledFormat as SampledFormat
+    from .sparse import SparseTargets as SparseTargets
+    from .sparse import TopKFormat as TopKFormat
     from .students import build_student as build_student
     from .students import student_from_config as student_from_config
     from .students import student_from_teacher as student_from_teacher

@@ -1,6 +1,6 @@
 """A teacher's distribution over a large vocabulary, kept in parts: some tokens with their weights, not all of them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -35,11 +35,6 @@ class SparseTargets:
     def best(self):
         """The token of the largest weight, shape (...). Of drawn tokens a guess where two come close."""
         return self.ids.gather(-1, self.weights.argmax(dim=-1, keepdim=True)).squeeze(-1)
-
-    def to(self, device):
-        """The same on another device."""
-        tensors = {name: getattr(self, name) for name in ("ids", "weights", "rest", "entropy")}
-        return replace(self, **{name: one.to(device) for name, one in tensors.items() if one is not None})
 
 
 def offsets_for(seed, example_id, num_items):

@@ -66,6 +66,27 @@ def squared_error(predictions, targets):
     return per_item(distance, predictions.view(-1, 1), targets.view(-1, 1))
 
 
+def sparse_target_kl(student_logits, ids, weights, *, temperature, rest=None, entropy=None):
+    """Item by item; ids and weights have two dimensions, rest and entropy one."""
+    values = []
+    for item, logits in enumerate(student_logits.double()):
+        student, total = probabilities(logits / temperature), 0.0
+        kept = {
+            int(token): weight.double() for token, weight in zip(ids[item], weights[item], strict=True) if weight > 0
+        }
+        for token, weight in kept.items():
+            total = total - weight * student[token].log()
+        if rest is not None:
+            others = sum(student[token] for token in range(len(student)) if token not in kept)
+            total = total + sum(weight * weight.log() for weight in kept.values())
+            if rest[item] > 0:
+                total = total + rest[item].double() * (rest[item].double() / others).log()
+        elif entropy is not None:
+            total = total - entropy[item].double()
+        values.append(total * temperature**2)
+    return torch.stack(values)
+
+
 def standardised(values):
     mean = values.sum() / len(values)
     return (values - mean) / (((values - mean) ** 2).sum() / len(values)).sqrt()

@@ -50,6 +50,39 @@ def test_a_softened_loss_is_what_its_formula_says(name, shape, temperature):
     )
 
 
+# Weights of five items among seven classes; the second has one class alone, the third none left over.
+KEPT = torch.tensor([[2, 5, 0], [6, 0, 0], [4, 1, 3], [1, 2, 6], [3, 0, 0]])
+WEIGHTS = torch.tensor([[0.5, 0.25, 0.0], [1.0, 0.0, 0.0], [0.25, 0.5, 0.25], [0.1, 0.1, 0.2], [0.5, 0.0, 0.0]])
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+@pytest.mark.parametrize("of", ["rest", "entropy", "neither"])
+def test_the_loss_of_the_classes_that_were_kept_is_what_its_formula_says(of, temperature):
+    settings = {"temperature": temperature}
+    if of != "neither":
+        settings[of] = (1 - WEIGHTS.sum(-1)) if of == "rest" else torch.linspace(0, 2, 5)
+    assert_as_naive(
+        lambda student: losses.sparse_target_kl(student, KEPT, WEIGHTS, **settings),
+        lambda student: naive.sparse_target_kl(student, KEPT, WEIGHTS, **settings),
+        logits((5, 7), 0),
+    )
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+@pytest.mark.parametrize("of", ["rest", "entropy"])
+def test_the_loss_of_all_classes_is_that_of_soft_targets(of, temperature):
+    teacher = (logits((2, 3, 7), 1) / temperature).softmax(-1)
+    entropy = -(teacher * teacher.log()).sum(-1)
+    settings = {"rest": torch.zeros(2, 3)} if of == "rest" else {"entropy": entropy}
+    assert_as_naive(
+        lambda student: losses.sparse_target_kl(
+            student, torch.arange(7).expand(2, 3, 7), teacher, temperature=temperature, **settings
+        ),
+        lambda student: naive.soft_target_kl(student, logits((2, 3, 7), 1), temperature=temperature),
+        logits((2, 3, 7), 0),
+    )
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", ["logit_mse", "hidden_mse"])
 def test_a_squared_distance_is_what_its_formula_says(name, shape):

@@ -218,6 +218,70 @@ def test_squared_error_refuses_two_numbers_for_one_target():
         losses.squared_error(pair()[0], torch.zeros(4))
 
 
+def sparse_loss(logits, *, ids=((0, 2), (5, 1)), weights=((0.75, 0.25), (0.5, 0.25)), temperature=2.0, **settings):
+    return losses.sparse_target_kl(
+        logits, torch.tensor(ids), torch.tensor(weights), temperature=temperature, **settings
+    )
+
+
+ALL_OF_SPARSE = [{}, {"entropy": torch.tensor([0.5, 1.0])}, {"rest": torch.tensor([0.0, 0.25])}]
+sparse_kinds = pytest.mark.parametrize("settings", ALL_OF_SPARSE, ids=["drawn", "with entropy", "with rest"])
+
+
+@sparse_kinds
+def test_padding_of_sparse_targets_changes_nothing_not_even_where_the_student_rules_its_token_out(settings):
+    logits = pair((2, 6))[0]
+    logits[:, 4] = -float("inf")
+    padded = {"ids": ((0, 2, 4, 4), (5, 1, 5, 4)), "weights": ((0.75, 0.25, 0.0, 0.0), (0.5, 0.25, 0.0, 0.0))}
+    for ours, padding in zip(
+        gradient(lambda one: sparse_loss(one, **settings), logits),
+        gradient(lambda one: sparse_loss(one, **padded, **settings), logits),
+        strict=True,
+    ):
+        assert ours.isfinite().all()
+        torch.testing.assert_close(padding, ours, rtol=0, atol=0)
+
+
+@sparse_kinds
+def test_the_loss_of_sparse_targets_is_finite_for_logits_of_ten_thousand(settings):
+    values, slope = gradient(lambda one: sparse_loss(one, **settings), pair((2, 6), scale=1e4)[0])
+    assert values.isfinite().all() and slope.isfinite().all()
+
+
+@sparse_kinds
+def test_the_loss_of_sparse_targets_of_half_precision_is_computed_in_float32(settings):
+    logits = pair((2, 6), dtype=torch.bfloat16)[0]
+    values = sparse_loss(logits, **settings)
+    assert values.dtype == torch.float32
+    torch.testing.assert_close(values, sparse_loss(logits.float(), **settings), rtol=0, atol=0)
+
+
+def test_a_student_as_sure_as_a_teacher_with_one_token_has_no_loss_left():
+    certain = {"ids": ((3,), (1,)), "weights": ((1.0,), (1.0,))}
+    logits = torch.full((2, 6), -1e4)
+    logits[0, 3] = logits[1, 1] = 1e4
+    for settings in ({"entropy": torch.zeros(2)}, {"rest": torch.zeros(2)}):
+        values, slope = gradient(lambda one, more=settings: sparse_loss(one, **certain, **more), logits)
+        assert values.abs().max() == 0 and slope.abs().max() == 0
+
+
+def test_with_the_rest_the_loss_is_zero_where_the_student_says_the_same_and_above_it_elsewhere():
+    logits = torch.tensor([[0.3, 0.2, 0.1, 0.4], [0.4, 0.3, 0.2, 0.1]]).log()
+    same = {"ids": ((0, 3), (0, 3)), "weights": ((0.3, 0.4), (0.3, 0.4)), "rest": torch.tensor([0.3, 0.3])}
+    values = sparse_loss(logits, temperature=1.0, **same)
+    assert values[0].abs() < 1e-6 and values[1] > 0.1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"weights": ((1.0,), (1.0,))}, {"ids": ((0, 2),), "weights": ((0.5, 0.5),)}, {"entropy": torch.zeros(1)}],
+    ids=["weights", "items", "entropy"],
+)
+def test_sparse_targets_of_other_items_than_the_students_are_refused(settings):
+    with pytest.raises(ValueError, match=r"\(2, 6\).*Keep the items of both in one order"):
+        sparse_loss(pair((2, 6))[0], **settings)
+
+
 def test_a_divergence_over_one_class_is_refused():
     with pytest.raises(ValueError, match="1 class is always 0"):
         SOFT["soft_target_kl"](*pair((4, 1)))
