@@ -99,6 +99,12 @@ class DistillationTrainer(Outcome, Trainer):
         counts = self.objective.count(batch_samples).to(device)
         return self.accelerator.reduce(counts, "sum") if self.accelerator.num_processes > 1 else counts
 
+    def _run_epoch(self, **kwargs):
+        """Nothing, where a resumed run is at its end already: Trainer would take one step more."""
+        self.control.should_training_stop |= self.state.global_step >= self.state.max_steps
+        if not self.control.should_training_stop:
+            super()._run_epoch(**kwargs)
+
     def training_step(self, model, inputs, num_items_in_batch=None):
         with self._stopwatch.measure("step"):
             return super().training_step(model, inputs, num_items_in_batch)

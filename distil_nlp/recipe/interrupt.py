@@ -45,7 +45,8 @@ class SaveOnInterrupt(TrainerCallback):
 
 
 class StopAtEpoch(TrainerCallback):
-    """Ends a training in the course of its schedule, as Cho and Hariharan 2019 do with teachers of small students.
+    """Ends a training in the course of its schedule, after Cho and Hariharan 2019: a small student may learn more from a
+    teacher that was stopped early.
 
     The learning rate is still high then: a training of fewer epochs, whose rate has come down, is another thing.
 
@@ -58,3 +59,6 @@ class StopAtEpoch(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         control.should_training_stop |= state.epoch >= self.epoch
+
+    # A run resumed from its last step has none to take.
+    on_epoch_begin = on_step_end

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from distil_nlp.checkpoints import last_complete_checkpoint
+from distil_nlp.recipe.interrupt import StopAtEpoch
 from tests.trainer.runs import hint_objective, make_pair, make_rows, make_trainer, same_weights
 
 # 40 rows in batches of 4, two to a step: 5 steps an epoch, 15 in all.
@@ -42,6 +43,14 @@ def test_a_run_resumed_at_any_step_ends_bit_identical(step, whole, tmp_path):
     assert resumed.state.global_step == 15
     assert same_weights(resumed.model, uninterrupted.model)
     assert same_weights(resumed.objective, uninterrupted.objective)
+
+
+@pytest.mark.parametrize("end", [{"max_steps": 7}, {"num_train_epochs": 1.4}, {"callbacks": [StopAtEpoch(1.4)]}])
+def test_a_run_resumed_at_its_end_takes_no_step_more(end, tmp_path):
+    whole = trained(tmp_path / "whole", **end)
+    assert whole.state.global_step == 7
+    resumed = trained(tmp_path / "again", checkpoint=str(tmp_path / "whole" / "checkpoint-7"), **end)
+    assert resumed.state.global_step == 7 and same_weights(resumed.model, whole.model)
 
 
 def test_a_checkpoint_cut_off_while_it_was_written_is_passed_over(whole, tmp_path):
