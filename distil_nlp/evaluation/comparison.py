@@ -64,7 +64,7 @@ class Comparison:
         metric (`str`): The main metric.
         num_examples (`int`): Labelled examples, those the metrics are over.
         models (list of dict): One for each contender, in the order given.
-        differences (list of dict): Student to teacher, to each assistant and control, in the main metric.
+        differences (list of dict): Student to teacher, to each member, assistant and control, in the main metric.
         environment (`dict`): Machine kind and versions.
         command (`str` or None): What repeats it.
         seeds (list of int): Training seeds.

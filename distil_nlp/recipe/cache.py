@@ -1,13 +1,28 @@
 """The teacher is asked once; every epoch, seed and later run reads what it said."""
 
+from pathlib import Path
+
 from ..teachers import CachedTeacher, OnlineTeacher, OwnColumns, build_cache
 from ..teachers.kept import DENSE
+from .teachers import teacher_stage
 
 # Settings of a recipe that make its rows what they are, beside the data itself and the tokenizer.
 _PREPROCESSING = (
     "task", "max_length", "doc_stride", "mask_probability", "num_mask_copies", "num_augmented_copies",
     "augmentation_model", "max_train_samples", "hypothesis_template",
 )  # fmt: skip
+
+
+def cached_teachers(teachers, data, folder, **settings):
+    """Teachers as `CachedTeacher`s: a single one in `folder`, several each in a folder of its stage's name in it.
+
+    Args:
+        teachers (`list`), data, folder, settings: See `cached_teacher`.
+    """
+    folders = (
+        [Path(folder) / teacher_stage(place) for place in range(len(teachers))] if len(teachers) > 1 else [folder]
+    )
+    return [cached_teacher(one, data, place, **settings) for one, place in zip(teachers, folders, strict=True)]
 
 
 def cached_teacher(teacher, data, folder, *, temperatures=(), features=(), device=None):

@@ -40,7 +40,8 @@ def check_link(teacher, student, lessons, collator):
     """Have a student meet its teacher, and try every stage on two examples: labels, vocabularies, layers, data.
 
     Args:
-        teacher (`Teacher`), student (`nn.Module`): Trained or not.
+        teacher (`Teacher`): Trained or not.
+        student (`nn.Module`): To learn from it.
         lessons (`list` of `(Stage, Objective, Dataset)`): What is to be learned, a new objective each, and from which rows.
         collator (callable): Makes batches of rows.
 

@@ -4,6 +4,7 @@ import shlex
 import sys
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -17,10 +18,10 @@ from ..hub import model_card, push_to_hub
 from ..hub.names import public_name
 from ..loading import load_model, load_tokenizer
 from ..students import build_student, student_start, trim_vocabulary
-from ..teachers import OnlineTeacher, TeacherEnsemble, ZeroShotClassifier
+from ..teachers import OnlineTeacher, ZeroShotClassifier
 from ..trainer import DistillationTrainer
 from .assistants import assistants_of, check_sizes, making
-from .cache import cached_teacher
+from .cache import cached_teachers
 from .checks import check_link, check_stop, check_zero_shot
 from .comparing import compare_models
 from .data import KINDS, RecipeData
@@ -28,7 +29,7 @@ from .folder import RunFolder, stage_name
 from .interrupt import Interrupted, SaveOnInterrupt, StopAtEpoch
 from .parsing import parse
 from .stages import stages_of
-from .teachers import further_teachers, own_tokenizers, teacher_stage
+from .teachers import further_teachers, own_tokenizers, teacher_stage, together
 
 _PUSHING = {"push_to_hub": False, "hub_model_id": None}
 
@@ -110,32 +111,28 @@ class Run:
         self._say("teacher")
         self.teachers = [self._load_teacher()]
         self.teachers += further_teachers(self, trained=True)
-        self.teacher = self.speaker = self._together(self.teachers)  # the speaker teaches what is trained next
+        self.teacher = self.speaker = together(self.teachers, self.recipe)  # the speaker teaches what is trained next
+
+    def cached(self):
+        """The speaker, asked once about all rows to learn from. An assistant is of this run alone, and so is its cache."""
+        role = self.role
+        if role not in self._caches:
+            several = cached_teachers(
+                self.teachers if self.speaker is self.teacher else [self.speaker],
+                self.data,
+                self.cache_folder,
+                temperatures=self.temperatures,
+                features=self.listened_to[role],
+                device=self.state.device,
+            )
+            self._caches[role] = together(several, self.recipe)
+        return self._caches[role]
 
     @property
     def cache_folder(self):
-        """Where the speaker's cache is or will be; of several teachers, each has a folder of its stage's name in it.
-
-        An assistant is of this run alone, and so is its cache.
-        """
+        """Where the cache of the speaker is or will be; of several teachers, each has a folder of its own in it."""
         shared = self.recipe.teacher_cache if self.speaker is self.teacher else None
         return Path(shared or self.folder.path / f"{self.role}_cache")
-
-    def cached(self):
-        """The speaker, or each of several teachers, asked once about all rows to learn from."""
-        role = self.role
-        if role not in self._caches:
-            settings = {"temperatures": self.temperatures, "features": self.listened_to[role]}
-            speakers = self.teachers if role == "teacher" else [self.speaker]
-            folders = [self.cache_folder / teacher_stage(place) for place in range(len(speakers))]
-            folders = folders if len(folders) > 1 else [self.cache_folder]
-            self._caches[role] = self._together(
-                [
-                    cached_teacher(speaker, self.data, folder, device=self.state.device, **settings)
-                    for speaker, folder in zip(speakers, folders, strict=True)
-                ]
-            )
-        return self._caches[role]
 
     @property
     def role(self):
@@ -190,10 +187,6 @@ class Run:
         self._begin(model)
         return OnlineTeacher(model, name=public_name(recipe.teacher), tokenizer=self.tokenizer)
 
-    def _together(self, teachers):
-        """What the student learns from: the only teacher, or all of them as one."""
-        return TeacherEnsemble(teachers, weights=self.recipe.teacher_weights) if len(teachers) > 1 else teachers[0]
-
     def with_new_head(self, source=None, place=0):
         """A teacher's model with a head for this data, which starts at random: of the first teacher, or a further one."""
         set_seed(self.training.seed + place)
@@ -214,14 +207,14 @@ class Run:
         self.data.check()
         student = self.new_student()
         between = [(one.name, self.new_student(one.making)) for one in self.assistants]
-        models = [teacher, *(model for _, model in between), student]
+        chain = [("teacher", teacher), *between, ("student", student)]
         if between:
-            check_sizes(list(zip(("teacher", *(name for name, _ in between), "student"), models, strict=True)))
-        stand_in = self._together([OnlineTeacher(teacher), *further_teachers(self, trained=False)])
-        speakers = [("teacher", stand_in), *((name, OnlineTeacher(model)) for name, model in between)]
+            check_sizes(chain)
+        stand_in = together([OnlineTeacher(teacher), *further_teachers(self, trained=False)], self.recipe)
         self.listened_to = {}
-        for (role, speaker), model in zip(speakers, models[1:], strict=True):
+        for (role, speaker), (_, model) in pairwise(chain):
             lessons = [(stage, self._objective(stage), self._rows(stage)) for stage in self.stages]
+            speaker = stand_in if role == "teacher" else OnlineTeacher(speaker)
             check_link(speaker, model, lessons, self.data.collator)
             cached = [objective for stage, objective, _ in lessons if self._may_cache(stage)]
             self.listened_to[role] = list(dict.fromkeys(name for one in cached for name in one.teacher_taps))

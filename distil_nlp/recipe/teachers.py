@@ -1,13 +1,18 @@
-"""The teachers of a recipe beside the first, fine-tuned where they have no trained head."""
+"""Several teachers of a recipe: those beside the first, fine-tuned where they have no trained head."""
 
 from ..hub.names import public_name
 from ..loading import check_folder, load_model, load_tokenizer
-from ..teachers import OnlineTeacher, OwnColumns
+from ..teachers import OnlineTeacher, OwnColumns, TeacherEnsemble
 
 
 def teacher_stage(place):
     """The folder of a teacher's fine-tuning and of its cache: `teacher` for the first, `teacher-2` for the next."""
     return "teacher" if place == 0 else f"teacher-{place + 1}"
+
+
+def together(teachers, recipe):
+    """What is learned from: the only teacher, or all of them as one, by the weights of the recipe."""
+    return TeacherEnsemble(teachers, weights=recipe.teacher_weights) if len(teachers) > 1 else teachers[0]
 
 
 def own_tokenizers(recipe, tokenizer):

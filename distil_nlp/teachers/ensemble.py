@@ -65,6 +65,11 @@ class TeacherEnsemble(Teacher):
         models = [member.models for member in self.members]
         return sum(models, ()) if all(models) else ()
 
+    @property
+    def num_parameters(self):
+        """Of the largest member that is known."""
+        return max((one.num_parameters for one in self.members if one.num_parameters is not None), default=None)
+
     def load(self, **settings):
         self.members = [as_teacher(member, **settings) for member in self.members]
 

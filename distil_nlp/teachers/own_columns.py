@@ -51,6 +51,10 @@ class OwnColumns(Teacher):
         return self.teacher.label_names
 
     @property
+    def num_parameters(self):
+        return self.teacher.num_parameters
+
+    @property
     def models(self):
         return self.teacher.models
 
