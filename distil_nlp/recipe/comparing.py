@@ -3,6 +3,7 @@
 from torch import nn
 
 from ..evaluation import Contender, compare, measure_latency, predict, text_batch, write_report
+from ..evaluation.comparison import count_parameters
 from ..loading import load_model, load_tokenizer
 from .controls import TFIDF, tfidf_log_probabilities
 from .folder import stage_name
@@ -72,6 +73,18 @@ def _speeds(run, contenders):
 
     models[run.teacher.name] = run.teacher if len(run.teachers) > 1 else models[run.teacher.name]
     return measure_latency(models, make_batch, seconds=run.recipe.latency_seconds, device=run.state.device)
+
+
+def scores(run, model, tokenizer=None):
+    """Every metric of one model, as the table would show it, `dict[str, float]`."""
+    yardstick = run.data.yardstick()
+    return yardstick.scores(yardstick.facts(_answers(run, model, yardstick, tokenizer)))
+
+
+def stage_scores(run, stage):
+    """Metrics and parameters of what a finished stage made."""
+    model, tokenizer = _loaded(run, stage)
+    return {"metrics": scores(run, model, tokenizer), "parameters": count_parameters(model)}
 
 
 def _facts(run):

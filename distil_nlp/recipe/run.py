@@ -47,7 +47,7 @@ def main(argv=None, *, action=None):
         sys.exit(f"{stop} The same command goes on from there.")
     except KeyboardInterrupt:
         sys.exit("Stopped. What was finished is kept; the same command goes on from the last checkpoint.")
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
         sys.exit(f"error: {error}")
 
 
@@ -212,6 +212,11 @@ class Run:
         with self.state.main_process_first():
             self.data.tokenize(self.tokenizer, self.own_tokenizers)
         self.data.check()
+        self._check_student(teacher)
+        if self.state.is_main_process:
+            self.folder.claim(self.given)
+
+    def _check_student(self, teacher):
         student = self.new_student()
         between = [(one.name, self.new_student(one.making)) for one in self.assistants]
         models = [teacher, *(model for _, model in between), student]
@@ -228,8 +233,6 @@ class Run:
             self.temperatures = [temperature for one in cached for temperature in one.temperatures]
         if self.recipe.trim_vocabulary:
             self._say(f"vocabulary: {trim_vocabulary(student, self.tokenizer, self.data.token_ids())}, after training")
-        if self.state.is_main_process:
-            self.folder.claim(self.given)
 
     def fine_tune_teacher(self, model, source=None, place=0):
         """Train a teacher on the labels; the folder of the result. Further teachers have other seeds."""
@@ -322,9 +325,8 @@ class Run:
             setattr(student.config, name, value)
         return student
 
-    def _train(self, stage, model, teacher, dataset, training, objective=None, *, save=None, callbacks=()):
-        stop = SaveOnInterrupt(self.state.num_processes)
-        trainer = DistillationTrainer(
+    def _trainer(self, stage, model, teacher, dataset, training, objective, callbacks):
+        return DistillationTrainer(
             model,
             teacher,
             replace(training, output_dir=str(self.folder.checkpoints(stage))),
@@ -334,8 +336,12 @@ class Run:
             data_collator=self.data.collator,
             processing_class=self.tokenizer,
             compute_metrics=self.data.compute_metrics(),
-            callbacks=[stop, *callbacks],
+            callbacks=callbacks,
         )
+
+    def _train(self, stage, model, teacher, dataset, training, objective=None, *, save=None, callbacks=()):
+        stop = SaveOnInterrupt(self.state.num_processes)
+        trainer = self._trainer(stage, model, teacher, dataset, training, objective, [stop, *callbacks])
         result = trainer.train(resume_from_checkpoint=True)
         if stop.asked:
             raise Interrupted(f"{stage} is at step {trainer.state.global_step} of {trainer.state.max_steps}.")

@@ -1,0 +1,261 @@
+"""A sweep: the stages of a recipe once, then student after student with other settings, then the best of them."""
+
+import shlex
+import shutil
+import sys
+import time
+from dataclasses import fields, replace
+
+import yaml
+from tqdm.auto import tqdm
+from transformers import PrinterCallback
+
+from ..evaluation.report import environment, plain
+from ..files import write_text
+from ..metrics import display
+from ..search import check_optuna
+from .arguments import SweepArguments
+from .comparing import scores, stage_scores
+from .parsing import parse, parse_settings, without_alternatives
+from .run import Run, told
+from .space import Space
+from .sweep_report import settings_line, sweep_table, write_sweep
+
+_WISHES = [one.name for one in fields(SweepArguments)]
+SPLIT = "validation"  # decides, and never the test set
+
+
+def main(argv=None):
+    """Run a sweep from the command line; exit with a message where the user can mend something."""
+    told(sweep, sys.argv[1:] if argv is None else argv)
+
+
+def sweep(argv):
+    """Try the settings that `sweep:` names, and put the best of them into best.yaml.
+
+    Args:
+        argv (`list[str]`): YAML files and flags, as for a run, with `sweep` and `num_trials`.
+
+    Returns:
+        `dict`: What sweep.json holds.
+
+    Raises:
+        ImportError: Optuna is missing.
+        ValueError: Settings that cannot be, found before anything is trained.
+    """
+    check_optuna()
+    recipe, training, wishes, given = parse(argv, SweepArguments, output="runs/{}-sweep")
+    return Sweep(recipe, training, wishes, given, command=shlex.join(["distil-nlp", "sweep", *argv]))()
+
+
+class Sweep(Run):
+    """All trials of a sweep. Data, teacher and what the teacher said are shared; a finished trial is not run again.
+
+    Args:
+        recipe, training, wishes, given: From `parse(argv, SweepArguments)`.
+        command (`str`): What repeats it, for the report.
+    """
+
+    def __init__(self, recipe, training, wishes, given, *, command):
+        super().__init__(recipe, training, given, command=command)
+        if self.state.num_processes > 1:
+            raise ValueError(
+                f"A sweep runs in one process; got {self.state.num_processes}. Start it with `distil-nlp sweep`, and "
+                f"the best.yaml that comes of it with accelerate."
+            )
+        self.wishes, self.space = wishes, Space(wishes.sweep)
+        self.probes_teacher = True
+        self._checked = False
+
+    def __call__(self):
+        self._prepare()
+        trials = self._trials()
+        self._say(f"sweep: {trials.total} trials of {', '.join(self.space.names)}, decided on {SPLIT}")
+        self._try_all(trials)
+        return self._finish_sweep(trials)
+
+    def recipe_of(self, settings, folder):
+        """The recipe of a trial as plain data: this one with the trial's settings, which put aside what they replace."""
+        ours = {name: value for name, value in self.given.items() if name not in _WISHES}
+        chosen = set(settings) - {"temperature", "kd_ratio"}
+        if settings.get("preset") == "logits":  # blended by the temperature and kd_ratio that the recipe may give
+            chosen.remove("preset")
+        ours = without_alternatives(ours, chosen)
+        return {**ours, "cache": self.recipe.cache, **settings, "output_dir": str(folder)}
+
+    # ---- Before the first trial ----
+
+    def _check_student(self, teacher):
+        """Every student that the sweep may build is built, and every value tried on two examples, once."""
+        self.data.compared_on = SPLIT
+        self.data.check()
+        self.recipe.cache = self.recipe.cache or self.data.task.one_row
+        if self._checked:
+            return
+        for settings in self.space.samples():
+            try:
+                Trial(self, settings, "check")._check_student(teacher)
+            except ValueError as error:
+                raise ValueError(f"A trial with {settings_line(settings)} cannot be: {error}") from error
+        self._checked = True
+
+    def _trials(self):
+        from .trials import Trials  # imports Optuna
+
+        metric = self.data.yardstick().main
+        return Trials(
+            self.folder.path / "study.db",
+            self.space,
+            metric=metric,
+            lower_is_better=display(metric).lower_is_better,
+            seed=self.training.seed,
+            num_trials=self.wishes.num_trials,
+        )
+
+    # ---- Trials ----
+
+    def _try_all(self, trials):
+        results = trials.finished
+        with tqdm(total=trials.total, initial=len(results), desc="Sweep", unit="trial") as progress:
+            while len(results) < trials.total:
+                trials.run_next(lambda settings: self._try(settings, trials.finished), self.training)
+                results = trials.finished
+                place = trials.best(results)
+                self._keep(len(results), is_best=place == len(results) - 1)
+                progress.write(f"trial {len(results)}: {self._in_words(results[-1])}")
+                progress.set_postfix_str(f"best: trial {place + 1}")
+                progress.update()
+
+    def _try(self, settings, before):
+        for place, earlier in enumerate(before):
+            if earlier["settings"] == settings:
+                return {**earlier, "seconds": 0.0, "repeats": earlier.get("repeats", place + 1)}
+        return Trial(self, settings, self._folder_of(len(before) + 1))()
+
+    def _folder_of(self, number):
+        return self.folder.path / "trials" / str(number)
+
+    def _keep(self, number, *, is_best):
+        """The best student so far stays; the others would fill the disk."""
+        folder, best = self._folder_of(number), self.folder.path / "best"
+        if is_best and folder.is_dir():
+            shutil.rmtree(best, ignore_errors=True)
+            folder.rename(best)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _in_words(self, result):
+        metric = self.data.yardstick().main
+        figure = display(metric).number(result["value"])
+        return f"{display(metric).short} {figure}, {settings_line(result['settings'])}"
+
+    # ---- The end ----
+
+    def _finish_sweep(self, trials):
+        results = trials.finished
+        place = trials.best(results)
+        shutil.rmtree(self.folder.path / "trials", ignore_errors=True)
+        self._say(f"best: trial {place + 1}, {self._in_words(results[place])}")
+        winner = Trial(self, results[place]["settings"], self.folder.path / "best")
+        control = winner.with_control()
+        for shared in ("teacher", "teacher_cache"):
+            self._share(shared)
+        best = self.folder.path / "best.yaml"
+        write_text(best, yaml.safe_dump(winner.given, sort_keys=False))
+        report = plain(self._report(results, place, control, f"distil-nlp run {shlex.quote(str(best))}"))
+        write_sweep(self.folder.path, report)
+        print(f"\n{sweep_table(report)}\n\nReport: {self.folder.path / 'sweep.md'}")
+        print(f"The figure of the best was chosen on {SPLIT}, so it flatters. What it is worth, beside its control:")
+        print(f"  {report['next_command']}")
+        return report
+
+    def _share(self, name):
+        """Let the run of the winner find what was paid for here."""
+        there = self.folder.path / "best" / name
+        if (self.folder.path / name).is_dir() and not there.exists():
+            try:
+                there.symlink_to(f"../{name}", target_is_directory=True)
+            except OSError:  # a file system without links
+                shutil.copytree(self.folder.path / name, there)
+
+    def _report(self, results, place, control, next_command):
+        yardstick = self.data.yardstick()
+        teacher = {"name": self.teacher.name, "metrics": scores(self, self.teacher.model)}
+        return {
+            "task": self.data.task.name,
+            "metric": yardstick.main,
+            "decided_on": SPLIT,
+            "num_examples": yardstick.num_examples,
+            "space": self.wishes.sweep,
+            "seed": self.training.seed,
+            "best": place + 1,
+            "trials": [{"number": number, **result} for number, result in enumerate(results, 1)],
+            "control": control,
+            "teacher": teacher,
+            "environment": environment(),
+            "command": self.command,
+            "next_command": next_command,
+        }
+
+
+class Trial(Run):
+    """A run of a recipe up to its student, with the sweep's data and teacher, in silence.
+
+    Args:
+        sweep (`Sweep`): Whose trial it is.
+        settings (`dict`): What it tries.
+        folder (`Path`): Where its stages go until it is known whether it is the best.
+    """
+
+    def __init__(self, sweep, settings, folder):
+        recipe, training, given = parse_settings(sweep.recipe_of(settings, folder))
+        super().__init__(recipe, training, given, command=sweep.command)
+        self.training = replace(self.training, disable_tqdm=True)
+        self.sweep = sweep
+        self.data, self.tokenizer, self.pattern = sweep.data, sweep.tokenizer, sweep.pattern
+
+    def __call__(self):
+        began = time.perf_counter()
+        self._claim()
+        self._train_student(self.seeds[0])
+        names = [f"student.{stage.name}" for stage in self.stages[:-1]] + ["student"]
+        result = stage_scores(self, "student")
+        return plain(
+            {
+                "value": result["metrics"][self.data.yardstick().main],
+                **result,
+                "steps": sum(self.folder.facts(name)["steps"] for name in names),
+                "training_seconds": sum(self.folder.facts(name)["seconds"] for name in names),
+                "seconds": time.perf_counter() - began,
+            }
+        )
+
+    def with_control(self):
+        """Have the student, where it is not there any more, and the control beside it; what the control scores."""
+        self._claim()
+        self._train_student(self.seeds[0])
+        if not self.recipe.control:
+            return None
+        self.sweep._say("control: the same student without the teacher")
+        self._train_control(self.seeds[0])
+        return {**stage_scores(self, "control"), "steps": self.folder.facts("control")["steps"]}
+
+    def _claim(self):
+        try:
+            self.folder.check(self.given)
+        except ValueError:  # an earlier sweep was cut off while it was here, with other settings
+            shutil.rmtree(self.folder.path)
+        self.folder.claim(self.given)
+
+    def _teacher_of(self, stage, objective):
+        return self.sweep._teacher_of(stage, objective)
+
+    def _trainer(self, *given):
+        trainer = super()._trainer(*given)
+        trainer.remove_callback(PrinterCallback)
+        trainer.probes_teacher = self.sweep.probes_teacher
+        if trainer.teacher is not None:
+            self.sweep.probes_teacher = False
+        return trainer
+
+    def _say(self, what):
+        pass
