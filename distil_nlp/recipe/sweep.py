@@ -1,15 +1,18 @@
 """A sweep: the stages of a recipe once, then student after student with other settings, then the best of them."""
 
+import gc
 import shlex
 import shutil
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import fields, replace
 
 import yaml
 from tqdm.auto import tqdm
 from transformers import PrinterCallback
 
+from ..evaluation.comparison import count_parameters
 from ..evaluation.report import environment, plain
 from ..files import write_text
 from ..metrics import display
@@ -116,13 +119,14 @@ class Sweep(Run):
 
     def _try_all(self, trials):
         results = trials.finished
-        with tqdm(total=trials.total, initial=len(results), desc="Sweep", unit="trial") as progress:
+        bar = {"desc": "Sweep", "unit": "trial", "disable": self.training.disable_tqdm}
+        with _imports_set_aside(), tqdm(total=trials.total, initial=len(results), **bar) as progress:
             while len(results) < trials.total:
                 trials.run_next(lambda settings: self._try(settings, trials.finished), self.training)
                 results = trials.finished
                 place = trials.best(results)
                 self._keep(len(results), is_best=place == len(results) - 1)
-                progress.write(f"trial {len(results)}: {self._in_words(results[-1])}")
+                tqdm.write(f"trial {len(results)}: {self._in_words(results[-1])}")
                 progress.set_postfix_str(f"best: trial {place + 1}")
                 progress.update()
 
@@ -179,7 +183,8 @@ class Sweep(Run):
 
     def _report(self, results, place, control, next_command):
         yardstick = self.data.yardstick()
-        teacher = {"name": self.teacher.name, "metrics": scores(self, self.teacher.model)}
+        model = self.teacher.model
+        teacher = {"name": self.teacher.name, "metrics": scores(self, model), "parameters": count_parameters(model)}
         return {
             "task": self.data.task.name,
             "metric": yardstick.main,
@@ -195,6 +200,17 @@ class Sweep(Run):
             "command": self.command,
             "next_command": next_command,
         }
+
+
+@contextmanager
+def _imports_set_aside():
+    """Every training collects garbage, and looks at all that was imported: a second a trial for nothing."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 class Trial(Run):
