@@ -140,13 +140,16 @@ def _over_trials(axes, report, known):
 
 
 def _over_setting(axes, report, known, name):
-    values = [one["settings"][name] for one in known]
-    heights = [_height(report, one["value"]) for one in known]
-    in_powers = isinstance(report["space"].get(name), dict) and report["space"][name].get("log")
-    if not all(isinstance(value, (int, float)) for value in values):
-        values = [str(value) for value in values]  # matplotlib gives words places of their own
-    elif in_powers:
+    values, space = [one["settings"][name] for one in known], report["space"][name]
+    if isinstance(space, list):
+        values = [space.index(value) for value in values]
+        axes.set_xticks(range(len(space)), [_said(value) for value in space])
+        axes.set_xlim(-0.5, len(space) - 0.5)
+    elif space.get("log"):
         axes.set_xscale("log")
+        axes.set_xlim(space["low"] / 1.2, space["high"] * 1.2)
+        axes.tick_params(axis="x", which="minor", labelbottom=False)
+    heights = [_height(report, one["value"]) for one in known]
     axes.scatter(values, heights, s=20, color=_COLOURS["student"])
     _finish(axes, report, name)
 
