@@ -3,7 +3,6 @@
 import gc
 import shlex
 import shutil
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -17,20 +16,16 @@ from ..evaluation.report import environment, plain
 from ..files import write_text
 from ..metrics import display
 from ..search import check_optuna
+from ..tasks import MaskedLanguageModeling
 from .arguments import SweepArguments
 from .comparing import scores, stage_scores
 from .parsing import parse, parse_settings, without_alternatives
-from .run import Run, told
+from .run import Run
 from .space import Space
 from .sweep_report import settings_line, sweep_table, write_sweep
 
 _WISHES = [one.name for one in fields(SweepArguments)]
 SPLIT = "validation"  # decides, and never the test set
-
-
-def main(argv=None):
-    """Run a sweep from the command line; exit with a message where the user can mend something."""
-    told(sweep, sys.argv[1:] if argv is None else argv)
 
 
 def sweep(argv):
@@ -67,11 +62,10 @@ class Sweep(Run):
                 f"the best.yaml that comes of it with accelerate."
             )
         self.wishes, self.space = wishes, Space(wishes.sweep)
-        self.probes_teacher = True
-        self._checked = False
+        self.probes_teacher, self.listened_to = True, None
 
     def __call__(self):
-        self._prepare()
+        self.begin()
         trials = self._trials()
         self._say(f"sweep: {trials.total} trials of {', '.join(self.space.names)}, decided on {SPLIT}")
         self._try_all(trials)
@@ -84,7 +78,12 @@ class Sweep(Run):
         if settings.get("preset") == "logits":  # blended by the temperature and kd_ratio that the recipe may give
             chosen.remove("preset")
         ours = without_alternatives(ours, chosen)
-        return {**ours, "cache": self.recipe.cache, **settings, "output_dir": str(folder)}
+        return {**ours, **settings, "output_dir": str(folder)}
+
+    @property
+    def keeps_logits(self):
+        """Whether the teacher is asked once though nobody said so. Over a vocabulary its answers take gigabytes."""
+        return not isinstance(self.data.task, MaskedLanguageModeling)
 
     # ---- Before the first trial ----
 
@@ -92,15 +91,17 @@ class Sweep(Run):
         """Every student that the sweep may build is built, and every value tried on two examples, once."""
         self.data.compared_on = SPLIT
         self.data.check()
-        self.recipe.cache = self.recipe.cache or self.data.task.one_row
-        if self._checked:
+        if self.listened_to is not None:  # before the teacher was fine-tuned
             return
+        found = []  # modules of the teacher that the one cache has to keep
         for settings in self.space.samples():
             try:
-                Trial(self, settings, "check")._check_student(teacher)
+                trial = Trial(self, settings, "check")
+                trial._check_student(teacher)
             except ValueError as error:
                 raise ValueError(f"A trial with {settings_line(settings)} cannot be: {error}") from error
-        self._checked = True
+            found += trial.listened_to
+        self.listened_to = list(dict.fromkeys(found))
 
     def _trials(self):
         from .trials import Trials  # imports Optuna
@@ -161,8 +162,9 @@ class Sweep(Run):
         self._say(f"best: trial {place + 1}, {self._in_words(results[place])}")
         winner = Trial(self, results[place]["settings"], self.folder.path / "best")
         control = winner.with_control()
-        for shared in ("teacher", "teacher_cache"):
-            self._share(shared)
+        self._share("teacher")
+        if winner.keeps_what(self.listened_to):
+            self._share("teacher_cache")
         best = self.folder.path / "best.yaml"
         write_text(best, yaml.safe_dump(winner.given, sort_keys=False))
         report = plain(self._report(results, place, control, f"distil-nlp run {shlex.quote(str(best))}"))
@@ -228,6 +230,17 @@ class Trial(Run):
         self.training = replace(self.training, disable_tqdm=True)
         self.sweep = sweep
         self.data, self.tokenizer, self.pattern = sweep.data, sweep.tokenizer, sweep.pattern
+        in_layers = any(self._objective(stage).needs_layers for stage in self.stages)
+        if sweep.keeps_logits and not in_layers and not recipe.cache:  # layers take room: that is for the user to say
+            self.recipe, self.given = replace(recipe, cache=True), {**given, "cache": True}
+
+    @property
+    def teacher(self):
+        return self.sweep.teacher
+
+    @property
+    def cached(self):
+        return self.sweep.cached
 
     def __call__(self):
         began = time.perf_counter()
@@ -255,15 +268,17 @@ class Trial(Run):
         self._train_control(self.seeds[0])
         return {**stage_scores(self, "control"), "steps": self.folder.facts("control")["steps"]}
 
+    def keeps_what(self, listened_to):
+        """Whether its own cache would keep these modules, no more and no less."""
+        self._check_student(self.teacher.model)
+        return self.recipe.cache and self.listened_to == listened_to
+
     def _claim(self):
         try:
             self.folder.check(self.given)
         except ValueError:  # an earlier sweep was cut off while it was here, with other settings
             shutil.rmtree(self.folder.path)
         self.folder.claim(self.given)
-
-    def _teacher_of(self, stage, objective):
-        return self.sweep._teacher_of(stage, objective)
 
     def _trainer(self, *given):
         trainer = super()._trainer(*given)

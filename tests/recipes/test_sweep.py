@@ -12,8 +12,8 @@ import time
 import pytest
 import yaml
 
-from distil_nlp.recipe import run, sweep
-from distil_nlp.recipe.sweep import Sweep, main
+from distil_nlp.recipe import main, run, sweep
+from distil_nlp.recipe.sweep import Sweep
 from distil_nlp.teachers import OnlineTeacher
 from distil_nlp.trainer import DistillationTrainer
 from tests.conftest import ROOT
@@ -27,6 +27,10 @@ BLEND = "{temperature: [1, 8], kd_ratio: [0.3, 1.0]}"
 
 def swept(folder, output, space=BLEND, **changes):
     return words(folder, output, **{**FAST, "sweep": space, **changes})
+
+
+def refused(arguments):
+    main(arguments, action=sweep)
 
 
 def left_by(output):
@@ -74,7 +78,7 @@ def test_a_sweep_of_lists_tries_every_combination_once(finished):
 def test_the_teacher_is_asked_once_for_all_trials(finished):
     _, _, asked = finished
     assert asked["caches"] == 1
-    assert max(asked["rows"]) <= 2  # the examples that objectives are tried on
+    assert [rows for rows in asked["rows"] if rows > 16] == [48]  # beside the few that are looked at beforehand
 
 
 def test_every_trial_is_bit_identical_to_a_run_with_its_settings(finished, folder, tmp_path):
@@ -130,8 +134,8 @@ import sys, time
 from distil_nlp.trainer import DistillationTrainer
 step = DistillationTrainer.training_step
 DistillationTrainer.training_step = lambda *a, **k: (time.sleep(0.05), step(*a, **k))[1]
-from distil_nlp.recipe import sweep_main
-sweep_main(sys.argv[1:])
+from distil_nlp.recipe import main, sweep
+main(sys.argv[1:], action=sweep)
 """
 RANGES = "{kd_ratio: {low: 0.1, high: 1.0}, learning_rate: {low: 1e-4, high: 1e-1, log: true}}"
 
@@ -173,6 +177,23 @@ def test_presets_of_several_stages_are_tried_whole_and_take_no_temperature(folde
     assert models[1]["metrics"] == report["trials"][2]["metrics"]
     best = yaml.safe_load((tmp_path / "out" / "best.yaml").read_text())
     assert ("kd_ratio" in best) == (best["preset"] == "logits")
+
+
+def test_layers_are_kept_where_a_cache_is_asked_for_and_otherwise_asked_for_at_every_step(folder, tmp_path):
+    space, more = "{preset: [logits, distilbert, minilmv2]}", {"num_layers": 2, "control": "false"}
+    for cache in ("true", "false"):
+        output = tmp_path / cache
+        report = sweep(swept(folder, output, space, cache=cache, seeds=2, **more))
+        header = json.loads((output / "teacher_cache" / "cache.json").read_text())
+        assert len(header["features"]) == (4 if cache == "true" else 0)
+        winner = yaml.safe_load((output / "best.yaml").read_text())
+        assert winner.get("cache", False) == (cache == "true" or winner["preset"] == "logits")
+        alone = tmp_path / f"alone-{cache}"
+        run([str(output / "best.yaml"), "--output_dir", str(alone), "--seeds", "1"])
+        assert same_weights(weights(output / "best"), weights(alone))
+        run([str(output / "best.yaml")])  # its other seed needs the teacher again
+        models = json.loads((output / "best" / "report.json").read_text())["models"]
+        assert models[1]["per_seed"] and len(report["trials"]) == 3
 
 
 def test_the_test_set_decides_nothing_and_is_what_the_best_is_compared_on(folder, tmp_path):
@@ -239,24 +260,24 @@ def test_settings_that_were_tried_before_are_not_trained_again(folder, tmp_path,
 def test_a_space_that_cannot_be_is_refused_before_anything_is_trained(space, message, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(DistillationTrainer, "train", lambda *_, **__: pytest.fail("trained"))
     with pytest.raises(SystemExit, match=message):
-        main(swept(folder, tmp_path / "out", space))
+        refused(swept(folder, tmp_path / "out", space))
     assert not (tmp_path / "out").exists()
 
 
 def test_settings_of_the_recipe_that_would_fight_with_the_sweep_are_refused(folder, tmp_path):
     with pytest.raises(SystemExit, match="temperature=1 would have no effect.*preset 'distilbert'"):
-        main(swept(folder, tmp_path / "out", preset="distilbert"))
+        refused(swept(folder, tmp_path / "out", preset="distilbert"))
     with pytest.raises(SystemExit, match="Both preset='logits' and stages"):
-        main(swept(folder, tmp_path / "out", "{preset: [logits]}", stages="[{objective: [hard: {}]}]"))
+        refused(swept(folder, tmp_path / "out", "{preset: [logits]}", stages="[{objective: [hard: {}]}]"))
     with pytest.raises(SystemExit, match="num_trials counts the students to train, 1 or more; got 0"):
-        main(swept(folder, tmp_path / "out", num_trials=0))
+        refused(swept(folder, tmp_path / "out", num_trials=0))
 
 
 def test_a_folder_of_other_trials_is_refused_with_what_differs(finished, folder):
     with pytest.raises(SystemExit, match="holds another run: sweep was"):
-        main(swept(folder, finished[0], "{temperature: [1]}"))
+        refused(swept(folder, finished[0], "{temperature: [1]}"))
     with pytest.raises(SystemExit, match="were decided by accuracy, and now it is f1"):
-        main(swept(folder, finished[0], main_metric="f1"))
+        refused(swept(folder, finished[0], main_metric="f1"))
 
 
 def test_a_file_with_a_sweep_gives_the_defaults_and_a_run_refuses_it(folder, tmp_path):
@@ -273,4 +294,4 @@ def test_a_file_with_a_sweep_gives_the_defaults_and_a_run_refuses_it(folder, tmp
 def test_without_optuna_the_command_to_install_it_is_given(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SystemExit, match="pip install optuna"):
-        main(swept(folder, tmp_path / "out"))
+        refused(swept(folder, tmp_path / "out"))
