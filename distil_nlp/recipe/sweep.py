@@ -126,7 +126,7 @@ class Sweep(Run):
                 trials.run_next(lambda settings: self._try(settings, trials.finished), self.training)
                 results = trials.finished
                 place = trials.best(results)
-                self._keep(len(results), is_best=place == len(results) - 1)
+                self._clear(place + 1)
                 tqdm.write(f"trial {len(results)}: {self._in_words(results[-1])}")
                 progress.set_postfix_str(f"best: trial {place + 1}")
                 progress.update()
@@ -140,13 +140,11 @@ class Sweep(Run):
     def _folder_of(self, number):
         return self.folder.path / "trials" / str(number)
 
-    def _keep(self, number, *, is_best):
-        """The best student so far stays; the others would fill the disk."""
-        folder, best = self._folder_of(number), self.folder.path / "best"
-        if is_best and folder.is_dir():
-            shutil.rmtree(best, ignore_errors=True)
-            folder.rename(best)
-        shutil.rmtree(folder, ignore_errors=True)
+    def _clear(self, best):
+        """The best student so far stays, and what somebody has run on to a report; the others would fill the disk."""
+        for folder in (self.folder.path / "trials").glob("*"):
+            if folder != self._folder_of(best) and not (folder / "report.json").is_file():
+                shutil.rmtree(folder)
 
     def _in_words(self, result):
         metric = self.data.yardstick().main
@@ -158,15 +156,18 @@ class Sweep(Run):
     def _finish_sweep(self, trials):
         results = trials.finished
         place = trials.best(results)
-        shutil.rmtree(self.folder.path / "trials", ignore_errors=True)
+        self._clear(place + 1)
         self._say(f"best: trial {place + 1}, {self._in_words(results[place])}")
-        winner = Trial(self, results[place]["settings"], self.folder.path / "best")
+        winner = Trial(self, results[place]["settings"], self._folder_of(place + 1))
         control = winner.with_control()
-        self._share("teacher")
-        if winner.keeps_what(self.listened_to):
-            self._share("teacher_cache")
+        self._share("teacher", winner)
+        if winner.reads_the_same_cache():
+            self._share("teacher_cache", winner)
+        else:
+            winner.given.pop("teacher_cache", None)
         best = self.folder.path / "best.yaml"
-        write_text(best, yaml.safe_dump(winner.given, sort_keys=False))
+        header = f"# Trial {place + 1}, the best of {len(results)} on {SPLIT}: {self._in_words(results[place])}.\n"
+        write_text(best, header + yaml.safe_dump(winner.given, sort_keys=False))
         report = plain(self._report(results, place, control, f"distil-nlp run {shlex.quote(str(best))}"))
         write_sweep(self.folder.path, report)
         print(f"\n{sweep_table(report)}\n\nReport: {self.folder.path / 'sweep.md'}")
@@ -174,12 +175,12 @@ class Sweep(Run):
         print(f"  {report['next_command']}")
         return report
 
-    def _share(self, name):
+    def _share(self, name, winner):
         """Let the run of the winner find what was paid for here."""
-        there = self.folder.path / "best" / name
+        there = winner.folder.path / name
         if (self.folder.path / name).is_dir() and not there.exists():
             try:
-                there.symlink_to(f"../{name}", target_is_directory=True)
+                there.symlink_to(f"../../{name}", target_is_directory=True)
             except OSError:  # a file system without links
                 shutil.copytree(self.folder.path / name, there)
 
@@ -221,7 +222,7 @@ class Trial(Run):
     Args:
         sweep (`Sweep`): Whose trial it is.
         settings (`dict`): What it tries.
-        folder (`Path`): Where its stages go until it is known whether it is the best.
+        folder (`Path`): Where its stages go.
     """
 
     def __init__(self, sweep, settings, folder):
@@ -268,10 +269,10 @@ class Trial(Run):
         self._train_control(self.seeds[0])
         return {**stage_scores(self, "control"), "steps": self.folder.facts("control")["steps"]}
 
-    def keeps_what(self, listened_to):
-        """Whether its own cache would keep these modules, no more and no less."""
+    def reads_the_same_cache(self):
+        """Whether a run of its recipe would keep what the sweep kept, no more and no less."""
         self._check_student(self.teacher.model)
-        return self.recipe.cache and self.listened_to == listened_to
+        return self.recipe.cache and self.listened_to == self.sweep.listened_to
 
     def _claim(self):
         try:

@@ -48,7 +48,9 @@ class Trials:
             study.tell(cut_off.number, state=optuna.trial.TrialState.FAIL)
         grid = space.grid()
         self._grid = grid if grid is not None and len(grid) <= num_trials else None
-        self.total = num_trials if self._grid is None else len(grid)
+        tried = [one["settings"] for one in self.finished]
+        missing = [one for one in self._grid or [] if one not in tried]
+        self.total = num_trials if self._grid is None else len(tried) + len(missing)
 
     @property
     def finished(self):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -33,6 +34,11 @@ def refused(arguments):
     main(arguments, action=sweep)
 
 
+def best_of(output):
+    """The folder of the best trial, where its recipe runs."""
+    return Path(yaml.safe_load((output / "best.yaml").read_text())["output_dir"])
+
+
 def left_by(output):
     return json.loads((output / "sweep.json").read_text())
 
@@ -47,11 +53,11 @@ def finished(folder, tmp_path_factory):
     output, kept = tmp_path_factory.mktemp("sweep") / "out", tmp_path_factory.mktemp("students")
     asked = {"caches": 0, "rows": []}
     with pytest.MonkeyPatch.context() as patch:
-        keep, ask_once, ask = Sweep._keep, Sweep.cached.func, OnlineTeacher.__call__
+        clear, ask_once, ask = Sweep._clear, Sweep.cached.func, OnlineTeacher.__call__
 
-        def copied(self, number, *, is_best):
-            shutil.copytree(self._folder_of(number), kept / str(number))
-            keep(self, number, is_best=is_best)
+        def copied(self, best):
+            shutil.copytree(self.folder.path / "trials", kept, dirs_exist_ok=True)
+            clear(self, best)
 
         def counted(self):
             asked["caches"] += 1
@@ -61,7 +67,7 @@ def finished(folder, tmp_path_factory):
             asked["rows"].append(len(batch["input_ids"]))
             return ask(self, batch)
 
-        patch.setattr(Sweep, "_keep", copied)
+        patch.setattr(Sweep, "_clear", copied)
         patch.setattr(Sweep.cached, "func", counted)
         patch.setattr(OnlineTeacher, "__call__", noted)
         sweep(swept(folder, output))
@@ -101,7 +107,7 @@ def test_a_sweep_leaves_a_table_a_picture_and_the_best_first(finished):
     assert [row[0] for row in rows[4:]] == ["| control", "| teacher"]
     assert (output / "sweep.png").read_bytes().startswith(b"\x89PNG")
     assert "chosen on these examples" in page and "so it flatters" in page
-    assert not (output / "trials").exists()
+    assert [path.name for path in (output / "trials").iterdir()] == [str(report["best"])]
 
 
 def test_the_run_of_the_best_finds_student_and_control_and_trains_nothing(finished, monkeypatch):
@@ -110,8 +116,8 @@ def test_the_run_of_the_best_finds_student_and_control_and_trains_nothing(finish
     assert report["next_command"] == f"distil-nlp run {output / 'best.yaml'}"
     monkeypatch.setattr(DistillationTrainer, "train", lambda *_, **__: pytest.fail("trained again"))
     run([str(output / "best.yaml")])
-    models = {model["role"]: model for model in json.loads((output / "best" / "report.json").read_text())["models"]}
-    assert same_weights(weights(output / "best"), weights(kept / str(report["best"])))
+    models = {model["role"]: model for model in json.loads((best_of(output) / "report.json").read_text())["models"]}
+    assert same_weights(weights(best_of(output)), weights(kept / str(report["best"])))
     assert models["control"]["metrics"] == report["control"]["metrics"]
     assert models["teacher"]["metrics"] == report["teacher"]["metrics"]
 
@@ -159,7 +165,7 @@ def test_a_sweep_killed_in_a_trial_ends_with_the_trials_of_one_that_was_not(fold
     process.communicate()
     assert not (tmp_path / "killed" / "sweep.json").exists()
     assert figures(sweep(arguments)) == figures(whole)
-    assert same_weights(weights(tmp_path / "killed" / "best"), weights(tmp_path / "whole" / "best"))
+    assert same_weights(weights(best_of(tmp_path / "killed")), weights(best_of(tmp_path / "whole")))
 
 
 def test_presets_of_several_stages_are_tried_whole_and_take_no_temperature(folder, tmp_path):
@@ -190,9 +196,9 @@ def test_layers_are_kept_where_a_cache_is_asked_for_and_otherwise_asked_for_at_e
         assert winner.get("cache", False) == (cache == "true" or winner["preset"] == "logits")
         alone = tmp_path / f"alone-{cache}"
         run([str(output / "best.yaml"), "--output_dir", str(alone), "--seeds", "1"])
-        assert same_weights(weights(output / "best"), weights(alone))
+        assert same_weights(weights(best_of(output)), weights(alone))
         run([str(output / "best.yaml")])  # its other seed needs the teacher again
-        models = json.loads((output / "best" / "report.json").read_text())["models"]
+        models = json.loads((best_of(output) / "report.json").read_text())["models"]
         assert models[1]["per_seed"] and len(report["trials"]) == 3
 
 
@@ -204,7 +210,7 @@ def test_the_test_set_decides_nothing_and_is_what_the_best_is_compared_on(folder
     report = sweep([*with_test, "--control", "false"])
     assert figures(report) == figures(without) and report["num_examples"] == 24
     run([str(tmp_path / "with" / "best.yaml")])
-    assert json.loads((tmp_path / "with" / "best" / "report.json").read_text())["data"]["compared_on"] == "test"
+    assert json.loads((best_of(tmp_path / "with") / "report.json").read_text())["data"]["compared_on"] == "test"
 
 
 def test_a_teacher_is_fine_tuned_once_for_the_trials_and_the_run_of_the_best(folder, tmp_path, monkeypatch):
@@ -214,7 +220,18 @@ def test_a_teacher_is_fine_tuned_once_for_the_trials_and_the_run_of_the_best(fol
     sweep(swept(folder, output, "{kd_ratio: [0.5, 1]}", teacher=tmp_path / "encoder", control="false"))
     monkeypatch.setattr(DistillationTrainer, "train", lambda *_, **__: pytest.fail("trained again"))
     run([str(output / "best.yaml")])
-    assert same_weights(weights(output, "teacher"), weights(output / "best", "teacher"))
+    assert same_weights(weights(output, "teacher"), weights(best_of(output), "teacher"))
+
+
+def test_the_report_of_an_earlier_best_outlives_a_better_trial(folder, tmp_path, monkeypatch):
+    output, more = tmp_path / "out", {"control": "false", "learning_rate": 1e-2}
+    sweep(swept(folder, output, "{kd_ratio: {low: 0.1, high: 1}}", num_trials=1, **more))
+    earlier = best_of(output)
+    run([str(output / "best.yaml")])
+    monkeypatch.setattr("distil_nlp.recipe.trials.Trials.best", lambda self, results: len(results) - 1)
+    sweep(swept(folder, output, "{kd_ratio: {low: 0.1, high: 1}}", num_trials=3, **more))
+    assert (earlier / "report.json").is_file() and best_of(output).name == "3"
+    assert {path.name for path in (output / "trials").iterdir()} == {"1", "3"}
 
 
 def test_settings_that_were_tried_before_are_not_trained_again(folder, tmp_path, monkeypatch):

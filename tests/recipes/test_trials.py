@@ -74,6 +74,18 @@ def test_a_trial_without_a_figure_is_the_worst_and_not_tried_again(tmp_path, arg
     assert trials.best(found) == 2
 
 
+def test_a_grid_goes_through_what_is_missing_though_some_was_tried_twice(tmp_path, arguments):
+    space = {"kd_ratio": [0.1, 0.2, 0.3]}
+    found = tried(make_trials(tmp_path, space, num_trials=2), arguments, 2, lambda settings: {"value": 0.5})
+    trials = make_trials(tmp_path, space, num_trials=3)
+    missing = 3 - len({one["settings"]["kd_ratio"] for one in found})
+    assert trials.total == 2 + missing
+    assert (
+        len({one["settings"]["kd_ratio"] for one in tried(trials, arguments, missing, lambda settings: {"value": 1})})
+        == 3
+    )
+
+
 def test_the_earliest_of_equals_is_the_best(tmp_path):
     trials = make_trials(tmp_path)
     assert trials.best([{"value": 0.5}, {"value": 0.7}, {"value": 0.7}]) == 1
