@@ -82,7 +82,8 @@ class Searching:
 
         Args:
             hp_space (callable, *optional*): trial -> settings, a dict of training arguments. It is called before
-                `model_init(trial)`, which may suggest what concerns the student only.
+                `model_init(trial)`, which may suggest what concerns the student only. With several processes all is
+                to be suggested here, because the others learn of nothing else; `model_init` reads `trial.params`.
             compute_objective (callable, *optional*): metrics -> what is to be minimised or maximised. By default
                 `eval_loss`, on the labels alone, or where there are other metrics their sum.
             n_trials (`int`), direction (`str` or list), hp_name (callable, *optional*): As in transformers.

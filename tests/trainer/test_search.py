@@ -83,6 +83,24 @@ def trained_alone(folder, settings, **more):
     return trainer.model
 
 
+def two_trials_and_alone(folder):
+    """Whether the students of two trials are those of two trainers; for any number of processes."""
+
+    def space(trial):
+        return {"temperature": trial.suggest_categorical("temperature", [1.0, 8.0]), "seed": 7}
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    Kept.students = []
+    settings = {"model_init": lambda: new_student(), "per_device_train_batch_size": 4}
+    search = make_search(folder / "search", make_pair()[1], **settings)
+    sampler = optuna.samplers.GridSampler({"temperature": [1.0, 8.0]}, seed=0)
+    search.hyperparameter_search(
+        space, lambda metrics: metrics["eval_accuracy"], n_trials=2, direction="maximize", sampler=sampler
+    )
+    alone = [trained_alone(folder / str(t), {"temperature": t}, **settings) for t in (1.0, 8.0)]
+    return [any(same_weights(student, one) for student in Kept.students) for one in alone]
+
+
 def test_a_trial_is_bit_identical_to_a_trainer_with_its_settings(tmp_path):
     teacher = OnlineTeacher(make_pair()[1])
     before = teacher.fingerprint()
