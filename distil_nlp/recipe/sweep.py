@@ -15,9 +15,11 @@ from ..evaluation.comparison import count_parameters
 from ..evaluation.report import environment, plain
 from ..files import write_text
 from ..metrics import display
+from ..objectives.layers import LayerTerm
 from ..search import check_optuna
-from ..tasks import MaskedLanguageModeling
+from ..teachers.kept import DENSE
 from .arguments import SweepArguments
+from .cache import kept_form
 from .comparing import scores, stage_scores
 from .parsing import parse, parse_settings, without_alternatives
 from .run import Run
@@ -82,8 +84,8 @@ class Sweep(Run):
 
     @property
     def keeps_logits(self):
-        """Whether the teacher is asked once though nobody said so. Over a vocabulary its answers take gigabytes."""
-        return not isinstance(self.data.task, MaskedLanguageModeling)
+        """Whether the teacher is asked once though nobody said so: where what is kept is all it said."""
+        return (self.recipe.cache_form or self.data.task.kept) in DENSE
 
     # ---- Before the first trial ----
 
@@ -93,7 +95,7 @@ class Sweep(Run):
         self.data.check()
         if self.listened_to is not None:  # before the teacher was fine-tuned
             return
-        found = []  # modules of the teacher that the one cache has to keep
+        found, temperatures = [], []  # modules of the teacher, and how it is softened: what the one cache has to serve
         for settings in self.space.samples():
             try:
                 trial = Trial(self, settings, "check")
@@ -101,7 +103,10 @@ class Sweep(Run):
             except ValueError as error:
                 raise ValueError(f"A trial with {settings_line(settings)} cannot be: {error}") from error
             found += trial.listened_to
-        self.listened_to = list(dict.fromkeys(found))
+            temperatures += trial.temperatures
+        self.listened_to, self.temperatures = list(dict.fromkeys(found)), list(dict.fromkeys(temperatures))
+        if self.recipe.cache:
+            kept_form(self.recipe, self.data.task, self.temperatures)
 
     def _trials(self):
         from .trials import Trials  # imports Optuna
@@ -231,7 +236,8 @@ class Trial(Run):
         self.training = replace(self.training, disable_tqdm=True)
         self.sweep = sweep
         self.data, self.tokenizer, self.pattern = sweep.data, sweep.tokenizer, sweep.pattern
-        in_layers = any(self._objective(stage).needs_layers for stage in self.stages)
+        terms = [term for stage in self.stages for term in self._objective(stage).terms]
+        in_layers = any(isinstance(term, LayerTerm) for term in terms)
         if sweep.keeps_logits and not in_layers and not recipe.cache:  # layers take room: that is for the user to say
             self.recipe, self.given = replace(recipe, cache=True), {**given, "cache": True}
 

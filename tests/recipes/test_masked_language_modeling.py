@@ -141,3 +141,12 @@ def test_a_sweep_prefers_the_lowest_perplexity_and_keeps_no_vocabulary_on_disk_u
     assert not (tmp_path / "out" / "teacher_cache").exists()
     rows = [line for line in (tmp_path / "out" / "sweep.md").read_text().splitlines() if line.startswith("| ")]
     assert rows[2].startswith(f"| {report['best']} |")
+
+
+def test_a_sweep_reads_a_sampled_cache_at_one_temperature_and_refuses_two(texts, tmp_path):
+    more = {"control": "false", "num_mask_copies": 1, "cache": "true"}
+    report = sweep(flags(texts, tmp_path / "out", sweep="{learning_rate: [1e-4, 1e-2]}", **more))
+    assert len(report["trials"]) == 2 and (tmp_path / "out" / "teacher_cache" / "cache.json").is_file()
+    with pytest.raises(ValueError, match=r"at one temperature, and the stages soften at \[1.0, 4.0\]"):
+        sweep(flags(texts, tmp_path / "two", sweep="{temperature: [1, 4]}", **more))
+    assert not (tmp_path / "two").exists()
