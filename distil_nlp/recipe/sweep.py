@@ -11,6 +11,7 @@ import yaml
 from tqdm.auto import tqdm
 from transformers import PrinterCallback
 
+from ..arguments import NO_BLEND
 from ..evaluation.comparison import count_parameters
 from ..evaluation.report import environment, plain
 from ..files import write_text
@@ -63,6 +64,12 @@ class Sweep(Run):
                 f"A sweep runs in one process; got {self.state.num_processes}. Start it with `distil-nlp sweep`, and "
                 f"the best.yaml that comes of it with accelerate."
             )
+        if self.assistants:
+            raise ValueError(
+                f"A sweep has no assistants (got {', '.join(one.name for one in self.assistants)}): they learn as the "
+                f"student does, so every trial would need its own. Distil the assistant first, and sweep with it as the "
+                f"teacher."
+            )
         self.wishes, self.space = wishes, Space(wishes.sweep)
         self.probes_teacher, self.listened_to = True, None
 
@@ -76,8 +83,8 @@ class Sweep(Run):
     def recipe_of(self, settings, folder):
         """The recipe of a trial as plain data: this one with the trial's settings, which put aside what they replace."""
         ours = {name: value for name, value in self.given.items() if name not in _WISHES}
-        chosen = set(settings) - {"temperature", "kd_ratio"}
-        if settings.get("preset") == "logits":  # blended by the temperature and kd_ratio that the recipe may give
+        chosen = set(settings) - set(NO_BLEND)
+        if settings.get("preset") == "logits":  # takes what the recipe says of temperature and kd_ratio
             chosen.remove("preset")
         ours = without_alternatives(ours, chosen)
         return {**ours, **settings, "output_dir": str(folder)}
@@ -102,9 +109,10 @@ class Sweep(Run):
                 trial._check_student(teacher)
             except ValueError as error:
                 raise ValueError(f"A trial with {settings_line(settings)} cannot be: {error}") from error
-            found += trial.listened_to
+            found += trial.listened_to["teacher"]
             temperatures += trial.temperatures
-        self.listened_to, self.temperatures = list(dict.fromkeys(found)), list(dict.fromkeys(temperatures))
+        self.listened_to = {"teacher": list(dict.fromkeys(found))}
+        self.temperatures = list(dict.fromkeys(temperatures))
         if self.recipe.cache:
             kept_form(self.recipe, self.data.task, self.temperatures)
 
@@ -246,8 +254,11 @@ class Trial(Run):
         return self.sweep.teacher
 
     @property
+    def speaker(self):
+        return self.sweep.speaker
+
     def cached(self):
-        return self.sweep.cached
+        return self.sweep.cached()
 
     def __call__(self):
         began = time.perf_counter()

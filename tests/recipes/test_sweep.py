@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from distil_nlp.recipe import main, run, sweep
+from distil_nlp.recipe.cache import cached_teacher
 from distil_nlp.recipe.sweep import Sweep
 from distil_nlp.teachers import OnlineTeacher
 from distil_nlp.trainer import DistillationTrainer
@@ -53,22 +54,22 @@ def finished(folder, tmp_path_factory):
     output, kept = tmp_path_factory.mktemp("sweep") / "out", tmp_path_factory.mktemp("students")
     asked = {"caches": 0, "rows": []}
     with pytest.MonkeyPatch.context() as patch:
-        clear, ask_once, ask = Sweep._clear, Sweep.cached.func, OnlineTeacher.__call__
+        clear, ask = Sweep._clear, OnlineTeacher.__call__
 
         def copied(self, best):
             shutil.copytree(self.folder.path / "trials", kept, dirs_exist_ok=True)
             clear(self, best)
 
-        def counted(self):
+        def counted(*args, **kwargs):
             asked["caches"] += 1
-            return ask_once(self)
+            return cached_teacher(*args, **kwargs)
 
         def noted(self, batch):
             asked["rows"].append(len(batch["input_ids"]))
             return ask(self, batch)
 
         patch.setattr(Sweep, "_clear", copied)
-        patch.setattr(Sweep.cached, "func", counted)
+        patch.setattr("distil_nlp.recipe.run.cached_teacher", counted)
         patch.setattr(OnlineTeacher, "__call__", noted)
         sweep(swept(folder, output))
     return output, kept, asked
@@ -286,6 +287,8 @@ def test_settings_of_the_recipe_that_would_fight_with_the_sweep_are_refused(fold
         refused(swept(folder, tmp_path / "out", preset="distilbert"))
     with pytest.raises(SystemExit, match="Both preset='logits' and stages"):
         refused(swept(folder, tmp_path / "out", "{preset: [logits]}", stages="[{objective: [hard: {}]}]"))
+    with pytest.raises(SystemExit, match=r"A sweep has no assistants \(got assistant\)"):
+        refused(swept(folder, tmp_path / "out", assistants="[2x16]"))
     with pytest.raises(SystemExit, match="num_trials counts the students to train, 1 or more; got 0"):
         refused(swept(folder, tmp_path / "out", num_trials=0))
 
