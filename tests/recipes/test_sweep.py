@@ -15,6 +15,7 @@ import yaml
 
 from distil_nlp.recipe import main, run, sweep
 from distil_nlp.recipe.cache import cached_teacher
+from distil_nlp.recipe.run import Run
 from distil_nlp.recipe.sweep import Sweep
 from distil_nlp.teachers import OnlineTeacher
 from distil_nlp.trainer import DistillationTrainer
@@ -69,7 +70,7 @@ def finished(folder, tmp_path_factory):
             return ask(self, batch)
 
         patch.setattr(Sweep, "_clear", copied)
-        patch.setattr("distil_nlp.recipe.run.cached_teacher", counted)
+        patch.setattr(sys.modules[Run.__module__], "cached_teacher", counted)
         patch.setattr(OnlineTeacher, "__call__", noted)
         sweep(swept(folder, output))
     return output, kept, asked
@@ -283,7 +284,7 @@ def test_a_space_that_cannot_be_is_refused_before_anything_is_trained(space, mes
 
 
 def test_settings_of_the_recipe_that_would_fight_with_the_sweep_are_refused(folder, tmp_path):
-    with pytest.raises(SystemExit, match="temperature=1 would have no effect.*preset 'distilbert'"):
+    with pytest.raises(SystemExit, match="temperature=1, kd_ratio=0.3 would have no effect.*preset 'distilbert'"):
         refused(swept(folder, tmp_path / "out", preset="distilbert"))
     with pytest.raises(SystemExit, match="Both preset='logits' and stages"):
         refused(swept(folder, tmp_path / "out", "{preset: [logits]}", stages="[{objective: [hard: {}]}]"))
