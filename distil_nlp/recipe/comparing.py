@@ -75,16 +75,22 @@ def _speeds(run, contenders):
     return measure_latency(models, make_batch, seconds=run.recipe.latency_seconds, device=run.state.device)
 
 
-def scores(run, model, tokenizer=None):
-    """Every metric of one model, as the table would show it, `dict[str, float]`."""
+def teacher_scores(run):
+    """Metrics and parameters of the teacher, or of what several teachers say together."""
     yardstick = run.data.yardstick()
-    return yardstick.scores(yardstick.facts(_answers(run, model, yardstick, tokenizer)))
+    teacher = _teachers(run, yardstick)[0]
+    return _scores(yardstick, teacher.answers[0], teacher.parameters)
 
 
 def stage_scores(run, stage):
-    """Metrics and parameters of what a finished stage made."""
+    """Metrics and parameters of what a finished stage made, as the table would show them."""
+    yardstick = run.data.yardstick()
     model, tokenizer = _loaded(run, stage)
-    return {"metrics": scores(run, model, tokenizer), "parameters": count_parameters(model)}
+    return _scores(yardstick, _answers(run, model, yardstick, tokenizer), count_parameters(model))
+
+
+def _scores(yardstick, answers, parameters):
+    return {"metrics": yardstick.scores(yardstick.facts(answers)), "parameters": parameters}
 
 
 def _facts(run):

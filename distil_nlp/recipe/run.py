@@ -1,7 +1,5 @@
 """The stages of a recipe, in order: data, teacher, cache, assistants, student and control, compare, card, push."""
 
-import shlex
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,59 +24,10 @@ from .comparing import compare_models
 from .data import KINDS, RecipeData
 from .folder import RunFolder, stage_name
 from .interrupt import Interrupted, SaveOnInterrupt, StopAtEpoch
-from .parsing import parse
 from .stages import stages_of
 from .teachers import further_teachers, own_tokenizers, teacher_stage
 
 _PUSHING = {"push_to_hub": False, "hub_model_id": None}
-
-
-def main(argv=None, *, action=None):
-    """Run a recipe from the command line; exit with a message where the user can mend something.
-
-    Args:
-        argv (`list[str]`, *optional*): YAML files and flags; by default those of the process.
-        action (callable, *optional*): What to do with them; by default `run`.
-    """
-    argv = sys.argv[1:] if argv is None else argv
-    try:
-        (action or run)(argv)
-    except Interrupted as stop:
-        sys.exit(f"{stop} The same command goes on from there.")
-    except KeyboardInterrupt:
-        sys.exit("Stopped. What was finished is kept; the same command goes on from the last checkpoint.")
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
-        sys.exit(f"error: {error}")
-
-
-def run(argv):
-    """Run a recipe.
-
-    Args:
-        argv (`list[str]`): YAML files and flags, see `distil_nlp.recipe.parse`.
-
-    Returns:
-        `Comparison`, or None on processes other than the first.
-    """
-    recipe, training, given = parse(argv)
-    return Run(recipe, training, given, command=" ".join(["distil-nlp", "run", *map(shlex.quote, argv)]))()
-
-
-def ask_once(argv):
-    """Build the cache of a recipe's teacher, and nothing else.
-
-    Args:
-        argv (`list[str]`): As for `run`, which reads it afterwards where it is given the same settings.
-    """
-    recipe, training, given = parse([*argv, "--cache", "true"])
-    asked = Run(recipe, training, given, command=" ".join(["distil-nlp", "cache", *map(shlex.quote, argv)]))
-    asked.begin()
-    asked.cached()
-    folder = asked.cache_folder
-    if asked.state.is_main_process:
-        print(
-            f"The teacher's answers: {folder}. `distil-nlp run` with `--cache true --teacher_cache {folder}` reads them."
-        )
 
 
 class Run:
@@ -212,17 +161,16 @@ class Run:
         with self.state.main_process_first():
             self.data.tokenize(self.tokenizer, self.own_tokenizers)
         self.data.check()
-        self._check_student(teacher)
+        self._check_student(teacher, self._together([OnlineTeacher(teacher), *further_teachers(self, trained=False)]))
         if self.state.is_main_process:
             self.folder.claim(self.given)
 
-    def _check_student(self, teacher):
+    def _check_student(self, teacher, stand_in):
         student = self.new_student()
         between = [(one.name, self.new_student(one.making)) for one in self.assistants]
         models = [teacher, *(model for _, model in between), student]
         if between:
             check_sizes(list(zip(("teacher", *(name for name, _ in between), "student"), models, strict=True)))
-        stand_in = self._together([OnlineTeacher(teacher), *further_teachers(self, trained=False)])
         speakers = [("teacher", stand_in), *((name, OnlineTeacher(model)) for name, model in between)]
         self.listened_to = {}
         for (role, speaker), model in zip(speakers, models[1:], strict=True):

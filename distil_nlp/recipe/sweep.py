@@ -12,41 +12,21 @@ from tqdm.auto import tqdm
 from transformers import PrinterCallback
 
 from ..arguments import NO_BLEND
-from ..evaluation.comparison import count_parameters
 from ..evaluation.report import environment, plain
 from ..files import write_text
 from ..metrics import display
 from ..objectives.layers import LayerTerm
-from ..search import check_optuna
 from ..teachers.kept import DENSE
 from .arguments import SweepArguments
 from .cache import kept_form
-from .comparing import scores, stage_scores
-from .parsing import parse, parse_settings, without_alternatives
+from .comparing import stage_scores, teacher_scores
+from .parsing import parse_settings, without_alternatives
 from .run import Run
 from .space import Space
 from .sweep_report import settings_line, sweep_table, write_sweep
 
 _WISHES = [one.name for one in fields(SweepArguments)]
 SPLIT = "validation"  # decides, and never the test set
-
-
-def sweep(argv):
-    """Try the settings that `sweep:` names, and put the best of them into best.yaml.
-
-    Args:
-        argv (`list[str]`): YAML files and flags, as for a run, with `sweep` and `num_trials`.
-
-    Returns:
-        `dict`: What sweep.json holds.
-
-    Raises:
-        ImportError: Optuna is missing.
-        ValueError: Settings that cannot be, found before anything is trained.
-    """
-    check_optuna()
-    recipe, training, wishes, given = parse(argv, SweepArguments, output="runs/{}-sweep")
-    return Sweep(recipe, training, wishes, given, command=shlex.join(["distil-nlp", "sweep", *argv]))()
 
 
 class Sweep(Run):
@@ -96,7 +76,7 @@ class Sweep(Run):
 
     # ---- Before the first trial ----
 
-    def _check_student(self, teacher):
+    def _check_student(self, teacher, stand_in):
         """Every student that the sweep may build is built, and every value tried on two examples, once."""
         self.data.compared_on = SPLIT
         self.data.check()
@@ -106,7 +86,7 @@ class Sweep(Run):
         for settings in self.space.samples():
             try:
                 trial = Trial(self, settings, "check")
-                trial._check_student(teacher)
+                trial._check_student(teacher, stand_in)
             except ValueError as error:
                 raise ValueError(f"A trial with {settings_line(settings)} cannot be: {error}") from error
             found += trial.listened_to["teacher"]
@@ -173,7 +153,9 @@ class Sweep(Run):
         self._say(f"best: trial {place + 1}, {self._in_words(results[place])}")
         winner = Trial(self, results[place]["settings"], self._folder_of(place + 1))
         control = winner.with_control()
-        self._share("teacher", winner)
+        for fine_tuned in self.folder.path.glob("teacher*"):
+            if self.folder.finished(fine_tuned.name):
+                self._share(fine_tuned.name, winner)
         if winner.reads_the_same_cache():
             self._share("teacher_cache", winner)
         else:
@@ -181,7 +163,12 @@ class Sweep(Run):
         best = self.folder.path / "best.yaml"
         header = f"# Trial {place + 1}, the best of {len(results)} on {SPLIT}: {self._in_words(results[place])}.\n"
         write_text(best, header + yaml.safe_dump(winner.given, sort_keys=False))
-        report = plain(self._report(results, place, control, f"distil-nlp run {shlex.quote(str(best))}"))
+        found = {
+            "best": place + 1,
+            "control": control,
+            "teacher": {"name": self.teacher.name, **teacher_scores(winner)},
+        }
+        report = plain(self._report(results, found, f"distil-nlp run {shlex.quote(str(best))}"))
         write_sweep(self.folder.path, report)
         print(f"\n{sweep_table(report)}\n\nReport: {self.folder.path / 'sweep.md'}")
         print(f"The figure of the best was chosen on {SPLIT}, so it flatters. What it is worth, beside its control:")
@@ -197,10 +184,8 @@ class Sweep(Run):
             except OSError:  # a file system without links
                 shutil.copytree(self.folder.path / name, there)
 
-    def _report(self, results, place, control, next_command):
+    def _report(self, results, found, next_command):
         yardstick = self.data.yardstick()
-        model = self.teacher.model
-        teacher = {"name": self.teacher.name, "metrics": scores(self, model), "parameters": count_parameters(model)}
         return {
             "task": self.data.task.name,
             "metric": yardstick.main,
@@ -208,10 +193,8 @@ class Sweep(Run):
             "num_examples": yardstick.num_examples,
             "space": self.wishes.sweep,
             "seed": self.training.seed,
-            "best": place + 1,
             "trials": [{"number": number, **result} for number, result in enumerate(results, 1)],
-            "control": control,
-            "teacher": teacher,
+            **found,
             "environment": environment(),
             "command": self.command,
             "next_command": next_command,
@@ -243,7 +226,8 @@ class Trial(Run):
         super().__init__(recipe, training, given, command=sweep.command)
         self.training = replace(self.training, disable_tqdm=True)
         self.sweep = sweep
-        self.data, self.tokenizer, self.pattern = sweep.data, sweep.tokenizer, sweep.pattern
+        self.data, self.pattern = sweep.data, sweep.pattern
+        self.tokenizer, self.own_tokenizers = sweep.tokenizer, sweep.own_tokenizers
         terms = [term for stage in self.stages for term in self._objective(stage).terms]
         in_layers = any(isinstance(term, LayerTerm) for term in terms)
         if sweep.keeps_logits and not in_layers and not recipe.cache:  # layers take room: that is for the user to say
@@ -252,6 +236,10 @@ class Trial(Run):
     @property
     def teacher(self):
         return self.sweep.teacher
+
+    @property
+    def teachers(self):
+        return self.sweep.teachers
 
     @property
     def speaker(self):
@@ -288,7 +276,7 @@ class Trial(Run):
 
     def reads_the_same_cache(self):
         """Whether a run of its recipe would keep what the sweep kept, no more and no less."""
-        self._check_student(self.teacher.model)
+        self._check_student(self.pattern, self.teacher)
         return self.recipe.cache and self.listened_to == self.sweep.listened_to
 
     def _claim(self):

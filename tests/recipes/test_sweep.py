@@ -20,7 +20,7 @@ from distil_nlp.recipe.sweep import Sweep
 from distil_nlp.teachers import OnlineTeacher
 from distil_nlp.trainer import DistillationTrainer
 from tests.conftest import ROOT
-from tests.recipes.runs import save_rows, weights, words
+from tests.recipes.runs import save_model, save_rows, weights, words
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.trainer.runs import same_weights
 
@@ -234,6 +234,21 @@ def test_the_report_of_an_earlier_best_outlives_a_better_trial(folder, tmp_path,
     sweep(swept(folder, output, "{kd_ratio: {low: 0.1, high: 1}}", num_trials=3, **more))
     assert (earlier / "report.json").is_file() and best_of(output).name == "3"
     assert {path.name for path in (output / "trials").iterdir()} == {"1", "3"}
+
+
+def test_several_teachers_are_asked_once_each_and_shown_together(folder, tmp_path):
+    save_model(tmp_path / "second", seed=5)
+    output, space = tmp_path / "out", "{preset: [logits, distilbert], temperature: [1, 4]}"
+    more = {"more_teachers": tmp_path / "second", "control": "false"}
+    report = sweep(swept(folder, output, "{temperature: [1, 4]}", **more))
+    assert (output / "teacher_cache" / "teacher-2" / "cache.json").is_file()
+    alone = tmp_path / "alone"
+    run([str(output / "best.yaml"), "--output_dir", str(alone)])
+    assert same_weights(weights(best_of(output)), weights(alone))
+    models = json.loads((alone / "report.json").read_text())["models"]
+    assert models[0]["metrics"] == report["teacher"]["metrics"]
+    with pytest.raises(SystemExit, match="preset distilbert cannot be"):
+        refused(swept(folder, tmp_path / "layers", space, **more))
 
 
 def test_settings_that_were_tried_before_are_not_trained_again(folder, tmp_path, monkeypatch):
