@@ -11,7 +11,7 @@ install: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit('The versions in constraints.txt need Python 3.11 or newer; $(PYTHON) is ' + sys.version.split()[0] + '. Name another: make PYTHON=python3.12' if sys.version_info < (3, 11) else 0)"
 	$(PYTHON) -m venv .venv
-	$(RUN) -m pip install -c constraints.txt -e ".[quickstart,dev]"
+	$(RUN) -m pip install -c constraints.txt -e ".[quickstart,sweep,dev]"
 	@touch $@
 
 .venv/.installed-docs: .venv/.installed

@@ -13,6 +13,7 @@ examples:
   distil-nlp run sst2.yaml --student 4x256 --seeds 3     flags override the file
   distil-nlp run --help                                  every setting of a recipe
   distil-nlp cache sst2.yaml --teacher_cache caches/sst2  ask the teacher once, for any number of runs
+  distil-nlp sweep sst2.yaml --sweep "{temperature: [1, 2, 4]}"   try settings, keep the best
   distil-nlp compare runs/sst2                           the table of a finished run, once more
   distil-nlp push runs/sst2/student user/my-student      put a student on the Hub
 
@@ -38,6 +39,7 @@ def main(argv=None):
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
     commands.add_parser("run", help="run a recipe: FILE.yaml [--setting value ...]", add_help=False)
     commands.add_parser("cache", help="build the cache of a recipe's teacher, and no more", add_help=False)
+    commands.add_parser("sweep", help="try settings of a recipe: FILE.yaml [--setting value ...]", add_help=False)
     compare = commands.add_parser("compare", help="show the table of a finished run again")
     compare.add_argument("folder", help="output folder of the run")
     push = commands.add_parser("push", help="upload a student and its card to the Hub")
@@ -45,10 +47,10 @@ def main(argv=None):
     push.add_argument("repo_id", help="user/name")
     push.add_argument("--private", action="store_true", default=None, help="make a new repository private")
     chosen, rest = parser.parse_known_args(argv)
-    if chosen.command in ("run", "cache"):
+    if chosen.command in ("run", "cache", "sweep"):
         from . import recipe
 
-        action = {"run": recipe.run, "cache": recipe.ask_once}[chosen.command]
+        action = {"run": recipe.run, "cache": recipe.ask_once, "sweep": recipe.sweep}[chosen.command]
         return recipe.main(argv[argv.index(chosen.command) + 1 :], action=action)
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")

@@ -1,5 +1,6 @@
 """One step of training: student speaks, teacher speaks, compare, scale, remember, return."""
 
+import copy
 import itertools
 import logging
 
@@ -16,6 +17,7 @@ from .objectives.problems import problem_type_of
 from .objectives.rehearsal import rehearse
 from .outcome import Outcome
 from .sampling import LengthGroupedSampler, dataset_lengths
+from .search import Searching
 from .signals import TASK_COLUMNS, Signals, accepted_columns, ask, to_gather
 from .tally import Stopwatch, Tally
 from .taps import FeatureTap
@@ -26,7 +28,7 @@ from .teachers.probe import labelled_items
 logger = logging.getLogger(__name__)
 
 
-class DistillationTrainer(Outcome, Trainer):
+class DistillationTrainer(Outcome, Searching, Trainer):
     """A `transformers.Trainer` whose loss compares the student with a teacher and with the labels.
 
     Every habit of Trainer keeps working. The loss is divided once per optimizer step, by the items of all its
@@ -51,6 +53,9 @@ class DistillationTrainer(Outcome, Trainer):
     def __init__(self, model=None, teacher=None, args=None, *, objective=None, **kwargs):
         args = args if args is not None else DistillationTrainingArguments()
         refuse_idle(args, objective, teacher, kwargs)
+        if kwargs.get("model_init") is not None:  # a search makes trainers like this one
+            self._made_with = {"objective": copy.deepcopy(objective), **kwargs}
+            del self._made_with["model_init"]
         super().__init__(model=model, args=args, **kwargs)
         self._student_columns = accepted_columns(self.model)
         self.teacher = self._invited(teacher)
@@ -210,7 +215,7 @@ class DistillationTrainer(Outcome, Trainer):
         )
 
     def _probe_teacher(self):
-        if self.teacher is None:
+        if self.teacher is None or not self.probes_teacher:
             return
         if self.objective.needs_teacher and self.is_world_process_zero():
             warn_of_gap(self.model, self.teacher)

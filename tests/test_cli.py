@@ -21,7 +21,7 @@ def stopped(argv):
 def test_help_shows_every_command_and_an_example_of_each(capsys):
     assert stopped(["--help"]) == 0
     page = capsys.readouterr().out
-    for command in ("run", "cache", "compare", "push"):
+    for command in ("run", "cache", "sweep", "compare", "push"):
         assert f"distil-nlp {command} " in page
 
 
@@ -39,6 +39,13 @@ def test_help_of_run_teaches_recipe_settings_and_training_arguments(capsys):
     assert stopped(["run", "--help"]) == 0
     page = capsys.readouterr().out
     for setting in ("--teacher", "--num_augmented_copies", "--kd_ratio", "--learning_rate"):
+        assert setting in page
+
+
+def test_help_of_sweep_teaches_what_can_be_tried_beside_the_settings_of_a_recipe(capsys):
+    assert stopped(["sweep", "--help"]) == 0
+    page = capsys.readouterr().out
+    for setting in ("--sweep", "--num_trials", "--teacher", "--learning_rate"):
         assert setting in page
 
 

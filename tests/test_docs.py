@@ -9,6 +9,8 @@ import pytest
 
 import distil_nlp
 from distil_nlp.recipe import RecipeArguments
+from distil_nlp.recipe.arguments import SweepArguments
+from distil_nlp.recipe.space import KINDS
 from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -48,3 +50,9 @@ def test_the_page_of_recipes_lists_every_setting_of_a_recipe():
     page = (ROOT / "docs" / "recipes.md").read_text()
     missing = [one.name for one in dataclasses.fields(RecipeArguments) if f"`{one.name}`" not in page]
     assert not missing
+
+
+def test_the_page_of_sweeps_lists_every_setting_that_can_be_swept():
+    page = (ROOT / "docs" / "sweeps.md").read_text()
+    settings = [*KINDS, *(one.name for one in dataclasses.fields(SweepArguments))]
+    assert not [name for name in settings if f"`{name}`" not in page]

@@ -31,7 +31,7 @@ LEVELS = {
         0,
     ),
     **dict.fromkeys(["objectives", "teachers", "students", "tasks", "adapters", "evaluation", "export", "hub"], 1),
-    "outcome": 2,
+    **dict.fromkeys(["outcome", "search"], 2),
     "trainer": 3,
     **dict.fromkeys(["recipe", "cli"], 4),
     **dict.fromkeys(["__init__", "__main__"], 5),

@@ -17,22 +17,30 @@ def text_table(report):
     Returns:
         `str`, without a final line break.
     """
-    header, rows = table_cells(report)
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in [header, ["-" * width for width in widths], *rows]
-    ]
-    return "\n".join([*lines, *([""] if report["differences"] else []), *difference_lines(report)])
+    lines = [text_rows(*table_cells(report)), *([""] if report["differences"] else [])]
+    return "\n".join([*lines, *difference_lines(report)])
 
 
 def markdown_table(report):
     """The rows of `text_table` as a Markdown table."""
-    header, rows = table_cells(report)
-    ruler = ["---", "---", *["---:"] * (len(header) - 2)]
+    return markdown_rows(*table_cells(report))
+
+
+def text_rows(header, rows, *, num_words=2):
+    """Rows of strings under a header, in columns; the first `num_words` to the left, numbers to the right."""
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column < num_words else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in [header, ["-" * width for width in widths], *rows]
+    )
+
+
+def markdown_rows(header, rows, *, num_words=2):
+    """The same as a Markdown table."""
+    ruler = [*["---"] * num_words, *["---:"] * (len(header) - num_words)]
     return "\n".join(
         "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in [header, ruler, *rows]
     )

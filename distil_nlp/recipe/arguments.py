@@ -187,3 +187,30 @@ class RecipeArguments:
             )
         if self.student_embeddings not in ("random", "pca"):
             raise ValueError(f"student_embeddings must be random or pca; got {self.student_embeddings!r}.")
+
+
+@dataclass
+class SweepArguments:
+    """What a sweep can be told, beside the settings of the recipe.
+
+    Raises:
+        ValueError: Fewer than one trial, or nothing to try.
+    """
+
+    _argument_group_name = "sweep: what is tried"
+
+    sweep: str | None = _setting(
+        "What to try, in YAML: {temperature: [1, 2, 4], learning_rate: {low: 1e-5, high: 1e-3, log: true}}."
+    )
+    num_trials: int = _setting("Train this many students, or one for each combination where there are fewer.", 20)
+
+    def __post_init__(self):
+        if isinstance(self.sweep, str):  # on the command line: YAML in one word, of which JSON is a part
+            self.sweep = load_yaml(self.sweep)
+        if self.num_trials < 1:
+            raise ValueError(f"num_trials counts the students to train, 1 or more; got {self.num_trials}.")
+        if not isinstance(self.sweep, dict) or not self.sweep:
+            raise ValueError(
+                f"A sweep needs to know what to try: settings with their choices or ranges; got {self.sweep!r}. Give it "
+                f"in YAML (sweep: {{temperature: [1, 2, 4]}}) or as --sweep."
+            )

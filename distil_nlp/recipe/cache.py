@@ -47,7 +47,7 @@ def cached_teacher(teacher, data, folder, *, temperatures=(), features=(), devic
         _afresh(teacher),
         data.transfer,
         data.collator,
-        kept=_kept(data.recipe, data.task, list(dict.fromkeys(temperatures))),
+        kept=kept_form(data.recipe, data.task, list(dict.fromkeys(temperatures))),
         features=features,
         tokenizer=teacher.tokenizer,
         preprocessing={name: getattr(data.recipe, name) for name in _PREPROCESSING},
@@ -55,8 +55,8 @@ def cached_teacher(teacher, data, folder, *, temperatures=(), features=(), devic
     return CachedTeacher(folder, expect=expect)
 
 
-def _kept(recipe, task, temperatures):
-    """In which form logits are kept, as `build_cache` reads it."""
+def kept_form(recipe, task, temperatures):
+    """In which form logits are kept, as `build_cache` reads it; ValueError where there is none for these temperatures."""
     # Parts of several distributions cannot be averaged.
     kind = recipe.cache_form or ("float32" if recipe.more_teachers else task.kept)
     if kind in DENSE:

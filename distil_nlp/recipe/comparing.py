@@ -3,6 +3,7 @@
 from torch import nn
 
 from ..evaluation import Contender, compare, measure_latency, predict, text_batch, write_report
+from ..evaluation.comparison import count_parameters
 from ..loading import load_model, load_tokenizer
 from .controls import TFIDF, tfidf_log_probabilities
 from .folder import stage_name
@@ -72,6 +73,24 @@ def _speeds(run, contenders):
 
     models[run.teacher.name] = run.teacher if len(run.teachers) > 1 else models[run.teacher.name]
     return measure_latency(models, make_batch, seconds=run.recipe.latency_seconds, device=run.state.device)
+
+
+def teacher_scores(run):
+    """Metrics and parameters of the teacher, or of what several teachers say together."""
+    yardstick = run.data.yardstick()
+    teacher = _teachers(run, yardstick)[0]
+    return _scores(yardstick, teacher.answers[0], teacher.parameters)
+
+
+def stage_scores(run, stage):
+    """Metrics and parameters of what a finished stage made, as the table would show them."""
+    yardstick = run.data.yardstick()
+    model, tokenizer = _loaded(run, stage)
+    return _scores(yardstick, _answers(run, model, yardstick, tokenizer), count_parameters(model))
+
+
+def _scores(yardstick, answers, parameters):
+    return {"metrics": yardstick.scores(yardstick.facts(answers)), "parameters": parameters}
 
 
 def _facts(run):

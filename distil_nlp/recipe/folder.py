@@ -12,8 +12,8 @@ _RECIPE, _STAGE = "recipe.yaml", "_stage.json"  # a leading _ is not pushed
 # What may differ between two calls of one run: it changes no result that is already there.
 _FREE = {
     "control", "dataloader_num_workers", "disable_tqdm", "hub_model_id", "hub_private_repo", "hub_revision",
-    "latency_seconds", "log_level", "logging_steps", "main_metric", "output_dir", "push_to_hub", "report_to",
-    "save_steps", "save_strategy", "save_total_limit", "seeds", "teacher_cache", "tfidf_control",
+    "latency_seconds", "log_level", "logging_steps", "main_metric", "num_trials", "output_dir", "push_to_hub",
+    "report_to", "save_steps", "save_strategy", "save_total_limit", "seeds", "teacher_cache", "tfidf_control",
 }  # fmt: skip
 
 

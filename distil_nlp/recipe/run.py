@@ -1,7 +1,5 @@
 """The stages of a recipe, in order: data, teacher, cache, assistants, student and control, compare, card, push."""
 
-import shlex
-import sys
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -27,59 +25,10 @@ from .comparing import compare_models
 from .data import KINDS, RecipeData
 from .folder import RunFolder, stage_name
 from .interrupt import Interrupted, SaveOnInterrupt, StopAtEpoch
-from .parsing import parse
 from .stages import stages_of
 from .teachers import further_teachers, own_tokenizers, teacher_stage, together
 
 _PUSHING = {"push_to_hub": False, "hub_model_id": None}
-
-
-def main(argv=None, *, action=None):
-    """Run a recipe from the command line; exit with a message where the user can mend something.
-
-    Args:
-        argv (`list[str]`, *optional*): YAML files and flags; by default those of the process.
-        action (callable, *optional*): What to do with them; by default `run`.
-    """
-    argv = sys.argv[1:] if argv is None else argv
-    try:
-        (action or run)(argv)
-    except Interrupted as stop:
-        sys.exit(f"{stop} The same command goes on from there.")
-    except KeyboardInterrupt:
-        sys.exit("Stopped. What was finished is kept; the same command goes on from the last checkpoint.")
-    except (ValueError, OSError, RuntimeError) as error:
-        sys.exit(f"error: {error}")
-
-
-def run(argv):
-    """Run a recipe.
-
-    Args:
-        argv (`list[str]`): YAML files and flags, see `distil_nlp.recipe.parse`.
-
-    Returns:
-        `Comparison`, or None on processes other than the first.
-    """
-    recipe, training, given = parse(argv)
-    return Run(recipe, training, given, command=" ".join(["distil-nlp", "run", *map(shlex.quote, argv)]))()
-
-
-def ask_once(argv):
-    """Build the cache of a recipe's teacher, and nothing else.
-
-    Args:
-        argv (`list[str]`): As for `run`, which reads it afterwards where it is given the same settings.
-    """
-    recipe, training, given = parse([*argv, "--cache", "true"])
-    asked = Run(recipe, training, given, command=" ".join(["distil-nlp", "cache", *map(shlex.quote, argv)]))
-    asked.begin()
-    asked.cached()
-    folder = asked.cache_folder
-    if asked.state.is_main_process:
-        print(
-            f"The teacher's answers: {folder}. `distil-nlp run` with `--cache true --teacher_cache {folder}` reads them."
-        )
 
 
 class Run:
@@ -205,12 +154,17 @@ class Run:
         with self.state.main_process_first():
             self.data.tokenize(self.tokenizer, self.own_tokenizers)
         self.data.check()
+        everyone = [OnlineTeacher(teacher), *further_teachers(self, trained=False)]
+        self._check_student(teacher, together(everyone, self.recipe))
+        if self.state.is_main_process:
+            self.folder.claim(self.given)
+
+    def _check_student(self, teacher, stand_in):
         student = self.new_student()
         between = [(one.name, self.new_student(one.making)) for one in self.assistants]
         chain = [("teacher", teacher), *between, ("student", student)]
         if between:
             check_sizes(chain)
-        stand_in = together([OnlineTeacher(teacher), *further_teachers(self, trained=False)], self.recipe)
         self.listened_to = {}
         for (role, speaker), (_, model) in pairwise(chain):
             lessons = [(stage, self._objective(stage), self._rows(stage)) for stage in self.stages]
@@ -221,8 +175,6 @@ class Run:
             self.temperatures = [temperature for one in cached for temperature in one.temperatures]
         if self.recipe.trim_vocabulary:
             self._say(f"vocabulary: {trim_vocabulary(student, self.tokenizer, self.data.token_ids())}, after training")
-        if self.state.is_main_process:
-            self.folder.claim(self.given)
 
     def fine_tune_teacher(self, model, source=None, place=0):
         """Train a teacher on the labels; the folder of the result. Further teachers have other seeds."""
@@ -315,9 +267,8 @@ class Run:
             setattr(student.config, name, value)
         return student
 
-    def _train(self, stage, model, teacher, dataset, training, objective=None, *, save=None, callbacks=()):
-        stop = SaveOnInterrupt(self.state.num_processes)
-        trainer = DistillationTrainer(
+    def _trainer(self, stage, model, teacher, dataset, training, objective, callbacks):
+        return DistillationTrainer(
             model,
             teacher,
             replace(training, output_dir=str(self.folder.checkpoints(stage))),
@@ -327,8 +278,12 @@ class Run:
             data_collator=self.data.collator,
             processing_class=self.tokenizer,
             compute_metrics=self.data.compute_metrics(),
-            callbacks=[stop, *callbacks],
+            callbacks=callbacks,
         )
+
+    def _train(self, stage, model, teacher, dataset, training, objective=None, *, save=None, callbacks=()):
+        stop = SaveOnInterrupt(self.state.num_processes)
+        trainer = self._trainer(stage, model, teacher, dataset, training, objective, [stop, *callbacks])
         result = trainer.train(resume_from_checkpoint=True)
         if stop.asked:
             raise Interrupted(f"{stage} is at step {trainer.state.global_step} of {trainer.state.max_steps}.")

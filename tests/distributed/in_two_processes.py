@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from tests.distributed.cases import CASES, figures, gradients, short_run
 from tests.teachers.cache_building import a_shard_an_example, make_cache
+from tests.trainer.test_search import two_trials_and_alone
 
 
 def main(folder):
@@ -26,6 +27,7 @@ def main(folder):
     for name, trainer in {"whole": whole, "resumed": resumed}.items():
         weights = {**trainer.model.state_dict(), **trainer.objective.state_dict()}
         save_file(weights, folder / f"{name}.rank{process.process_index}.safetensors")
+    told["searched"] = two_trials_and_alone(folder / "search")
     a_shard_an_example()
     make_cache(folder / "cache")
     (folder / f"told.rank{process.process_index}.json").write_text(json.dumps(told))

@@ -90,3 +90,7 @@ def test_a_cache_built_by_two_processes_is_that_of_one(folder, tmp_path, monkeyp
     make_cache(tmp_path / "cache")
     one, two = ({path.name: path.read_bytes() for path in (place / "cache").iterdir()} for place in (tmp_path, folder))
     assert one == two and len(one) == 33
+
+
+def test_a_search_in_two_processes_trains_in_both_what_trainers_with_its_settings_would(folder):
+    assert [told(folder, rank)["searched"] for rank in (0, 1)] == [[True, True]] * 2

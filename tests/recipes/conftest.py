@@ -3,6 +3,7 @@
 import pytest
 
 from tests.recipes.runs import save_model, save_rows
+from tests.trainer.conftest import imported_modules_are_no_garbage  # noqa: F401
 
 
 @pytest.fixture(scope="module")

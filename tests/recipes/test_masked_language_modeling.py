@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from distil_nlp.recipe import run
+from distil_nlp.recipe import run, sweep
 from tests.recipes.runs import same_students, save_model, save_rows, words
 
 
@@ -131,3 +131,22 @@ def test_a_cache_keeps_some_tokens_of_each_hidden_word_unless_told_otherwise(tex
 
 def test_a_cache_gives_the_student_of_a_teacher_asked_at_every_step(texts, tmp_path):
     assert same_students(run, partial(flags, texts), tmp_path, cache_form="float32", preset="distilbert")
+
+
+def test_a_sweep_prefers_the_lowest_perplexity_and_keeps_no_vocabulary_on_disk_unasked(texts, tmp_path):
+    more = {"sweep": "{learning_rate: [1e-5, 1e-2]}", "control": "false", "num_mask_copies": 1}
+    report = sweep(flags(texts, tmp_path / "out", **more))
+    values = [one["value"] for one in report["trials"]]
+    assert report["metric"] == "perplexity" and values[report["best"] - 1] == min(values) < max(values)
+    assert not (tmp_path / "out" / "teacher_cache").exists()
+    rows = [line for line in (tmp_path / "out" / "sweep.md").read_text().splitlines() if line.startswith("| ")]
+    assert rows[2].startswith(f"| {report['best']} |")
+
+
+def test_a_sweep_reads_a_sampled_cache_at_one_temperature_and_refuses_two(texts, tmp_path):
+    more = {"control": "false", "num_mask_copies": 1, "cache": "true"}
+    report = sweep(flags(texts, tmp_path / "out", sweep="{learning_rate: [1e-4, 1e-2]}", **more))
+    assert len(report["trials"]) == 2 and (tmp_path / "out" / "teacher_cache" / "cache.json").is_file()
+    with pytest.raises(ValueError, match=r"at one temperature, and the stages soften at \[1.0, 4.0\]"):
+        sweep(flags(texts, tmp_path / "two", sweep="{temperature: [1, 4]}", **more))
+    assert not (tmp_path / "two").exists()

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from distil_nlp.recipe import run
+from distil_nlp.recipe import run, sweep
 from distil_nlp.tasks import answer_question
 from tests.questions import make_questions, save_questions
 from tests.recipes.runs import same_students, save_model, words
@@ -133,3 +133,9 @@ def test_a_file_with_answers_that_are_not_in_the_context_is_refused_before_train
 
 def test_a_cache_gives_the_student_of_a_teacher_asked_at_every_step(questions, tmp_path):
     assert same_students(run, partial(words, questions, **SHORT), tmp_path)
+
+
+def test_a_sweep_is_decided_by_question_and_asks_the_teacher_of_spans_once(questions, tmp_path):
+    report = sweep(words(questions, tmp_path / "out", **SHORT, sweep="{kd_ratio: [0.5, 1]}", control="false"))
+    assert (report["metric"], report["num_examples"], len(report["trials"])) == ("f1", 12, 2)
+    assert (tmp_path / "out" / "teacher_cache" / "cache.json").is_file()

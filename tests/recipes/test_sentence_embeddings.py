@@ -9,7 +9,7 @@ import torch
 from huggingface_hub import ModelCard
 
 from distil_nlp.loading import load_model, load_tokenizer
-from distil_nlp.recipe import run
+from distil_nlp.recipe import run, sweep
 from distil_nlp.sentence_encoder import SentenceEncoder
 from tests.tiny import WORDS, tiny_encoder, tiny_tokenizer
 
@@ -97,3 +97,11 @@ def test_settings_that_make_no_sense_for_embeddings_are_refused(settings, messag
 
 def test_a_cache_gives_the_student_of_a_teacher_asked_at_every_step(folder, tmp_path):
     assert same_students(run, partial(words, folder, task="sentence-similarity"), tmp_path)
+
+
+def test_a_sweep_of_embeddings_is_decided_by_spearman_and_has_no_temperature(folder, tmp_path):
+    settings = {"task": "sentence-similarity", "control": "false"}
+    report = sweep(words(folder, tmp_path / "out", sweep="{kd_ratio: [0.5, 1]}", **settings))
+    assert report["metric"] == "spearmanr" and len(report["trials"]) == 2
+    with pytest.raises(ValueError, match="temperature=2 would have no effect"):
+        sweep(words(folder, tmp_path / "other", sweep="{temperature: [2, 4]}", **settings))

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from transformers import pipeline
 
-from distil_nlp.recipe import run
+from distil_nlp.recipe import run, sweep
 from tests.recipes.runs import same_students, save_model, words
 from tests.tiny import WORDS, tiny_model, tiny_tokenizer
 
@@ -135,3 +135,9 @@ def test_altered_copies_are_refused_where_a_task_does_not_say_that_it_bears_them
 
 def test_a_cache_gives_the_student_of_a_teacher_asked_at_every_step(folder, tmp_path):
     assert same_students(run, partial(tagging, folder), tmp_path, soft_pieces="all", num_augmented_copies=1)
+
+
+def test_a_sweep_is_decided_by_entities_and_asks_the_teacher_of_tags_once(folder, tmp_path):
+    report = sweep(tagging(folder, tmp_path / "out", sweep="{kd_ratio: [0.5, 1]}", control="false"))
+    assert report["metric"] == "f1" and len(report["trials"]) == 2
+    assert (tmp_path / "out" / "teacher_cache" / "cache.json").is_file()
