@@ -243,11 +243,13 @@ def test_a_build_that_is_killed_three_times_leaves_the_same_bytes(tmp_path):
     assert len(json.loads((whole / "cache.json").read_text())["shards"]) == 32
 
 
-def test_a_finished_cache_is_not_asked_for_again(tmp_path, monkeypatch):
+def test_a_finished_cache_is_not_asked_for_again_whatever_the_teacher_is_called(tmp_path, monkeypatch):
     make_cache(tmp_path)
     before = contents(tmp_path)
     monkeypatch.setattr(caching._Build, "run", lambda *_: pytest.fail("asked again"))
-    make_cache(tmp_path)
+    renamed = teacher_of()
+    renamed.name = "another name"
+    make_cache(tmp_path, teacher=renamed)
     assert contents(tmp_path) == before
 
 
