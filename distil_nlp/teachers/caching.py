@@ -2,29 +2,26 @@
 
 import errno
 import json
-import random
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import torch
 import transformers
 from accelerate import PartialState
 from tqdm.auto import tqdm
 
-from ..examples import KEY, column_names, columns_read, longest_first, row_digests, select, with_columns
+from ..examples import KEY, row_digests
 from ..files import read_json, write_json
 from ..shards import shard_name, write_shard
-from ..signals import TASK_COLUMNS, marks_spans
+from ..signals import marks_spans
 from .cached import DIGEST, HEADER, compare_headers
-from .ensemble import TeacherEnsemble
 from .fingerprints import data_fingerprint, tokenizer_fingerprint
 from .kept import describe_kept, kept_as
 from .layout import LAYOUTS, layout_of
+from .questions import SAMPLE, QuestionReader
 
 _PLAN = "plan.json"
-_SAMPLE = 16  # examples looked at before the build starts
 _SHARD_BYTES, _MOST_SHARDS, _MOST_EXAMPLES = 64 << 20, 512, 1 << 16
 _SHOW_AFTER_S = 3.0
 
@@ -40,7 +37,6 @@ def build_cache(
     tokenizer=None,
     preprocessing=None,
     batch_size=64,
-    description="Asking the teacher",
 ):
     """Ask a teacher about every example, once, and keep what it says for `CachedTeacher(folder)`.
 
@@ -61,7 +57,6 @@ def build_cache(
         tokenizer (*optional*): Its fingerprint goes into the header.
         preprocessing (`dict`, *optional*): Whatever else made the rows what they are, such as {"max_length": 128}.
         batch_size (`int`): Examples the teacher is asked about at once.
-        description (`str`): Stands before the progress bar.
 
     Returns:
         `dict`: The header, every part of which `CachedTeacher(folder, expect=...)` can insist on.
@@ -72,13 +67,8 @@ def build_cache(
         OSError: The disk cannot hold it.
     """
     folder, state = Path(folder), PartialState()
-    if isinstance(teacher, TeacherEnsemble):
-        raise ValueError(
-            f"An ensemble ({teacher.name}) says something else at every temperature, and a cache would keep one of them. "
-            f"Build a cache for each of its teachers, and make the ensemble of `CachedTeacher`s."
-        )
     teacher.listen(features)
-    reader = _Reader(teacher, dataset, collator, batch_size)
+    reader = QuestionReader(teacher, dataset, collator, batch_size)
     header = _header(teacher, reader, kept, tuple(features), tokenizer, preprocessing)
     if (folder / HEADER).is_file():
         compare_headers(folder, read_json(folder / HEADER), header)
@@ -89,68 +79,12 @@ def build_cache(
     if state.is_main_process:
         build.begin()
     state.wait_for_everyone()
-    build.run(state.process_index, state.num_processes, description)
+    build.run(state.process_index, state.num_processes)
     state.wait_for_everyone()
     if state.is_main_process:
         build.finish()
     state.wait_for_everyone()
     return header
-
-
-class _Reader:
-    """Batches of chosen examples, and what the teacher says about them."""
-
-    def __init__(self, teacher, dataset, collator, batch_size):
-        self.teacher, self.batch_size, self._collator = teacher, batch_size, collator
-        if len(dataset) == 0:
-            raise ValueError(f"A cache needs examples to ask about; the data set has {len(dataset)}.")
-        numbers = (
-            np.asarray(dataset[KEY]) if hasattr(dataset, "column_names") and KEY in column_names(dataset) else None
-        )
-        if numbers is None:
-            numbers = np.asarray([row.get(KEY, -1) for row in dataset])
-        order = np.argsort(numbers)
-        if not np.array_equal(numbers[order], np.arange(len(dataset))):
-            raise ValueError(
-                f"A cache is keyed by example: the column {KEY!r} must hold each of 0 to {len(dataset) - 1} once; got "
-                f"{numbers[:5].tolist()}... Use `number_examples(dataset)`."
-            )
-        dataset = dataset if np.array_equal(order, numbers) else select(dataset, order)
-        self.dataset = with_columns(dataset, columns_read(dataset, teacher.columns, beside=(*TASK_COLUMNS, KEY)))
-        self.num_examples = len(dataset)
-        self.device = _device_of(teacher)
-
-    def batch(self, numbers):
-        batch = self._collator([self.dataset[int(number)] for number in numbers])
-        return {name: value.to(self.device) for name, value in batch.items() if isinstance(value, torch.Tensor)}
-
-    def batches(self, numbers):
-        """Batches of the examples, the longest first."""
-        order = numbers[longest_first(select(self.dataset, numbers))]
-        for start in range(0, len(order), self.batch_size):
-            yield self.batch(order[start : start + self.batch_size])
-
-    def sample(self):
-        """A few examples from all over the data, read twice, and the columns that the teacher reads of them.
-
-        Raises:
-            ValueError: They were different the second time.
-        """
-        numbers = np.unique(np.linspace(0, self.num_examples - 1, _SAMPLE).astype(np.int64))
-        first = self.batch(numbers)
-        read = [name for name in self.teacher.columns if name in first]
-        columns = read or [name for name in first if name not in (*TASK_COLUMNS, KEY)]
-        with _other_luck():
-            second = self.batch(numbers)
-        for name in columns:
-            differ = row_digests(first, [name]) != row_digests(second, [name])
-            if differ.any():
-                raise ValueError(
-                    f"Example {numbers[differ][0]} has another {name} when it is read a second time: the data set or the "
-                    f"collator transforms it at random. An answer kept now would be about an example the student never "
-                    f"sees. Make the transform once (dataset.map), or ask the teacher at every step."
-                )
-        return first, columns
 
 
 class _Build:
@@ -174,13 +108,13 @@ class _Build:
             write_json(self.folder / _PLAN, plan)
         self._check_room()
 
-    def run(self, rank, num_processes, description):
+    def run(self, rank, num_processes):
         """Write the shards that are this process's and not there yet."""
         size = read_json(self.folder / _PLAN)["shard_size"]
         mine = range(rank, -(-self.reader.num_examples // size), num_processes)
         missing = [number for number in mine if not self._record(number).is_file()]
         total = self._examples(mine, size)
-        bar = tqdm(total=total, initial=total - self._examples(missing, size), desc=description, unit=" examples",
+        bar = tqdm(total=total, initial=total - self._examples(missing, size), desc="Asking the teacher", unit=" examples",
                    delay=_SHOW_AFTER_S, leave=False, disable=rank > 0)  # fmt: skip
         with bar:
             for number in missing:
@@ -217,7 +151,7 @@ class _Build:
         return kept
 
     def _bytes_each(self):
-        rows = self._rows(self.reader.batch(range(min(_SAMPLE, self.reader.num_examples))))
+        rows = self._rows(self.reader.batch(range(min(SAMPLE, self.reader.num_examples))))
         return max(1.0, sum(array.nbytes + 8 for row in rows for array in row.values()) / len(rows))
 
     def _check_room(self):
@@ -281,30 +215,12 @@ def _model(model):
     return {"class": type(model).__name__, "config": config}
 
 
-def _device_of(teacher):
-    first = next((one for model in teacher.models for one in model.parameters()), None)
-    return torch.device("cpu") if first is None else first.device
-
-
 def _clear(folder, *, finished=True):
     """Drop what killed writers left; of a finished cache also what only its build needed."""
     for path in [*folder.glob(".*.part"), *(folder.glob("shard-*.json") if finished else ())]:
         path.unlink(missing_ok=True)
     if finished:
         (folder / _PLAN).unlink(missing_ok=True)
-
-
-@contextmanager
-def _other_luck():
-    """Other random numbers inside, the same as before afterwards."""
-    states = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
-        random.seed(states[0][1][0] + 1)
-        np.random.seed((int(states[1][1][0]) + 1) % 2**32)
-        torch.manual_seed(torch.initial_seed() + 1)
-        yield
-    random.setstate(states[0])
-    np.random.set_state(states[1])
 
 
 @contextmanager
