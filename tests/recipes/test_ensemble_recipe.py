@@ -89,6 +89,15 @@ def test_a_further_teacher_may_have_its_labels_in_another_order(more, tmp_path):
     assert scores[0] == scores[1]
 
 
+def test_several_teachers_may_teach_an_assistant_that_teaches_the_student(more, tmp_path):
+    changes = {"more_teachers": more / "second", "assistants": "[{num_layers: 2}]", "cache": "true"}
+    run(words(more, tmp_path / "out", control="false", **changes))
+    roles = [model["role"] for model in report_of(tmp_path / "out")["models"]]
+    assert roles == ["teacher", "member", "member", "assistant", "student"]
+    caches = {path.parent.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("cache.json")}
+    assert caches == {"teacher_cache/teacher", "teacher_cache/teacher-2", "assistant_cache"}
+
+
 def refused(more, tmp_path, *flags, **changes):
     with pytest.raises((ValueError, OSError)) as error:
         run(words(more, tmp_path / "out", *flags, **changes))
