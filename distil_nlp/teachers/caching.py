@@ -19,7 +19,7 @@ from .cached import DIGEST, HEADER, compare_headers
 from .fingerprints import data_fingerprint, tokenizer_fingerprint
 from .kept import describe_kept, kept_as
 from .layout import LAYOUTS, layout_of
-from .questions import SAMPLE, QuestionReader
+from .questions import QuestionReader
 
 _PLAN = "plan.json"
 _SHARD_BYTES, _MOST_SHARDS, _MOST_EXAMPLES = 64 << 20, 512, 1 << 16
@@ -151,7 +151,7 @@ class _Build:
         return kept
 
     def _bytes_each(self):
-        rows = self._rows(self.reader.batch(range(min(SAMPLE, self.reader.num_examples))))
+        rows = [row for batch in self.reader.batches(self.reader.sample()) for row in self._rows(batch)]
         return max(1.0, sum(array.nbytes + 8 for row in rows for array in row.values()) / len(rows))
 
     def _check_room(self):
@@ -180,7 +180,9 @@ class _Build:
 
 
 def _header(teacher, reader, kept, features, tokenizer, preprocessing):
-    batch, columns = reader.sample()
+    columns = reader.columns_read()
+    # Two at most: of a large vocabulary even the logits of a few texts are gigabytes.
+    batch = reader.batch(range(min(2, reader.batch_size, reader.num_examples)))
     said, spans = teacher(batch), marks_spans(teacher.model)
     form = kept_as(describe_kept(kept, said.num_classes))
     tensors = {form.signal: (said.logits, form.describe())}

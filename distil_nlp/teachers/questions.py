@@ -63,12 +63,16 @@ class QuestionReader:
             yield self.batch(order[start : start + self.batch_size])
 
     def sample(self):
-        """A few examples from all over the data, read twice, and the columns that the teacher reads of them.
+        """Numbers of a few examples from all over the data."""
+        return np.unique(np.linspace(0, self.num_examples - 1, SAMPLE).astype(np.int64))
+
+    def columns_read(self):
+        """The columns that the teacher reads, after a look at a few examples.
 
         Raises:
-            ValueError: They were different the second time.
+            ValueError: They were different when they were read a second time.
         """
-        numbers = np.unique(np.linspace(0, self.num_examples - 1, SAMPLE).astype(np.int64))
+        numbers = self.sample()
         first = self.batch(numbers)
         read = [name for name in self.teacher.columns if name in first]
         columns = read or [name for name in first if name not in (*TASK_COLUMNS, KEY)]
@@ -82,7 +86,7 @@ class QuestionReader:
                     f"collator transforms it at random. An answer kept now would be about an example the student never "
                     f"sees. Make the transform once (dataset.map), or ask the teacher at every step."
                 )
-        return first, columns
+        return columns
 
 
 def _device_of(teacher):
