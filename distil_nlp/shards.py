@@ -26,6 +26,7 @@ _DTYPES = {
     "U8": np.uint8,
 }
 _CHUNK = 1 << 22
+_HELD_BYTES = 16 << 20
 
 
 def shard_name(number):
@@ -106,7 +107,8 @@ class Shards:
 
     It reads with `pread` instead of mapping the files: mapped pages count as the process's memory until the system
     wants them back, and a training that reads all of a large cache would seem to grow by its size. What was read is
-    in the system's file cache either way.
+    in the system's file cache either way. An array that is small, the logits of a classifier say, is held whole: 32 reads
+    of a few bytes each would take longer than what is learned from them.
 
     Args:
         folder (`Path`): Where they are.
@@ -117,7 +119,7 @@ class Shards:
         self._files = [_Shard(Path(folder) / shard["file"], shard["examples"]) for shard in shards]
         self._per_shard = shards[0]["examples"]
         self.num_examples = sum(shard["examples"] for shard in shards)
-        self.names = tuple(name for name in self._files[0].arrays if not name.endswith(_STARTS))
+        self._held = {name: self._hold(name) for name in self._files[0].arrays if not name.endswith(_STARTS)}
 
     def read(self, name, examples):
         """The rows of some examples, end to end.
@@ -129,6 +131,9 @@ class Shards:
         Returns:
             `(rows, counts)`: `np.ndarray` of shape (sum of counts, ...), and how many are each example's.
         """
+        if (held := self._held[name]) is not None:
+            rows = held[examples]
+            return rows.reshape(-1, *held.shape[2:]), np.full(len(examples), held.shape[1])
         places = [
             self._files[example // self._per_shard].place(name, example % self._per_shard)
             for example in examples.tolist()
@@ -142,6 +147,20 @@ class Shards:
                 _read(file, out[done : done + length], offset)
             done += length
         return rows, np.asarray([count for *_, count in places])
+
+    def _hold(self, name):
+        """All rows of an array, shape (examples, rows of each, ...), where they are few and each example has as many."""
+        each = {file.rows_of_each(name) for file in self._files}
+        array = self._files[0].arrays[name]
+        if len(each) > 1 or None in each or self.num_examples * max(each) * array.row_bytes > _HELD_BYTES:
+            return None
+        rows = np.empty((self.num_examples, *each, *array.row_shape), dtype=array.dtype)
+        out, done = memoryview(rows.reshape(-1).view(np.uint8)), 0
+        for file in self._files:
+            one = file.arrays[name]
+            _read(file.file, out[done : done + one.shape[0] * one.row_bytes], one.offset)
+            done += one.shape[0] * one.row_bytes
+        return rows
 
 
 class _Shard:
@@ -165,6 +184,11 @@ class _Shard:
             return self.file, array.offset + example * starts * array.row_bytes, starts
         first, last = starts[example : example + 2].tolist()
         return self.file, array.offset + first * array.row_bytes, last - first
+
+    def rows_of_each(self, name):
+        """How many rows every example has; None where that differs."""
+        starts = self._starts[name]
+        return starts if isinstance(starts, int) else None
 
     def _starts_of(self, name, num_examples):
         known = self.arrays.get(name + _STARTS)

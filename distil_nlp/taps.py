@@ -22,7 +22,7 @@ class FeatureTap:
 
     def __init__(self, model, names):
         self.names = tuple(dict.fromkeys(names))
-        modules = dict(model.named_modules())
+        modules = dict(model.named_modules()) if self.names else {}  # to list them takes time, in every step
         for name in self.names:
             if name not in modules:
                 raise ValueError(_unknown(name, model, modules))

@@ -18,7 +18,7 @@ from .layout import LAYOUTS
 HEADER = "cache.json"
 DIGEST = "digest"
 _IN_BYTES = {"unit": "B", "unit_scale": True, "delay": 3.0, "leave": False}  # shown after three seconds
-_CHECKED = 2  # examples of every batch: enough to notice other data at once, too few to cost anything
+_CHECKED = 1  # example of every batch: enough to notice other data at once, too few to cost anything
 _NAMES = ("teacher",)  # what a teacher is called says nothing of what it says
 _PARTS = {
     "teacher_weights": "teacher (its weights)",
