@@ -14,7 +14,6 @@ The examples of a batch lie all over the cache, as after shuffling. The cache is
 of its own, and how long that took per example says after how many epochs it has paid for itself.
 """
 
-import argparse
 import tempfile
 import time
 from contextlib import ExitStack
@@ -22,7 +21,17 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from step_overhead import LEARNING_RATE, LOGGING_STEPS, MAX_GRAD_NORM, SEED, make_batches, make_models, ours, tokens
+from step_overhead import (
+    LEARNING_RATE,
+    LOGGING_STEPS,
+    MAX_GRAD_NORM,
+    SEED,
+    arguments_of_steps,
+    make_batches,
+    make_models,
+    ours,
+    tokens,
+)
 from timing import HandedBatches, Worker, interleave, load_average, paired_ratio, share_cores, text_table, write_result
 
 BOUNDS = {"cached / plain": 1.05}  # what the project asks of itself; printed beside what was measured
@@ -31,20 +40,7 @@ PAIRS = (("cached", "plain"), ("cached", "control"), ("control", "plain"), ("onl
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=300, help="Batches that count, in all.")
-    parser.add_argument("--rounds", type=int, default=4, help="Fresh processes, that often; the steps are shared out.")
-    parser.add_argument("--warmup_steps", type=int, default=5, help="Batches of a round before them that do not.")
-    parser.add_argument("--batch_size", type=int, default=32)
-    parser.add_argument(
-        "--teacher", default="6x384", help="A size (BERT with random weights) or a folder with a classifier."
-    )
-    parser.add_argument("--num_layers", type=int, default=3, help="The student: that many of the teacher's layers.")
-    parser.add_argument("--student", help="Instead: a size, such as 2x128.")
-    parser.add_argument("--data", help="Folder with train.parquet (column 'sentence'); --teacher is then a folder.")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--output", default="benchmarks/results/cached_step.json")
-    return parser.parse_args(argv)
+    return arguments_of_steps(__doc__, "cached_step").parse_args(argv)
 
 
 def main():

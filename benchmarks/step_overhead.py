@@ -45,7 +45,12 @@ SAME_WORK = 1e-4  # largest difference of a loss or a trained weight between two
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return arguments_of_steps(__doc__, "step_overhead").parse_args(argv)
+
+
+def arguments_of_steps(description, name):
+    """What every benchmark of a step can be told."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=300, help="Batches that count, in all.")
     parser.add_argument("--rounds", type=int, default=4, help="Fresh processes, that often; the steps are shared out.")
     parser.add_argument("--warmup_steps", type=int, default=5, help="Batches of a round before them that do not.")
@@ -57,8 +62,8 @@ def parse_args(argv=None):
     parser.add_argument("--student", help="Instead: a size, such as 2x128.")
     parser.add_argument("--data", help="Folder with train.parquet (column 'sentence'); --teacher is then a folder.")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--output", default="benchmarks/results/step_overhead.json")
-    return parser.parse_args(argv)
+    parser.add_argument("--output", default=f"benchmarks/results/{name}.json")
+    return parser
 
 
 def main():

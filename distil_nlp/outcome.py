@@ -16,11 +16,13 @@ class Outcome:
 
     comparison = None  # of the last `compare()`
 
-    def compare(self, dataset=None, *, yardstick=None, seconds=10.0):
+    def compare(self, dataset=None, *, teacher=None, yardstick=None, seconds=10.0):
         """Teacher and student side by side: quality, agreement, size, latency.
 
         Args:
             dataset (*optional*): Labelled examples; `eval_dataset` by default.
+            teacher (*optional*): Who stands beside the student where the trainer's own was asked about other examples, as
+                a cache is: whatever the trainer takes. It must be about `dataset`.
             yardstick (`Yardstick`, *optional*): How they are judged, `task.yardstick(rows)`. By default by one label,
                 set of labels or number an example.
             seconds (`float`): Time to spend on measuring speed; a cached teacher has none to measure.
@@ -32,19 +34,20 @@ class Outcome:
             ValueError: There is no teacher to compare with, or no labelled data.
         """
         dataset = self.eval_dataset if dataset is None else dataset
-        if self.teacher is None or dataset is None:
+        teacher = self.teacher if teacher is None else self._invited(teacher)
+        if teacher is None or dataset is None:
             raise ValueError(
-                f"A comparison needs a teacher and labelled data; got teacher={self.teacher!r} and "
+                f"A comparison needs a teacher and labelled data; got teacher={teacher!r} and "
                 f"{'no data' if dataset is None else 'data'}. Pass compare(dataset), or eval_dataset= to the trainer."
             )
-        yardstick = self._yardstick(dataset) if yardstick is None else yardstick
-        running = torch.nn.ModuleList(self.teacher.models) if self.teacher.models else None
+        yardstick = self._yardstick(dataset, teacher) if yardstick is None else yardstick
+        running = torch.nn.ModuleList(teacher.models) if teacher.models else None
         contenders = [
             Contender(role, role, [self._answers(dataset, speaker, yardstick)], model)
-            for role, speaker, model in (("teacher", self.teacher, running), ("student", self.model, self.model))
+            for role, speaker, model in (("teacher", teacher, running), ("student", self.model, self.model))
         ]
         # A single model is timed as it is; several, as they are asked one after the other.
-        speaker = self.teacher if self.teacher.model is None else self.teacher.model
+        speaker = teacher if teacher.model is None else teacher.model
         timed = {"student": self.model} if running is None else {"teacher": speaker, "student": self.model}
         speeds = measure_latency(
             timed,
@@ -55,7 +58,7 @@ class Outcome:
         self.comparison = compare(contenders, yardstick, latency=speeds, seeds=[self.args.seed])
         return self.comparison
 
-    def _yardstick(self, dataset):
+    def _yardstick(self, dataset, teacher):
         batches = list(self._batches_of(dataset, range(len(dataset))))
         labels = [batch["labels"].cpu() for batch in batches]
         problem_type = problem_type_of(getattr(self.model, "config", None), labels[0])
@@ -64,7 +67,7 @@ class Outcome:
                 f"Labels of shape {tuple(labels[0].shape)} are of tokens, and how models are judged by these is for their "
                 f"task to say: compare(dataset, yardstick=task.yardstick(dataset))."
             )
-        num_labels = self.teacher(batches[0]).num_classes
+        num_labels = teacher(batches[0]).num_classes
         return Classification(problem_type, torch.cat(labels).numpy(), num_labels)
 
     def _answers(self, dataset, speaker, yardstick):

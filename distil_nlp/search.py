@@ -3,12 +3,13 @@
 import copy
 import dataclasses
 import importlib.util
-from difflib import get_close_matches
 from pathlib import Path
 
 from transformers import Trainer
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import default_compute_objective, default_hp_space_optuna
+
+from .suggestions import nearest
 
 
 def check_optuna():
@@ -144,11 +145,9 @@ class Searching:
         known = [one.name for one in dataclasses.fields(self.args) if one.init]
         for setting in settings:
             if setting not in known:
-                near = get_close_matches(str(setting), known, n=1, cutoff=0.5)
                 raise ValueError(
-                    f"hp_space gives {setting!r}, which is no training argument"
-                    f"{f'; the nearest is {near[0]!r}' if near else ''}. What only the student is made of, "
-                    f"model_init(trial) can suggest."
+                    f"hp_space gives {setting!r}, which is no training argument{nearest(setting, known)}. What only the "
+                    f"student is made of, model_init(trial) can suggest."
                 )
         output_dir = str(Path(self.args.output_dir) / name)
         made_with = dict(self._made_with)

@@ -98,11 +98,6 @@ class SampledFormat:
     def _most(self):
         return min(self.num_draws, self.vocabulary)
 
-    @property
-    def max_bytes_per_item(self):
-        """Bytes of an item whose points all fall on different tokens."""
-        return _row_bytes(self.arrays, entries=self._most)
-
     def describe(self):
         """JSON-ready; `sparse_format` makes the same format of it."""
         return {
@@ -234,11 +229,6 @@ class TopKFormat:
             "rest": (np.dtype(np.float16), ()),
         }
 
-    @property
-    def max_bytes_per_item(self):
-        """Bytes of any item."""
-        return _row_bytes(self.arrays)
-
     def describe(self):
         """JSON-ready; `sparse_format` makes the same format of it."""
         return {"kind": self.kind, "vocabulary": self.vocabulary, "k": self.k, "temperature": self.temperature}
@@ -362,10 +352,6 @@ def _surprise(probabilities):
 
 def _bytes_for(bits):
     return -(-bits // 8)
-
-
-def _row_bytes(arrays, **rows):
-    return sum(rows.get(name, 1) * dtype.itemsize * int(np.prod(shape)) for name, (dtype, shape) in arrays.items())
 
 
 def _pack(values, width):

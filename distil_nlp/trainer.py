@@ -203,6 +203,11 @@ class DistillationTrainer(Outcome, Searching, Trainer):
         objective = objective if objective is not None else self._default_objective(batch)
         if batch is not None:
             rehearse(objective, self.model, self.teacher, batch, seed=self.args.seed)
+        if self.args.eval_with_teacher and objective.needs_teacher and self.eval_dataset is not None:
+            with (
+                torch.random.fork_rng()
+            ):  # a cache may have been asked about other examples: not to be found out at the end
+                self.teacher(next(self._batches_of(self.eval_dataset, range(2))))
         return objective.to(self.args.device)
 
     def _default_objective(self, batch):

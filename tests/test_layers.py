@@ -23,6 +23,7 @@ LEVELS = {
             "sampling",
             "examples",
             "shards",
+            "suggestions",
             "tally",
             "checkpoints",
             "metrics",

@@ -1,8 +1,8 @@
 """An objective written as plain data: what a YAML file can say."""
 
 import inspect
-from difflib import get_close_matches
 
+from ..suggestions import nearest
 from .attention import Attention, Relations
 from .base import Objective
 from .batch import BatchCorrelation, RelationalAngle, RelationalDistance, SimilarityPreserving, SimilarityTargets
@@ -78,12 +78,12 @@ def objective_from(spec, *, problem_type="single_label_classification"):
 def _term(name, settings, problem_type):
     settings = {"weight": 1.0, **(settings or {})}
     if name not in TERMS:
-        raise ValueError(f"There is no term {name!r}{_nearest(name, TERMS)}. Terms are {', '.join(TERMS)}.")
+        raise ValueError(f"There is no term {name!r}{nearest(name, TERMS)}. Terms are {', '.join(TERMS)}.")
     taken = list(inspect.signature(TERMS[name]).parameters)
     for setting in settings:
         if setting not in taken:
             raise ValueError(
-                f"The term {name!r} takes no {setting!r}{_nearest(setting, taken)}. It takes "
+                f"The term {name!r} takes no {setting!r}{nearest(setting, taken)}. It takes "
                 f"{', '.join(one for one in taken if one != 'problem_type')}."
             )
     if "problem_type" in taken:
@@ -92,8 +92,3 @@ def _term(name, settings, problem_type):
         return TERMS[name](**settings)
     except TypeError as error:  # an argument that has no default, a value of another kind
         raise ValueError(f"The term {name!r} cannot be made with {settings}: {error}.") from error
-
-
-def _nearest(name, known):
-    near = get_close_matches(str(name), list(known), n=1, cutoff=0.5)
-    return f"; the nearest is {near[0]!r}" if near else ""

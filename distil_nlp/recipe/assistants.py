@@ -1,9 +1,9 @@
 """Assistants: models between teacher and student, each taught by the one before it."""
 
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 
 from ..metrics.display import short_count
+from ..suggestions import nearest
 from ..teachers.capacity import num_parameters
 
 # Settings that say which model, by their names in `build_student`.
@@ -62,7 +62,7 @@ def assistants_of(recipe):
         return []
     given = given if isinstance(given, list) else [given]
     if not given:
-        raise ValueError("assistants is an empty list. Leave it out, or name one: assistants: [4x256].")
+        raise ValueError(f"assistants={given!r} names none. Leave it out, or name one: assistants: [4x256].")
     names = ["assistant", *(f"assistant-{place}" for place in range(2, len(given) + 1))]
     return [_assistant(name, one) for name, one in zip(names, given, strict=True)]
 
@@ -77,10 +77,9 @@ def _assistant(name, given):
     known = (*_MAKING, *_TRAINING)
     for key, value in given.items():
         if key not in known:
-            near = get_close_matches(str(key), known, n=1, cutoff=0.5)
             raise ValueError(
-                f"The {name} sets {key!r}, which is no setting of an assistant"
-                f"{f'; the nearest is {near[0]!r}' if near else ''}. It may have {', '.join(known)}."
+                f"The {name} sets {key!r}, which is no setting of an assistant{nearest(key, known)}. It may have "
+                f"{', '.join(known)}."
             )
         if key in _TRAINING and (isinstance(value, bool) or not isinstance(value, (int, float))):
             raise ValueError(f"{key} of the {name} must be a number; got {value!r}.")

@@ -52,7 +52,7 @@ def cached_teacher(teacher, data, folder, *, temperatures=(), features=(), devic
         tokenizer=teacher.tokenizer,
         preprocessing={name: getattr(data.recipe, name) for name in _PREPROCESSING},
     )
-    return CachedTeacher(folder, expect=expect)
+    return CachedTeacher(folder, expect=expect, anatomy=teacher.anatomy)
 
 
 def kept_form(recipe, task, temperatures):

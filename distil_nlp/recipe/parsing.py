@@ -1,13 +1,13 @@
 """YAML gives defaults, the command line overrides them, and a name nobody knows is refused."""
 
 import dataclasses
-from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
 from transformers import HfArgumentParser
 
 from ..arguments import NO_BLEND, DistillationTrainingArguments
+from ..suggestions import nearest
 from .arguments import RecipeArguments, SweepArguments
 from .reading import load_yaml
 
@@ -79,9 +79,7 @@ def _parsed(kinds, settings, flags):
     namespace, rest = parser.parse_known_args(flags)
     if rest:
         unknown = next((word for word in rest if word.startswith("-")), rest[0])
-        raise ValueError(
-            f"{unknown} is no setting{_nearest(unknown.lstrip('-'), list(defaults), '--')}. See --help for all."
-        )
+        raise ValueError(f"{unknown} is no setting{nearest(unknown.lstrip('-'), defaults, '--')}. See --help for all.")
     made = parser.parse_args_into_dataclasses(args=flags, look_for_args_file=False)
     chosen = vars(namespace)
     given = {name: chosen[name] for name in defaults if chosen[name] != defaults[name] and name not in _SECRET}
@@ -114,7 +112,7 @@ def read_yaml(path, known):
                 f"first and run the best.yaml that comes of it, or take the line out."
             )
         if name not in known:
-            raise ValueError(f"{path} sets '{name}', which is no setting{_nearest(str(name), known)}.")
+            raise ValueError(f"{path} sets '{name}', which is no setting{nearest(name, known)}.")
     return settings
 
 
@@ -140,11 +138,6 @@ def _split(argv):
     argv = list(argv)
     first_flag = next((place for place, word in enumerate(argv) if word.startswith("-")), len(argv))
     return argv[:first_flag], argv[first_flag:]
-
-
-def _nearest(name, known, prefix=""):
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; the nearest is {prefix}{near[0]}" if near else ""
 
 
 def _plain(value):

@@ -1,7 +1,8 @@
 """What a sweep may try: names, choices, ranges, and which of them belong together."""
 
 import itertools
-from difflib import get_close_matches
+
+from ..suggestions import nearest
 
 # Settings somebody has a reason to try, and what kind of value each has.
 KINDS = {
@@ -130,10 +131,8 @@ class Space:
 
 def _domain(name, given):
     if name not in KINDS:
-        near = get_close_matches(str(name), KINDS, n=1, cutoff=0.5)
         raise ValueError(
-            f"sweep: {name!r} is nothing a sweep can try{f'; the nearest is {near[0]!r}' if near else ''}. It can try "
-            f"{', '.join(KINDS)}."
+            f"sweep: {name!r} is nothing a sweep can try{nearest(name, KINDS)}. It can try {', '.join(KINDS)}."
         )
     if isinstance(given, dict):
         return _range(name, given)

@@ -2,10 +2,10 @@
 
 import re
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 
 from ..arguments import NO_BLEND, blend, in_words
 from ..objectives import PRESETS, default_objective, objective_from
+from ..suggestions import nearest
 
 # What a stage may set for itself, of the training arguments.
 TRAINING = (
@@ -107,10 +107,9 @@ def _stage(given, place):
         )
     for key in given:
         if key not in _KEYS:
-            near = get_close_matches(str(key), _KEYS, n=1, cutoff=0.5)
             raise ValueError(
-                f"Stage {place} sets {key!r}, which is no setting of a stage"
-                f"{f'; the nearest is {near[0]!r}' if near else ''}. It may have {', '.join(_KEYS)}."
+                f"Stage {place} sets {key!r}, which is no setting of a stage{nearest(key, _KEYS)}. It may have "
+                f"{', '.join(_KEYS)}."
             )
     share = given.get("share")
     if share is not None and not 0 < share <= 1:

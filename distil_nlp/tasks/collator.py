@@ -2,7 +2,7 @@
 
 import torch
 
-_PADDED = ("input_ids", "token_type_ids", "attention_mask")
+from ..examples import TOKENS
 
 
 class PaddingCollator:
@@ -37,7 +37,7 @@ class PaddingCollator:
         self.pad_to_multiple_of = pad_to_multiple_of
 
     def __call__(self, rows):
-        inputs = [name for name in _PADDED if name in rows[0]]
+        inputs = [name for name in TOKENS if name in rows[0]]
         padded = self.tokenizer.pad(
             {name: [row[name] for row in rows] for name in inputs},
             pad_to_multiple_of=self.pad_to_multiple_of,
@@ -48,7 +48,7 @@ class PaddingCollator:
         for name in rows[0]:
             if name in self.per_token:
                 batch[name] = self._padded([row[name] for row in rows], batch["input_ids"], self.per_token[name])
-            elif name not in _PADDED and name not in self.not_for_the_model:
+            elif name not in TOKENS and name not in self.not_for_the_model:
                 dtype = self.label_dtype if name == "labels" else None
                 batch[name] = torch.as_tensor([row[name] for row in rows], dtype=dtype)
         return batch

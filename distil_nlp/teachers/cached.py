@@ -42,13 +42,15 @@ class CachedTeacher(Teacher):
     Args:
         folder (`str` or `Path`): Written by `build_cache`.
         expect (`dict`, *optional*): Parts of the header that must be as given.
+        anatomy (`nn.Module`, *optional*): The teacher's modules, for terms that look for layers; nothing of it runs. Needed
+            for a class that transformers does not have.
 
     Raises:
         FileNotFoundError: No finished cache is there.
         ValueError: Parts of the header differ, the message says which; a shard is missing or was changed.
     """
 
-    def __init__(self, folder, *, expect=None):
+    def __init__(self, folder, *, expect=None, anatomy=None):
         self.folder = Path(folder)
         if not (self.folder / HEADER).is_file():
             raise FileNotFoundError(
@@ -68,7 +70,7 @@ class CachedTeacher(Teacher):
             name: (LAYOUTS[of["layout"]], kept_as(of["kept"])) for name, of in self.header["signals"].items()
         }
         self._features = ()
-        self._order = self._anatomy = None
+        self._order, self._anatomy = None, anatomy
 
     @property
     def anatomy(self):

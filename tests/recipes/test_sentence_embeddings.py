@@ -105,3 +105,8 @@ def test_a_sweep_of_embeddings_is_decided_by_spearman_and_has_no_temperature(fol
     assert report["metric"] == "spearmanr" and len(report["trials"]) == 2
     with pytest.raises(ValueError, match="temperature=2 would have no effect"):
         sweep(words(folder, tmp_path / "other", sweep="{temperature: [2, 4]}", **settings))
+
+
+def test_a_cache_keeps_layers_of_an_encoder_that_transformers_does_not_know(folder, tmp_path):
+    stages = "[{objective: [predictions: {}, hidden: {layers: last}]}]"
+    assert same_students(run, partial(words, folder, task="sentence-similarity"), tmp_path, stages=stages)

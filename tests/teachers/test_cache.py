@@ -15,9 +15,10 @@ from transformers import DataCollatorWithPadding
 from distil_nlp.examples import number_examples
 from distil_nlp.objectives import HardLabels, HiddenStates, LogitMatching, Objective, PatientStates, Relations
 from distil_nlp.teachers import CachedTeacher, OnlineTeacher, build_cache, caching
+from distil_nlp.trainer import DistillationTrainer
 from tests.teachers.cache_building import a_shard_an_example, build_slowly, collator_of, make_cache, teacher_of
 from tests.tiny import tiny_model, tiny_tokenizer
-from tests.trainer.runs import make_pair, make_rows, make_trainer, same_weights
+from tests.trainer.runs import make_arguments, make_pair, make_rows, make_trainer, same_weights
 
 KINDS = ["single_label_classification", "multi_label_classification", "regression", "token", "masked"]
 
@@ -274,3 +275,31 @@ def test_a_run_resumed_from_a_cache_ends_where_an_uninterrupted_one_does(tmp_pat
             trainer.train(resume_from_checkpoint=str(tmp_path / name / "checkpoint-2"))
         ends.append(trainer.model)
     assert same_weights(*ends)
+
+
+# ---- Where the examples are others than the cache's ----
+
+
+def test_a_comparison_on_other_examples_wants_a_teacher_that_knows_them(tmp_path):
+    rows, teacher, _ = make_cache(tmp_path / "cache")
+    other = number_examples(make_rows(seed=3))
+    trainer = make_trainer(make_pair()[0], CachedTeacher(tmp_path / "cache"), rows, tmp_path / "run")
+    with pytest.raises(ValueError, match="not what the teacher was asked about"):
+        trainer.compare(other, seconds=0.1)
+    comparison = trainer.compare(other, teacher=teacher.model, seconds=0.1)
+    assert [model["role"] for model in comparison.models] == ["teacher", "student"]
+    trainer.create_model_card()
+    assert (tmp_path / "run" / "README.md").is_file()
+
+
+def test_an_evaluation_on_other_examples_is_refused_before_the_first_step(tmp_path):
+    rows, _, collator = make_cache(tmp_path / "cache")
+    with pytest.raises(ValueError, match="not what the teacher was asked about"):
+        DistillationTrainer(
+            make_pair()[0],
+            CachedTeacher(tmp_path / "cache"),
+            make_arguments(tmp_path / "run", eval_with_teacher=True),
+            train_dataset=rows,
+            eval_dataset=number_examples(make_rows(seed=3)),
+            data_collator=collator,
+        )
