@@ -1,39 +1,30 @@
 """A text, or a pair of texts, gets a class, several classes, or a score."""
 
-import logging
-
-import numpy as np
-
-from ..metrics import Classification, compute_metrics
-from ..metrics.classification import PROBLEM_TYPES
-from .base import Task, add_ids, add_labels
+from .base import add_ids, add_labels
+from .classification import ClassificationTask, check_problem_type
 from .columns import check_texts, find_text_columns, first_split, label_column_of
-from .labels import column_values, read_labels
+from .labels import read_labels
 from .room import room
 from .tokens import tokenized
 
-logger = logging.getLogger(__name__)
 
-
-class TextClassification(Task):
+class TextClassification(ClassificationTask):
     """Classification or regression of single texts and pairs. Make it with `from_splits`.
 
     Attributes:
         text_columns (`tuple[str]`): One column, or the two of a pair.
-        label_column (`str`): Splits may lack it; their labels are missing then.
 
-    See `Task` for the others.
+    See `ClassificationTask` for the others.
     """
 
     name = "text-classification"
     auto_class = "AutoModelForSequenceClassification"
-    one_row = any_tokenizer = True
+    any_tokenizer = True
     may_be_altered = True
 
     def __init__(self, text_columns, label_column, code):
-        self.text_columns, self.label_column = tuple(text_columns), label_column
-        self._code = code
-        self.problem_type, self.label_names, self.num_labels = code.problem_type, code.names, code.num_labels
+        super().__init__(label_column, code)
+        self.text_columns = tuple(text_columns)
 
     @classmethod
     def from_splits(
@@ -69,8 +60,7 @@ class TextClassification(Task):
         Raises:
             ValueError: Columns, texts or labels that cannot be used; says which, where, and what to do.
         """
-        if problem_type is not None and problem_type not in PROBLEM_TYPES:
-            raise ValueError(f"problem_type must be one of {', '.join(PROBLEM_TYPES)}; got {problem_type!r}.")
+        check_problem_type(problem_type)
         whole = getattr(splits, "whole", splits)
         found = first_split(whole, "train", "unlabelled", "validation", "test").column_names
         texts = find_text_columns(found, text_column, text_pair_column)
@@ -82,7 +72,7 @@ class TextClassification(Task):
         reference = first_split(whole, "train", "validation", "test")
         code = read_labels(reference, label, problem_type=problem_type, label_names=label_names)
         task = cls(texts, label, code)
-        task._check_labels(splits)
+        task.check_labels(splits)
         return task
 
     def prepare(self, split, tokenizer, *, max_length=128, with_labels=True, cache_dir=None):
@@ -109,8 +99,7 @@ class TextClassification(Task):
             ValueError: A `max_length` without room for text; texts or labels that cannot be used.
         """
         check_texts(split, "given", self.text_columns)
-        labelled = with_labels and self.label_column in split.column_names
-        labels = self._labels_of(split, "given") if labelled else self.missing_labels(len(split))
+        labels = self.labels_of(split, with_labels=with_labels)
         max_length = room(max_length, tokenizer, is_pair=len(self.text_columns) == 2)
         return add_ids(add_labels(self._tokens(split, tokenizer, max_length, cache_dir), labels))
 
@@ -136,14 +125,6 @@ class TextClassification(Task):
             pad_to_multiple_of=pad_to_multiple_of,
         )
 
-    def yardstick(self, prepared, raw=None, main_metric=None):
-        """A `Classification` over the labels of the rows, see `Task.yardstick`."""
-        return Classification(self.problem_type, np.asarray(prepared["labels"]), self.num_labels, main_metric)
-
-    def compute_metrics(self):
-        """A function for `Trainer(compute_metrics=)`: every metric of the problem."""
-        return compute_metrics(self.problem_type)
-
     def _tokens(self, split, tokenizer, max_length, cache_dir):
         texts = split.with_format(None).select_columns(list(self.text_columns))
 
@@ -153,29 +134,3 @@ class TextClassification(Task):
 
         key = (split._fingerprint, self.text_columns, max_length)
         return tokenized(texts, tokenize, tokenizer, key=key, cache_dir=cache_dir)
-
-    def _labels_of(self, split, split_name):
-        return self._code.encode(column_values(split, self.label_column), split_name)
-
-    def _check_labels(self, splits):
-        """Every label of every split has its place, and train and validation have some."""
-        blank = self.missing_labels(1)[0]
-        for split_name, split in splits.items():
-            if split_name == "unlabelled" or self.label_column not in split.column_names:
-                continue
-            labels = self._labels_of(split, split_name)
-            num_missing = sum(label == blank or label != label for label in labels)  # NaN alone differs from itself
-            if num_missing == len(labels) and split_name != "test":
-                raise ValueError(
-                    f"All {len(labels)} labels of the {split_name} split are missing (empty or -1) in column "
-                    f"{self.label_column!r}. GLUE publishes its test sets like this. Use a split with labels; rows "
-                    f"without them can be learned from as the 'unlabelled' split (unlabelled_file)."
-                )
-            if 0 < num_missing < len(labels):
-                logger.warning(
-                    "%d of %d labels of the %s split are missing (empty or -1): only a teacher can say something "
-                    "about these rows. If -1 is a class of yours, pass label_names with '-1' in it.",
-                    num_missing,
-                    len(labels),
-                    split_name,
-                )
