@@ -88,6 +88,29 @@ def row_digests(batch, columns, num_examples=None):
     return np.frombuffer(b"".join(digest.digest() for digest in digests), dtype=np.int64)
 
 
+def text_batch(vocab_size, batch_size, num_tokens=32, *, seed=0):
+    """Random text without padding: what a batch costs does not depend on what it says.
+
+    `functools.partial(text_batch, vocab_size)` is a `make_batch` for `measure_latency`. Take the smallest vocabulary
+    of the models, so that the ids are valid in all of them.
+
+    Args:
+        vocab_size (`int`): Ids are drawn below it, and above the special ones at its beginning.
+        batch_size (`int`): Sentences.
+        num_tokens (`int`): Tokens each.
+        seed (`int`): Of the draw.
+
+    Returns:
+        `dict` of `torch.Tensor`: `input_ids` and `attention_mask`, int64 of shape (batch_size, num_tokens).
+    """
+    import torch  # who only looks at data need not wait for it
+
+    generator = torch.Generator().manual_seed(seed)
+    lowest = min(1000, vocab_size // 2)
+    ids = torch.randint(lowest, vocab_size, (batch_size, num_tokens), generator=generator)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
 def _mask_of(name, batch):
     """Which positions of a column are no padding: tokens of another tokenizer have a mask under their own prefix."""
     kind = next((token for token in TOKENS if name.endswith(token)), "")

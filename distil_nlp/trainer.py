@@ -254,7 +254,8 @@ class DistillationTrainer(Outcome, Searching, Trainer):
         if self._signature_columns is None:
             super()._set_signature_columns_if_needed()
             teacher = () if self.teacher is None else self.teacher.columns
-            self._signature_columns = list(dict.fromkeys([*self._signature_columns, *TASK_COLUMNS, *teacher]))
+            raw = getattr(self.data_collator, "reads", ())
+            self._signature_columns = list(dict.fromkeys([*self._signature_columns, *TASK_COLUMNS, *teacher, *raw]))
 
     def _get_train_sampler(self, train_dataset=None):
         dataset = self.train_dataset if train_dataset is None else train_dataset

@@ -25,6 +25,7 @@ LEVELS = {
             "shards",
             "suggestions",
             "adapters",
+            "views",
             "tally",
             "checkpoints",
             "metrics",

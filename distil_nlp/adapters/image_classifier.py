@@ -58,7 +58,16 @@ class NetworkForImageClassification(PreTrainedModel):
 
     @classmethod
     def from_network(
-        cls, network, *, image_size, num_channels=3, num_labels=None, id2label=None, feature_paths=None, **options
+        cls,
+        network,
+        *,
+        image_size,
+        num_channels=3,
+        num_labels=None,
+        id2label=None,
+        problem_type="single_label_classification",
+        feature_paths=None,
+        **options,
     ):
         """Make one with random weights.
 
@@ -69,6 +78,7 @@ class NetworkForImageClassification(PreTrainedModel):
             num_channels (`int`): 1 or 3.
             num_labels (`int`, *optional*), id2label (`dict[int, str]` or `list[str]`, *optional*): The classes; one of
                 them.
+            problem_type (`str`): transformers' word for what the labels are.
             feature_paths (`list[str]`, *optional*): See `NetworkConfig`.
             options: What the network is made with.
 
@@ -89,7 +99,7 @@ class NetworkForImageClassification(PreTrainedModel):
             num_channels=num_channels,
             image_size=size,
             feature_paths=feature_paths,
-            problem_type="single_label_classification",
+            problem_type=problem_type,
             **{key: value for key, value in labels.items() if value is not None},
         )
         model = cls(config)
@@ -116,8 +126,7 @@ class NetworkForImageClassification(PreTrainedModel):
 
 def _named(network):
     if isinstance(network, str):
-        found = read_spec(network)
-        return found if found is not None else (find_network(network).network_name, {})
+        return read_spec(network) or (find_network(network).network_name, {})
     if not isinstance(network, type) or not issubclass(network, torch.nn.Module):
         raise ValueError(
             f"A network is a name, or a class of modules that can be made anew when the model is loaded; got "

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from ..examples import text_batch
 from ..metrics import (
     Classification,
     ExtractedAnswers,
@@ -16,7 +17,7 @@ from ..metrics import (
 )
 from .bootstrap import Difference, difference_of_means, difference_of_metrics
 from .comparison import Comparison, Contender, compare
-from .latency import Latency, measure_latency, speed_up, text_batch
+from .latency import Latency, measure_latency, speed_up
 from .predict import predict, predict_logits
 from .report import environment, report_markdown, write_report
 from .table import text_table

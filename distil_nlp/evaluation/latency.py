@@ -31,27 +31,6 @@ class Latency:
     times_ms: tuple = field(default=(), repr=False)
 
 
-def text_batch(vocab_size, batch_size, num_tokens=32, *, seed=0):
-    """Random text without padding: what a batch costs does not depend on what it says.
-
-    `functools.partial(text_batch, vocab_size)` is a `make_batch` for `measure_latency`. Take the smallest vocabulary
-    of the models, so that the ids are valid in all of them.
-
-    Args:
-        vocab_size (`int`): Ids are drawn below it, and above the special ones at its beginning.
-        batch_size (`int`): Sentences.
-        num_tokens (`int`): Tokens each.
-        seed (`int`): Of the draw.
-
-    Returns:
-        `dict` of `torch.Tensor`: `input_ids` and `attention_mask`, int64 of shape (batch_size, num_tokens).
-    """
-    generator = torch.Generator().manual_seed(seed)
-    lowest = min(1000, vocab_size // 2)
-    ids = torch.randint(lowest, vocab_size, (batch_size, num_tokens), generator=generator)
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-
-
 def measure_latency(models, make_batch, *, batch_size=32, seconds=10.0, min_rounds=20, num_warmup=3, device=None):
     """Time models against each other. In each round every model gets the same batch; who begins rotates.
 

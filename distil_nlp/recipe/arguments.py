@@ -26,7 +26,9 @@ class RecipeArguments:
 
     _argument_group_name = "recipe: models, data, stages"
 
-    teacher: str | None = _setting("Hub id or folder of the teacher.")
+    teacher: str | None = _setting(
+        "Hub id or folder of the teacher; for images also a network to train from scratch: resnet20, resnet20x2."
+    )
     more_teachers: list[str] | None = _setting(
         "Hub ids or folders of further teachers; their probabilities are averaged with the teacher's. One given twice is "
         "fine-tuned twice, with seed and seed + 1."
@@ -35,8 +37,8 @@ class RecipeArguments:
         "One number above 0 for each teacher, the first one's first. Default: equal."
     )
     task: str = _setting(
-        "What is learned: text-classification, token-classification, question-answering, sentence-similarity or "
-        "fill-mask.",
+        "What is learned: text-classification, token-classification, question-answering, sentence-similarity, "
+        "fill-mask or image-classification.",
         "text-classification",
     )
     train_teacher: bool = _setting(
@@ -57,7 +59,8 @@ class RecipeArguments:
         "'This review is {}.', and needs no label. Slow: use it with cache."
     )
     student: str | None = _setting(
-        "A size such as 4x256 (layers x width, random weights), a Hub id or a folder. Default: layers of the teacher."
+        "A size such as 4x256 (layers x width, random weights), for images a network such as resnet8 or mobilenetv2x0.5, a "
+        "Hub id or a folder. Default: layers of the teacher."
     )
     num_layers: int | None = _setting("Layers of a student made of the teacher's. Default: half of them.")
     layers: list[int] | None = _setting("Or which of the teacher's layers, counted from 0.")
@@ -88,6 +91,9 @@ class RecipeArguments:
     train_file: str | None = _setting("csv, tsv, json, jsonl or parquet.")
     validation_file: str | None = _setting("Looked at during training, and compared on where there is no test set.")
     test_file: str | None = _setting("Compared on at the end.")
+    train_val_split: float | None = _setting(
+        "Where there is no validation data: hold out this share of the training rows as such."
+    )
     unlabelled_file: str | None = _setting("More text without labels, for the teacher to label.")
     num_augmented_copies: int = _setting(
         "Altered copies of every training text (joined, tokens masked, swapped, left out), for the teacher to label.",
@@ -105,7 +111,11 @@ class RecipeArguments:
     problem_type: str | None = _setting(
         "single_label_classification, multi_label_classification or regression. Default: what the labels look like."
     )
-    max_length: int = _setting("Longer texts are cut to this many tokens.", 128)
+    max_length: int | None = _setting("Longer texts are cut to this many tokens. Default: 128.")
+    image_column: str | None = _setting("Column of the image. Found by its feature, or by name.")
+    image_size: int | None = _setting(
+        "Height and width that networks given by name see. Default: that of the images where it is one, else 64."
+    )
     mask_probability: float | None = _setting("Share of words that fill-mask hides. Default: 0.15.")
     num_mask_copies: int | None = _setting(
         "Copies of every training row in which fill-mask hides other words; an epoch goes through all. Default: 4."

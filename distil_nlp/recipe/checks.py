@@ -12,10 +12,10 @@ def check_zero_shot(recipe, task, fresh):
             + (f"has no trained head ({', '.join(fresh[:3])})" if fresh else "is to be trained first")
             + ". Take an NLI model, without train_teacher."
         )
-    if not task.one_row or task.problem_type != "single_label_classification" or len(task.text_columns) > 1:
+    if not task.one_row or task.problem_type != "single_label_classification" or len(task.text_columns) != 1:
         raise ValueError(
             f"A zero-shot teacher sorts single texts into single classes; the task is {task.name}, {task.problem_type}, "
-            f"of {len(getattr(task, 'text_columns', ()))} text column(s). Leave hypothesis_template out."
+            f"of {len(task.text_columns)} text columns. Leave hypothesis_template out."
         )
 
 

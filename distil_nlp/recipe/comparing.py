@@ -2,9 +2,9 @@
 
 from torch import nn
 
-from ..evaluation import Contender, compare, measure_latency, predict, text_batch, write_report
+from ..evaluation import Contender, compare, measure_latency, predict, write_report
 from ..evaluation.comparison import count_parameters
-from ..loading import load_model, load_tokenizer
+from ..loading import load_model
 from .controls import TFIDF, tfidf_log_probabilities
 from .folder import stage_name
 
@@ -21,11 +21,11 @@ def compare_models(run):
     yardstick = run.data.yardstick()
     contenders = _teachers(run, yardstick)
     for name in (assistant.name for assistant in run.assistants):
-        model, tokenizer = _loaded(run, name)
-        contenders.append(Contender("assistant", name, [_answers(run, model, yardstick, tokenizer)], model))
+        model, processor = _loaded(run, name)
+        contenders.append(Contender("assistant", name, [_answers(run, model, yardstick, processor)], model))
     for role in ["student", "control"] if run.recipe.control else ["student"]:
         loaded = [_loaded(run, stage_name(role, seed, run.seeds)) for seed in run.seeds]
-        answers = [_answers(run, model, yardstick, tokenizer) for model, tokenizer in loaded]
+        answers = [_answers(run, model, yardstick, processor) for model, processor in loaded]
         contenders.append(Contender(role, role, answers, loaded[0][0]))
     speeds = _speeds(run, contenders)
     if run.recipe.tfidf_control:
@@ -52,7 +52,7 @@ def _teachers(run, yardstick):
     if len(run.teachers) == 1:
         (model,) = run.teacher.models
         return [Contender("teacher", run.teacher.name, [_answers(run, model, yardstick)], model)]
-    run.teacher.match(run.new_student(), run.tokenizer)
+    run.teacher.match(run.new_student(), run.processor)
     together = nn.ModuleList(run.teacher.models).to(run.state.device)
     contenders = [Contender("teacher", run.teacher.name, [_answers(run, run.teacher, yardstick)], together)]
     for place, member in enumerate(run.teachers):
@@ -64,12 +64,14 @@ def _teachers(run, yardstick):
 def _speeds(run, contenders):
     """Latency by name; several teachers are timed as they are asked, one after the other."""
     models = {one.name: one.model for one in contenders}
-    vocab_size = min(model.config.vocab_size for model in models.values() if hasattr(model, "config"))
+    of_config = [model for model in models.values() if hasattr(model, "config")]
 
     def make_batch(batch_size):
-        batch = text_batch(vocab_size, batch_size)
-        own = {prefix + name: tensor for prefix in run.own_tokenizers for name, tensor in batch.items()}
-        return {**batch, **own}
+        batch = run.data.task.speed_batch(run.processor, of_config, batch_size)
+        for prefix, theirs in run.own_processors.items():
+            own = run.data.task.speed_batch(theirs, of_config, batch_size)
+            batch |= {prefix + name: tensor for name, tensor in own.items()}
+        return batch
 
     models[run.teacher.name] = run.teacher if len(run.teachers) > 1 else models[run.teacher.name]
     return measure_latency(models, make_batch, seconds=run.recipe.latency_seconds, device=run.state.device)
@@ -85,8 +87,8 @@ def teacher_scores(run):
 def stage_scores(run, stage):
     """Metrics and parameters of what a finished stage made, as the table would show them."""
     yardstick = run.data.yardstick()
-    model, tokenizer = _loaded(run, stage)
-    return _scores(yardstick, _answers(run, model, yardstick, tokenizer), count_parameters(model))
+    model, processor = _loaded(run, stage)
+    return _scores(yardstick, _answers(run, model, yardstick, processor), count_parameters(model))
 
 
 def _scores(yardstick, answers, parameters):
@@ -127,15 +129,15 @@ def _stages(run):
 
 
 def _loaded(run, stage):
-    """The model of a stage, and its tokenizer where that is its own."""
+    """The model of a stage, and its processor where that is its own."""
     folder, code = run.folder.path / stage, run.recipe.trust_remote_code
     model, _ = load_model(run.data.task.auto_class, folder, trust_remote_code=code)
-    tokenizer = load_tokenizer(folder, trust_remote_code=code) if run.recipe.trim_vocabulary else None
-    return model.to(run.state.device), tokenizer
+    processor = run.data.task.load_processor(folder, trust_remote_code=code) if run.recipe.trim_vocabulary else None
+    return model.to(run.state.device), processor
 
 
-def _answers(run, model, yardstick, tokenizer=None):
-    rows, collator = run.data.seen_with(tokenizer)
+def _answers(run, model, yardstick, processor=None):
+    rows, collator = run.data.seen_with(processor)
     device = run.state.device
     return predict(model, rows, collator, keep=yardstick.answers, device=device, description="Predicting")
 

@@ -5,18 +5,20 @@ import inspect
 import numpy as np
 from accelerate import PartialState
 
-from ..tasks import OwnColumnsCollator, altered_copies, load_file, load_splits, task_class, with_own_columns
+from ..tasks import altered_copies, load_file, load_splits, task_class
 from ..teachers.labels import label_names, reorder
 
 # Settings that say how a task reads its data, and how it makes rows of it; a task names those it takes.
-_READING = ("text_column", "text_pair_column", "label_column", "problem_type", "max_answer_length")
+_READING = (
+    "text_column", "text_pair_column", "image_column", "image_size", "label_column", "problem_type", "max_answer_length",
+)  # fmt: skip
 _PREPARING = ("max_length", "doc_stride", "mask_probability", "soft_pieces")
 _PREPARING_TRAINING = ("num_mask_copies",)  # rows to learn from only
 KINDS = ("all", "labelled", "unlabelled")  # of rows to learn from
 
 
 class RecipeData:
-    """Splits of a task, first as text, then as tokens.
+    """Splits of a task, first raw, then as its models read them.
 
     Args:
         recipe (`RecipeArguments`): Which data, which columns.
@@ -40,6 +42,7 @@ class RecipeData:
             validation_file=recipe.validation_file,
             test_file=recipe.test_file,
             unlabelled_file=recipe.unlabelled_file,
+            train_val_split=recipe.train_val_split,
             max_train_samples=recipe.max_train_samples,
             max_eval_samples=recipe.max_eval_samples,
         )
@@ -81,29 +84,29 @@ class RecipeData:
         if theirs != ours:
             self.task = self._understood(label_names=theirs)
 
-    def tokenize(self, tokenizer, own_tokenizers=None):
-        """Prepare all splits for a tokenizer.
+    def prepare(self, processor, own_processors=None):
+        """Prepare all splits for a tokenizer, or an image processor.
 
         Args:
-            tokenizer: Of the (first) teacher and the student.
-            own_tokenizers (`dict`, *optional*): Prefix to the tokenizer of another teacher, whose tokens go into columns
+            processor: Of the (first) teacher and the student.
+            own_processors (`dict`, *optional*): Prefix to the processor of another teacher, whose input goes into columns
                 with that prefix.
         """
-        self._own = self._allowed(own_tokenizers or {})
+        self._own = self._allowed(own_processors or {})
         settings = self._settings_for(self.task.prepare, _PREPARING)
         given = self._settings_for(self.task.prepare, _PREPARING_TRAINING)
         to_learn = {**settings, **self.task.training_settings, **given}
         self.prepared = {
             name: self._rows(
                 split,
-                tokenizer,
+                processor,
                 with_labels=name != "unlabelled",
                 **(to_learn if name in ("train", "unlabelled") else settings),
             )
             for name, split in self.splits.items()
         }
         self._texts_prepared = {
-            path: self._rows(texts, tokenizer, with_labels=False, **to_learn) for path, texts in self._texts.items()
+            path: self._rows(texts, processor, with_labels=False, **to_learn) for path, texts in self._texts.items()
         }
         train, unlabelled = self.prepared.get("train"), self.prepared.get("unlabelled")
         if train is None:  # the teacher speaks about all of it, the labels about none
@@ -111,32 +114,27 @@ class RecipeData:
         self.labelled = train.select(np.flatnonzero(self.task.labelled(train)))
         self.transfer = train if unlabelled is None else self.task.with_unlabelled(train, unlabelled)
         if self.recipe.num_augmented_copies:
-            self.transfer = self.task.with_unlabelled(self.transfer, self._augmented(tokenizer))
-        self.collator = self.task.collator(tokenizer)
-        if self._own:
-            others = {prefix: self.task.collator(theirs) for prefix, theirs in self._own.items()}
-            self.collator = OwnColumnsCollator(self.collator, others)
+            self.transfer = self.task.with_unlabelled(self.transfer, self._augmented(processor))
+        self.collator = self.task.collator_for(processor, self._own)
         with_test = "test" in self.prepared and self.task.labelled(self.prepared["test"]).any()
         self.compared_on = "test" if with_test else "validation"
 
-    def _rows(self, split, tokenizer, **settings):
-        rows = self.task.prepare(split, tokenizer, **settings)
-        others = {prefix: self.task.prepare(split, theirs, **settings) for prefix, theirs in self._own.items()}
-        return with_own_columns(rows, others) if others else rows
+    def _rows(self, split, processor, **settings):
+        return self.task.prepare_for(split, processor, self._own, **settings)
 
-    def _allowed(self, own_tokenizers):
-        """Tokenizers of other teachers, where task and data allow for them; ValueError."""
-        if own_tokenizers and not self.task.any_tokenizer:
+    def _allowed(self, own_processors):
+        """Processors of other teachers, where task and data allow for them; ValueError."""
+        if own_processors and not self.task.any_tokenizer:
             raise ValueError(
                 f"The teachers have different tokenizers, and for {self.task.name} models are compared token by token. "
                 f"Choose teachers that share the first one's tokenizer."
             )
-        if own_tokenizers and self.recipe.num_augmented_copies:
+        if own_processors and self.recipe.num_augmented_copies:
             raise ValueError(
                 f"num_augmented_copies={self.recipe.num_augmented_copies} alters tokens of the first teacher, and another "
                 f"teacher, with a tokenizer of its own, could not read the copies. Leave one of them out."
             )
-        return own_tokenizers
+        return own_processors
 
     def _augmented(self, tokenizer):
         """Copies of the transfer rows, made once: after a fine-tuned teacher all is tokenised again, to the same."""
@@ -167,10 +165,15 @@ class RecipeData:
         """Refuse controls and a main metric that the data does not allow; ValueError."""
         self.yardstick()
         recipe, problem_type = self.recipe, self.task.problem_type
-        if recipe.tfidf_control and not (self.task.one_row and problem_type == "single_label_classification"):
+        single = self.task.one_row and problem_type == "single_label_classification"
+        if recipe.tfidf_control and not (single and self.task.text_columns):
             raise ValueError(
                 f"tfidf_control fits a logistic regression to single classes of whole texts; the task is "
                 f"{self.task.name}, {problem_type}. Leave it out."
+            )
+        if recipe.trim_vocabulary and not self.task.reads_tokens:
+            raise ValueError(
+                f"trim_vocabulary=true drops tokens, and a model of {self.task.name} reads none. Leave it out."
             )
         if recipe.trim_vocabulary and not self.task.any_tokenizer:
             raise ValueError(
@@ -191,12 +194,12 @@ class RecipeData:
                     several = row and isinstance(row[0], list)  # texts in one row
                     yield from row if several else [row]
 
-    def seen_with(self, tokenizer):
-        """Rows and collator of the compared split for a model with a tokenizer of its own; None for the teacher's."""
-        if tokenizer is None:
+    def seen_with(self, processor):
+        """Rows and collator of the compared split for a model with a processor of its own; None for the teacher's."""
+        if processor is None:
             return self.compared, self.collator
         settings = self._settings_for(self.task.prepare, _PREPARING)
-        return self.task.prepare(self.splits[self.compared_on], tokenizer, **settings), self.task.collator(tokenizer)
+        return self.task.prepare(self.splits[self.compared_on], processor, **settings), self.task.collator(processor)
 
     @property
     def compared(self):

@@ -14,7 +14,7 @@ from ..arguments import NO_BLEND
 from ..files import write_text
 from ..hub import model_card, push_to_hub
 from ..hub.names import public_name
-from ..loading import load_model, load_tokenizer
+from ..loading import load_model
 from ..students import build_student, student_start, trim_vocabulary
 from ..teachers import OnlineTeacher, ZeroShotClassifier
 from ..trainer import DistillationTrainer
@@ -26,7 +26,7 @@ from .data import KINDS, RecipeData
 from .folder import RunFolder, stage_name
 from .interrupt import Interrupted, SaveOnInterrupt, StopAtEpoch
 from .stages import stages_of
-from .teachers import further_teachers, own_tokenizers, teacher_stage, together
+from .teachers import further_teachers, own_processors, teacher_stage, together
 
 _PUSHING = {"push_to_hub": False, "hub_model_id": None}
 
@@ -112,17 +112,15 @@ class Run:
         recipe, auto_class = self.recipe, self.data.task.auto_class
         loading = {"trust_remote_code": recipe.trust_remote_code}
         source = self.folder.finished("teacher") or recipe.teacher
-        self.tokenizer = load_tokenizer(source, **loading)
-        if self.tokenizer is None:
-            raise ValueError(f"The teacher {recipe.teacher} has no tokenizer beside it, so its input cannot be made.")
-        self.own_tokenizers = own_tokenizers(recipe, self.tokenizer)
+        self.processor = self.data.task.load_processor(source, **loading)
+        self.own_processors = own_processors(recipe, self.data.task, self.processor)
         model, fresh = load_model(auto_class, source, dtype=self.training.teacher_dtype, **loading)
         if recipe.hypothesis_template is not None:
             check_zero_shot(recipe, self.data.task, fresh)
             check_stop(recipe, False)
             self.pattern = self.with_new_head()
             names, template = self.data.task.label_names, recipe.hypothesis_template
-            model = ZeroShotClassifier(model, self.tokenizer, names, template=template).eval()
+            model = ZeroShotClassifier(model, self.processor, names, template=template).eval()
         else:
             finished = self.folder.finished("teacher")
             check_stop(recipe, finished or fresh or recipe.train_teacher)
@@ -134,7 +132,7 @@ class Run:
             self.data.follow(model)
             self.pattern = model
         self._begin(model)
-        return OnlineTeacher(model, name=public_name(recipe.teacher), tokenizer=self.tokenizer)
+        return OnlineTeacher(model, name=public_name(recipe.teacher), tokenizer=self.processor)
 
     def with_new_head(self, source=None, place=0):
         """A teacher's model with a head for this data, which starts at random: of the first teacher, or a further one."""
@@ -152,7 +150,7 @@ class Run:
     def _begin(self, teacher):
         """Refuse what the later stages would refuse, before any training time is spent; then take the folder."""
         with self.state.main_process_first():
-            self.data.tokenize(self.tokenizer, self.own_tokenizers)
+            self.data.prepare(self.processor, self.own_processors)
         self.data.check()
         everyone = [OnlineTeacher(teacher), *further_teachers(self, trained=False)]
         self._check_student(teacher, together(everyone, self.recipe))
@@ -174,7 +172,7 @@ class Run:
             self.listened_to[role] = list(dict.fromkeys(name for one in cached for name in one.teacher_taps))
             self.temperatures = [temperature for one in cached for temperature in one.temperatures]
         if self.recipe.trim_vocabulary:
-            self._say(f"vocabulary: {trim_vocabulary(student, self.tokenizer, self.data.token_ids())}, after training")
+            self._say(f"vocabulary: {trim_vocabulary(student, self.processor, self.data.token_ids())}, after training")
 
     def fine_tune_teacher(self, model, source=None, place=0):
         """Train a teacher on the labels; the folder of the result. Further teachers have other seeds."""
@@ -198,7 +196,7 @@ class Run:
         training = assistant.training(self.training)
         self._learn(assistant.name, training, partial(self.new_student, assistant.making), self._save)
         model = self._load(self.folder.path / assistant.name, dtype=self.training.teacher_dtype)
-        return OnlineTeacher(model, name=assistant.name, tokenizer=self.tokenizer)
+        return OnlineTeacher(model, name=assistant.name, tokenizer=self.processor)
 
     def _train_student(self, seed):
         name = stage_name("student", seed, self.seeds)
@@ -276,7 +274,7 @@ class Run:
             train_dataset=dataset,
             eval_dataset=self.data.prepared.get("validation"),
             data_collator=self.data.collator,
-            processing_class=self.tokenizer,
+            processing_class=self.processor,
             compute_metrics=self.data.compute_metrics(),
             callbacks=callbacks,
         )
@@ -297,15 +295,15 @@ class Run:
         self.state.wait_for_everyone()
         return self.folder.path / stage
 
-    def _save(self, model, folder, tokenizer=None):
+    def _save(self, model, folder, processor=None):
         model.save_pretrained(folder)
-        (tokenizer or self.tokenizer).save_pretrained(folder)
+        (processor or self.processor).save_pretrained(folder)
 
     def _save_last(self, model, folder):
         """What is to be used: without the tokens that nothing it learned from has, where that is asked for."""
         if not self.recipe.trim_vocabulary:
             return self._save(model, folder)
-        smaller = trim_vocabulary(model, self.tokenizer, self.data.token_ids())
+        smaller = trim_vocabulary(model, self.processor, self.data.token_ids())
         return self._save(smaller.model, folder, smaller.tokenizer)
 
     # ---- The end ----

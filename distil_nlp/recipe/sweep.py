@@ -227,7 +227,7 @@ class Trial(Run):
         self.training = replace(self.training, disable_tqdm=True)
         self.sweep = sweep
         self.data, self.pattern = sweep.data, sweep.pattern
-        self.tokenizer, self.own_tokenizers = sweep.tokenizer, sweep.own_tokenizers
+        self.processor, self.own_processors = sweep.processor, sweep.own_processors
         terms = [term for stage in self.stages for term in self._objective(stage).terms]
         in_layers = any(isinstance(term, LayerTerm) for term in terms)
         if sweep.keeps_logits and not in_layers and not recipe.cache:  # layers take room: that is for the user to say

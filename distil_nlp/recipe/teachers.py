@@ -1,7 +1,7 @@
 """Several teachers of a recipe: those beside the first, fine-tuned where they have no trained head."""
 
 from ..hub.names import public_name
-from ..loading import check_folder, load_model, load_tokenizer
+from ..loading import check_folder, load_model
 from ..teachers import OnlineTeacher, OwnColumns, TeacherEnsemble
 
 
@@ -15,26 +15,25 @@ def together(teachers, recipe):
     return TeacherEnsemble(teachers, weights=recipe.teacher_weights) if len(teachers) > 1 else teachers[0]
 
 
-def own_tokenizers(recipe, tokenizer):
-    """Tokenizers of further teachers that are not the first one's.
+def own_processors(recipe, task, processor):
+    """Tokenizers, or image processors, of further teachers that are not the first one's.
 
     Args:
         recipe (`RecipeArguments`): With the further teachers.
-        tokenizer: Of the first teacher, and of the student.
+        task (`Task`): Knows how to load them.
+        processor: Of the first teacher, and of the student.
 
     Returns:
-        `dict`: Prefix of a teacher's columns to its tokenizer.
+        `dict`: Prefix of a teacher's columns to its processor.
 
     Raises:
-        ValueError: A teacher without a tokenizer.
+        ValueError: A teacher without one.
     """
     found = {}
     for place, source in enumerate(recipe.more_teachers or (), start=1):
         check_folder(source)
-        theirs = load_tokenizer(source, trust_remote_code=recipe.trust_remote_code)
-        if theirs is None:
-            raise ValueError(f"The teacher {source} has no tokenizer beside it, so its input cannot be made.")
-        if theirs.get_vocab() != tokenizer.get_vocab():
+        theirs = task.load_processor(source, trust_remote_code=recipe.trust_remote_code)
+        if not task.same_input(theirs, processor):
             found[_prefix(place)] = theirs
     return found
 
@@ -56,28 +55,28 @@ def further_teachers(run, *, trained):
     recipe, names, found = run.recipe, [public_name(run.recipe.teacher)], []
     for place, source in enumerate(recipe.more_teachers or (), start=1):
         name, prefix = public_name(source), _prefix(place)
-        model = _loaded(run, source, place, trained=trained, own_tokens=prefix in run.own_tokenizers)
+        model = _loaded(run, source, place, trained=trained, own_input=prefix in run.own_processors)
         name = f"{name} ({teacher_stage(place)})" if name in names else name
         names.append(name)
-        if prefix in run.own_tokenizers:
-            teacher = OnlineTeacher(model, name=name, tokenizer=run.own_tokenizers[prefix])
+        if prefix in run.own_processors:
+            teacher = OnlineTeacher(model, name=name, tokenizer=run.own_processors[prefix])
             found.append(OwnColumns(teacher, prefix))
         else:
-            found.append(OnlineTeacher(model, name=name, tokenizer=run.tokenizer))
+            found.append(OnlineTeacher(model, name=name, tokenizer=run.processor))
     return found
 
 
-def _loaded(run, source, place, *, trained, own_tokens):
+def _loaded(run, source, place, *, trained, own_input):
     finished = run.folder.finished(teacher_stage(place))
     settings = {"dtype": run.training.teacher_dtype, "trust_remote_code": run.recipe.trust_remote_code}
     model, fresh = load_model(run.data.task.auto_class, finished or source, **settings)
     if finished or not (fresh or run.recipe.train_teacher):
         return model
-    if own_tokens:
+    if own_input:
         why = f"has no trained head ({', '.join(fresh[:3])})" if fresh else "is to be trained (train_teacher=true)"
         raise ValueError(
-            f"The teacher {source} {why}, and its tokenizer is not that of {run.recipe.teacher}: a recipe fine-tunes with "
-            f"one tokenizer. Fine-tune it in a recipe of its own, and name its folder here."
+            f"The teacher {source} {why}, and it reads other input (tokens, sizes) than {run.recipe.teacher}: a recipe "
+            f"fine-tunes on one. Fine-tune it in a recipe of its own, and name its folder here."
         )
     model = run.with_new_head(source, place)
     if trained:

@@ -6,6 +6,7 @@ import re
 import transformers
 from torch import nn
 
+from ..adapters import NetworkForImageClassification, read_spec
 from ..loading import load_model
 from ..sentence_encoder import SentenceEncoder
 from .from_config import is_spec, student_from_config
@@ -13,6 +14,8 @@ from .from_teacher import check_teacher, chosen_layers, student_from_teacher
 from .sizes import WIDTH_INITS, Sizes, student_sizes
 
 logger = logging.getLogger(__name__)
+
+_IMAGE_SIZE = 224  # of teachers that take any size and say none
 
 
 def build_student(student, teacher, *, embeddings="random", trust_remote_code=False, **of_teacher):
@@ -22,6 +25,7 @@ def build_student(student, teacher, *, embeddings="random", trust_remote_code=Fa
     |---|---|
     | `None` | `student_from_teacher` with `of_teacher` |
     | "4x256" | `student_from_config` with `embeddings` |
+    | "resnet8", "mobilenetv2x0.5" | a network for images, with the teacher's labels, channels and image size |
     | an `nn.Module` | itself |
     | a Hub id or a folder | that model, with the teacher's head type and labels |
 
@@ -48,6 +52,9 @@ def build_student(student, teacher, *, embeddings="random", trust_remote_code=Fa
     if is_spec(student):
         _refuse(of_teacher, f"student={student!r} is a size to start from scratch")
         return student_from_config(student, teacher, embeddings=embeddings)
+    if read_spec(student) is not None:
+        _refuse({**of_teacher, **of_config}, f"student={student!r} is a network to start from scratch")
+        return _network(student, teacher)
     _refuse({**of_teacher, **of_config}, f"student={_named(student)} is already a model")
     if isinstance(student, nn.Module):
         return student
@@ -74,7 +81,20 @@ def student_start(student, teacher, *, num_layers=None, layers=None, architectur
     if is_spec(student):
         reduced = ", word embeddings by a PCA of the teacher's" if embeddings == "pca" else ""
         return f"random weights ({student}){reduced}"
-    return str(student)
+    return f"random weights ({student})" if read_spec(student) is not None else str(student)
+
+
+def _network(spec, teacher):
+    check_teacher(teacher)
+    config = teacher.config
+    size = getattr(config, "image_size", None) or _IMAGE_SIZE
+    return NetworkForImageClassification.from_network(
+        spec,
+        image_size=size if isinstance(size, int) else tuple(size),
+        num_channels=getattr(config, "num_channels", 3),
+        id2label=config.id2label,
+        problem_type=config.problem_type,
+    ).train()
 
 
 def _load(name_or_path, teacher, trust_remote_code):

@@ -3,6 +3,7 @@
 from .augmentation import altered_copies
 from .base import Task
 from .data import load_file, load_splits
+from .image_classification import ImageClassification
 from .masked_language_modeling import MaskedLanguageModeling
 from .own_columns import OwnColumnsCollator, with_own_columns
 from .question_answering import QuestionAnswering, answer_question
@@ -10,11 +11,19 @@ from .sentence_embeddings import SentenceEmbeddings
 from .text_classification import TextClassification
 from .token_classification import TokenClassification
 
-_ALL = (TextClassification, TokenClassification, QuestionAnswering, SentenceEmbeddings, MaskedLanguageModeling)
+_ALL = (
+    TextClassification,
+    TokenClassification,
+    QuestionAnswering,
+    SentenceEmbeddings,
+    MaskedLanguageModeling,
+    ImageClassification,
+)
 TASKS = {task.name: task for task in _ALL}
 
 __all__ = [
     "TASKS",
+    "ImageClassification",
     "MaskedLanguageModeling",
     "OwnColumnsCollator",
     "QuestionAnswering",

@@ -5,8 +5,10 @@ from abc import ABC, abstractmethod
 import datasets
 import numpy as np
 
+from ..examples import text_batch
 from ..metrics import labelled_rows
 from ..metrics.classification import MISSING_LABEL
+from .own_columns import OwnColumnsCollator, with_own_columns
 
 
 class Task(ABC):
@@ -31,6 +33,8 @@ class Task(ABC):
         per_token (`dict[str, int or bool]`): Columns with one value a token, beside the model's inputs: name to the
             value that stands at padding.
         example (`str` or `dict`): What the model's pipeline is shown in the card.
+        text_columns (`tuple[str]`): Columns of the raw data that hold its texts, where it has any.
+        reads_tokens (`bool`): Its models read token ids.
     """
 
     name = None
@@ -45,6 +49,8 @@ class Task(ABC):
     may_be_altered = False
     per_token = {}
     example = "One sentence to judge."
+    text_columns = ()
+    reads_tokens = True
 
     @classmethod
     @abstractmethod
@@ -52,12 +58,62 @@ class Task(ABC):
         """Read the task's columns and labels off the data, and refuse what would fail later."""
 
     @abstractmethod
-    def prepare(self, split, tokenizer, **settings):
-        """Rows as a model takes them, not padded: its inputs, `labels`, `length` and `example_id`."""
+    def prepare(self, split, processor, **settings):
+        """Rows as a model takes them, not padded: its inputs, `labels`, and `example_id`."""
 
     @abstractmethod
-    def collator(self, tokenizer):
+    def collator(self, processor):
         """A function from a list of prepared rows to a batch of tensors."""
+
+    # ---- What a model reads with. Here: a tokenizer ----
+
+    def load_processor(self, name_or_path, *, trust_remote_code=False):
+        """What makes a model's input of raw rows: its tokenizer, or what stands in its place.
+
+        Raises:
+            ValueError: The model has none beside it.
+        """
+        from ..loading import load_tokenizer  # here, not above: who only looks at data need not wait for torch
+
+        tokenizer = load_tokenizer(name_or_path, trust_remote_code=trust_remote_code)
+        if tokenizer is None:
+            raise ValueError(f"{name_or_path} has no tokenizer beside it, so its input cannot be made.")
+        return tokenizer
+
+    def same_input(self, processor, other):
+        """Whether two models with these processors can read the same columns of a batch."""
+        return processor is other or processor.get_vocab() == other.get_vocab()
+
+    def prepare_for(self, split, processor, others, **settings):
+        """Rows for several models at once.
+
+        Args:
+            split (`datasets.Dataset`): Raw.
+            processor: Of the student.
+            others (`dict`): Prefix of the columns of another model to its processor.
+            settings: Of `prepare`.
+        """
+        rows = self.prepare(split, processor, **settings)
+        of_others = {prefix: self.prepare(split, theirs, **settings) for prefix, theirs in others.items()}
+        return with_own_columns(rows, of_others) if others else rows
+
+    def collator_for(self, processor, others):
+        """The collator of such rows."""
+        own = self.collator(processor)
+        of_others = {prefix: self.collator(theirs) for prefix, theirs in others.items()}
+        return OwnColumnsCollator(own, of_others) if others else own
+
+    def speed_batch(self, processor, models, batch_size):
+        """A batch that models are timed on, a dictionary of tensors: what it holds does not matter to them.
+
+        Args:
+            processor: Of the models.
+            models (`list[nn.Module]`): Those that have a config.
+            batch_size (`int`): Examples in it.
+        """
+        return text_batch(min(model.config.vocab_size for model in models), batch_size)
+
+    # ---- What its models are judged by ----
 
     @abstractmethod
     def yardstick(self, prepared, raw=None, main_metric=None):

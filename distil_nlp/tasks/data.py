@@ -37,6 +37,7 @@ def load_splits(
     validation_file=None,
     test_file=None,
     unlabelled_file=None,
+    train_val_split=None,
     max_train_samples=None,
     max_eval_samples=None,
     seed=_TRAIN_SEED,
@@ -52,6 +53,8 @@ def load_splits(
             with "sst2", or a folder of files.
         train_file, validation_file, test_file (`str` or `Path`, *optional*): Instead of `dataset_name`.
         unlabelled_file (`str` or `Path`, *optional*): Texts that only the teacher speaks about, beside either.
+        train_val_split (`float`, *optional*): Where there is no validation split: hold out this share of the training
+            rows as one, above 0 and below 1; by a fixed seed, so that all runs hold out the same rows.
         max_train_samples (`int`, *optional*): Train on so many rows: the first of a shuffle by `seed`, so a larger
             number adds rows and takes none away. Unlabelled rows are not counted.
         max_eval_samples (`int`, *optional*): The same for validation and test, by a fixed seed, so that runs with
@@ -69,14 +72,21 @@ def load_splits(
     """
     files = {"train": train_file, "validation": validation_file, "test": test_file, "unlabelled": unlabelled_file}
     files = {split: Path(path).expanduser() for split, path in files.items() if path is not None}
-    _check_sources(dataset_name, dataset_config_name, files)
+    if train_val_split is not None and not 0 < train_val_split < 1:
+        raise ValueError(
+            f"train_val_split is a share of the training rows, above 0 and below 1; got {train_val_split!r}."
+        )
+    _check_sources(dataset_name, dataset_config_name, files, holds_out=train_val_split is not None)
     for count, argument in ((max_train_samples, "max_train_samples"), (max_eval_samples, "max_eval_samples")):
         if count is not None and count < 1:
             raise ValueError(f"{argument} must be at least 1, or not given for all rows; got {count}.")
     for split, path in files.items():
         _check_file(path, f"{split}_file")
-    whole = {} if dataset_name is None else _hub_splits(dataset_name, dataset_config_name)
+    holds_out = train_val_split is not None
+    whole = {} if dataset_name is None else _hub_splits(dataset_name, dataset_config_name, holds_out=holds_out)
     whole.update({split: _read(path, split) for split, path in files.items()})
+    if holds_out:
+        whole = _held_out(whole, train_val_split)
     _check_columns(whole)
     limits = {"train": (max_train_samples, seed), "validation": (max_eval_samples, EVAL_SEED)}
     limits["test"] = limits["validation"]
@@ -99,7 +109,24 @@ def load_file(path, argument):
     return _read(path, "train")
 
 
-def _check_sources(dataset_name, dataset_config_name, files):
+def _held_out(whole, share):
+    """The splits with a part of train as validation."""
+    if "validation" in whole or "train" not in whole:
+        raise ValueError(
+            f"train_val_split={share:g} would have no effect: it makes a validation split of training rows, and the splits "
+            f"are {listed(whole)}. Leave it out."
+        )
+    train = whole["train"].shuffle(seed=EVAL_SEED, keep_in_memory=True)
+    count = round(share * len(train))
+    if not 0 < count < len(train):
+        raise ValueError(
+            f"train_val_split={share:g} of {len(train)} rows leaves no row on one side. Choose another share."
+        )
+    parts = {"train": train.select(range(count, len(train))), "validation": train.select(range(count))}
+    return {**whole, **parts}
+
+
+def _check_sources(dataset_name, dataset_config_name, files, *, holds_out=False):
     """Exactly one source, and something to measure on."""
     named = [f"{split}_file={str(path)!r}" for split, path in files.items() if split != "unlabelled"]
     if dataset_name is None and not files:
@@ -120,12 +147,13 @@ def _check_sources(dataset_name, dataset_config_name, files):
         raise ValueError(
             f"dataset_name={str(dataset_name)!r} is a file. Give it as train_file, with a validation_file."
         )
-    if dataset_name is None and "validation" not in files:
+    if dataset_name is None and "validation" not in files and not holds_out:
         test = files.get("test")
         instead = "validation_file" if test is None else f"validation_file={str(test)!r} instead of test_file"
         raise ValueError(
             f"There is no validation data (given: {', '.join(f'{split}_file' for split in files)}), so neither "
-            f"teacher nor student can be measured. Set {instead}; rows in it must not be in train_file."
+            f"teacher nor student can be measured. Set {instead}; rows in it must not be in train_file; "
+            f"or let train_val_split hold out a share of the training rows."
         )
     if files.get("train") is not None and files["train"] == files.get("validation"):
         raise ValueError(
@@ -151,7 +179,7 @@ def _check_file(path, argument):
         raise ValueError(f"{argument}={str(path)!r} is empty (0 bytes). Was the copy or the download cut off?")
 
 
-def _hub_splits(name, config):
+def _hub_splits(name, config, *, holds_out=False):
     try:
         found = datasets.load_dataset(name, config)
     except (OSError, ValueError, RuntimeError) as error:  # not found, no network, a wrong config, a data set script
@@ -160,11 +188,13 @@ def _hub_splits(name, config):
             f"dataset_name and dataset_config_name, or give files (train_file, validation_file)."
         ) from error
     splits = {split: found[split] for split in ("train", "test") if split in found}
+    if holds_out and not {"validation", "validation_matched"} & set(found):
+        return splits
     measured = next((split for split in ("validation", "validation_matched", "test") if split in found), None)
     if measured is None:
         raise ValueError(
             f"The data set {name!r} has no validation split and no test split (splits: {listed(found)}), so neither "
-            f"teacher nor student can be measured. Save a part of it as validation_file and the rest as train_file."
+            f"teacher nor student can be measured. Let train_val_split hold out a share of the training rows."
         )
     if measured != "validation":
         logger.warning(

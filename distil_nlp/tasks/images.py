@@ -1,0 +1,191 @@
+"""Pixels of a data set: found, read, and brought to the size and the channels that a model sees."""
+
+import io
+
+import datasets
+import numpy as np
+
+from .columns import listed, require
+
+USUAL = ("image", "img", "images", "picture")
+_GREY = ("L", "1", "I;16", "I", "F", "LA")
+_ROWS_AT_ONCE = 256
+_MOST_BYTES_IN_MEMORY = 2 << 30
+
+
+def find_image_column(split, given=None):
+    """The column that holds images.
+
+    Args:
+        split (`datasets.Dataset`): A column of the feature `Image`, or one with a usual name.
+        given (`str`, *optional*): The name that settles it.
+
+    Raises:
+        ValueError: It is not there; there is none, or several.
+    """
+    found = split.column_names
+    if given is not None:
+        require(given, found, "image_column")
+        return given
+    candidates = [name for name in found if isinstance(split.features[name], datasets.Image)]
+    candidates = candidates or [name for name in USUAL if name in found]
+    if len(candidates) == 1:
+        return candidates[0]
+    what = f"Several of them could be the image: {listed(candidates)}" if candidates else "None of them holds images"
+    raise ValueError(
+        f"The columns are {listed(found)}. {what}. Set image_column. A folder of images, one subfolder a class, is a "
+        f"data set, too: give it as dataset_name."
+    )
+
+
+def open_images(split, column, split_name, rows=None):
+    """Images of a split, one after the other.
+
+    Args:
+        split (`datasets.Dataset`): Its `column` holds encoded files, as bytes or as paths.
+        column, split_name (`str`): For finding, and for messages.
+        rows (`Iterable[int]`, *optional*): Which; all of them by default.
+
+    Yields:
+        `PIL.Image.Image`, decoded.
+
+    Raises:
+        ValueError: A file that is none, is cut off or is missing: which row, which file, and what to do.
+    """
+    encoded = split.with_format(None).select_columns([column]).cast_column(column, datasets.Image(decode=False))
+    for row in range(len(split)) if rows is None else rows:
+        yield _opened(encoded[row][column], f"Row {row} (counted from 0) of the {split_name} split")
+
+
+def _opened(file, where):
+    if file is None or (file["bytes"] is None and file["path"] is None):
+        raise ValueError(f"{where} has no image. Remove the row, or fill it.")
+    Image = pillow()
+    named = f" ({file['path']})" if file["path"] else ""
+    try:
+        image = Image.open(io.BytesIO(file["bytes"]) if file["bytes"] is not None else file["path"])
+        image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        size = "" if file["bytes"] is None else f" Its {len(file['bytes']):,} bytes begin with {file['bytes'][:8]!r}."
+        raise ValueError(
+            f"{where}{named} holds no image that can be read: {error}.{size} Was the copy cut off? Replace the file, or "
+            f"remove the row."
+        ) from error
+    return image
+
+
+def native_format(split, column, split_name, num_samples=16):
+    """What the images of a split are like, by some of them.
+
+    Returns:
+        `(num_channels, (height, width) or None)`: 1 where all are grey, else 3; None where their sizes differ.
+    """
+    rows = np.unique(np.linspace(0, len(split) - 1, min(num_samples, len(split))).astype(int))
+    images = list(open_images(split, column, split_name, rows.tolist()))
+    sizes = {(image.height, image.width) for image in images}
+    return (1 if all(image.mode in _GREY for image in images) else 3), (sizes.pop() if len(sizes) == 1 else None)
+
+
+def pillow():
+    """pillow's module `Image`; an ImportError says how to get it."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError(f"Images are read with pillow, which is not there ({error}): pip install pillow.") from error
+    return Image
+
+
+def seen_shape(processor):
+    """`(channels, height, width)` of what a model sees, by its processor."""
+    return pixels_of(pillow().new("RGB", (64, 64)), processor).shape
+
+
+def largest(processors):
+    """Of image processors the one whose model sees the most pixels; the first of several."""
+    return max(processors, key=lambda one: int(np.prod(seen_shape(one))))
+
+
+def sees(processor):
+    """What the model of an image processor reads, a `Sees`."""
+    from ..views import Sees
+
+    channels, height, width = seen_shape(processor)
+    mean, std = processor.image_mean, processor.image_std
+    if not processor.do_normalize:
+        mean, std = [0.0] * channels, [1.0] * channels
+    rescale = processor.rescale_factor if processor.do_rescale else 1.0
+    return Sees(height, width, channels, tuple(mean), tuple(std), rescale)
+
+
+def pixels_of(image, processor):
+    """What a model sees of an image before it is normalised.
+
+    Args:
+        image (`PIL.Image.Image`): Of any mode and size.
+        processor: The model's image processor. Every step of it but the last two is taken: rescaling and normalising are
+            the collator's, after the augmentation.
+
+    Returns:
+        `np.ndarray` of uint8, shape (channels, height, width).
+    """
+    seen = image.convert("L" if num_channels_of(processor) == 1 else "RGB")
+    seen = processor(seen, do_rescale=False, do_normalize=False, return_tensors="np")["pixel_values"][0]
+    return np.ascontiguousarray(seen).astype(np.uint8, copy=False)
+
+
+def num_channels_of(processor):
+    """Channels that a processor's model reads: 3, unless it says otherwise."""
+    return getattr(processor, "num_channels", 3) or 3
+
+
+def pixel_rows(split, column, split_name, processor):
+    """A data set of raw pixels, a row an image.
+
+    Args:
+        split, column, split_name: See `open_images`.
+        processor: See `pixels_of`.
+
+    Returns:
+        `(datasets.Dataset, shape)`: a column "image" of bytes, uint8 in the order (channels, height, width); and that
+        shape. Held in memory where it is not large; otherwise in a file of the cache of `datasets`.
+
+    Raises:
+        ValueError: An image that cannot be read, or comes out in another shape than the first.
+    """
+    first = pixels_of(next(open_images(split, column, split_name, [0])), processor)
+    features = datasets.Features({"image": datasets.Value("large_binary")})
+
+    def read(batch, rows):
+        pixels = [pixels_of(one, processor) for one in _of(batch[column], rows, split_name)]
+        for row, one in zip(rows, pixels, strict=True):
+            _check_shape(one, first, row, split_name)
+        return {"image": [one.tobytes() for one in pixels]}
+
+    encoded = split.with_format(None).select_columns([column]).cast_column(column, datasets.Image(decode=False))
+    rows = encoded.map(
+        read,
+        batched=True,
+        batch_size=_ROWS_AT_ONCE,
+        with_indices=True,
+        remove_columns=[column],
+        features=features,
+        keep_in_memory=first.nbytes * len(split) < _MOST_BYTES_IN_MEMORY,
+        load_from_cache_file=False,
+        new_fingerprint=datasets.fingerprint.Hasher.hash([split._fingerprint, column, processor.to_dict()]),
+        desc="Reading images",
+    )
+    return rows, first.shape
+
+
+def _of(files, rows, split_name):
+    for file, row in zip(files, rows, strict=True):
+        yield _opened(file, f"Row {row} (counted from 0) of the {split_name} split")
+
+
+def _check_shape(pixels, first, row, split_name):
+    if pixels.shape != first.shape:
+        raise ValueError(
+            f"Row {row} (counted from 0) of the {split_name} split comes out of the image processor as "
+            f"{pixels.shape}, the first row as {first.shape}, so they cannot share a batch. Use a processor that brings "
+            f"images to one size (size with height and width, or a centre crop)."
+        )
