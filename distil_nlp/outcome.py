@@ -16,13 +16,14 @@ class Outcome:
 
     comparison = None  # of the last `compare()`
 
-    def compare(self, dataset=None, *, teacher=None, yardstick=None, seconds=10.0):
+    def compare(self, dataset=None, *, teacher=None, control=None, yardstick=None, seconds=10.0):
         """Teacher and student side by side: quality, agreement, size, latency.
 
         Args:
             dataset (*optional*): Labelled examples; `eval_dataset` by default.
             teacher (*optional*): Who stands beside the student where the trainer's own was asked about other examples, as
                 a cache is: whatever the trainer takes. It must be about `dataset`.
+            control (`nn.Module`, *optional*): The same student trained without the teacher: what the teacher is worth.
             yardstick (`Yardstick`, *optional*): How they are judged, `task.yardstick(rows)`. By default by one label,
                 set of labels or number an example.
             seconds (`float`): Time to spend on measuring speed; a cached teacher has none to measure.
@@ -42,15 +43,17 @@ class Outcome:
             )
         yardstick = self._yardstick(dataset, teacher) if yardstick is None else yardstick
         running = torch.nn.ModuleList(teacher.models) if teacher.models else None
+        speakers = [("teacher", teacher, running), ("student", self.model, self.model), ("control", control, control)]
         contenders = [
             Contender(role, role, [self._answers(dataset, speaker, yardstick)], model)
-            for role, speaker, model in (("teacher", teacher, running), ("student", self.model, self.model))
+            for role, speaker, model in speakers
+            if speaker is not None
         ]
         # A single model is timed as it is; several, as they are asked one after the other.
         speaker = teacher if teacher.model is None else teacher.model
-        timed = {"student": self.model} if running is None else {"teacher": speaker, "student": self.model}
+        timed = {"teacher": None if running is None else speaker, "student": self.model, "control": control}
         speeds = measure_latency(
-            timed,
+            {role: model for role, model in timed.items() if model is not None},
             lambda size: next(self._batches_of(dataset, [0] * size, size)),
             seconds=seconds,
             device=self.args.device,

@@ -66,9 +66,10 @@ def _opened(file, where):
         image = Image.open(io.BytesIO(file["bytes"]) if file["bytes"] is not None else file["path"])
         image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        size = "" if file["bytes"] is None else f" Its {len(file['bytes']):,} bytes begin with {file['bytes'][:8]!r}."
+        reason = "its format is none that pillow knows" if "cannot identify" in str(error) else str(error).rstrip(".")
+        size = "" if file["bytes"] is None else f" ({len(file['bytes']):,} bytes, the first {file['bytes'][:8]!r})"
         raise ValueError(
-            f"{where}{named} holds no image that can be read: {error}.{size} Was the copy cut off? Replace the file, or "
+            f"{where}{named} holds no image that can be read: {reason}{size}. Was the copy cut off? Replace the file, or "
             f"remove the row."
         ) from error
     return image

@@ -1,0 +1,178 @@
+"""Images as data sets have them become rows of pixels, and batches as models read them."""
+
+import io
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from distil_nlp.adapters import processor_for
+from distil_nlp.tasks import ImageClassification, load_splits
+from distil_nlp.tasks.images import pixel_rows, seen_shape
+
+NAMES = ["cat", "dog", "owl"]
+
+
+def picture(seed, size=(6, 8), mode="RGB"):
+    height, width = size
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).convert(mode)
+
+
+def encoded(image, format="PNG"):
+    buffer = io.BytesIO()
+    image.save(buffer, format)
+    return buffer.getvalue()
+
+
+def split(num_rows, *, mode="RGB", size=(6, 8), image="image", label="label", files=None):
+    files = files or [{"bytes": encoded(picture(row, size, mode)), "path": None} for row in range(num_rows)]
+    features = datasets.Features({image: datasets.Image(decode=False), label: datasets.ClassLabel(names=NAMES)})
+    return datasets.Dataset.from_dict({image: files, label: [row % 3 for row in range(num_rows)]}, features=features)
+
+
+def splits(**settings):
+    return {"train": split(9, **settings), "validation": split(3, **settings)}
+
+
+def test_grey_images_of_one_size_are_seen_as_they_are():
+    task = ImageClassification.from_splits(splits(mode="L"))
+    assert (task.num_channels, task.image_size, task.label_names) == (1, (6, 8), NAMES)
+    assert seen_shape(task.load_processor("resnet8")) == (1, 6, 8)
+
+
+def test_one_image_in_colour_makes_all_of_them_colour():
+    mixed = splits(mode="L")
+    files = [{"bytes": encoded(picture(row, mode="RGB" if row == 4 else "L")), "path": None} for row in range(9)]
+    assert ImageClassification.from_splits({**mixed, "train": split(9, files=files)}).num_channels == 3
+
+
+def test_images_of_many_sizes_are_brought_to_one_that_can_be_chosen():
+    files = [{"bytes": encoded(picture(row, (6 + row, 8))), "path": None} for row in range(9)]
+    of_many = {**splits(), "train": split(9, files=files)}
+    assert ImageClassification.from_splits(of_many).image_size == (64, 64)
+    task = ImageClassification.from_splits(of_many, image_size=5)
+    rows = task.prepare(of_many["train"], task.load_processor("cnn8"))
+    assert {len(pixels) for pixels in rows["image"]} == {3 * 5 * 5}
+
+
+def test_a_row_holds_the_pixels_of_its_file_and_a_batch_what_the_processor_of_the_model_makes():
+    task, processor = ImageClassification.from_splits(splits()), processor_for((6, 8), 3)
+    rows = task.prepare(split(4), processor)
+    batch = task.collator(processor)([rows[index] for index in range(4)])
+    expected = processor([picture(row) for row in range(4)], return_tensors="pt")["pixel_values"]
+    assert np.array_equal(
+        np.frombuffer(rows[2]["image"], np.uint8).reshape(3, 6, 8), np.asarray(picture(2)).transpose(2, 0, 1)
+    )
+    torch.testing.assert_close(batch["pixel_values"], expected, rtol=0, atol=1e-6)
+    assert batch["labels"].tolist() == [0, 1, 2, 0] and batch["example_id"].tolist() == [0, 1, 2, 3]
+
+
+def test_every_processor_of_transformers_is_followed_in_size_crop_and_normalisation(tmp_path):
+    from transformers import AutoImageProcessor, ResNetConfig, ResNetForImageClassification
+    from transformers.models.mobilenet_v2.image_processing_pil_mobilenet_v2 import MobileNetV2ImageProcessorPil
+
+    config = ResNetConfig(embedding_size=4, hidden_sizes=[4, 8], depths=[1, 1], layer_type="basic", num_labels=3)
+    ResNetForImageClassification(config).save_pretrained(tmp_path)
+    MobileNetV2ImageProcessorPil(size={"shortest_edge": 7}, crop_size={"height": 5, "width": 5}).save_pretrained(
+        tmp_path
+    )
+    task = ImageClassification.from_splits(splits())
+    processor = task.load_processor(tmp_path)
+    rows = task.prepare(split(3), processor)
+    batch = task.collator(processor)([rows[index] for index in range(3)])
+    expected = AutoImageProcessor.from_pretrained(tmp_path)([picture(row) for row in range(3)], return_tensors="pt")
+    torch.testing.assert_close(batch["pixel_values"], expected["pixel_values"], rtol=0, atol=1e-6)
+
+
+def test_a_model_without_a_processor_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="has no image processor beside it"):
+        ImageClassification.from_splits(splits()).load_processor(tmp_path)
+
+
+@pytest.mark.parametrize("names", [{"image": "img"}, {"image": "picture", "label": "labels"}])
+def test_the_usual_names_of_columns_are_found(names):
+    assert ImageClassification.from_splits(splits(**names)).image_column == names["image"]
+
+
+def test_data_without_images_is_refused_with_its_columns():
+    text = {"train": datasets.Dataset.from_dict({"text": ["a"], "label": [0]})}
+    with pytest.raises(ValueError, match=r"columns are text, label\. None of them holds images\. Set image_column"):
+        ImageClassification.from_splits(text)
+
+
+@pytest.mark.parametrize(
+    ("file", "complaint"),
+    [
+        (b"", r"holds no image that can be read"),
+        (b"not an image", r"holds no image .* none that pillow knows \(12 bytes, the first b'not an i'\)"),
+        (encoded(picture(0, (40, 40)))[:-700], r"holds no image that can be read"),
+    ],
+)
+def test_a_file_that_is_no_image_is_named_with_its_row(file, complaint):
+    files = [{"bytes": encoded(picture(row)), "path": None} for row in range(4)] + [
+        {"bytes": file, "path": "owl-17.png"}
+    ]
+    broken = split(5, files=files)
+    with pytest.raises(ValueError, match=rf"Row 4 \(counted from 0\) of the train split \(owl-17.png\) {complaint}"):
+        pixel_rows(broken, "image", "train", processor_for((6, 8), 3))
+
+
+def test_a_row_without_an_image_is_refused():
+    files = [{"bytes": encoded(picture(0)), "path": None}, None, None]
+    with pytest.raises(ValueError, match="Row 1 .* has no image"):
+        pixel_rows(split(3, files=files), "image", "train", processor_for((6, 8), 3))
+
+
+def test_a_label_out_of_range_is_named_with_its_row():
+    train = split(6).cast_column("label", datasets.Value("int64"))
+    validation = (
+        split(3).cast_column("label", datasets.Value("int64")).remove_columns("label").add_column("label", [0, 7, 1])
+    )
+    with pytest.raises(ValueError, match=r"Row 1 .* of the validation split: label 7 is none of the 3 known classes"):
+        ImageClassification.from_splits({"train": train, "validation": validation})
+
+
+def test_a_folder_of_images_is_a_data_set(tmp_path):
+    for part, count in (("train", 4), ("validation", 2)):
+        for name in NAMES:
+            folder = tmp_path / part / name
+            folder.mkdir(parents=True)
+            for row in range(count):
+                picture(row).save(folder / f"{row}.png")
+    found = load_splits(dataset_name=str(tmp_path))
+    task = ImageClassification.from_splits(found)
+    assert (task.label_names, len(found["train"]), task.image_size) == (NAMES, 12, (6, 8))
+    assert len(task.prepare(found["validation"], processor_for((6, 8), 3))) == 6
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        load_splits(dataset_name=str(tmp_path))
+
+
+def test_validation_rows_can_be_held_out_and_are_the_same_for_every_seed(tmp_path):
+    split(20).to_parquet(tmp_path / "train.parquet")
+    parts = [load_splits(train_file=tmp_path / "train.parquet", train_val_split=0.2, seed=seed) for seed in (1, 2)]
+    assert [len(one["train"]) for one in parts] == [16, 16]
+    held = [sorted(row["bytes"] for row in one["validation"]["image"]) for one in parts]
+    kept = {row["bytes"] for row in parts[0]["train"]["image"]}
+    assert held[0] == held[1] and not kept & set(held[0])
+
+
+@pytest.mark.parametrize("share", [0, 1, 1.5, -0.1])
+def test_a_share_to_hold_out_lies_between_nothing_and_all(tmp_path, share):
+    split(5).to_parquet(tmp_path / "train.parquet")
+    with pytest.raises(ValueError, match="above 0 and below 1"):
+        load_splits(train_file=tmp_path / "train.parquet", train_val_split=share)
+
+
+def test_holding_out_beside_a_validation_file_is_refused(tmp_path):
+    for name in ("train", "validation"):
+        split(5).to_parquet(tmp_path / f"{name}.parquet")
+    with pytest.raises(ValueError, match="train_val_split=0.2 would have no effect"):
+        load_splits(
+            train_file=tmp_path / "train.parquet", validation_file=tmp_path / "validation.parquet", train_val_split=0.2
+        )
