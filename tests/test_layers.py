@@ -30,6 +30,7 @@ LEVELS = {
             "checkpoints",
             "metrics",
             "sentence_encoder",
+            "views",
         ],
         0,
     ),
