@@ -195,8 +195,8 @@ class DistillationTrainer(Outcome, Searching, Trainer):
         teacher = as_teacher(teacher, student=self.model, dtype=self.args.teacher_dtype)
         if teacher.was_asked and self._training_collator is not self.data_collator:
             raise ValueError(
-                f"The examples are altered anew in every epoch ({self.data_collator.augmentation}), and {teacher.name} was "
-                f"asked beforehand, about unaltered ones. Leave the augmentation out, or give a teacher that runs."
+                f"The collator alters the examples anew in every epoch, and {teacher.name} was asked beforehand, about "
+                f"unaltered ones. Leave the augmentation out, or give a teacher that runs (cache: false)."
             )
         teacher.match(self.model, self.processing_class)
         teacher.prepare(self.accelerator)

@@ -9,7 +9,8 @@ import pytest
 import scipy.stats
 import torch
 
-from distil_nlp.views import Augmentation, Sees, beta_quantile, uniform
+from distil_nlp.views import Augmentation, Sees
+from distil_nlp.views.draws import beta_quantile, uniform
 from tests.conftest import ROOT
 
 OFF = dict(flip=0.0, crop_padding=0)
@@ -350,9 +351,7 @@ def test_what_are_no_images_ids_or_labels_is_refused():
 def test_without_another_size_a_model_sees_the_normalised_pixels(floats):
     images, *_ = make_images(floats=floats)
     seen = Sees(12, 10, 3, (0.49, 0.48, 0.45), (0.2, 0.25, 0.3))(images)
-    mean, std = (
-        torch.tensor(values, dtype=torch.float64).view(3, 1, 1) for values in ((0.49, 0.48, 0.45), (0.2, 0.25, 0.3))
-    )
+    mean, std = (torch.tensor(values).double().view(3, 1, 1) for values in ((0.49, 0.48, 0.45), (0.2, 0.25, 0.3)))
     reference = (images.double() * (1 if floats else 1 / 255) - mean) / std
     assert seen.dtype == torch.float32 and (seen - reference).abs().max() < 1e-6
 

@@ -1,4 +1,4 @@
-"""What a model sees of an image, and how images are altered for training: pure functions of seed, epoch and example."""
+"""Images altered for training: operations on whole batches, each a pure function of seed, epoch and example."""
 
 import functools
 from dataclasses import dataclass
@@ -7,55 +7,12 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 
+from .draws import beta_quantile, uniform
+
 MISSING = -100
 PADDINGS = ("zero", "reflect")
-# What a number is drawn for. Append only: the place in this list is part of every draw.
-_PURPOSES = (
-    "flip", "top", "left",
-    "scale", "ratio", "crop top", "crop left",
-    "erase", "erased area", "erased ratio", "erased top", "erased left", "noise", "noise place",
-    "mix or cut", "mixed share", "cut share", "cut row", "cut column",
-)  # fmt: skip
 _CROP_RATIOS = (3 / 4, 4 / 3)  # Szegedy et al. 2015, "Going Deeper with Convolutions", section 6
 _ERASED_AREA, _ERASED_RATIOS = (0.02, 0.4), (0.3, 1 / 0.3)  # Zhong et al. 2020, section 4.2
-_LUMA = (19595, 38470, 7471)  # ITU-R 601 in parts of 65,536, as in PIL's convert("L")
-_GOLDEN = 0x9E3779B97F4A7C15
-
-
-def uniform(seed, epoch, example_ids, purpose):
-    """One number for each example, a pure function of the four arguments.
-
-    No random state is read or moved, so it does not matter in which batch, process or run an example is met.
-
-    Args:
-        seed, epoch (`int`): Any.
-        example_ids (`np.ndarray` of int64): Shape (batch,).
-        purpose (`str`): One of `_PURPOSES`, what is decided by it.
-
-    Returns:
-        `np.ndarray` of float64 in [0, 1), shape (batch,).
-
-    Reference: SplitMix64, of Steele et al. 2014, "Fast Splittable Pseudorandom Number Generators", with the example as
-    its counter.
-    """
-    counters = example_ids.astype(np.int64, copy=False).view(np.uint64)
-    numbers = counters * np.uint64(_GOLDEN) + np.uint64(_key(seed, epoch, purpose))
-    return (_scrambled(numbers) >> np.uint64(11)) * 2.0**-53
-
-
-@functools.lru_cache(maxsize=256)
-def _key(seed, epoch, purpose):
-    key = 0
-    for word in (seed, epoch, _PURPOSES.index(purpose)):
-        key = int(_scrambled(np.array([(key + word + _GOLDEN) % 2**64], dtype=np.uint64))[0])
-    return key
-
-
-def _scrambled(numbers):
-    """SplitMix64's finaliser: every bit of the outcome depends on every bit of the number."""
-    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return numbers ^ (numbers >> np.uint64(31))
 
 
 @dataclass(frozen=True)
@@ -185,52 +142,6 @@ class Augmentation:
         return rows.masked_fill_(missing[:, None], MISSING)
 
 
-@dataclass(frozen=True)
-class Sees:
-    """What a model reads of an image: size, colours, normalisation.
-
-    Args:
-        height, width (`int`): Pixels; another size is brought to it bilinearly, antialiased.
-        num_channels (`int`): 1 for grey, 3 for RGB. Grey is repeated, RGB weighted by ITU-R 601, as PIL's convert("L").
-        mean, std (`Sequence[float]`): One for each channel, of pixels after rescaling.
-        rescale_factor (`float`): That pixels of 0 to 255 are multiplied with first.
-
-    Called with images of shape (batch, channels, height, width), uint8 or float in 0 to 1, it returns:
-        `torch.Tensor`: (pixels * rescale_factor - mean) / std, float32, of its own channels, height and width.
-
-    Raises:
-        ValueError: Sizes or numbers that cannot be; channels that cannot become these.
-    """
-
-    height: int
-    width: int
-    num_channels: int
-    mean: tuple
-    std: tuple
-    rescale_factor: float = 1 / 255
-
-    def __post_init__(self):
-        for name in ("mean", "std"):
-            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
-        if min(self.height, self.width, self.num_channels) < 1:
-            size = (self.num_channels, self.height, self.width)
-            raise ValueError(f"A model sees images of 1 or more channels and pixels; got {size} (c, h, w).")
-        if not len(self.mean) == len(self.std) == self.num_channels or not min(self.std) > 0:
-            raise ValueError(
-                f"mean and std need a number for each of {self.num_channels} channels, std above 0; got mean={self.mean}, "
-                f"std={self.std}."
-            )
-
-    def __call__(self, images):
-        images = _recoloured(images, self.num_channels)
-        size = (self.height, self.width)
-        if images.shape[-2:] != size:
-            images = functional.interpolate(images, size=size, mode="bilinear", antialias=True)
-        scale = self.rescale_factor * (1 if images.dtype == torch.uint8 else 255)
-        mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
-        return torch.mul(images, scale).float().sub_(mean).div_(std)
-
-
 # ---- Pixels from elsewhere in the image ----
 
 
@@ -337,48 +248,7 @@ def _inside(tops, bottoms, lefts, rights, height, width):
     return torch.from_numpy(is_row[:, None, :, None] & is_column[:, None, None, :])
 
 
-def beta_quantile(uniforms, alpha):
-    """The value below which this part of the symmetric Beta(alpha, alpha) distribution lies.
-
-    Args:
-        uniforms (`np.ndarray`): 0 to 1.
-        alpha (`float`): Above 0.
-
-    Returns:
-        `np.ndarray` of the same shape, 0 to 1, to about six digits.
-    """
-    parts, places = _beta_table(float(alpha))
-    below = 0.5 * np.interp(np.minimum(uniforms, 1 - uniforms), parts, places) ** (1 / min(alpha, 1))
-    return np.where(uniforms < 0.5, below, 1 - below)
-
-
-@functools.lru_cache(maxsize=8)
-def _beta_table(alpha):
-    """Half of the distribution over v = (2 x) ** min(alpha, 1), in which its density has no pole at 0."""
-    power, places = min(alpha, 1), np.linspace(0, 1, 4097)
-    density = places ** ((alpha - power) / power) * (1 - 0.5 * places ** (1 / power)) ** (alpha - 1)
-    parts = np.concatenate([[0], np.cumsum(density[1:] + density[:-1])])
-    return 0.5 * parts / parts[-1], places
-
-
 # ---- Kinds of pixels ----
-
-
-def _recoloured(images, num_channels):
-    """Grey or RGB images as the other, where it is wanted."""
-    given = images.shape[1]
-    if given == num_channels:
-        return images
-    if given == 1:
-        return images.expand(-1, num_channels, -1, -1)
-    if (given, num_channels) != (3, 1):
-        raise ValueError(
-            f"Images of {given} channels cannot be shown to a model that reads {num_channels}: only grey (1) and RGB (3) "
-            f"are turned into each other. Prepare the images with {num_channels}, or build the model for {given}."
-        )
-    # Whole numbers below 2 ** 24: float32 is exact, and several times as fast as int32.
-    weighted = sum(part.float().mul_(weight) for part, weight in zip(images.split(1, dim=1), _LUMA, strict=True))
-    return weighted.add_(0x8000).div_(65536).byte() if images.dtype == torch.uint8 else weighted.div_(65536)
 
 
 def _of_examples(values):
