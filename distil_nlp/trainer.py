@@ -264,6 +264,13 @@ class DistillationTrainer(Outcome, Searching, Trainer):
             raw = getattr(self.data_collator, "reads", ())
             self._signature_columns = list(dict.fromkeys([*self._signature_columns, *TASK_COLUMNS, *teacher, *raw]))
 
+    def get_train_dataloader(self):
+        plain, self.data_collator = self.data_collator, self._training_collator
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.data_collator = plain
+
     def _get_train_sampler(self, train_dataset=None):
         dataset = self.train_dataset if train_dataset is None else train_dataset
         if self.args.train_sampling_strategy != "group_by_length" or not has_length(dataset):

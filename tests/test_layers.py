@@ -30,7 +30,6 @@ LEVELS = {
             "checkpoints",
             "metrics",
             "sentence_encoder",
-            "views",
         ],
         0,
     ),

@@ -42,7 +42,10 @@ class ImageCollator:
             self.for_training = _AugmentingCollator(self)
 
     def __call__(self, rows):
-        labels, ids = (self._numbers(rows, name) for name in ("labels", KEY))
+        # Classes, or numbers and rows of them where a task has these: whole ones become int64, others float32.
+        labels, ids = (
+            torch.tensor([row[name] for row in rows]) if name in rows[0] else None for name in ("labels", KEY)
+        )
         images, labels = self.view(self._pixels(rows), labels, ids)
         batch = {f"{prefix}pixel_values": one(images) for prefix, one in self.sees.items()}
         return batch | {name: column for name, column in (("labels", labels), (KEY, ids)) if column is not None}
@@ -61,9 +64,6 @@ class ImageCollator:
                 f"{self.shape} (channels, height, width) has {size}. Prepare all images in one shape."
             )
         return torch.frombuffer(bytearray().join(images), dtype=torch.uint8).view(-1, *self.shape)
-
-    def _numbers(self, rows, name):
-        return torch.tensor([row[name] for row in rows], dtype=torch.int64) if name in rows[0] else None
 
 
 class _AugmentingCollator(ImageCollator):
