@@ -57,6 +57,8 @@ class DistillationTrainer(Outcome, Searching, Trainer):
             self._made_with = {"objective": copy.deepcopy(objective), **kwargs}
             del self._made_with["model_init"]
         super().__init__(model=model, args=args, **kwargs)
+        # Where a collator alters examples for training (augmented images), that is another collator's work.
+        self._training_collator = getattr(self.data_collator, "for_training", None) or self.data_collator
         self._student_columns = accepted_columns(self.model)
         self.teacher = self._invited(teacher)
         self.objective = self._built(objective)
@@ -191,6 +193,11 @@ class DistillationTrainer(Outcome, Searching, Trainer):
         if teacher is None:
             return None
         teacher = as_teacher(teacher, student=self.model, dtype=self.args.teacher_dtype)
+        if teacher.was_asked and self._training_collator is not self.data_collator:
+            raise ValueError(
+                f"The collator alters the examples anew in every epoch, and {teacher.name} was asked beforehand, about "
+                f"unaltered ones. Leave the augmentation out, or give a teacher that runs (cache: false)."
+            )
         teacher.match(self.model, self.processing_class)
         teacher.prepare(self.accelerator)
         return teacher
@@ -257,6 +264,13 @@ class DistillationTrainer(Outcome, Searching, Trainer):
             raw = getattr(self.data_collator, "reads", ())
             self._signature_columns = list(dict.fromkeys([*self._signature_columns, *TASK_COLUMNS, *teacher, *raw]))
 
+    def get_train_dataloader(self):
+        plain, self.data_collator = self.data_collator, self._training_collator
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.data_collator = plain
+
     def _get_train_sampler(self, train_dataset=None):
         dataset = self.train_dataset if train_dataset is None else train_dataset
         if self.args.train_sampling_strategy != "group_by_length" or not has_length(dataset):
@@ -318,14 +332,16 @@ class _ClearProjections(TrainerCallback):
 
 
 class _FollowEpochs(TrainerCallback):
-    """Tells our sampler the epoch: where several processes resume inside one, accelerate does not get through to it."""
+    """Tells our sampler and the collator the epoch, before its batches are asked for: where several processes resume
+    inside one, accelerate does not get through to the sampler."""
 
     def __init__(self, trainer):
         self.trainer = trainer
 
     def on_epoch_begin(self, args, state, control, **kwargs):
-        if self.trainer._train_sampler is not None:
-            self.trainer._train_sampler.set_epoch(int(state.epoch or 0))
+        for one in (self.trainer._train_sampler, self.trainer._training_collator):
+            if hasattr(one, "set_epoch"):
+                one.set_epoch(int(state.epoch or 0))
 
 
 class _TellProgress(TrainerCallback):

@@ -60,7 +60,7 @@ def predict(model, dataset, collator, *, keep, batch_size=64, device=None, colum
     """
     if len(dataset) == 0:
         raise ValueError(f"{description}: the data set is empty (0 examples), so there is nothing to predict.")
-    dataset = with_columns(dataset, _columns_for(model, dataset, columns))
+    dataset = with_columns(dataset, _columns_for(model, dataset, columns, collator))
     order = longest_first(dataset)
     answers = [None] * len(order)
     with (
@@ -135,7 +135,7 @@ def _said(answer):
     return getattr(answer, "logits", answer)
 
 
-def _columns_for(model, dataset, columns):
+def _columns_for(model, dataset, columns, collator):
     if columns is not None:
         present = column_names(dataset)
         missing = [name for name in columns if name not in present]
@@ -143,4 +143,4 @@ def _columns_for(model, dataset, columns):
             raise ValueError(f"The data set has no column {', '.join(missing)}; it has {', '.join(present)}.")
         return list(columns)
     accepted = accepted_columns(model) if isinstance(model, torch.nn.Module) else getattr(model, "columns", None)
-    return columns_read(dataset, accepted, beside=(*LABELS, CONTEXT_SPAN))
+    return columns_read(dataset, accepted, beside=(*LABELS, CONTEXT_SPAN), collator=collator)

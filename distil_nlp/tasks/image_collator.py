@@ -1,25 +1,92 @@
-"""Rows of raw pixels become a batch."""
+"""Rows of pixels become a batch for student and teacher, both of the same view."""
 
-import numpy as np
 import torch
+
+from ..examples import KEY
+
+IMAGE = "image"
 
 
 class ImageCollator:
-    """See `ImageClassification.prepare` for the rows."""
+    """Images as the student sees them and, where it reads other pixels, as the teacher does.
 
-    reads = ("image", "labels", "example_id")
+    Args:
+        shape (`tuple[int]`): Channels, height and width of the stored images.
+        sees (`dict[str, Sees]`): Prefix to what a model reads: "" for the student's "pixel_values", "teacher_" for a
+            teacher's "teacher_pixel_values" (`OwnColumns(teacher, "teacher_")`). All are made of the same view.
+        augmentation (`Augmentation`, *optional*): For batches to train on. This collator never applies it; the one in
+            `for_training` always does, and the trainer makes its training batches with that.
+
+    Attributes:
+        for_training (`ImageCollator` or None): None without an augmentation.
+        reads (`tuple[str]`): Columns that must reach it.
+
+    Called with rows ("image": bytes of uint8 in the order of `shape`, "labels": a class, "example_id": a number; the last
+    two as far as there are any), it returns:
+        `dict[str, torch.Tensor]`: pixel_values (batch, channels, height, width), float32, and the same under other
+        prefixes; labels (batch,), int64, -100 where missing, or, mixed for training, float32 (batch, classes), see
+        `Augmentation`; example_id (batch,), int64.
+
+    Raises:
+        ValueError: Channels that no model of `sees` can be shown; an image of another size than `shape`.
+    """
+
+    reads = (IMAGE, "labels", KEY)
+    for_training = None
 
     def __init__(self, shape, sees, *, augmentation=None):
         self.shape, self.sees, self.augmentation = tuple(shape), dict(sees), augmentation
+        for one in self.sees.values():
+            one(torch.zeros((1, *self.shape), dtype=torch.uint8))  # what cannot be seen is to be found out now
+        if augmentation is not None:
+            self.for_training = _AugmentingCollator(self)
 
     def __call__(self, rows):
-        raw = np.frombuffer(b"".join(row["image"] for row in rows), dtype=np.uint8).reshape(len(rows), *self.shape)
-        pixels = torch.from_numpy(raw.copy()).float()
-        batch = {}
-        for prefix, sees in self.sees.items():
-            mean, std = (torch.tensor(one).view(-1, 1, 1) for one in (sees.mean, sees.std))
-            batch[prefix + "pixel_values"] = (pixels * sees.rescale - mean) / std
-        for name in ("labels", "example_id"):
-            if name in rows[0]:
-                batch[name] = torch.as_tensor([row[name] for row in rows])
-        return batch
+        # Classes, or numbers and rows of them where a task has these: whole ones become int64, others float32.
+        labels, ids = (
+            torch.tensor([row[name] for row in rows]) if name in rows[0] else None for name in ("labels", KEY)
+        )
+        images, labels = self.view(self._pixels(rows), labels, ids)
+        batch = {f"{prefix}pixel_values": one(images) for prefix, one in self.sees.items()}
+        return batch | {name: column for name, column in (("labels", labels), (KEY, ids)) if column is not None}
+
+    def view(self, images, labels, ids):
+        """The images, and the labels, that the models are shown."""
+        return images, labels
+
+    def _pixels(self, rows):
+        images = [row[IMAGE] for row in rows]
+        size = self.shape[0] * self.shape[1] * self.shape[2]
+        if set(map(len, images)) != {size}:
+            place = next(place for place, image in enumerate(images) if len(image) != size)
+            raise ValueError(
+                f"Example {rows[place].get(KEY, place)} has an image of {len(images[place])} bytes, and one of shape "
+                f"{self.shape} (channels, height, width) has {size}. Prepare all images in one shape."
+            )
+        return torch.frombuffer(bytearray().join(images), dtype=torch.uint8).view(-1, *self.shape)
+
+
+class _AugmentingCollator(ImageCollator):
+    """What an `ImageCollator` with an augmentation leaves to training.
+
+    The epoch lies in memory that loader workers share: persistent ones live through several epochs, and would go on with
+    the one in which they were started.
+    """
+
+    def __init__(self, plain):
+        self.shape, self.sees, self.augmentation = plain.shape, plain.sees, plain.augmentation
+        self._epoch = torch.zeros((), dtype=torch.int64)
+
+    def set_epoch(self, epoch):
+        """Told before the batches of an epoch are asked for."""
+        if not self._epoch.is_shared():
+            self._epoch.share_memory_()
+        self._epoch.fill_(epoch)
+
+    def view(self, images, labels, ids):
+        if ids is None:
+            raise ValueError(
+                f"What is done to an image is a function of its example id, and the rows have no column {KEY!r}. Number "
+                f"them: `number_examples(dataset)`."
+            )
+        return self.augmentation(images, labels, ids, self._epoch.item())

@@ -15,6 +15,7 @@ class Teacher:
         label_names (`list[str]` or None): Names of its classes in order, before `match`; None where it has none.
         model (`nn.Module` or None): What can be timed and counted; None where nothing runs, or several do.
         anatomy (`nn.Module` or None): Its modules, for terms that look for layers; the weights may be missing.
+        was_asked (`bool`): Whether it was asked beforehand, and can say nothing about examples that are altered since.
     """
 
     name = "teacher"
@@ -22,6 +23,7 @@ class Teacher:
     label_names = None
     model = None
     anatomy = None
+    was_asked = False
 
     @property
     def num_parameters(self):

@@ -50,6 +50,8 @@ class CachedTeacher(Teacher):
         ValueError: Parts of the header differ, the message says which; a shard is missing or was changed.
     """
 
+    was_asked = True
+
     def __init__(self, folder, *, expect=None, anatomy=None):
         self.folder = Path(folder)
         if not (self.folder / HEADER).is_file():

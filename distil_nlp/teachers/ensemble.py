@@ -61,6 +61,10 @@ class TeacherEnsemble(Teacher):
         return tuple(dict.fromkeys(column for member in self.members for column in member.columns))
 
     @property
+    def was_asked(self):
+        return any(getattr(member, "was_asked", False) for member in self.members)
+
+    @property
     def models(self):
         models = [member.models for member in self.members]
         return sum(models, ()) if all(models) else ()

@@ -55,6 +55,10 @@ class OwnColumns(Teacher):
         return self.teacher.num_parameters
 
     @property
+    def was_asked(self):
+        return getattr(self.teacher, "was_asked", False)
+
+    @property
     def models(self):
         return self.teacher.models
 

@@ -23,7 +23,7 @@ class QuestionReader:
         batch_size (`int`): Examples at once.
 
     Raises:
-        ValueError: No examples, or not numbered; an ensemble.
+        ValueError: No examples, or not numbered; an ensemble; a collator that alters examples for training.
     """
 
     def __init__(self, teacher, dataset, collator, batch_size):
@@ -32,6 +32,12 @@ class QuestionReader:
             raise ValueError(
                 f"An ensemble ({teacher.name}) says something else at every temperature, and a cache would keep one of "
                 f"them. Build a cache for each of its teachers, and make the ensemble of `CachedTeacher`s."
+            )
+        if getattr(collator, "augmentation", None) is not None:
+            raise ValueError(
+                f"The examples are altered anew in every epoch ({collator.augmentation}), and a cache would answer about "
+                f"the unaltered ones, which the student never sees. Leave the augmentation out, or ask the teacher at "
+                f"every step (cache: false)."
             )
         if len(dataset) == 0:
             raise ValueError(f"A cache needs examples to ask about; the data set has {len(dataset)}.")
@@ -47,7 +53,8 @@ class QuestionReader:
                 f"{numbers[:5].tolist()}... Use `number_examples(dataset)`."
             )
         dataset = dataset if np.array_equal(order, numbers) else select(dataset, order)
-        self.dataset = with_columns(dataset, columns_read(dataset, teacher.columns, beside=(*TASK_COLUMNS, KEY)))
+        beside = (*TASK_COLUMNS, KEY)
+        self.dataset = with_columns(dataset, columns_read(dataset, teacher.columns, beside, collator=collator))
         self.num_examples = len(dataset)
         self.device = _device_of(teacher)
 
