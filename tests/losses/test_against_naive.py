@@ -211,6 +211,33 @@ def test_the_error_of_a_cosine_is_what_its_formula_says(missing):
     assert_as_naive(losses.pair_cosine_error, naive.pair_cosine_error, logits((6, 4), 0), scores)
 
 
+# Example, channels, height, width: of the student, of the teacher.
+MAPS = [((3, 4, 5, 6), (3, 4, 5, 6)), ((1, 1, 1, 2), (1, 1, 1, 2)), ((2, 3, 4, 1), (2, 3, 4, 1))]
+SIZES = [*MAPS, ((2, 3, 7, 4), (2, 5, 3, 4)), ((2, 3, 2, 5), (2, 1, 4, 3))]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), MAPS)
+@pytest.mark.parametrize("name", ["hint_mse", "pearson_maps"])
+def test_a_loss_of_maps_is_what_its_formula_says(name, ours, theirs):
+    assert_as_naive(getattr(losses, name), getattr(naive, name), logits(ours, 0), logits(theirs, 1))
+
+
+@pytest.mark.parametrize(("ours", "theirs"), SIZES)
+def test_attention_transfer_is_what_its_formula_says_between_any_channels_and_sizes(ours, theirs):
+    assert_as_naive(losses.attention_transfer, naive.attention_transfer, logits(ours, 0), logits(theirs, 1))
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+@pytest.mark.parametrize(("ours", "theirs"), MAPS)
+def test_channel_wise_kl_is_what_its_formula_says(ours, theirs, temperature):
+    assert_as_naive(
+        lambda *maps: losses.channel_wise_kl(*maps, temperature=temperature),
+        lambda *maps: naive.channel_wise_kl(*maps, temperature=temperature),
+        logits(ours, 0),
+        logits(theirs, 1),
+    )
+
+
 def test_the_gradient_of_soft_targets_keeps_its_size_when_temperature_grows():
     student, teacher = logits((6, 10), 0, spread=0.1), logits((6, 10), 1, spread=0.1)
     cold, hot = (
