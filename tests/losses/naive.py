@@ -46,6 +46,15 @@ def cross_entropy(logits, labels):
     return per_item(surprise, logits, labels.unsqueeze(-1))
 
 
+def soft_cross_entropy(logits, labels):
+    def surprise(scores, shares):
+        if (shares < 0).any():
+            return scores.sum() * 0
+        return -sum(share * p.log() for share, p in zip(shares, probabilities(scores), strict=True))
+
+    return per_item(surprise, logits, labels)
+
+
 def binary_cross_entropy(logits, labels):
     def surprise(scores, answers):
         if (answers < 0).any():

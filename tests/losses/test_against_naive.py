@@ -97,6 +97,14 @@ def test_cross_entropy_is_what_its_formula_says(shape, missing):
 
 
 @pytest.mark.parametrize("missing", [0, 1])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_cross_entropy_of_soft_labels_is_what_its_formula_says(shape, missing):
+    labels = logits(shape, 1).softmax(-1)
+    labels.view(-1, shape[-1])[:missing] = -100
+    assert_as_naive(losses.cross_entropy, naive.soft_cross_entropy, logits(shape, 0), labels)
+
+
+@pytest.mark.parametrize("missing", [0, 1])
 @pytest.mark.parametrize("shape", [(1, 1), (4, 5), (3, 30)])
 def test_binary_cross_entropy_is_what_its_formula_says(shape, missing):
     labels = torch.rand(shape, generator=torch.Generator().manual_seed(5)).round()
