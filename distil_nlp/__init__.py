@@ -16,16 +16,20 @@ _NAMES = {
     "hub": ["model_card", "push_to_hub"],
     "objectives": [
         "Attention",
+        "AttentionMaps",
         "BatchCorrelation",
+        "ChannelMaps",
         "ClassCorrelation",
         "DecoupledSoftTargets",
         "EmbeddingMatching",
+        "FeatureMaps",
         "HardLabels",
         "HiddenStates",
         "LogitMatching",
         "NormalisedSoftTargets",
         "Objective",
         "PatientStates",
+        "PearsonMaps",
         "RelationalAngle",
         "RelationalDistance",
         "Relations",
@@ -34,6 +38,7 @@ _NAMES = {
         "SimilarityTargets",
         "SoftTargets",
         "StandardisedSoftTargets",
+        "TeacherLabels",
         "Term",
         "objective_from",
     ],
@@ -72,16 +77,20 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .hub import model_card as model_card
     from .hub import push_to_hub as push_to_hub
     from .objectives import Attention as Attention
+    from .objectives import AttentionMaps as AttentionMaps
     from .objectives import BatchCorrelation as BatchCorrelation
+    from .objectives import ChannelMaps as ChannelMaps
     from .objectives import ClassCorrelation as ClassCorrelation
     from .objectives import DecoupledSoftTargets as DecoupledSoftTargets
     from .objectives import EmbeddingMatching as EmbeddingMatching
+    from .objectives import FeatureMaps as FeatureMaps
     from .objectives import HardLabels as HardLabels
     from .objectives import HiddenStates as HiddenStates
     from .objectives import LogitMatching as LogitMatching
     from .objectives import NormalisedSoftTargets as NormalisedSoftTargets
     from .objectives import Objective as Objective
     from .objectives import PatientStates as PatientStates
+    from .objectives import PearsonMaps as PearsonMaps
     from .objectives import RelationalAngle as RelationalAngle
     from .objectives import RelationalDistance as RelationalDistance
     from .objectives import Relations as Relations
@@ -90,6 +99,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .objectives import SimilarityTargets as SimilarityTargets
     from .objectives import SoftTargets as SoftTargets
     from .objectives import StandardisedSoftTargets as StandardisedSoftTargets
+    from .objectives import TeacherLabels as TeacherLabels
     from .objectives import Term as Term
     from .objectives import objective_from as objective_from
     from .sentence_encoder import SentenceEncoder as SentenceEncoder

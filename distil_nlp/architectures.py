@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from .stages import stages
+
 
 @dataclass(frozen=True)
 class Encoder:
@@ -95,25 +97,43 @@ def layer_name(model, layer):
     """The module that a user means by a layer.
 
     Args:
-        model (`nn.Module`): A transformers encoder; any module where `layer` is a module's name.
-        layer (`int` or `str`): A layer counted from 0 (-1 is the last), "embeddings", or a module name as in
-            `model.named_modules()`.
+        model (`nn.Module`): A transformers encoder, a network over images; any module where `layer` is a module's name.
+        layer (`int` or `str`): A layer counted from 0 (-1 is the last) among those of `layer_names`, "embeddings", or a
+            module name as in `model.named_modules()`.
 
     Raises:
         ValueError: There is no such layer.
     """
     if isinstance(layer, str) and layer != EMBEDDINGS:
         return layer  # FeatureTap has the message for a name that is not there
-    _check_encoder(model, layer)
     if layer == EMBEDDINGS:
+        _check_encoder(model, layer)
         return base_prefix(model) + EMBEDDINGS
-    num_layers = model.config.num_hidden_layers
-    if isinstance(layer, bool) or not isinstance(layer, int) or not -num_layers <= layer < num_layers:
+    names = layer_names(model)
+    if isinstance(layer, bool) or not isinstance(layer, int) or not -len(names) <= layer < len(names):
         raise ValueError(
-            f"Layer {layer!r} is not in {type(model).__name__}, which has layers 0 to {num_layers - 1} (or "
-            f"{-num_layers} to -1, from the end). Name one of these, 'embeddings', or a module by its full name."
+            f"Layer {layer!r} is not in {type(model).__name__}, which has layers 0 to {len(names) - 1} (or "
+            f"{-len(names)} to -1, from the end). Name one of these, 'embeddings', or a module by its full name."
         )
-    return f"{layer_list(model)}.{layer % num_layers}"
+    return names[layer]
+
+
+def layer_names(model):
+    """The modules that numbers of layers count: an encoder's layers, or the stages of a network over images.
+
+    Args:
+        model (`nn.Module`): With `config.num_hidden_layers`, or one that `stages` can look at.
+
+    Returns:
+        `list[str]`: Module names in order of execution.
+
+    Raises:
+        ValueError: Neither.
+    """
+    config = getattr(model, "config", None)
+    if getattr(config, "num_hidden_layers", None) is None or getattr(config, "feature_paths", None):
+        return stages(model)
+    return [f"{layer_list(model)}.{place}" for place in range(config.num_hidden_layers)]
 
 
 def attention_slots(model, layer):
@@ -153,8 +173,8 @@ def base_prefix(model):
 def _check_encoder(model, layer):
     if not hasattr(getattr(model, "config", None), "num_hidden_layers"):
         raise ValueError(
-            f"Layer {layer!r} of {type(model).__name__} is not known: it has no config.num_hidden_layers to count by. "
-            f"Name the module, as in model.named_modules()."
+            f"Layer {layer!r} of {type(model).__name__} is not known: it has no config.num_hidden_layers, as "
+            f"encoders have. Name the module, as in model.named_modules()."
         )
 
 

@@ -1,10 +1,15 @@
 """Listening to layers."""
 
+from contextlib import nullcontext
+
 import torch
 
 
 class FeatureTap:
-    """Catches what chosen modules return, by hooks that are removed on exit.
+    """Catches copies of what chosen modules return, by hooks that are removed on exit.
+
+    Copies, because the next operation may be in place (`ReLU(inplace=True)`, `out += shortcut`) and would overwrite what
+    was caught. Gradients flow through them.
 
     ```python
     with FeatureTap(student, ["transformer.layer.3"]) as tap:
@@ -43,7 +48,8 @@ class FeatureTap:
     def _catcher(self, name):
         def catch(module, inputs, output):
             # Overwritten, never appended: gradient checkpointing runs inner layers twice.
-            self._features[name] = output[0] if isinstance(output, (tuple, list)) else output
+            first = output[0] if isinstance(output, (tuple, list)) and output else output
+            self._features[name] = _copy(first) if isinstance(first, torch.Tensor) else first
 
         return catch
 
@@ -62,6 +68,12 @@ class FeatureTap:
                     f"would be a silent zero. Tap a module that runs every time and returns a tensor."
                 )
         return features
+
+
+def _copy(tensor):
+    # An inference tensor cannot enter a graph; its copy made outside of that mode is an ordinary tensor.
+    with torch.inference_mode(False) if tensor.is_inference() else nullcontext():
+        return tensor.clone()
 
 
 def _unknown(name, model, modules):

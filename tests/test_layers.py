@@ -15,6 +15,7 @@ LEVELS = {
             "losses",
             "signals",
             "sparse",
+            "stages",
             "taps",
             "architectures",
             "arguments",

@@ -37,8 +37,54 @@ def test_a_tap_takes_what_its_modules_returned(model):
     with FeatureTap(model, ["low", "high"]) as tap:
         output = model(x)
         features = tap.take()
-    assert torch.equal(features["low"], model.low(x)) and features["high"] is output
+    assert torch.equal(features["low"], model.low(x)) and torch.equal(features["high"], output)
     assert list(features) == ["low", "high"]
+
+
+class Residual(nn.Module):
+    """As convolutional networks are written: what a module returned is overwritten by what comes after it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2)
+        self.flat, self.relu = nn.Linear(2, 3), nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        out = self.norm(self.conv(x))
+        out = self.relu(out)
+        out += x
+        return self.relu(self.flat(out.mean((2, 3))))
+
+
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_what_a_tap_caught_is_not_overwritten_by_operations_in_place(mode):
+    torch.manual_seed(0)
+    model, images = Residual().eval(), torch.randn(4, 2, 3, 3)
+    with mode(), FeatureTap(model, ["norm", "flat", "relu"]) as tap:
+        model(images)
+        caught = tap.take()
+    expected = model.norm(model.conv(images)).detach()
+    assert expected.min() < -0.1  # an in-place ReLU would have left 0
+    torch.testing.assert_close(caught["norm"].detach(), expected)
+    flat = model.flat((expected.clamp(min=0) + images).mean((2, 3))).detach()
+    assert flat.min() < 0
+    torch.testing.assert_close(caught["flat"].detach(), flat)
+
+
+def test_what_was_caught_in_inference_mode_may_enter_a_graph():
+    with torch.inference_mode(), FeatureTap(nn.Sequential(nn.Linear(2, 2)), ["0"]) as tap:
+        tap._modules["0"](torch.randn(1, 2))
+        caught = tap.take()["0"]
+    assert not caught.is_inference() and not caught.requires_grad
+    (caught * torch.ones(2, requires_grad=True)).sum().backward()
+
+
+def test_gradients_flow_through_what_was_caught_before_an_operation_in_place():
+    model = Residual()
+    with FeatureTap(model, ["norm"]) as tap:
+        model(torch.randn(4, 2, 3, 3))
+        tap.take()["norm"].square().sum().backward()
+    assert model.conv.weight.grad is not None and model.norm.weight.grad.any()
 
 
 def test_a_tap_removes_its_hooks_even_when_the_body_fails(model):
@@ -92,7 +138,7 @@ def test_the_first_of_several_outputs_is_taken():
     model = nn.Sequential(nn.LSTM(3, 5))
     with FeatureTap(model, ["0"]) as tap:
         output, _ = model(torch.randn(2, 1, 3))
-        assert tap.take()["0"] is output
+        assert torch.equal(tap.take()["0"], output)
 
 
 def test_a_module_that_never_ran_is_an_error(model):

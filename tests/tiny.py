@@ -118,3 +118,44 @@ def tiny_encoder(architecture="bert", *, seed=0, pooling="mean", normalize=False
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return encoder_class(config)(config).eval()
+
+
+# What makes each architecture of images small; two stages or two layers, 32 x 32 pixels.
+_IMAGE_SIZES = {
+    "resnet": {"embedding_size": 4, "hidden_sizes": [4, 8], "depths": [1, 1], "layer_type": "basic"},
+    "convnext": {"hidden_sizes": [4, 8], "depths": [1, 1], "num_stages": 2},
+    "mobilenet_v2": {"depth_multiplier": 0.1},
+    **dict.fromkeys(
+        ["vit", "deit"],
+        {
+            "hidden_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 32,
+            "patch_size": 8,
+        },
+    ),
+}
+
+
+def tiny_image_model(architecture="resnet", *, seed=0, num_labels=3, num_channels=3, **settings):
+    """A randomly initialised image classifier in eval mode; `deit` has the two heads of a distilled one.
+
+    Args:
+        architecture (`str`): One of `resnet`, `convnext`, `mobilenet_v2`, `vit`, `deit`.
+        settings: Of its config, instead of the smallest.
+    """
+    settings = {**_IMAGE_SIZES[architecture], **settings}
+    config = transformers.AutoConfig.for_model(
+        architecture,
+        num_labels=num_labels,
+        num_channels=num_channels,
+        image_size=32,
+        problem_type="single_label_classification",
+        **settings,
+    )
+    two_heads = {"deit": transformers.DeiTForImageClassificationWithTeacher._from_config}
+    make = two_heads.get(architecture, transformers.AutoModelForImageClassification.from_config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make(config).eval()

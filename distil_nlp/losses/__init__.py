@@ -4,9 +4,10 @@ from .attention import attention_kl, attention_mse, dot_products
 from .correlation import batch_correlation, class_correlation
 from .features import hidden_cosine, hidden_mse, normalised_mse
 from .hard import binary_cross_entropy, cross_entropy, squared_error
+from .maps import attention_transfer, channel_wise_kl, hint_mse, pearson_maps
 from .mixture import mean_number, mean_sigmoid, mean_softmax
 from .pairs import pair_cosine_error
-from .pooling import mean_of_tokens
+from .pooling import mean_of_pixels, mean_of_tokens, to_smaller_size
 from .reduction import mean_over_items
 from .similarity import relational_angle, relational_distance, similarity_kl, similarity_preserving
 from .soft import logit_mse, soft_target_bce, soft_target_kl, standardised_kl
@@ -16,16 +17,20 @@ from .targets import decoupled_kl, normalised_soft_targets
 __all__ = [
     "attention_kl",
     "attention_mse",
+    "attention_transfer",
     "batch_correlation",
     "binary_cross_entropy",
+    "channel_wise_kl",
     "class_correlation",
     "cross_entropy",
     "decoupled_kl",
     "dot_products",
     "hidden_cosine",
     "hidden_mse",
+    "hint_mse",
     "logit_mse",
     "mean_number",
+    "mean_of_pixels",
     "mean_of_tokens",
     "mean_over_items",
     "mean_sigmoid",
@@ -33,6 +38,7 @@ __all__ = [
     "normalised_mse",
     "normalised_soft_targets",
     "pair_cosine_error",
+    "pearson_maps",
     "relational_angle",
     "relational_distance",
     "similarity_kl",
@@ -42,4 +48,5 @@ __all__ = [
     "sparse_target_kl",
     "squared_error",
     "standardised_kl",
+    "to_smaller_size",
 ]

@@ -31,7 +31,7 @@ def class_correlation(student_logits, teacher_logits, *, temperature):
             f"{tuple(student_logits.shape)}) and has no gradient. It needs 3 classes or more; use soft_target_kl."
         )
     student, teacher = _softened(student_logits, teacher_logits, temperature)
-    return (1 - _correlation(student, teacher, dim=-1)) * temperature**2
+    return (1 - correlation(student, teacher, dim=-1)) * temperature**2
 
 
 def batch_correlation(student_logits, teacher_logits, *, temperature):
@@ -55,14 +55,15 @@ def batch_correlation(student_logits, teacher_logits, *, temperature):
     if len(student_logits) < 2:
         return student_logits.sum().reshape(1) * 0
     student, teacher = _softened(student_logits, teacher_logits, temperature)
-    return (1 - _correlation(student, teacher, dim=0)).mean().reshape(1) * temperature**2
+    return (1 - correlation(student, teacher, dim=0)).mean().reshape(1) * temperature**2
 
 
 def _softened(student_logits, teacher_logits, temperature):
     return (softmax(widened(logits) / temperature, -1) for logits in (student_logits, teacher_logits.detach()))
 
 
-def _correlation(ours, theirs, dim):
+def correlation(ours, theirs, dim):
+    """Pearson's correlation along a dimension; 1 where either does not vary."""
     (ours, constant), (theirs, also_constant) = _direction(ours, dim), _direction(theirs, dim)
     # What does not vary correlates with nothing; it counts as matched, since no step could improve it.
     return (ours * theirs).sum(dim=dim).masked_fill(constant | also_constant, 1)

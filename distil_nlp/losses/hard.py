@@ -8,19 +8,36 @@ MISSING = -100
 
 
 def cross_entropy(logits, labels):
-    """Negative log-likelihood of the label, per item.
+    """Negative log-likelihood of the label, per item; of a soft label, its mean over the label's classes.
 
     Args:
         logits (`torch.Tensor`): Shape (batch, classes) or (batch, sequence, classes).
-        labels (`torch.LongTensor`): Shape (batch,) or (batch, sequence); -100 where there is none.
+        labels (`torch.LongTensor` or `torch.FloatTensor`): Shape (batch,) or (batch, sequence); -100 where there is none.
+            Soft ones are probabilities of the shape of the logits; a row of -100 where there is none.
 
     Returns:
-        `torch.Tensor` of the labels' shape, in nats, not reduced; 0 where the label is missing.
+        `torch.Tensor` of shape (batch,) or (batch, sequence), in nats, not reduced; 0 where the label is missing.
+
+    Raises:
+        ValueError: Soft labels of another shape than the logits.
     """
+    if labels.is_floating_point():
+        return _soft_cross_entropy(logits, labels)
     flat = functional.cross_entropy(
         widened(logits).flatten(0, -2), labels.flatten(), ignore_index=MISSING, reduction="none"
     )
     return flat.view(labels.shape)
+
+
+def _soft_cross_entropy(logits, labels):
+    if labels.shape != logits.shape:
+        raise ValueError(
+            f"Soft labels are one probability for each class, of the shape of the logits, {tuple(logits.shape)}; got "
+            f"{tuple(labels.shape)}. Mixup and cutmix must know the model's number of classes."
+        )
+    log_probabilities = functional.log_softmax(widened(logits), dim=-1)
+    target = labels.masked_fill(labels < 0, 0).to(log_probabilities.dtype)
+    return -(target * log_probabilities).sum(dim=-1)
 
 
 def binary_cross_entropy(logits, labels):

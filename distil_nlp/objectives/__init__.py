@@ -9,24 +9,29 @@ from .embeddings import EmbeddingMatching
 from .hidden import HiddenStates, PatientStates
 from .labels import HardLabels
 from .layers import layer_pairs
+from .maps import AttentionMaps, ChannelMaps, FeatureMaps, PearsonMaps
 from .presets import PRESETS, preset
 from .schedules import Schedule
-from .soft import LogitMatching, SoftTargets
+from .soft import LogitMatching, SoftTargets, TeacherLabels
 from .spec import objective_from
 
 __all__ = [
     "PRESETS",
     "Attention",
+    "AttentionMaps",
     "BatchCorrelation",
+    "ChannelMaps",
     "ClassCorrelation",
     "DecoupledSoftTargets",
     "EmbeddingMatching",
+    "FeatureMaps",
     "HardLabels",
     "HiddenStates",
     "LogitMatching",
     "NormalisedSoftTargets",
     "Objective",
     "PatientStates",
+    "PearsonMaps",
     "RelationalAngle",
     "RelationalDistance",
     "Relations",
@@ -35,6 +40,7 @@ __all__ = [
     "SimilarityTargets",
     "SoftTargets",
     "StandardisedSoftTargets",
+    "TeacherLabels",
     "Term",
     "default_objective",
     "kd_weight",

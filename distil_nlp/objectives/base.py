@@ -29,6 +29,7 @@ class Term(nn.Module):
         needs_logits (`bool`): Of a term that needs a teacher: False where a distribution kept in parts (`Signals.sparse`)
             will do, or where it reads no logits.
         student_taps, teacher_taps (`tuple[str]`): Module names whose outputs it reads from `Signals.features`.
+        head (`str` or None): The student's module whose logits it reads, None for what the model answers.
     """
 
     name = "term"
@@ -37,6 +38,7 @@ class Term(nn.Module):
     needs_logits = True
     student_taps = ()
     teacher_taps = ()
+    head = None
 
     def __init__(self, weight):
         super().__init__()
@@ -66,6 +68,24 @@ class Term(nn.Module):
         """Move the settings that have a schedule to their values at this part of the training, 0 to 1."""
         for name, schedule in self.schedules.items():
             setattr(self, name, schedule.at(progress))
+
+    def read_from(self, head):
+        """Read the logits of one of the student's heads, by its module name; None for what the model answers."""
+        self.head = head
+        self.student_taps = () if head is None else (head,)
+
+    def logits_of(self, student):
+        """The student's logits: of its head where the term reads one, of the model otherwise."""
+        return student.logits if self.head is None else student.features[self.head]
+
+    def check_head(self, student):
+        """Refuse a head whose output is not of the shape of the model's logits."""
+        came = tuple(self.logits_of(student).shape)
+        if came != tuple(student.logits.shape):
+            raise ValueError(
+                f"{type(self).__name__} reads logits from head={self.head!r}, which should be of the shape of the model's, "
+                f"{tuple(student.logits.shape)}; the module returned {came}. Name the module that ends the head."
+            )
 
     def items(self, batch):
         """Mask of the items that count, from the batch alone: it is needed before the forward pass."""
@@ -260,6 +280,12 @@ def _standing(term, weight=None):
     still.schedules = {}
     still.weight = still.weight if weight is None else weight
     return still
+
+
+def every_example(batch):
+    """A mask of the examples of a batch, all of which count: bool, shape (batch,)."""
+    first = next(iter(batch.values()))
+    return torch.ones(first.shape[0], dtype=torch.bool, device=first.device)
 
 
 def positive(value, name):

@@ -8,6 +8,7 @@ import torch
 
 from ..losses import (
     batch_correlation,
+    mean_of_pixels,
     mean_of_tokens,
     relational_angle,
     relational_distance,
@@ -15,14 +16,16 @@ from ..losses import (
     similarity_preserving,
 )
 from .base import Term, positive
-from .layers import LayerTerm
+from .layers import LayerTerm, check_examples, check_positions, of_images
 from .problems import check_exclusive_classes
 
 
 class PooledTerm(LayerTerm):
-    """A term between the examples of a micro-batch, each pooled to the mean of its hidden states, padding left out.
+    """A term between the examples of a micro-batch, each of them one point.
 
-    Averaged over the pairs of layers; widths may differ.
+    A point is the mean of hidden states (batch, sequence, width), padding left out, or of the pixels of a feature map
+    (batch, channels, height, width); a vector (batch, width) is one already. Averaged over the pairs of layers; widths
+    may differ, and so may what student and teacher return.
 
     Args:
         weight (`float`): Weight in the objective.
@@ -34,16 +37,18 @@ class PooledTerm(LayerTerm):
     def __init__(self, weight, *, layers="last"):
         super().__init__(weight, layers=layers)
 
-    def build(self, student, teacher, batch):
-        self.check(self.hidden(student, teacher), batch)
+    def check_tensor(self, tensor, batch, what):
+        if tensor.dim() == 3:
+            check_positions(tensor, batch, what)
+        else:
+            check_examples(tensor, batch, what, dims=(2, 4))
 
     def items(self, batch):
-        return _whole(batch)
+        return whole_batch(batch)
 
     def values(self, student, teacher, batch):
-        mask = batch["attention_mask"]
         pairs = self.hidden(student, teacher)
-        return sum(type(self).loss(*(mean_of_tokens(one, mask) for one in pair)) for pair in pairs) / len(pairs)
+        return sum(type(self).loss(*(_points(one, batch) for one in pair)) for pair in pairs) / len(pairs)
 
 
 class RelationalDistance(PooledTerm):
@@ -95,7 +100,7 @@ class SimilarityTargets(Term):
         _refuse_tokens(student, "SimilarityTargets", "HiddenStates")
 
     def items(self, batch):
-        return _whole(batch)
+        return whole_batch(batch)
 
     def values(self, student, teacher, batch):
         return similarity_kl(student.logits, teacher.logits, temperature=self.temperature)
@@ -127,7 +132,7 @@ class BatchCorrelation(Term):
         _refuse_tokens(student, "BatchCorrelation", "SoftTargets")
 
     def items(self, batch):
-        return _whole(batch)
+        return whole_batch(batch)
 
     def values(self, student, teacher, batch):
         return batch_correlation(student.logits, teacher.at(self.temperature), temperature=self.temperature)
@@ -144,6 +149,15 @@ def _refuse_tokens(student, who, instead):
         )
 
 
-def _whole(batch):
+def _points(tensor, batch):
+    if tensor.dim() == 2:
+        return tensor
+    if tensor.dim() == 4:
+        return mean_of_pixels(tensor)
+    return mean_of_tokens(tensor, torch.ones_like(tensor[..., 0]) if of_images(batch) else batch["attention_mask"])
+
+
+def whole_batch(batch):
+    """A mask of one item: the micro-batch itself."""
     first = next(iter(batch.values()))
     return torch.ones(1, dtype=torch.bool, device=first.device)

@@ -62,6 +62,12 @@ class LabelledClassTargets(ClassTargets):
             )
 
     def items(self, batch):
+        if batch["labels"].is_floating_point():
+            raise ValueError(
+                f"{type(self).__name__} treats the labelled class by itself, and soft labels of shape "
+                f"{tuple(batch['labels'].shape)} name several: mixup or cutmix and {type(self).__name__} exclude each "
+                f"other. Train without mixing, or use SoftTargets or ClassCorrelation, which look at no label."
+            )
         return batch["labels"] >= 0
 
 

@@ -47,7 +47,7 @@ class EmbeddingMatching(TeacherPredictions):
                 f"EmbeddingMatching compares one vector a text, shape (texts, width); got {sorted(shapes)}. Use "
                 f"HiddenStates for tokens."
             )
-        self.projection = projection(student.logits, teacher.logits.shape[-1])
+        self.projection = projection(student.logits, teacher.logits)
 
     def values(self, student, teacher, batch):
         return self._loss(self.projection(widened(student.logits)), teacher.logits)

@@ -4,7 +4,8 @@ from torch import nn
 
 from ..losses import hidden_cosine, hidden_mse, normalised_mse
 from ..losses.precision import widened
-from .layers import LayerTerm
+from .base import every_example
+from .layers import LayerTerm, of_images
 
 DISTANCES = {
     "mse": (hidden_mse, "Romero et al. 2015, FitNets: Hints for Thin Deep Nets"),
@@ -13,7 +14,7 @@ DISTANCES = {
 
 
 class ProjectedTerm(LayerTerm):
-    """Hidden states of pairs of layers, the student's brought to the teacher's width.
+    """What pairs of layers return, the student's brought to the teacher's width.
 
     The projections (linear maps without bias, one for each pair of different widths) are trained with the student,
     saved beside it for resuming, and no part of it.
@@ -24,9 +25,8 @@ class ProjectedTerm(LayerTerm):
         self.projections = nn.ModuleList()
 
     def build(self, student, teacher, batch):
-        pairs = self.hidden(student, teacher)
-        self.check(pairs, batch)
-        self.projections = nn.ModuleList(projection(ours, theirs.shape[-1]) for ours, theirs in pairs)
+        super().build(student, teacher, batch)
+        self.projections = nn.ModuleList(projection(*pair) for pair in self.hidden(student, teacher))
 
     def projected(self, student, teacher):
         """`[(student's, teacher's), ...]` of equal widths."""
@@ -39,6 +39,8 @@ class ProjectedTerm(LayerTerm):
 
 class HiddenStates(ProjectedTerm):
     """Bring hidden states of the student to hidden states of the teacher (hints), averaged over the pairs.
+
+    An item is a position that is no padding. Of images, where there is none, it is the example: all its positions count.
 
     Args:
         weight (`float`): Weight in the objective.
@@ -60,6 +62,8 @@ class HiddenStates(ProjectedTerm):
 
     def values(self, student, teacher, batch):
         values = [self._loss(ours, theirs) for ours, theirs in self.projected(student, teacher)]
+        if of_images(batch):
+            values = [each.mean(dim=1) for each in values]
         return sum(values) / len(values)
 
     def settings(self):
@@ -85,6 +89,8 @@ class PatientStates(ProjectedTerm):
 
     def build(self, student, teacher, batch):
         super().build(student, teacher, batch)
+        if of_images(batch):
+            return
         padded = batch["attention_mask"][:, 0] == 0
         if padded.any():
             raise ValueError(
@@ -93,15 +99,21 @@ class PatientStates(ProjectedTerm):
             )
 
     def items(self, batch):
-        return batch["attention_mask"][:, 0].bool()
+        return every_example(batch) if of_images(batch) else batch["attention_mask"][:, 0].bool()
 
     def values(self, student, teacher, batch):
         return sum(normalised_mse(ours[:, 0], theirs[:, 0]) for ours, theirs in self.projected(student, teacher))
 
 
-def projection(ours, teacher_width):
-    """A bridge from the width of a student's tensor to a teacher's: nothing where they are equal, else a linear map."""
-    if ours.shape[-1] == teacher_width:
+def projection(ours, theirs):
+    """A bridge from the width of a student's tensor to a teacher's: nothing where they are equal, else a linear map.
+
+    The width is the last dimension; that of feature maps, (batch, channels, height, width), is their channels.
+    """
+    of_maps = ours.dim() == 4
+    wide, wanted = (tensor.shape[1 if of_maps else -1] for tensor in (ours, theirs))
+    if wide == wanted:
         return nn.Identity()
     # Drawn on the CPU, so that one seed gives one projection on every device.
-    return nn.Linear(ours.shape[-1], teacher_width, bias=False).to(ours.device, widened(ours).dtype)
+    made = nn.Conv2d(wide, wanted, 1, bias=False) if of_maps else nn.Linear(wide, wanted, bias=False)
+    return made.to(ours.device, widened(ours).dtype)

@@ -9,18 +9,25 @@ class HardLabels(Term):
 
     Args:
         weight (`float` or `Schedule`): `1 - kd_ratio` in the default objective.
-        problem_type (`str`): transformers' word for the problem.
+        problem_type (`str`): transformers' word for the problem. Labels of single-label classification may be soft: rows
+            of class probabilities, as mixup and cutmix make them.
+        head (`str`, *optional*): A module of the student whose logits are read instead of the model's.
+
+    Raises:
+        ValueError: Labels that are not those of the problem; a head that is not there, or gives no such logits.
     """
 
     name = "hard"
     needs_teacher = False
 
-    def __init__(self, weight, *, problem_type="single_label_classification"):
+    def __init__(self, weight, *, problem_type="single_label_classification", head=None):
         super().__init__(weight)
+        self.read_from(head)
         self.problem_type = problem_type
         self._problem = problem(problem_type)
 
     def build(self, student, teacher, batch):
+        self.check_head(student)
         if "labels" not in batch:
             moving = self.schedules.get("weight")
             weight = f"{self.weight:g}" if moving is None else f"{moving.start:g} to {moving.end:g}"
@@ -40,7 +47,7 @@ class HardLabels(Term):
         return self._problem.labelled(batch["labels"])
 
     def values(self, student, teacher, batch):
-        return self._problem.hard_loss(student.logits, batch["labels"])
+        return self._problem.hard_loss(self.logits_of(student), batch["labels"])
 
     def settings(self):
-        return {"problem_type": self.problem_type}
+        return {"problem_type": self.problem_type, **({} if self.head is None else {"head": self.head})}

@@ -1,9 +1,10 @@
 """Which layer of the student listens to which layer of the teacher."""
 
-from ..architectures import layer_name
-from .base import Term
+from ..architectures import layer_name, layer_names
+from .base import Term, every_example
 
 STRATEGIES = ("uniform", "skip", "last")
+_SHAPES = {2: "(batch, width)", 4: "(batch, channels, height, width)"}
 
 
 def layer_pairs(layers, num_layers, num_teacher_layers):
@@ -51,6 +52,7 @@ class LayerTerm(Term):
         weight (`float`): Weight in the objective.
         layers (`str` or `list` of pairs): A strategy of `layer_pairs`, or pairs (student layer, teacher layer). A layer
             is a number counted from 0 (-1 is the last), "embeddings", or a module name as in `model.named_modules()`.
+            What is counted are an encoder's layers, or the stages of a network over images (see `stages.stages`).
 
     Attributes:
         pairs (`list`): (student layer, teacher layer) as numbers or names; known once `locate` was called.
@@ -77,15 +79,7 @@ class LayerTerm(Term):
                 f"teacher that runs (OnlineTeacher)."
             )
         if isinstance(self.layers, str):
-            numbers = [
-                getattr(getattr(model, "config", None), "num_hidden_layers", None) for model in (student, teacher)
-            ]
-            if None in numbers:
-                raise ValueError(
-                    f"layers={self.layers!r} counts layers, and student or teacher has no config.num_hidden_layers "
-                    f"(got {numbers}). Give pairs of module names."
-                )
-            self.pairs = layer_pairs(self.layers, *numbers)
+            self.pairs = layer_pairs(self.layers, *(len(layer_names(model)) for model in (student, teacher)))
         self.listen(student, teacher)
 
     def listen(self, student, teacher):
@@ -94,34 +88,59 @@ class LayerTerm(Term):
         self.teacher_taps = tuple(layer_name(teacher, layer) for _, layer in self.pairs)
 
     def hidden(self, student, teacher):
-        """The hidden states of each pair: `[(student's, teacher's), ...]`."""
+        """What the layers of each pair returned: `[(student's, teacher's), ...]`."""
         names = zip(self.student_taps, self.teacher_taps, strict=True)
         return [(student.features[ours], teacher.features[theirs]) for ours, theirs in names]
 
+    def build(self, student, teacher, batch):
+        self.check(self.hidden(student, teacher), batch)
+
     def check(self, tensors, batch):
-        """Refuse tensors (one `(student's, teacher's)` for each pair) that are no states of the batch's positions."""
+        """Refuse tensors (one `(student's, teacher's)` for each pair) that the term cannot use."""
         for pair, layers in zip(tensors, self.pairs, strict=True):
             for tensor, layer, who in zip(pair, layers, ("student", "teacher"), strict=True):
-                _check_positions(tensor, batch, layer, who)
+                self.check_tensor(tensor, batch, f"The term on layer {layer!r} of the {who}")
+
+    def check_tensor(self, tensor, batch, what):
+        """Refuse one of them, which an error calls `what`; here, unless it is states of the batch's positions."""
+        check_positions(tensor, batch, what)
 
     def items(self, batch):
-        """Every position that is no padding."""
-        return batch["attention_mask"].bool()
+        """Every position that is no padding; of images, whose positions all count, every example."""
+        return every_example(batch) if of_images(batch) else batch["attention_mask"].bool()
 
     def settings(self):
         return {"layers": [list(pair) for pair in self.pairs]}
 
 
-def _check_positions(tensor, batch, layer, who):
+def of_images(batch):
+    """Whether the batch is of images: no position is padding, and their number is known when the model has spoken."""
+    return "pixel_values" in batch and "attention_mask" not in batch
+
+
+def check_positions(tensor, batch, what):
+    """Refuse a tensor that is not one state for each position."""
     mask = batch.get("attention_mask")
-    if mask is None:
+    if mask is None and not of_images(batch):
         raise ValueError(
-            f"The term on layer {layer!r} leaves padding out, and the batch has no attention_mask (columns: "
-            f"{', '.join(batch)}). Let the tokenizer return it."
+            f"{what} leaves padding out, and the batch has no attention_mask (columns: {', '.join(batch)}). Let the "
+            f"tokenizer return it."
         )
-    if tensor.dim() != 3 or tensor.numel() == 0 or tensor.shape[:2] != mask.shape:
+    of_batch = tensor.shape[:1] == every_example(batch).shape if mask is None else tensor.shape[:2] == mask.shape
+    if tensor.dim() != 3 or tensor.numel() == 0 or not of_batch:
+        each = "" if mask is None else f" with one position for each of attention_mask {tuple(mask.shape)}"
         raise ValueError(
-            f"The term on layer {layer!r} of the {who} needs a tensor of shape (batch, sequence, width) with one "
-            f"position for each of attention_mask {tuple(mask.shape)}; the module returned {tuple(tensor.shape)}. "
-            f"Tap a transformer layer."
+            f"{what} needs a tensor of shape (batch, sequence, width){each}; the module returned "
+            f"{tuple(tensor.shape)}. Tap a transformer layer; for feature maps there is FeatureMaps."
+        )
+
+
+def check_examples(tensor, batch, what, *, dims):
+    """Refuse a tensor that has not one of these numbers of dimensions, or not one row for each example."""
+    examples = len(every_example(batch))
+    if tensor.dim() not in dims or tensor.numel() == 0 or len(tensor) != examples:
+        raise ValueError(
+            f"{what} needs a tensor of shape {' or '.join(_SHAPES[dim] for dim in dims)} for a batch of {examples}; the "
+            f"module returned {tuple(tensor.shape)}. Tap a stage of a convolutional network; for states of tokens there is "
+            f"HiddenStates."
         )

@@ -65,6 +65,18 @@ PRESETS = {
         },
         _LABELS,
     ],
+    # Touvron et al. 2021, DeiT, section 4: half the labels on the class head, half the teacher's best class on the
+    # distillation head of transformers' DeiTForImageClassificationWithTeacher. The paper's soft variant (temperature 3,
+    # lambda 0.1) did worse there: "soft: {weight: 0.1, temperature: 3, head: distillation_classifier}", labels 0.9.
+    "deit": [
+        {
+            "name": "deit",
+            "objective": [
+                {"hard": {"weight": 0.5, "head": "cls_classifier"}},
+                {"teacher_labels": {"weight": 0.5, "head": "distillation_classifier"}},
+            ],
+        }
+    ],
 }
 
 

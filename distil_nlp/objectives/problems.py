@@ -39,6 +39,11 @@ class Problem:
     kd_ratio: float = 0.5
 
 
+def _has_class(labels):
+    """Of soft labels, (batch, classes), a row; of others, each."""
+    return (labels >= 0).all(-1) if labels.is_floating_point() else labels >= 0
+
+
 def _same_class(student, teacher):
     return (student.best() == teacher.best()).float()
 
@@ -51,9 +56,9 @@ PROBLEMS = {
     "single_label_classification": Problem(
         hard_loss=cross_entropy,
         soft_loss=soft_target_kl,
-        labelled=lambda labels: labels >= 0,
+        labelled=_has_class,
         agree=_same_class,
-        labels="whole numbers, one per item, -100 where missing",
+        labels="whole numbers, one per item, -100 where missing; or rows of class probabilities that sum to 1",
     ),
     "multi_label_classification": Problem(
         hard_loss=binary_cross_entropy,
@@ -99,12 +104,25 @@ def check_exclusive_classes(problem_type, who):
         )
 
 
+def are_soft(labels):
+    """Whether labels are rows of class probabilities, floats of shape (batch, classes), missing rows aside."""
+    if not labels.is_floating_point() or labels.dim() != 2:
+        return False
+    known = labels[(labels >= 0).all(-1)]
+    return bool(((known.sum(-1) - 1).abs() < 1e-3).all())
+
+
+def _mixed(labels):
+    """Whether they are soft and say so: rows that sum to 1, some of parts."""
+    return are_soft(labels) and bool(((labels > 0) & (labels < 1)).any())
+
+
 def fits(problem_type, labels):
     """Whether labels look like those of a problem type: regression data must not meet a cross-entropy."""
     floating = labels.is_floating_point()
     return {
-        "single_label_classification": not floating,
-        "multi_label_classification": floating and labels.dim() == 2,
+        "single_label_classification": not floating or are_soft(labels),
+        "multi_label_classification": floating and labels.dim() == 2 and not _mixed(labels),
         "regression": floating and (labels.dim() == 1 or labels.shape[-1] == 1),
         "embedding": floating and labels.dim() == 1,
     }[problem_type]

@@ -3,6 +3,7 @@
 import torch
 
 from ..signals import Signals, accepted_columns, ask
+from ..stages import in_eval_mode
 from ..taps import FeatureTap
 
 
@@ -22,11 +23,8 @@ def rehearse(objective, student, teacher, batch, *, seed=0):
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
         objective.locate(student, getattr(teacher, "anatomy", None))
-        was_training = student.training
-        student.eval()
-        with FeatureTap(student, objective.student_taps) as tap:
+        with in_eval_mode(student), FeatureTap(student, objective.student_taps) as tap:
             said = Signals(ask(student, batch, accepted_columns(student)), tap.take())
-        student.train(was_training)
         answer = None
         if teacher is not None and objective.needs_teacher:
             teacher.listen(objective.teacher_taps)

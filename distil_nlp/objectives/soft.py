@@ -1,10 +1,8 @@
 """Learning from what the teacher predicts."""
 
-import torch
-
-from ..losses import logit_mse, sparse_target_kl
+from ..losses import cross_entropy, logit_mse, sparse_target_kl
 from ..signals import SOFT_ITEMS, marks_spans
-from .base import Term, positive
+from .base import Term, every_example, positive
 from .problems import check_exclusive_classes, problem
 
 
@@ -34,14 +32,14 @@ class TeacherPredictions(Term):
             )
 
     def build(self, student, teacher, batch):
+        self.check_head(student)
         self.per_token = student.logits.dim() == 3
 
     def items(self, batch):
         if SOFT_ITEMS in batch:
             return batch[SOFT_ITEMS].bool()
         if not self.per_token:
-            first = next(iter(batch.values()))
-            return torch.ones(first.shape[0], dtype=torch.bool, device=first.device)
+            return every_example(batch)
         return batch["labels"] >= 0 if "labels" in batch else batch["attention_mask"].bool()
 
     def observe(self, student, teacher, batch):
@@ -58,6 +56,8 @@ class SoftTargets(TeacherPredictions):
         temperature (`float` or `Schedule`): Greater than 0; higher shows more of how the teacher ranks the wrong
             classes.
         problem_type (`str`): Softmax for single-label, a sigmoid per label for multi-label classification.
+        head (`str`, *optional*): A module of the student whose logits are read instead of the model's. Agreement stays
+            that of the model's.
 
     Raises:
         ValueError: Regression: one number has no distribution over classes. Parts of a distribution that was softened at
@@ -68,8 +68,9 @@ class SoftTargets(TeacherPredictions):
     paper = "Hinton et al. 2015, Distilling the Knowledge in a Neural Network"
     needs_logits = False
 
-    def __init__(self, weight, *, temperature, problem_type="single_label_classification"):
+    def __init__(self, weight, *, temperature, problem_type="single_label_classification", head=None):
         super().__init__(weight, problem_type=problem_type)
+        self.read_from(head)
         self.temperature = self.follow("temperature", temperature, positive)
         if self._problem.soft_loss is None:
             raise ValueError(
@@ -87,7 +88,9 @@ class SoftTargets(TeacherPredictions):
     def values(self, student, teacher, batch):
         if teacher.sparse is not None:
             return self._of_parts(student, teacher.sparse)
-        return self._problem.soft_loss(student.logits, teacher.at(self.temperature), temperature=self.temperature)
+        return self._problem.soft_loss(
+            self.logits_of(student), teacher.at(self.temperature), temperature=self.temperature
+        )
 
     def _check_standing(self, targets):
         moving = self.schedules.get("temperature")
@@ -106,7 +109,7 @@ class SoftTargets(TeacherPredictions):
                 f"temperature={targets.temperature:g}, or keep the teacher's answers anew at {self.temperature:g}."
             )
         return sparse_target_kl(
-            student.logits,
+            self.logits_of(student),
             targets.ids,
             targets.weights,
             temperature=self.temperature,
@@ -115,7 +118,8 @@ class SoftTargets(TeacherPredictions):
         )
 
     def settings(self):
-        return {"temperature": self.temperature, "problem_type": self.problem_type}
+        head = {} if self.head is None else {"head": self.head}
+        return {"temperature": self.temperature, "problem_type": self.problem_type, **head}
 
 
 def _check_vocabulary(student, targets):
@@ -124,6 +128,34 @@ def _check_vocabulary(student, targets):
             f"The student has {student.logits.shape[-1]} classes (logits of shape {tuple(student.logits.shape)}), and the "
             f"teacher's distribution was over {targets.vocabulary}: a token would be another one. Give both one vocabulary."
         )
+
+
+class TeacherLabels(TeacherPredictions):
+    """Take the class the teacher finds best for a label: cross-entropy (hard distillation).
+
+    Args:
+        weight (`float` or `Schedule`): 0.5 in the paper, beside 0.5 for the labels.
+        problem_type (`str`): Must be single-label; anything else is refused.
+        head (`str`, *optional*): A module of the student whose logits are read instead of the model's. Agreement stays
+            that of the model's.
+
+    Raises:
+        ValueError: Another problem; a head that is not there, or gives no such logits.
+    """
+
+    name = "teacher_labels"
+    paper = "Touvron et al. 2021, Training data-efficient image transformers & distillation through attention"
+
+    def __init__(self, weight, *, problem_type="single_label_classification", head=None):
+        super().__init__(weight, problem_type=problem_type)
+        self.read_from(head)
+        check_exclusive_classes(problem_type, "TeacherLabels")
+
+    def values(self, student, teacher, batch):
+        return cross_entropy(self.logits_of(student), teacher.best())
+
+    def settings(self):
+        return {} if self.head is None else {"head": self.head}
 
 
 class LogitMatching(TeacherPredictions):

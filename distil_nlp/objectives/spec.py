@@ -11,7 +11,8 @@ from .default import predictions
 from .embeddings import EmbeddingMatching
 from .hidden import HiddenStates, PatientStates
 from .labels import HardLabels
-from .soft import LogitMatching, SoftTargets
+from .maps import AttentionMaps, ChannelMaps, FeatureMaps, PearsonMaps
+from .soft import LogitMatching, SoftTargets, TeacherLabels
 
 # A term goes by the name it has in the log. "predictions" is the soft term of whatever problem there is.
 TERMS = {
@@ -21,11 +22,16 @@ TERMS = {
         for term in (
             HardLabels,
             SoftTargets,
+            TeacherLabels,
             LogitMatching,
             HiddenStates,
             PatientStates,
             Attention,
             Relations,
+            FeatureMaps,
+            AttentionMaps,
+            ChannelMaps,
+            PearsonMaps,
             RelationalDistance,
             RelationalAngle,
             SimilarityPreserving,

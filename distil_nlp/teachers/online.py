@@ -66,8 +66,8 @@ class OnlineTeacher(Teacher):
             features = tap.take()
             if self._order is not None:
                 logits = logits[..., self._order]
-        # Inference tensors cannot enter a graph; a clone made out here is an ordinary tensor.
-        return Signals(logits.clone(), {name: feature.clone() for name, feature in features.items()})
+        # Inference tensors cannot enter a graph; a clone made out here is an ordinary tensor, as taps make them already.
+        return Signals(logits.clone(), features)
 
     def fingerprint(self):
         """SHA-256 over names, types, shapes and bytes of all weights, the order of the labels included."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..losses.hard import MISSING
 from ..signals import LABELS, marks_spans
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,8 @@ def probe(teacher, batches):
 
     Args:
         teacher (`Teacher`): Already matched and on its device.
-        batches (`Iterable[Mapping[str, torch.Tensor]]`): With integer "labels", -100 where missing.
+        batches (`Iterable[Mapping[str, torch.Tensor]]`): With "labels", whole numbers, -100 where missing, or
+            rows of class probabilities.
 
     Returns:
         `ProbeResult`, or None where no item has a label. A warning is logged where the teacher does not beat a
@@ -124,9 +126,17 @@ def best_renaming(guesses, labels, num_classes):
 def _collect(teacher, batches):
     guesses, labels = [], []
     for batch in batches:
-        said, known = teacher(batch), batch["labels"] >= 0
-        guesses.append(said.best()[known].cpu())
-        labels.append(batch["labels"][known].cpu())
+        said, right = teacher(batch), _classes(batch["labels"])
+        guesses.append(said.best()[right >= 0].cpu())
+        labels.append(right[right >= 0].cpu())
     # Positions in a text are no classes: each batch has as many as its longest text, and none has a name.
     num_classes = None if any(map(marks_spans, teacher.models)) else said.num_classes
     return torch.cat(guesses), torch.cat(labels), num_classes
+
+
+def _classes(labels):
+    """Labels as class indices, -100 where missing; of soft labels those of one class, for a mixture has no right answer."""
+    if not labels.is_floating_point():
+        return labels
+    share, label = labels.max(dim=-1)
+    return label.masked_fill(share < 1, MISSING)

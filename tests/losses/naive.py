@@ -46,6 +46,15 @@ def cross_entropy(logits, labels):
     return per_item(surprise, logits, labels.unsqueeze(-1))
 
 
+def soft_cross_entropy(logits, labels):
+    def surprise(scores, shares):
+        if (shares < 0).any():
+            return scores.sum() * 0
+        return -sum(share * p.log() for share, p in zip(shares, probabilities(scores), strict=True))
+
+    return per_item(surprise, logits, labels)
+
+
 def binary_cross_entropy(logits, labels):
     def surprise(scores, answers):
         if (answers < 0).any():
@@ -284,3 +293,55 @@ def mean_softmax(logits, weights, *, temperature):
 def mean_sigmoid(logits, weights, *, temperature):
     yes = 1 / (1 + (-logits.double().flatten(1, -2) / temperature).exp())
     return sum(share * said for share, said in zip(weights.double(), yes, strict=True)).view(logits.shape[1:])
+
+
+def _pooled(row, size):
+    """A row of pixels (height, width) at a smaller size: adaptive average pooling, area by area."""
+    height, width = row.shape
+    rows, columns = size
+    result = torch.zeros(size, dtype=row.dtype)
+    for i in range(rows):
+        for j in range(columns):
+            top, bottom = i * height // rows, -(-(i + 1) * height // rows)
+            left, right = j * width // columns, -(-(j + 1) * width // columns)
+            result[i, j] = row[top:bottom, left:right].sum() / ((bottom - top) * (right - left))
+    return result
+
+
+def hint_mse(student, teacher):
+    return torch.stack(
+        [((a - b) ** 2).sum() / a.numel() for a, b in zip(student.double(), teacher.double(), strict=True)]
+    )
+
+
+def attention_transfer(student, teacher):
+    size = tuple(min(a, b) for a, b in zip(student.shape[2:], teacher.shape[2:], strict=True))
+
+    def attention(one):
+        strength = _pooled(sum(channel**2 for channel in one), size)
+        return strength / (strength**2).sum().sqrt()
+
+    return torch.stack(
+        [((attention(a) - attention(b)) ** 2).sum() for a, b in zip(student.double(), teacher.double(), strict=True)]
+    )
+
+
+def channel_wise_kl(student, teacher, *, temperature):
+    def divergence(ours, theirs):
+        total = 0.0
+        for a, b in zip(ours, theirs, strict=True):
+            p, q = probabilities(a.flatten() / temperature), probabilities(b.flatten() / temperature)
+            total = total + (q * (q / p).log()).sum()
+        return total / len(ours) * temperature**2
+
+    return torch.stack([divergence(a, b) for a, b in zip(student.double(), teacher.double(), strict=True)])
+
+
+def pearson_maps(student, teacher):
+    """As the paper has it: half the squared distance of standardised channels."""
+
+    def flat(maps):
+        rows = [torch.cat([one[c].flatten() for one in maps.double()]) for c in range(maps.shape[1])]
+        return torch.stack([standardised(row) for row in rows])
+
+    return (((flat(student) - flat(teacher)) ** 2).mean() / 2).reshape(1)

@@ -97,6 +97,14 @@ def test_cross_entropy_is_what_its_formula_says(shape, missing):
 
 
 @pytest.mark.parametrize("missing", [0, 1])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_cross_entropy_of_soft_labels_is_what_its_formula_says(shape, missing):
+    labels = logits(shape, 1).softmax(-1)
+    labels.view(-1, shape[-1])[:missing] = -100
+    assert_as_naive(losses.cross_entropy, naive.soft_cross_entropy, logits(shape, 0), labels)
+
+
+@pytest.mark.parametrize("missing", [0, 1])
 @pytest.mark.parametrize("shape", [(1, 1), (4, 5), (3, 30)])
 def test_binary_cross_entropy_is_what_its_formula_says(shape, missing):
     labels = torch.rand(shape, generator=torch.Generator().manual_seed(5)).round()
@@ -209,6 +217,33 @@ def test_the_error_of_a_cosine_is_what_its_formula_says(missing):
     scores = torch.rand(3, generator=torch.Generator().manual_seed(5))
     scores[:missing] = float("nan")
     assert_as_naive(losses.pair_cosine_error, naive.pair_cosine_error, logits((6, 4), 0), scores)
+
+
+# Example, channels, height, width: of the student, of the teacher.
+MAPS = [((3, 4, 5, 6), (3, 4, 5, 6)), ((1, 1, 1, 2), (1, 1, 1, 2)), ((2, 3, 4, 1), (2, 3, 4, 1))]
+SIZES = [*MAPS, ((2, 3, 7, 4), (2, 5, 3, 4)), ((2, 3, 2, 5), (2, 1, 4, 3))]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), MAPS)
+@pytest.mark.parametrize("name", ["hint_mse", "pearson_maps"])
+def test_a_loss_of_maps_is_what_its_formula_says(name, ours, theirs):
+    assert_as_naive(getattr(losses, name), getattr(naive, name), logits(ours, 0), logits(theirs, 1))
+
+
+@pytest.mark.parametrize(("ours", "theirs"), SIZES)
+def test_attention_transfer_is_what_its_formula_says_between_any_channels_and_sizes(ours, theirs):
+    assert_as_naive(losses.attention_transfer, naive.attention_transfer, logits(ours, 0), logits(theirs, 1))
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+@pytest.mark.parametrize(("ours", "theirs"), MAPS)
+def test_channel_wise_kl_is_what_its_formula_says(ours, theirs, temperature):
+    assert_as_naive(
+        lambda *maps: losses.channel_wise_kl(*maps, temperature=temperature),
+        lambda *maps: naive.channel_wise_kl(*maps, temperature=temperature),
+        logits(ours, 0),
+        logits(theirs, 1),
+    )
 
 
 def test_the_gradient_of_soft_targets_keeps_its_size_when_temperature_grows():

@@ -32,6 +32,7 @@ SOFT = {
 # Labels that go with the logits of pair(): a class each, yes or no each, a number each.
 HARD = {
     "cross_entropy": (losses.cross_entropy, torch.tensor([0, 5, 2, 2]), -100),
+    "soft cross_entropy": (losses.cross_entropy, 0.3 * torch.eye(4, 6) + 0.7 * torch.eye(4, 6).roll(1, 1), -100.0),
     "binary_cross_entropy": (losses.binary_cross_entropy, torch.eye(4, 6), -100.0),
     "squared_error": (losses.squared_error, torch.arange(4.0), float("nan")),
 }
@@ -211,6 +212,21 @@ def test_a_missing_label_leaves_no_labelled_class_and_gives_zero(loss):
 def test_a_labelled_class_that_is_certain_keeps_the_loss_finite(loss, scale):
     values, slope = gradient(lambda *pair: loss(*pair, torch.arange(4), temperature=1.0), *pair(scale=scale))
     assert values.isfinite().all() and slope.isfinite().all()
+
+
+def test_a_soft_label_of_one_class_is_a_hard_one():
+    logits, labels = pair()[0], torch.tensor([0, 5, 2, -100])
+    soft = torch.nn.functional.one_hot(labels.clamp(min=0), 6).float()
+    soft[3] = -100
+    for ours, expected in zip(
+        gradient(losses.cross_entropy, logits, soft), gradient(losses.cross_entropy, logits, labels), strict=True
+    ):
+        torch.testing.assert_close(ours, expected)
+
+
+def test_soft_labels_of_another_number_of_classes_are_refused():
+    with pytest.raises(ValueError, match=r"shape of the logits, \(4, 6\); got \(4, 5\)"):
+        losses.cross_entropy(pair()[0], torch.ones(4, 5) / 5)
 
 
 def test_squared_error_refuses_two_numbers_for_one_target():

@@ -1,11 +1,12 @@
 """A preset is its paper: the terms, the layers, the stages."""
 
 import pytest
+import torch
 
 from distil_nlp.objectives import PRESETS, objective_from, preset
 from distil_nlp.objectives.rehearsal import rehearse
 from distil_nlp.teachers import OnlineTeacher
-from tests.tiny import tiny_model
+from tests.tiny import tiny_image_model, tiny_model
 from tests.trainer.runs import make_rows
 
 # Student of 3 layers, teacher of 6: for each stage its share, then for each term its name, weight and pairs of layers.
@@ -19,7 +20,9 @@ PAPERS = {
     ],
     "minilm": [(0.5, [("relations", 1.0, [[2, 5]])]), (0.5, [("hard", 1.0, None)])],
     "minilmv2": [(0.5, [("relations", 1.0, [[2, 5]])]), (0.5, [("hard", 1.0, None)])],
+    "deit": [(None, [("hard", 0.5, None), ("teacher_labels", 0.5, None)])],
 }
+OF_IMAGES = {"deit"}
 SETTINGS = {
     "distilbert": {"soft": {"temperature": 2.0}, "hidden": {"distance": "cosine"}},
     "pkd": {"soft": {"temperature": 10.0}},
@@ -30,7 +33,16 @@ SETTINGS = {
     },
     "minilm": {"relations": {"relations": ["query-key", "value-value"]}},
     "minilmv2": {"relations": {"relations": ["query-query", "key-key", "value-value"]}},
+    "deit": {"hard": {"head": "cls_classifier"}, "teacher_labels": {"head": "distillation_classifier"}},
 }
+
+
+def rehearsed_on_images(stage):
+    """The objective of a stage after a look at a student with two heads and a convolutional teacher."""
+    objective = objective_from(stage["objective"])
+    batch = {"pixel_values": torch.randn(2, 3, 32, 32), "labels": torch.tensor([0, 2])}
+    rehearse(objective, tiny_image_model("deit"), OnlineTeacher(tiny_image_model("resnet", seed=1)), batch)
+    return objective
 
 
 def rehearsed(stage, *, student=None, problem="single_label_classification"):
@@ -50,7 +62,8 @@ def test_every_preset_is_described_here():
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_a_preset_has_the_terms_layers_and_stages_of_its_paper(name):
-    found = [(stage.get("share"), rehearsed(stage).describe()) for stage in preset(name)]
+    look = rehearsed_on_images if name in OF_IMAGES else rehearsed
+    found = [(stage.get("share"), look(stage).describe()) for stage in preset(name)]
     terms = [(share, [(one["name"], one["weight"], one.get("layers")) for one in stage]) for share, stage in found]
     assert terms == PAPERS[name]
     for _, stage in found:
@@ -60,7 +73,7 @@ def test_a_preset_has_the_terms_layers_and_stages_of_its_paper(name):
     assert sum(share or 1 for share, _ in found) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", [name for name in PAPERS if name not in OF_IMAGES])
 def test_a_preset_fits_a_regression_by_the_teachers_number(name):
     terms = [one["name"] for stage in preset(name) for one in rehearsed(stage, problem="regression").describe()]
     assert "soft" not in terms
@@ -75,7 +88,7 @@ def test_tinybert_averages_heads_only_where_their_numbers_differ():
 
 
 def test_a_preset_that_is_none_is_refused_with_those_that_are():
-    with pytest.raises(ValueError, match="one of distilbert, pkd, tinybert, minilm, minilmv2; got 'tinybart'"):
+    with pytest.raises(ValueError, match="one of distilbert, pkd, tinybert, minilm, minilmv2, deit; got 'tinybart'"):
         preset("tinybart")
 
 
@@ -105,3 +118,8 @@ def test_terms_get_the_problem_and_keep_their_own_settings():
 def test_decoupled_targets_of_a_regression_are_refused():
     with pytest.raises(ValueError, match="exclude each other, and problem_type='regression'"):
         objective_from([{"decoupled": {"temperature": 2}}], problem_type="regression")
+
+
+def test_a_preset_for_two_heads_refuses_a_student_that_has_them_not():
+    with pytest.raises(ValueError, match="Layer 'cls_classifier' is not in the model"):
+        rehearsed(preset("deit")[0])
