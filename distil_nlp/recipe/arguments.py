@@ -96,8 +96,13 @@ class RecipeArguments:
     )
     unlabelled_file: str | None = _setting("More text without labels, for the teacher to label.")
     num_augmented_copies: int = _setting(
-        "Altered copies of every training text (joined, tokens masked, swapped, left out), for the teacher to label.",
+        "Altered copies of every training text (joined, tokens masked, swapped, left out) or image (by augmentation), for "
+        "the teacher to label; of images it can then be asked once (cache).",
         0,
+    )
+    augmentation: str | None = _setting(
+        "How images are altered for training, in YAML: {flip: 0.5, crop_padding: 4, erasing: 0, mixup: 0, cutmix: 0, "
+        "min_scale: 1}; anew in every epoch, or once for num_augmented_copies."
     )
     augmentation_model: str | None = _setting(
         "Hub id or folder of a masked language model with the teacher's tokenizer; the copies then have words replaced "
@@ -152,7 +157,11 @@ class RecipeArguments:
     trust_remote_code: bool = _setting("Run code that comes with a model. It can do anything you can.", False)
 
     def __post_init__(self):
-        for name in ("stages", "assistants"):  # on the command line: YAML in one word, of which JSON is a part
+        for name in (
+            "stages",
+            "assistants",
+            "augmentation",
+        ):  # on the command line: YAML in one word, of which JSON is a part
             if isinstance(getattr(self, name), str):
                 setattr(self, name, load_yaml(getattr(self, name)))
         if not self.teacher:
@@ -185,6 +194,12 @@ class RecipeArguments:
             raise ValueError(
                 f"num_augmented_copies counts altered copies of every training text, 0 or more; got "
                 f"{self.num_augmented_copies}."
+            )
+        if self.augmentation is not None and self.cache and not self.num_augmented_copies:
+            raise ValueError(
+                f"augmentation={self.augmentation!r} alters images anew in every epoch, and a cache (cache=true) keeps "
+                f"what the teacher said of one. Set num_augmented_copies, 3 for example: so many views of each image are "
+                f"made, and asked about, beforehand. Or set cache to false."
             )
         if self.augmentation_model is not None and self.num_augmented_copies == 0:
             raise ValueError(

@@ -8,8 +8,8 @@ from .teachers import teacher_stage
 
 # Settings of a recipe that make its rows what they are, beside the data itself and the tokenizer.
 _PREPROCESSING = (
-    "task", "max_length", "doc_stride", "mask_probability", "num_mask_copies", "num_augmented_copies",
-    "augmentation_model", "max_train_samples", "hypothesis_template",
+    "task", "max_length", "image_size", "doc_stride", "mask_probability", "num_mask_copies", "num_augmented_copies",
+    "augmentation", "augmentation_model", "max_train_samples", "hypothesis_template",
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 from accelerate import PartialState
 
-from ..tasks import altered_copies, load_file, load_splits, task_class
+from ..tasks import load_file, load_splits, task_class
 from ..teachers.labels import label_names, reorder
 
 # Settings that say how a task reads its data, and how it makes rows of it; a task names those it takes.
@@ -14,6 +14,7 @@ _READING = (
 )  # fmt: skip
 _PREPARING = ("max_length", "doc_stride", "mask_probability", "soft_pieces")
 _PREPARING_TRAINING = ("num_mask_copies",)  # rows to learn from only
+_ALTERING = ("augmentation",)
 KINDS = ("all", "labelled", "unlabelled")  # of rows to learn from
 
 
@@ -111,11 +112,14 @@ class RecipeData:
         train, unlabelled = self.prepared.get("train"), self.prepared.get("unlabelled")
         if train is None:  # the teacher speaks about all of it, the labels about none
             train, unlabelled = unlabelled, None
-        self.labelled = train.select(np.flatnonzero(self.task.labelled(train)))
         self.transfer = train if unlabelled is None else self.task.with_unlabelled(train, unlabelled)
-        if self.recipe.num_augmented_copies:
-            self.transfer = self.task.with_unlabelled(self.transfer, self._augmented(processor))
-        self.collator = self.task.collator_for(processor, self._own)
+        copies = self.recipe.num_augmented_copies
+        if copies:
+            self.transfer = self.task.with_copies(self.transfer, self._augmented(processor))
+        known = self.transfer if copies and self.task.copies_keep_labels else train
+        self.labelled = known.select(np.flatnonzero(self.task.labelled(known)))
+        anew = {} if copies else self._settings_for(self.task.collator_for, _ALTERING)
+        self.collator = self.task.collator_for(processor, self._own, **anew)
         with_test = "test" in self.prepared and self.task.labelled(self.prepared["test"]).any()
         self.compared_on = "test" if with_test else "validation"
 
@@ -137,11 +141,12 @@ class RecipeData:
         return own_processors
 
     def _augmented(self, tokenizer):
-        """Copies of the transfer rows, made once: after a fine-tuned teacher all is tokenised again, to the same."""
+        """Copies of the transfer rows, made once: after a fine-tuned teacher all is prepared again, to the same."""
         recipe = self.recipe
         if self._copies is None and recipe.augmentation_model is None:
-            self._copies = altered_copies(
-                self.transfer, tokenizer, num_copies=recipe.num_augmented_copies, per_token=self.task.per_token
+            settings = self._settings_for(self.task.altered, _ALTERING)
+            self._copies = self.task.altered(
+                self.transfer, tokenizer, self._own, num_copies=recipe.num_augmented_copies, **settings
             )
         elif self._copies is None:
             # Here, not above: who only looks at data need not wait for torch.
@@ -210,8 +215,9 @@ class RecipeData:
     def learned_from(self):
         """How many texts the student sees, by what is known of them."""
         total = len(self.transfer)
-        altered = total - total // (1 + self.recipe.num_augmented_copies)
-        labelled = len(self.labelled)
+        copies = self.recipe.num_augmented_copies
+        altered = total - total // (1 + copies)
+        labelled = len(self.labelled) // (1 + copies if self.task.copies_keep_labels else 1)
         return {"labelled": labelled, "unlabelled": total - labelled - altered, "altered": altered}
 
     def compute_metrics(self):

@@ -8,6 +8,7 @@ import numpy as np
 from ..examples import text_batch
 from ..metrics import labelled_rows
 from ..metrics.classification import MISSING_LABEL
+from .augmentation import altered_copies
 from .own_columns import OwnColumnsCollator, with_own_columns
 
 
@@ -29,7 +30,9 @@ class Task(ABC):
         any_tokenizer (`bool`): Models with different tokenizers can be compared on it, because a row is an example
             however its text is cut into tokens.
         training_settings (`dict`): What a recipe gives `prepare` for rows to learn from, where its user says nothing.
-        may_be_altered (`bool`): `altered_copies` of its rows are still examples of the task.
+        may_be_altered (`bool`): Altered copies of its rows are still examples of the task.
+        copies_keep_labels (`bool`): ... and have the label of the row: an image that is flipped. Of altered text nobody
+            knows it but the teacher.
         per_token (`dict[str, int or bool]`): Columns with one value a token, beside the model's inputs: name to the
             value that stands at padding.
         example (`str` or `dict`): What the model's pipeline is shown in the card.
@@ -46,7 +49,7 @@ class Task(ABC):
     kept = "float32"
     any_tokenizer = False
     training_settings = {}
-    may_be_altered = False
+    may_be_altered = copies_keep_labels = False
     per_token = {}
     example = "One sentence to judge."
     text_columns = ()
@@ -103,6 +106,10 @@ class Task(ABC):
         of_others = {prefix: self.collator(theirs) for prefix, theirs in others.items()}
         return OwnColumnsCollator(own, of_others) if others else own
 
+    def altered(self, rows, processor, others, *, num_copies):
+        """Altered copies of prepared rows, see `altered_copies`."""
+        return altered_copies(rows, processor, num_copies=num_copies, per_token=self.per_token)
+
     def speed_batch(self, processor, models, batch_size):
         """A batch that models are timed on, a dictionary of tensors: what it holds does not matter to them.
 
@@ -153,6 +160,13 @@ class Task(ABC):
             "label2id": {name: index for index, name in enumerate(names)},
             "problem_type": self.problem_type,
         }
+
+    def with_copies(self, rows, copies):
+        """Prepared rows followed by altered copies of them, each with an id of its own; see `copies_keep_labels`."""
+        if not self.copies_keep_labels:
+            return self.with_unlabelled(rows, copies)
+        copies = add_ids(copies.remove_columns("example_id"), start=len(rows))
+        return datasets.concatenate_datasets([rows, copies.select_columns(rows.column_names)])
 
     def with_unlabelled(self, train, unlabelled):
         """Prepared training rows followed by rows that only the teacher speaks about.

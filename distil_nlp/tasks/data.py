@@ -194,7 +194,8 @@ def _hub_splits(name, config, *, holds_out=False):
     if measured is None:
         raise ValueError(
             f"The data set {name!r} has no validation split and no test split (splits: {listed(found)}), so neither "
-            f"teacher nor student can be measured. Let train_val_split hold out a share of the training rows."
+            f"teacher nor student can be measured. Let train_val_split hold out a share of the training rows, "
+            f"or save some of them as validation_file."
         )
     if measured != "validation":
         logger.warning(

@@ -1,5 +1,8 @@
 """An image gets a class, several classes, or a score."""
 
+import dataclasses
+
+from ..suggestions import nearest
 from .base import add_ids, add_labels
 from .classification import ClassificationTask, check_problem_type
 from .columns import first_split, label_column_of
@@ -26,6 +29,7 @@ class ImageClassification(ClassificationTask):
     example = "image.png"
     reads_tokens = False
     any_tokenizer = True
+    may_be_altered = copies_keep_labels = True
 
     def __init__(self, image_column, label_column, code, *, num_channels, image_size):
         super().__init__(label_column, code)
@@ -115,12 +119,42 @@ class ImageClassification(ClassificationTask):
         # One view for all: that of the largest. The collator makes of it what each of them reads.
         return self.prepare(split, largest([processor, *others.values()]), **settings)
 
-    def collator_for(self, processor, others):
+    def collator_for(self, processor, others, *, augmentation=None):
+        """The collator of rows for several models.
+
+        Args:
+            processor, others: See `Task.collator_for`.
+            augmentation (`dict`, *optional*): Settings of `Augmentation` for batches to train on.
+        """
         # Here, not above: who only looks at data need not wait for torch.
         from .image_collator import ImageCollator
 
         readers = {"": processor, **others}
-        return ImageCollator(seen_shape(largest(readers.values())), {name: sees(one) for name, one in readers.items()})
+        seen = {name: sees(one) for name, one in readers.items()}
+        shape = seen_shape(largest(readers.values()))
+        return ImageCollator(
+            shape, seen, augmentation=None if augmentation is None else self._augmentation(augmentation)
+        )
+
+    def altered(self, rows, processor, others, *, num_copies, augmentation=None):
+        """Copies of prepared rows, flipped and shifted (or as `augmentation` says), with their labels."""
+        from .image_copies import altered_images
+
+        shape = seen_shape(largest([processor, *others.values()]))
+        return altered_images(rows, shape, self._augmentation(augmentation or {}), num_copies=num_copies)
+
+    def _augmentation(self, settings):
+        from ..views import Augmentation
+
+        known = [one.name for one in dataclasses.fields(Augmentation) if one.name != "num_classes"]
+        for name in settings if isinstance(settings, dict) else [settings]:
+            if name not in known or not isinstance(settings, dict):
+                raise ValueError(
+                    f"augmentation is a mapping of {', '.join(known)}, such as {{flip: 0.5, crop_padding: 4}}; got "
+                    f"{settings!r}{nearest(name, known)}."
+                )
+        classes = self.num_labels if self.problem_type == "single_label_classification" else None
+        return Augmentation(**settings, num_classes=classes)
 
     def same_input(self, processor, other):
         return processor is other or processor.to_dict() == other.to_dict()

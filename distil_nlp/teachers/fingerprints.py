@@ -9,9 +9,14 @@ from ..examples import column_names
 
 
 def tokenizer_fingerprint(tokenizer):
-    """SHA-256 of what decides about ids: vocabulary, normalisation, cutting, special tokens. None for no tokenizer."""
+    """SHA-256 of what decides about ids: vocabulary, normalisation, cutting, special tokens. None for no tokenizer.
+
+    Of another kind of processor (of images, say) all its settings.
+    """
     if tokenizer is None:
         return None
+    if not hasattr(tokenizer, "get_vocab"):
+        return hashlib.sha256(json.dumps(tokenizer.to_dict(), sort_keys=True, default=str).encode()).hexdigest()
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         parts = {"class": type(tokenizer).__name__, "vocabulary": sorted(tokenizer.get_vocab().items())}
