@@ -6,6 +6,7 @@ Weights are the papers', translated where ours means another thing: our terms av
 
 # The labels alone, as the last stage of methods that know nothing of a task before it.
 _LABELS = {"name": "labels", "share": 0.5, "objective": [{"hard": {}}]}
+_SOFT = [{"hard": {"weight": 0.1}}, {"soft": {"weight": 0.9, "temperature": 4.0}}]
 
 PRESETS = {
     # Sanh et al. 2019, DistilBERT: 5 x soft targets at temperature 2, 2 x the task's own loss, 1 x cosine of the last
@@ -77,6 +78,33 @@ PRESETS = {
             ],
         }
     ],
+    # The next six are for images, weights and temperature those of the CIFAR-100 recipes of their authors.
+    # Sun et al. 2024, Logit Standardization: weight 9 and temperature 2 on standardised logits, 0.1 on the labels.
+    "lskd": [
+        {"name": "lskd", "objective": [{"hard": {"weight": 0.1}}, {"standardised": {"weight": 9.0, "temperature": 2.0}}]}
+    ],
+    # Huang et al. 2022, DIST, section 5: beta and gamma 2, temperature 4. The one to take where the teacher is much
+    # stronger than the student.
+    "dist": [
+        {
+            "name": "dist",
+            "objective": [
+                {"hard": {"weight": 1.0}},
+                {"class_correlation": {"weight": 2.0, "temperature": 4.0}},
+                {"batch_correlation": {"weight": 2.0, "temperature": 4.0}},
+            ],
+        }
+    ],
+    # Zhao et al. 2022, DKD, section 4: alpha 1, beta 8, temperature 4.
+    "dkd": [
+        {"name": "dkd", "objective": [{"hard": {"weight": 1.0}}, {"decoupled": {"weight": 1.0, "temperature": 4.0}}]}
+    ],
+    # What follows is learned from maps, on top of soft targets as the field blends them (0.1 labels, 0.9 at temperature
+    # 4): by themselves maps teach less than soft targets, and across architectures less than nothing, see
+    # docs/objectives.md. The weights of the maps are ours: their losses are averaged here, where authors sum.
+    "fitnets": [{"name": "fitnets", "objective": [*_SOFT, {"hints": {"weight": 1.0, "layers": "last"}}]}],
+    "at": [{"name": "at", "objective": [*_SOFT, {"attention_maps": {"weight": 1.0, "layers": "last"}}]}],
+    "cwd": [{"name": "cwd", "objective": [*_SOFT, {"channels": {"weight": 1.0, "layers": "last"}}]}],
 }
 
 
