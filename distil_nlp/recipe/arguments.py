@@ -82,7 +82,7 @@ class RecipeArguments:
 
     preset: str | None = _setting(
         "Learn as a paper does, in its stages: logits (labels and soft targets, by kd_ratio), "
-        "distilbert, pkd, tinybert, minilm or minilmv2. Default: logits."
+        "distilbert, pkd, tinybert, minilm, minilmv2 or deit. Default: logits."
     )
     stages: str | None = _setting("Or stages of your own, in YAML: each with an objective, data, a learning rate.")
 
