@@ -8,7 +8,10 @@ from transformers import default_data_collator
 
 from distil_nlp.objectives import DecoupledSoftTargets, HardLabels, NormalisedSoftTargets, Objective, SoftTargets
 from distil_nlp.stages import stages
+from distil_nlp.tasks.image_collator import ImageCollator
 from distil_nlp.teachers.probe import probe
+from distil_nlp.views import Augmentation
+from tests.images import SHAPE, STUDENT_SEES, image_rows
 from tests.tiny import tiny_image_model
 
 from .images import (
@@ -21,7 +24,7 @@ from .images import (
     make_networks,
     map_objective,
 )
-from .runs import gradients_of, in_float64, relative_difference, same_weights, step_gradients
+from .runs import gradients_of, in_float64, make_trainer, relative_difference, same_weights, step_gradients
 
 norms = pytest.mark.parametrize("norm", ["frozen batch", "group"])
 
@@ -130,6 +133,27 @@ def test_soft_labels_and_a_term_of_the_labelled_class_exclude_each_other(term, t
     objective = Objective([HardLabels(0.5), term(0.5, temperature=2.0)])
     with pytest.raises(ValueError, match=f"mixup or cutmix and {term.__name__} exclude each other.*use SoftTargets"):
         image_trainer(*make_networks(), make_images(mixed=True), tmp_path, objective=objective)
+
+
+def mixing_trainer(objective, folder, **settings):
+    collator = ImageCollator(SHAPE, {"": STUDENT_SEES}, augmentation=Augmentation(mixup=0.4, num_classes=3))
+    return make_trainer(*make_networks(), image_rows(16), folder, collator=collator, objective=objective, **settings)
+
+
+@pytest.mark.parametrize("term", [DecoupledSoftTargets, NormalisedSoftTargets])
+def test_mixing_in_training_only_is_found_out_before_the_first_step(term, tmp_path):
+    with pytest.raises(ValueError, match=f"mixup or cutmix and {term.__name__} exclude each other"):
+        mixing_trainer(Objective([HardLabels(0.5), term(0.5, temperature=2.0)]), tmp_path)
+
+
+def test_mixed_images_train_with_labels_soft_targets_and_hints_and_are_judged_unmixed(tmp_path):
+    trainer = mixing_trainer(
+        map_objective("hints"), tmp_path, logging_strategy="epoch", train_sampling_strategy="random"
+    )
+    trainer.train()
+    line = trainer.state.log_history[0]
+    assert {"loss/hard", "loss/soft", "loss/hints"} <= line.keys() and line["loss/hints"] > 0
+    assert trainer.predict(image_rows(8)).label_ids.shape == (8,)
 
 
 def test_soft_labels_of_a_problem_of_several_labels_are_refused(tmp_path):
