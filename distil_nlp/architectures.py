@@ -133,7 +133,13 @@ def layer_names(model):
     config = getattr(model, "config", None)
     if getattr(config, "num_hidden_layers", None) is None or getattr(config, "feature_paths", None):
         return stages(model)
-    return [f"{layer_list(model)}.{place}" for place in range(config.num_hidden_layers)]
+    try:
+        layers = layer_list(model)
+    except ValueError:
+        if getattr(model, "main_input_name", None) != "pixel_values":
+            raise
+        return stages(model)  # a network whose config counts its convolutions, a detector: its maps are its layers
+    return [f"{layers}.{place}" for place in range(config.num_hidden_layers)]
 
 
 def attention_slots(model, layer):

@@ -84,9 +84,9 @@ def _maps_of(model):
             _show(model, image)
     except Exception as error:
         raise ValueError(
-            f"The layers of {type(model).__name__} could not be counted: it has neither config.num_hidden_layers nor "
-            f"config.feature_paths, and an image of zeros, {tuple(image.shape)}, gave {type(error).__name__}: {error}. Set "
-            f"config.image_size and config.num_channels, or give pairs of module names."
+            f"The layers of {type(model).__name__} could not be counted: no config.feature_paths name them, and an image "
+            f"of zeros, {tuple(image.shape)}, gave {type(error).__name__}: {error}. Set config.image_size and "
+            f"config.num_channels to what it takes, or give pairs of module names."
         ) from error
     finally:
         for handle in handles:

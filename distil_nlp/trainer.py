@@ -210,6 +210,10 @@ class DistillationTrainer(Outcome, Searching, Trainer):
         objective = objective if objective is not None else self._default_objective(batch)
         if batch is not None:
             rehearse(objective, self.model, self.teacher, batch, seed=self.args.seed)
+            if self.train_dataset is not None and self._training_collator is not self.data_collator:
+                # Labels may be mixed in training only: a term that cannot count such labels says so now.
+                altered = self._batches_of(self.train_dataset, range(2), collate=self._training_collator)
+                objective.count([next(altered)])
         if self.args.eval_with_teacher and objective.needs_teacher and self.eval_dataset is not None:
             with (
                 torch.random.fork_rng()
@@ -238,11 +242,12 @@ class DistillationTrainer(Outcome, Searching, Trainer):
             if found is not None:
                 self.accelerator.print(found)
 
-    def _batches_of(self, dataset, items, batch_size=32):
-        """Collated batches of chosen examples, with the columns training would see, on the device."""
+    def _batches_of(self, dataset, items, batch_size=32, collate=None):
+        """Collated batches of chosen examples, with the columns training would see, on the device; unaltered ones where
+        no other `collate` is given."""
         if isinstance(dataset, dict):
             dataset = next(iter(dataset.values()))
-        collate = self.data_collator
+        collate = self.data_collator if collate is None else collate
         if hasattr(dataset, "remove_columns"):
             dataset = self._remove_unused_columns(dataset)
         else:

@@ -32,6 +32,55 @@ class Mutation:
 
 MUTATIONS = [
     Mutation(
+        "maps: a tap that keeps no copy",
+        "taps.py",
+        "return tensor.clone()",
+        "return tensor",
+        "tests/test_taps.py",
+    ),
+    Mutation(
+        "maps: channels without temperature squared",
+        "losses/maps.py",
+        ".mean(dim=-1) * temperature**2",
+        ".mean(dim=-1)",
+        "tests/losses",
+    ),
+    Mutation(
+        "maps: attention that is not brought to length 1",
+        "losses/maps.py",
+        "(normalize(one.flatten(1), dim=-1) for",
+        "(one.flatten(1) for",
+        "tests/losses",
+    ),
+    Mutation(
+        "maps: a head that is not read",
+        "objectives/base.py",
+        "student.logits if self.head is None else student.features[self.head]",
+        "student.logits",
+        "tests/trainer/test_two_heads.py",
+    ),
+    Mutation(
+        "maps: soft labels that are missing count",
+        "objectives/problems.py",
+        "(labels >= 0).all(-1) if labels.is_floating_point()",
+        "(labels >= -100).all(-1) if labels.is_floating_point()",
+        "tests/trainer/test_maps.py",
+    ),
+    Mutation(
+        "maps: looking for stages in train mode",
+        "stages.py",
+        "in_eval_mode(model), torch.no_grad()",
+        "torch.no_grad()",
+        "tests/test_stages.py",
+    ),
+    Mutation(
+        "maps: the first module of a size ends its stage",
+        "stages.py",
+        "if last[size] == name",
+        "if next(one for one in maps if maps[one] == size) == name",
+        "tests/test_stages.py",
+    ),
+    Mutation(
         "soft targets without temperature squared",
         "losses/soft.py",
         "(teacher - student)).sum(dim=-1) * temperature**2",

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import transformers
 from torch import nn
 
 from distil_nlp.architectures import layer_name, layer_names
@@ -48,6 +49,16 @@ def test_the_stages_of_a_mobilenet_end_its_blocks_of_one_size():
     model = tiny_image_model("mobilenet_v2")
     sizes = [16, 8, 4, 2]  # of an image of 32; what is one pixel is no stage
     assert len(stages(model)) == len(sizes)
+
+
+def test_a_config_that_counts_something_else_leaves_a_network_its_stages():
+    config = transformers.EfficientNetConfig(
+        width_coefficient=0.1, depth_coefficient=0.1, hidden_dim=128, image_size=32, num_labels=3
+    )
+    model = transformers.EfficientNetForImageClassification(config)
+    assert config.num_hidden_layers > 20
+    names = layer_names(model)
+    assert names == stages(model) and len(names) == 4  # 16, 8, 4 and 2 pixels
 
 
 def test_feature_paths_of_the_config_win_and_may_be_those_of_the_network_inside():

@@ -28,6 +28,7 @@ class Term(nn.Module):
         needs_teacher (`bool`): False for a term that looks at student and labels alone.
         needs_logits (`bool`): Of a term that needs a teacher: False where a distribution kept in parts (`Signals.sparse`)
             will do, or where it reads no logits.
+        softens_logits (`bool`): False where its `temperature`, if it has one, is of something else.
         student_taps, teacher_taps (`tuple[str]`): Module names whose outputs it reads from `Signals.features`.
         head (`str` or None): The student's module whose logits it reads, None for what the model answers.
     """
@@ -36,6 +37,7 @@ class Term(nn.Module):
     paper = ""
     needs_teacher = True
     needs_logits = True
+    softens_logits = True
     student_taps = ()
     teacher_taps = ()
     head = None
@@ -150,7 +152,8 @@ class Objective(nn.Module):
     @property
     def temperatures(self):
         """Those at which its terms soften the teacher, each once; of one that moves, both its ends."""
-        found = [_ends(term, "temperature") for term in self.terms if hasattr(term, "temperature")]
+        softening = [term for term in self.terms if term.softens_logits and hasattr(term, "temperature")]
+        found = [_ends(term, "temperature") for term in softening]
         return list(dict.fromkeys(temperature for ends in found for temperature in ends))
 
     @property

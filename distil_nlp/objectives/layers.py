@@ -59,6 +59,7 @@ class LayerTerm(Term):
     """
 
     needs_logits = False
+    softens_logits = False
 
     def __init__(self, weight, *, layers):
         super().__init__(weight)

@@ -1,5 +1,14 @@
 """What one process and two do alike: named cases of one optimizer step, and a short run with everything on."""
 
+from tests.trainer.images import (
+    MAP_BATCH_TERMS,
+    MAP_TERMS,
+    image_gradients,
+    image_trainer,
+    make_images,
+    make_networks,
+    map_objective,
+)
 from tests.trainer.runs import (
     BATCH_TERMS,
     PROBLEMS,
@@ -17,6 +26,7 @@ from tests.trainer.test_spans import TOKENIZER, make_models, make_spans
 
 NUM_ROWS = 32
 SPANS = "spans"  # rows and models of questions
+IMAGES = "images"  # rows of pixels and networks whose statistics are frozen
 
 
 def _case(problem, *, architecture="bert", hint=False, term=None, num_micro_batches=1, **rows):
@@ -50,6 +60,12 @@ CASES = {
     "masked": _case("masked", hint=True),
     "masked, accumulated": _case("masked", hint=True, num_micro_batches=2),
     **{term: _case(SINGLE, term=term, labelled=lambda row: row % 3 == 0) for term in {**TERMS, **BATCH_TERMS}},
+    **{
+        f"images, {term}": _case(IMAGES, term=term, num_micro_batches=2, labelled=lambda row: row < 5)
+        for term in MAP_TERMS
+    },
+    **{f"images, {term}": _case(IMAGES, term=term) for term in MAP_BATCH_TERMS},
+    "images, soft labels": _case(IMAGES, term="hints", mixed=True),
 }
 
 
@@ -60,6 +76,8 @@ def gradients(name, folder, num_processes):
     objective = hint_objective(architecture, problem=problem) if case["hint"] and problem != "masked" else None
     if problem == "masked":
         objective = triple_loss()
+    if problem == IMAGES:
+        return _image_gradients(case, folder, num_processes)
     if case["term"]:
         objective = objective_of(case["term"])
     if problem == SPANS:
@@ -74,7 +92,19 @@ def gradients(name, folder, num_processes):
         num_micro_batches=num_micro_batches,
         num_processes=num_processes,
     )
+    return _flat(found)
+
+
+def _flat(found):
     return {f"{part}.{weight}": gradient for part, weights in found.items() for weight, gradient in weights.items()}
+
+
+def _image_gradients(case, folder, num_processes):
+    num_micro_batches = case["num_micro_batches"]
+    if case["term"] in MAP_BATCH_TERMS:
+        num_micro_batches *= 2 // num_processes
+    settings = {"num_micro_batches": num_micro_batches, "num_processes": num_processes}
+    return _flat(image_gradients(folder, term=case["term"], rows=make_images(NUM_ROWS, **case["rows"]), **settings))
 
 
 def _span_gradients(folder, num_micro_batches, num_processes):
@@ -105,6 +135,30 @@ def short_run(folder, num_processes, *, checkpoint=None):
     )
     trainer.train(resume_from_checkpoint=checkpoint)
     return trainer
+
+
+def short_image_run(folder, num_processes):
+    """A trainer after 6 steps on images with a hint through a 1x1 convolution, in float64; statistics are frozen."""
+    trainer = image_trainer(
+        *in_float64(make_networks()),
+        make_images(NUM_ROWS),
+        folder,
+        objective=map_objective("hints"),
+        train_sampling_strategy="sequential",
+        per_device_train_batch_size=8 // num_processes,
+        gradient_accumulation_steps=2,
+        num_train_epochs=3,
+        optim="adamw_torch",
+        learning_rate=1e-2,
+        max_grad_norm=1.0,
+    )
+    trainer.train()
+    return trainer
+
+
+def weights_of(trainer):
+    """All that was trained, the student's and the projections', by name."""
+    return {**trainer.model.state_dict(), **trainer.objective.state_dict()}
 
 
 def figures(folder, num_processes):

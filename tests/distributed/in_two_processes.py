@@ -8,7 +8,7 @@ import torch
 from accelerate import PartialState
 from safetensors.torch import save_file
 
-from tests.distributed.cases import CASES, figures, gradients, short_run
+from tests.distributed.cases import CASES, figures, gradients, short_image_run, short_run, weights_of
 from tests.teachers.cache_building import a_shard_an_example, make_cache
 from tests.trainer.test_search import two_trials_and_alone
 
@@ -24,9 +24,9 @@ def main(folder):
     told = {"world_size": torch.distributed.get_world_size(), "figures": figures(folder / "figures", 2)}
     whole = short_run(folder / "whole", 2)
     resumed = short_run(folder / "resumed", 2, checkpoint=str(folder / "whole" / "checkpoint-3"))
-    for name, trainer in {"whole": whole, "resumed": resumed}.items():
-        weights = {**trainer.model.state_dict(), **trainer.objective.state_dict()}
-        save_file(weights, folder / f"{name}.rank{process.process_index}.safetensors")
+    images = short_image_run(folder / "images", 2)
+    for name, trainer in {"whole": whole, "resumed": resumed, "images": images}.items():
+        save_file(weights_of(trainer), folder / f"{name}.rank{process.process_index}.safetensors")
     told["searched"] = two_trials_and_alone(folder / "search")
     a_shard_an_example()
     make_cache(folder / "cache")

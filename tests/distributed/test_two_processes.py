@@ -10,11 +10,14 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.conftest import ROOT
-from tests.distributed.cases import CASES, figures, gradients
+from tests.distributed.cases import CASES, figures, gradients, short_image_run, weights_of
 from tests.teachers.cache_building import a_shard_an_example, make_cache
+from tests.trainer.images import WITH_PROJECTION
 from tests.trainer.runs import relative_difference, same_weights
 
-PROJECTED = {"hidden states", "embeddings, cosine", "patient"}  # terms whose projections are trained, too
+# Terms whose projections are trained, too.
+PROJECTED = {"hidden states", "embeddings, cosine", "patient", *(f"images, {term}" for term in WITH_PROJECTION)}
+PROJECTED.add("images, soft labels")
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +78,17 @@ def test_two_processes_log_and_evaluate_what_one_does(folder, tmp_path):
     assert told(folder, 0)["figures"] == pytest.approx(expected, rel=1e-4)
 
 
-def test_both_processes_end_with_the_same_weights(folder):
-    first, second = (load_file(folder / f"whole.rank{rank}.safetensors") for rank in (0, 1))
+@pytest.mark.parametrize("run", ["whole", "images"])
+def test_both_processes_end_with_the_same_weights(run, folder):
+    first, second = (load_file(folder / f"{run}.rank{rank}.safetensors") for rank in (0, 1))
     assert same_weights(first, second)
+
+
+def test_networks_and_projections_trained_on_images_by_two_processes_are_those_of_one(folder, tmp_path):
+    found = load_file(folder / "images.rank0.safetensors")
+    trainer = short_image_run(tmp_path, 1)
+    assert any("projections" in name for name in trainer.objective.state_dict())
+    assert relative_difference(found, weights_of(trainer)) < 1e-9
 
 
 def test_a_resumed_run_of_two_processes_ends_bit_identical(folder):

@@ -15,6 +15,7 @@ from distil_nlp.objectives import (
     RelationalAngle,
     RelationalDistance,
     SimilarityPreserving,
+    SoftTargets,
     objective_from,
 )
 from distil_nlp.objectives.rehearsal import rehearse
@@ -229,3 +230,7 @@ def test_rehearsal_leaves_the_modes_of_a_students_modules_as_they_were():
     norm.eval()
     rehearse(Objective([AttentionMaps(1.0)]), student, OnlineTeacher(tiny_image_model("resnet", seed=1)), BATCH)
     assert student.training and not norm.training
+
+
+def test_the_temperature_of_maps_is_none_that_the_teachers_logits_are_softened_at():
+    assert Objective([SoftTargets(1.0, temperature=2.0), ChannelMaps(1.0, temperature=4.0)]).temperatures == [2.0]
