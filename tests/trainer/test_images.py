@@ -146,12 +146,28 @@ def test_nothing_but_training_batches_is_ever_altered(tmp_path):
     assert trainer.data_collator.for_training is not None
 
 
-def test_labels_are_learned_from_where_nothing_is_mixed(tmp_path):
-    objective = Objective([HardLabels(0.5), SoftTargets(0.5, temperature=2.0)])
-    trainer = make_image_trainer(tmp_path, make_collator(flip=0.5), objective=objective, num_train_epochs=1)
-    before = {name: weight.clone() for name, weight in trainer.model.state_dict().items()}
+def test_labels_mixed_for_training_are_learned_from_and_those_of_evaluation_are_whole(tmp_path):
+    rows = image_rows(16)
+    missing = rows.add_column("known", [place % 4 for place in range(16)]).map(
+        lambda row: {"labels": row["labels"] if row["known"] else -100}, remove_columns="known"
+    )
+    for data in (rows, missing):
+        objective = Objective([HardLabels(0.5), SoftTargets(0.5, temperature=2.0)])
+        trainer = make_image_trainer(
+            tmp_path, make_collator(**EVERYTHING), objective=objective, rows=data, num_train_epochs=1,
+            logging_strategy="steps", logging_steps=1,
+        )  # fmt: skip
+        trainer.train()
+        losses = [line["loss/hard"] for line in trainer.state.log_history if "loss/hard" in line]
+        assert len(losses) == 2 and all(0 < loss < 10 for loss in losses)
+    assert trainer.predict(rows).label_ids.tolist() == list(rows["labels"])
+
+
+def test_an_ensemble_speaks_about_mixed_images_as_about_whole_ones(tmp_path):
+    ensemble = TeacherEnsemble([TinyCnn(seed=2), TinyCnn(8, seed=3)])
+    trainer = make_image_trainer(tmp_path, make_collator(**EVERYTHING), teacher=ensemble, num_train_epochs=1)
     trainer.train()
-    assert not same_weights(trainer.model, before)
+    assert trainer.state.global_step == 5
 
 
 # ---- A teacher that was asked beforehand ----
