@@ -64,6 +64,7 @@ _NAMES = {
         "load_teacher",
     ],
     "trainer": ["DistillationTrainer"],
+    "views": ["Augmentation", "Sees"],
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -125,6 +126,8 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .teachers import build_cache as build_cache
     from .teachers import load_teacher as load_teacher
     from .trainer import DistillationTrainer as DistillationTrainer
+    from .views import Augmentation as Augmentation
+    from .views import Sees as Sees
 
 
 def __getattr__(name):

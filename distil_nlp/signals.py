@@ -70,6 +70,14 @@ def marks_spans(model):
     return model is not None and "start_positions" in (accepted_columns(model) or ())
 
 
+def are_soft(labels):
+    """Whether labels are rows of class probabilities, floats of shape (batch, classes), missing rows aside."""
+    if not labels.is_floating_point() or labels.dim() != 2:
+        return False
+    known = labels[(labels >= 0).all(-1)]
+    return bool(((known.sum(-1) - 1).abs() < 1e-3).all())
+
+
 def problem_type_of(config, labels=None):
     """The problem type of a model: its config's word, else what labels and width imply, as transformers does."""
     if getattr(config, "sentence_embedding", None):  # transformers would refuse the word itself in a config

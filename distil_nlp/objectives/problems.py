@@ -13,7 +13,7 @@ from ..losses import (
     soft_target_kl,
     squared_error,
 )
-from ..signals import problem_type_of
+from ..signals import are_soft, problem_type_of
 
 __all__ = ["PROBLEMS", "Problem", "check_exclusive_classes", "fits", "problem", "problem_type_of"]
 
@@ -102,14 +102,6 @@ def check_exclusive_classes(problem_type, who):
             f"{who} compares probabilities of classes that exclude each other, and problem_type={problem_type!r} has "
             f"none. Use SoftTargets for several labels, LogitMatching for a regression."
         )
-
-
-def are_soft(labels):
-    """Whether labels are rows of class probabilities, floats of shape (batch, classes), missing rows aside."""
-    if not labels.is_floating_point() or labels.dim() != 2:
-        return False
-    known = labels[(labels >= 0).all(-1)]
-    return bool(((known.sum(-1) - 1).abs() < 1e-3).all())
 
 
 def _mixed(labels):

@@ -46,7 +46,7 @@ class ImageCollator:
         labels, ids = (
             torch.tensor([row[name] for row in rows]) if name in rows[0] else None for name in ("labels", KEY)
         )
-        images, labels = self.view(self._pixels(rows), labels, ids)
+        images, labels = self.view(self.pixels(rows), labels, ids)
         batch = {f"{prefix}pixel_values": one(images) for prefix, one in self.sees.items()}
         return batch | {name: column for name, column in (("labels", labels), (KEY, ids)) if column is not None}
 
@@ -54,7 +54,8 @@ class ImageCollator:
         """The images, and the labels, that the models are shown."""
         return images, labels
 
-    def _pixels(self, rows):
+    def pixels(self, rows):
+        """The images of rows as they are stored: uint8, shape (batch, channels, height, width)."""
         images = [row[IMAGE] for row in rows]
         size = self.shape[0] * self.shape[1] * self.shape[2]
         if set(map(len, images)) != {size}:

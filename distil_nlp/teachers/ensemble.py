@@ -7,7 +7,7 @@ import torch
 
 from ..losses.mixture import mean_number, mean_sigmoid, mean_softmax
 from ..losses.precision import widened
-from ..signals import Signals, problem_type_of
+from ..signals import Signals, are_soft, problem_type_of
 from .base import Teacher
 from .labels import known_labels, label_names, listed
 from .online import as_teacher
@@ -133,8 +133,8 @@ class TeacherEnsemble(Teacher):
 
     def __call__(self, batch):
         labels = batch.get("labels")
-        several = labels is not None and labels.is_floating_point() and labels.dim() == 2
-        if several and self._problem_type == "single_label_classification":
+        floats = labels is not None and labels.is_floating_point() and labels.dim() == 2
+        if floats and self._problem_type == "single_label_classification" and not are_soft(labels):
             raise ValueError(
                 f"The labels of the batch are floats of shape {tuple(labels.shape)}, several answers an item, and the "
                 f"ensemble averages softmaxes, of which one class is right. Set "

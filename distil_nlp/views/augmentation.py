@@ -82,7 +82,7 @@ class Augmentation:
         return self.mixup > 0 or self.cutmix > 0
 
     def __call__(self, images, labels, example_ids, epoch):
-        """The views of a batch.
+        """The views of a batch, made on the CPU: it is the work of a data loader.
 
         Args:
             images (`torch.Tensor`): Shape (batch, channels, height, width), uint8, or float in 0 to 1.
