@@ -1,0 +1,91 @@
+"""Losses that ask for more than the right answer: the embedding of an example must lie nearer to the centre of its own
+class, by a margin, than to any other."""
+
+import math
+
+from torch.nn.functional import linear, normalize, one_hot
+
+from .hard import MISSING, cross_entropy
+from .precision import widened
+
+# Below it (an angle of 0.0003) a float32 cosine says nothing of its sine, whose gradient would be infinite.
+_SMALLEST_SQUARED_SINE = 1e-7
+
+
+def angular_margin_loss(embeddings, centres, labels, *, margin, scale):
+    """Cross-entropy of scaled cosines, once `margin` was added to the angle between an embedding and its own centre.
+
+    Where the angle and the margin come to more than pi, cos(angle + margin) would rise again. There the cosine itself is
+    taken, less margin * sin(margin), as the authors' code has it: it goes on falling.
+
+    Args:
+        embeddings (`torch.Tensor`): Shape (batch, width), of any length.
+        centres (`torch.Tensor`): Shape (classes, width), of any length.
+        labels (`torch.LongTensor`): Shape (batch,); -100 where there is none.
+        margin (`float`): In radians, 0 to pi.
+        scale (`float`): Greater than 0: what cosines, -1 to 1, are multiplied by before the softmax.
+
+    Returns:
+        `torch.Tensor` of shape (batch,), in nats, not reduced; 0 where the label is missing.
+
+    Raises:
+        ValueError: Embeddings and centres of different widths.
+
+    Reference: Deng et al. 2019, "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", equation 3.
+    """
+    cosines, own = _cosines(embeddings, centres, labels)
+    sines = (1 - cosines.square()).clamp(min=_SMALLEST_SQUARED_SINE).sqrt()
+    moved = cosines * math.cos(margin) - sines * math.sin(margin)
+    moved = moved.where(cosines > math.cos(math.pi - margin), cosines - margin * math.sin(margin))
+    return cross_entropy(scale * moved.where(own, cosines), labels)
+
+
+def cosine_margin_loss(embeddings, centres, labels, *, margin, scale):
+    """Cross-entropy of scaled cosines, once `margin` was taken from that of an embedding and its own centre.
+
+    Args:
+        embeddings (`torch.Tensor`): Shape (batch, width), of any length.
+        centres (`torch.Tensor`): Shape (classes, width), of any length.
+        labels (`torch.LongTensor`): Shape (batch,); -100 where there is none.
+        margin (`float`): Of a cosine, 0 or greater.
+        scale (`float`): Greater than 0: what cosines, -1 to 1, are multiplied by before the softmax.
+
+    Returns:
+        `torch.Tensor` of shape (batch,), in nats, not reduced; 0 where the label is missing.
+
+    Raises:
+        ValueError: Embeddings and centres of different widths.
+
+    Reference: Wang et al. 2018, "CosFace: Large Margin Cosine Loss for Deep Face Recognition", equation 4.
+    """
+    cosines, own = _cosines(embeddings, centres, labels)
+    return cross_entropy(scale * (cosines - margin * own), labels)
+
+
+def class_centres(embeddings, labels, num_classes):
+    """The mean direction of the embeddings of each class.
+
+    Args:
+        embeddings (`torch.Tensor`): Shape (examples, width), of any length.
+        labels (`torch.LongTensor`): Shape (examples,); -100 where there is none.
+        num_classes (`int`): More than the greatest label.
+
+    Returns:
+        `torch.Tensor` of shape (num_classes, width), of length 1; zeros for a class without an example.
+    """
+    directions = normalize(widened(embeddings), dim=-1)
+    known = labels != MISSING
+    members = one_hot(labels.masked_fill(~known, 0), num_classes) * known.unsqueeze(-1)
+    return normalize(members.to(directions.dtype).T @ directions, dim=-1)
+
+
+def _cosines(embeddings, centres, labels):
+    """Shape (batch, classes), and which of them are of an embedding and its own centre."""
+    if embeddings.shape[-1] != centres.shape[-1]:
+        raise ValueError(
+            f"The embeddings are {embeddings.shape[-1]} wide and the class centres {centres.shape[-1]}, so there is no "
+            f"angle between them. Give the student the width of whoever the centres are from."
+        )
+    cosines = linear(normalize(widened(embeddings), dim=-1), normalize(widened(centres), dim=-1)).clamp(-1, 1)
+    own = one_hot(labels.masked_fill(labels == MISSING, 0), len(centres)).bool()
+    return cosines, own & (labels != MISSING).unsqueeze(-1)
