@@ -26,6 +26,7 @@ _NAMES = {
         "HardLabels",
         "HiddenStates",
         "LogitMatching",
+        "MarginLabels",
         "NormalisedSoftTargets",
         "Objective",
         "PatientStates",
@@ -87,6 +88,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .objectives import HardLabels as HardLabels
     from .objectives import HiddenStates as HiddenStates
     from .objectives import LogitMatching as LogitMatching
+    from .objectives import MarginLabels as MarginLabels
     from .objectives import NormalisedSoftTargets as NormalisedSoftTargets
     from .objectives import Objective as Objective
     from .objectives import PatientStates as PatientStates

@@ -210,12 +210,28 @@ class DistillationTrainer(Outcome, Searching, Trainer):
         objective = objective if objective is not None else self._default_objective(batch)
         if batch is not None:
             rehearse(objective, self.model, self.teacher, batch, seed=self.args.seed)
+        if objective.surveys and self.train_dataset is not None:
+            with torch.random.fork_rng():
+                torch.manual_seed(
+                    self.args.seed
+                )  # the collator may draw views of an image: the same for a resumed run
+                objective.survey(self._said_of_training_data)
         if self.args.eval_with_teacher and objective.needs_teacher and self.eval_dataset is not None:
             with (
                 torch.random.fork_rng()
             ):  # a cache may have been asked about other examples: not to be found out at the end
                 self.teacher(next(self._batches_of(self.eval_dataset, range(2))))
         return objective.to(self.args.device)
+
+    def _said_of_training_data(self):
+        """`(teacher, batch)` of all training data, in order."""
+        if not has_length(self.train_dataset):
+            raise ValueError(
+                f"The objective looks at what the teacher says of all training data before the first step, and "
+                f"{type(self.train_dataset).__name__} does not say how much there is. Use a data set with a length."
+            )
+        batches = self._batches_of(self.train_dataset, range(len(self.train_dataset)))
+        return ((self.teacher(batch), batch) for batch in batches)
 
     def _default_objective(self, batch):
         labels = None if batch is None else batch.get("labels")

@@ -49,12 +49,17 @@ class NetworkForImageClassification(PreTrainedModel):
     def __init__(self, config):
         super().__init__(config)
         self.network = make_network(
-            config.network, config.options or {}, num_labels=config.num_labels, num_channels=config.num_channels
+            config.network, config.options or {}, num_labels=self.num_outputs, num_channels=config.num_channels
         )
         for module in self.network.modules():
             module._non_persistent_buffers_set.clear()
             module._is_hf_initialized = not any(one.is_meta for one in module.parameters(recurse=False))
         self.post_init()
+
+    @property
+    def num_outputs(self):
+        """Width of what the network answers."""
+        return self.config.num_labels
 
     @classmethod
     def from_network(

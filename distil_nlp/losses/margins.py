@@ -1,8 +1,7 @@
 """Losses that ask for more than the right answer: the embedding of an example must lie nearer to the centre of its own
 class, by a margin, than to any other."""
 
-import math
-
+import torch
 from torch.nn.functional import linear, normalize, one_hot
 
 from .hard import MISSING, cross_entropy
@@ -35,8 +34,9 @@ def angular_margin_loss(embeddings, centres, labels, *, margin, scale):
     """
     cosines, own = _cosines(embeddings, centres, labels)
     sines = (1 - cosines.square()).clamp(min=_SMALLEST_SQUARED_SINE).sqrt()
-    moved = cosines * math.cos(margin) - sines * math.sin(margin)
-    moved = moved.where(cosines > math.cos(math.pi - margin), cosines - margin * math.sin(margin))
+    angle = torch.tensor(margin, dtype=torch.float64)
+    moved = cosines * angle.cos() - sines * angle.sin()
+    moved = moved.where(cosines > -angle.cos(), cosines - margin * angle.sin())
     return cross_entropy(scale * moved.where(own, cosines), labels)
 
 
@@ -62,21 +62,34 @@ def cosine_margin_loss(embeddings, centres, labels, *, margin, scale):
     return cross_entropy(scale * (cosines - margin * own), labels)
 
 
-def class_centres(embeddings, labels, num_classes):
+def class_centres(batches, num_classes):
     """The mean direction of the embeddings of each class.
 
     Args:
-        embeddings (`torch.Tensor`): Shape (examples, width), of any length.
-        labels (`torch.LongTensor`): Shape (examples,); -100 where there is none.
+        batches (iterable of `(embeddings, labels)`): Of shapes (batch, width), any length, and (batch,); -100 where there
+            is no label.
         num_classes (`int`): More than the greatest label.
 
     Returns:
-        `torch.Tensor` of shape (num_classes, width), of length 1; zeros for a class without an example.
+        `torch.Tensor` of shape (num_classes, width), each of length 1; zeros for a class without an example.
+
+    Raises:
+        ValueError: A label that is no class.
+
+    Reference: Wen et al. 2016, "A Discriminative Feature Learning Approach for Deep Face Recognition", for centres as
+    means of embeddings; here of directions, because only these are compared.
     """
-    directions = normalize(widened(embeddings), dim=-1)
-    known = labels != MISSING
-    members = one_hot(labels.masked_fill(~known, 0), num_classes) * known.unsqueeze(-1)
-    return normalize(members.to(directions.dtype).T @ directions, dim=-1)
+    total = 0
+    for embeddings, labels in batches:
+        known = labels != MISSING
+        if known.any() and labels.max() >= num_classes:
+            raise ValueError(
+                f"There are {num_classes} classes, 0 to {num_classes - 1}, and an example has the label "
+                f"{int(labels.max())}. Give the number of classes (num_classes, or the student's config.num_labels)."
+            )
+        directions = normalize(widened(embeddings[known]), dim=-1)
+        total = total + one_hot(labels[known], num_classes).to(directions.dtype).T @ directions
+    return normalize(total, dim=-1)
 
 
 def _cosines(embeddings, centres, labels):

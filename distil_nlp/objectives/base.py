@@ -30,6 +30,7 @@ class Term(nn.Module):
             will do, or where it reads no logits.
         student_taps, teacher_taps (`tuple[str]`): Module names whose outputs it reads from `Signals.features`.
         head (`str` or None): The student's module whose logits it reads, None for what the model answers.
+        surveys (`bool`): It wants to hear what the teacher says of all training data before the first step (`survey`).
     """
 
     name = "term"
@@ -39,6 +40,7 @@ class Term(nn.Module):
     student_taps = ()
     teacher_taps = ()
     head = None
+    surveys = False
 
     def __init__(self, weight):
         super().__init__()
@@ -108,6 +110,15 @@ class Term(nn.Module):
 
     def build(self, student, teacher, batch):
         """Look at one dry forward pass: infer shapes, make projections, refuse what cannot work."""
+
+    def survey(self, said):
+        """Look at what the teacher says of all training data, once, after `build`. Called where `surveys` is True.
+
+        What is kept of it is a buffer, so that it goes to the device and lies beside the student in checkpoints.
+
+        Args:
+            said (`Iterable`): `(teacher, batch)` of every batch: `Signals` and columns.
+        """
 
     def settings(self):
         """What a model card should say of this term, JSON-ready."""
@@ -211,6 +222,21 @@ class Objective(nn.Module):
             term.build(student, teacher, batch)
         with torch.no_grad():
             self(student, teacher, batch, self.count([batch]))
+
+    @property
+    def surveys(self):
+        """Whether any term wants to hear of all training data."""
+        return any(term.surveys for term in self.terms)
+
+    def survey(self, ask):
+        """Tell the terms that want to hear it what the teacher says of all training data.
+
+        Args:
+            ask (callable): No arguments; gives `(teacher, batch)` of every batch, as `Term.survey` takes them.
+        """
+        for term in self.terms:
+            if term.surveys:
+                term.survey(ask())
 
     def count(self, batches):
         """Items of each term in a list of batches: a tensor of shape (terms,), in the order of `terms`."""

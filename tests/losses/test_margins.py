@@ -89,8 +89,15 @@ def test_other_widths_are_refused(loss):
         loss(at_angles([0.3]), torch.ones(2, 4), torch.tensor([0]), margin=0.5, scale=5.0)
 
 
-def test_a_centre_is_the_mean_direction_of_its_class():
+def test_a_centre_is_the_mean_direction_of_its_class_however_the_examples_are_cut_into_batches():
     embeddings, labels = at_angles([0.2, 0.4, 1.0, 2.0]), torch.tensor([1, 1, 0, -100])
     embeddings[0] *= 9  # the direction counts, not the length
-    centres = class_centres(embeddings, labels, 3)
-    torch.testing.assert_close(centres, torch.cat([at_angles([1.0, 0.3]), torch.zeros(1, 6)]))
+    expected = torch.cat([at_angles([1.0, 0.3]), torch.zeros(1, 6)])
+    for size in (1, 3, 4):
+        batches = zip(embeddings.split(size), labels.split(size), strict=True)
+        torch.testing.assert_close(class_centres(batches, 3), expected)
+
+
+def test_a_label_that_is_no_class_has_no_centre():
+    with pytest.raises(ValueError, match="2 classes, 0 to 1, and an example has the label 2"):
+        class_centres([(at_angles([1.0, 2.0]), torch.tensor([0, 2]))], 2)

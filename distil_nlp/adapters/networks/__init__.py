@@ -7,7 +7,8 @@ import re
 from ...suggestions import nearest
 
 _NETWORKS = {}
-_BUILT_IN = {"resnet": "resnet", "mobilenetv2": "mobilenet", "cnn": "cnn"}  # name to the file that registers it
+# Name to the file that registers it.
+_BUILT_IN = {"resnet": "resnet", "mobilenetv2": "mobilenet", "mobilefacenet": "mobilefacenet", "cnn": "cnn"}
 # resnet20, resnet8x4, mobilenetv2x0.5: a name, then the value of one option, then x and the width.
 _SPEC = re.compile(r"(?P<name>[a-z_]\w*?)(?P<size>\d+)?(?:x(?P<width>\d+(?:\.\d+)?))?")
 
