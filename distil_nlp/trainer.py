@@ -215,7 +215,7 @@ class DistillationTrainer(Outcome, Searching, Trainer):
                 torch.manual_seed(
                     self.args.seed
                 )  # the collator may draw views of an image: the same for a resumed run
-                objective.survey(self._said_of_training_data)
+                objective.survey(self._all_training_batches, self.teacher)
         if self.args.eval_with_teacher and objective.needs_teacher and self.eval_dataset is not None:
             with (
                 torch.random.fork_rng()
@@ -223,15 +223,13 @@ class DistillationTrainer(Outcome, Searching, Trainer):
                 self.teacher(next(self._batches_of(self.eval_dataset, range(2))))
         return objective.to(self.args.device)
 
-    def _said_of_training_data(self):
-        """`(teacher, batch)` of all training data, in order."""
+    def _all_training_batches(self):
         if not has_length(self.train_dataset):
             raise ValueError(
-                f"The objective looks at what the teacher says of all training data before the first step, and "
-                f"{type(self.train_dataset).__name__} does not say how much there is. Use a data set with a length."
+                f"The objective looks at all training data before the first step, and {type(self.train_dataset).__name__} "
+                f"does not say how much there is. Use a data set with a length."
             )
-        batches = self._batches_of(self.train_dataset, range(len(self.train_dataset)))
-        return ((self.teacher(batch), batch) for batch in batches)
+        return self._batches_of(self.train_dataset, range(len(self.train_dataset)))
 
     def _default_objective(self, batch):
         labels = None if batch is None else batch.get("labels")

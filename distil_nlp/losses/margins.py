@@ -81,15 +81,20 @@ def class_centres(batches, num_classes):
     """
     total = 0
     for embeddings, labels in batches:
+        check_labels(labels, num_classes)
         known = labels != MISSING
-        if known.any() and labels.max() >= num_classes:
-            raise ValueError(
-                f"There are {num_classes} classes, 0 to {num_classes - 1}, and an example has the label "
-                f"{int(labels.max())}. Give the number of classes (num_classes, or the student's config.num_labels)."
-            )
         directions = normalize(widened(embeddings[known]), dim=-1)
         total = total + one_hot(labels[known], num_classes).to(directions.dtype).T @ directions
     return normalize(total, dim=-1)
+
+
+def check_labels(labels, num_classes):
+    """Raise a ValueError where a label is none of the classes."""
+    if len(labels) and labels.max() >= num_classes:
+        raise ValueError(
+            f"There are {num_classes} classes, 0 to {num_classes - 1}, and an example has the label {int(labels.max())}. "
+            f"Give the number of classes (num_classes, or the student's config.num_labels)."
+        )
 
 
 def _cosines(embeddings, centres, labels):

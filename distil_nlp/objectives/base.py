@@ -31,6 +31,7 @@ class Term(nn.Module):
         student_taps, teacher_taps (`tuple[str]`): Module names whose outputs it reads from `Signals.features`.
         head (`str` or None): The student's module whose logits it reads, None for what the model answers.
         surveys (`bool`): It wants to hear what the teacher says of all training data before the first step (`survey`).
+        surveys (`bool`): It wants to see all training data before the first step (`survey`).
     """
 
     name = "term"
@@ -111,13 +112,14 @@ class Term(nn.Module):
     def build(self, student, teacher, batch):
         """Look at one dry forward pass: infer shapes, make projections, refuse what cannot work."""
 
-    def survey(self, said):
-        """Look at what the teacher says of all training data, once, after `build`. Called where `surveys` is True.
+    def survey(self, batches, ask):
+        """Look at all training data, once, after `build`. Called where `surveys` is True.
 
         What is kept of it is a buffer, so that it goes to the device and lies beside the student in checkpoints.
 
         Args:
-            said (`Iterable`): `(teacher, batch)` of every batch: `Signals` and columns.
+            batches (`Iterable[Mapping[str, torch.Tensor]]`): The columns, as training sees them, in the order of the data.
+            ask (callable): Gives the teacher's `Signals` about a batch.
         """
 
     def settings(self):
@@ -225,18 +227,19 @@ class Objective(nn.Module):
 
     @property
     def surveys(self):
-        """Whether any term wants to hear of all training data."""
+        """Whether any term wants to see all training data."""
         return any(term.surveys for term in self.terms)
 
-    def survey(self, ask):
-        """Tell the terms that want to hear it what the teacher says of all training data.
+    def survey(self, batches, ask):
+        """Show all training data to the terms that want to see it.
 
         Args:
-            ask (callable): No arguments; gives `(teacher, batch)` of every batch, as `Term.survey` takes them.
+            batches (callable): No arguments; gives all batches anew.
+            ask (callable): See `Term.survey`.
         """
         for term in self.terms:
             if term.surveys:
-                term.survey(ask())
+                term.survey(batches(), ask)
 
     def count(self, batches):
         """Items of each term in a list of batches: a tensor of shape (terms,), in the order of `terms`."""

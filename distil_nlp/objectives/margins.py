@@ -4,6 +4,8 @@ import torch
 from torch import nn
 
 from ..losses import angular_margin_loss, class_centres, cosine_margin_loss
+from ..losses.hard import MISSING
+from ..losses.margins import check_labels
 from .base import Term, positive
 
 # Loss, margin and scale of the paper.
@@ -44,6 +46,7 @@ class MarginLabels(Term):
     """
 
     name = "margin"
+    surveys = True
 
     def __init__(self, weight, *, centres="trained", num_classes=None, kind="angular", margin=None, scale=32.0):
         super().__init__(weight)
@@ -56,8 +59,8 @@ class MarginLabels(Term):
         if not self.margin >= 0:
             raise ValueError(f"margin must be 0 or greater; got {margin!r}.")
         self.scale, self.num_classes = positive(scale, "scale"), num_classes
-        self.needs_teacher = self.surveys = centres == "teacher"
-        (self.register_buffer if self.surveys else self.register_parameter)("centres", None)
+        self.needs_teacher = centres == "teacher"
+        (self.register_buffer if self.needs_teacher else self.register_parameter)("centres", None)
 
     def locate(self, student, teacher):
         if self.num_classes is None:
@@ -94,10 +97,12 @@ class MarginLabels(Term):
             start = nn.init.normal_(torch.empty(self.num_classes, width), std=width**-0.5)
             self.centres = nn.Parameter(start.to(student.logits.device))
 
-    def survey(self, said):
-        self.centres.copy_(
-            class_centres(((teacher.logits, batch["labels"]) for teacher, batch in said), self.num_classes)
-        )
+    def survey(self, batches, ask):
+        if not self.needs_teacher:
+            for batch in batches:
+                check_labels(batch["labels"], self.num_classes)
+            return
+        self.centres.copy_(class_centres(((ask(one).logits, one["labels"]) for one in batches), self.num_classes))
         missing = (self.centres == 0).all(dim=-1).nonzero().flatten().tolist()
         if missing:
             listed = ", ".join(map(str, missing[:8])) + (", ..." if len(missing) > 8 else "")
@@ -108,10 +113,12 @@ class MarginLabels(Term):
             )
 
     def items(self, batch):
-        return batch["labels"] >= 0
+        # Evaluation may be about people who were kept from training: they have no centre. Training cannot, see `survey`.
+        return (batch["labels"] >= 0) & (batch["labels"] < self.num_classes)
 
     def values(self, student, teacher, batch):
-        return self._loss(student.logits, self.centres, batch["labels"], margin=self.margin, scale=self.scale)
+        labels = batch["labels"].masked_fill(~self.items(batch), MISSING)
+        return self._loss(student.logits, self.centres, labels, margin=self.margin, scale=self.scale)
 
     def settings(self):
         centres = "teacher" if self.needs_teacher else "trained"

@@ -6,7 +6,7 @@ from . import register_network
 
 # Factor of the widening, channels, blocks, stride of the first block.
 _STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
-_HALVINGS = 16  # of height and width, before the map that is left is weighed
+_HALVED = 16  # what height and width are divided by before the map that is left is weighed
 
 
 class MobileFaceNet(nn.Module):
@@ -17,8 +17,9 @@ class MobileFaceNet(nn.Module):
 
     Args:
         width (`float`): Factor of the channels, at least 8 channels each. The embedding keeps its width.
-        grid (`(int, int)`): Height and width of the last map: a sixteenth of the image's, 7 x 6 for 112 x 96 pixels.
         num_labels, num_channels (`int`): Width of the embedding (or classes); channels of the images.
+        image_size (`int` or `(int, int)`): Pixels, or height and width. The last map has a sixteenth of them, 7 x 6 places
+            for 112 x 96 pixels, and a weight for each.
 
     Raises:
         ValueError: A width that is not above 0; in `forward`, images of another size.
@@ -27,11 +28,12 @@ class MobileFaceNet(nn.Module):
     Devices", table 1.
     """
 
-    def __init__(self, width=1.0, grid=(7, 6), num_labels=128, num_channels=3):
+    def __init__(self, width=1.0, num_labels=128, num_channels=3, image_size=(112, 96)):
         super().__init__()
         if not width > 0:
             raise ValueError(f"width is a factor of the channels, above 0; got {width!r}.")
-        self.grid = tuple(grid)
+        sides = (image_size, image_size) if isinstance(image_size, int) else image_size
+        self.grid = tuple(-(-side // _HALVED) for side in sides)  # rounded up, as halving with padding does
         before, last = _channels(64, width), _channels(512, width)
         self.conv1 = Convolution(num_channels, before, 3, stride=2, padding=1)
         self.dw_conv1 = Convolution(before, before, 3, padding=1, groups=before)
@@ -49,11 +51,11 @@ class MobileFaceNet(nn.Module):
     def forward(self, pixel_values):
         hidden = self.conv2(self.blocks(self.dw_conv1(self.conv1(pixel_values))))
         if hidden.shape[2:] != self.grid:
-            height, width = (side * _HALVINGS for side in self.grid)
+            height, width = (side * _HALVED for side in self.grid)
             raise ValueError(
-                f"This network weighs the {self.grid[0]} x {self.grid[1]} places of a face by themselves and needs images "
-                f"of {height} x {width} pixels; got {pixel_values.shape[2]} x {pixel_values.shape[3]}. Make it for yours "
-                f"with grid=(height / {_HALVINGS}, width / {_HALVINGS}), or resize them."
+                f"This network weighs the {self.grid[0]} x {self.grid[1]} places of a face by themselves, so it needs "
+                f"images of {height} x {width} pixels, at most 15 less each; got {pixel_values.shape[2]} x "
+                f"{pixel_values.shape[3]}. Resize them, or make the network for yours (image_size)."
             )
         return self.linear1(self.linear7(hidden)).flatten(1)
 
