@@ -104,6 +104,9 @@ def _cosines(embeddings, centres, labels):
             f"The embeddings are {embeddings.shape[-1]} wide and the class centres {centres.shape[-1]}, so there is no "
             f"angle between them. Give the student the width of whoever the centres are from."
         )
-    cosines = linear(normalize(widened(embeddings), dim=-1), normalize(widened(centres), dim=-1)).clamp(-1, 1)
+    embeddings = widened(embeddings)
+    # Under autocast the product would be taken in bfloat16: cosines in steps of 0.004, times the scale.
+    with torch.autocast(embeddings.device.type, enabled=False):
+        cosines = linear(normalize(embeddings, dim=-1), normalize(centres.to(embeddings.dtype), dim=-1)).clamp(-1, 1)
     own = one_hot(labels.masked_fill(labels == MISSING, 0), len(centres)).bool()
     return cosines, own & (labels != MISSING).unsqueeze(-1)

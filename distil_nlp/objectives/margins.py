@@ -6,6 +6,7 @@ from torch import nn
 from ..losses import angular_margin_loss, class_centres, cosine_margin_loss
 from ..losses.hard import MISSING
 from ..losses.margins import check_labels
+from ..losses.precision import widened
 from .base import Term, positive
 
 # Loss, margin and scale of the paper.
@@ -91,11 +92,11 @@ class MarginLabels(Term):
                 f"learn centres of its own: MarginLabels(centres='trained')."
             )
         if self.needs_teacher:  # filled by the survey
-            self.centres = student.logits.new_zeros(self.num_classes, width, dtype=torch.float32)
+            self.centres = widened(student.logits).new_zeros(self.num_classes, width)
         else:
             # Drawn on the CPU, so that one seed gives the same on every device. Only the direction counts.
             start = nn.init.normal_(torch.empty(self.num_classes, width), std=width**-0.5)
-            self.centres = nn.Parameter(start.to(student.logits.device))
+            self.centres = nn.Parameter(start.to(student.logits.device, widened(student.logits).dtype))
 
     def survey(self, batches, ask):
         if not self.needs_teacher:

@@ -84,6 +84,14 @@ def test_half_precision_is_computed_in_float32_and_float64_stays(loss, dtype):
 
 
 @LOSSES
+def test_autocast_changes_nothing(loss):
+    embeddings, labels = at_angles([0.3, 1.2, 2.0]), torch.tensor([0, 2, 1])
+    expected = loss(embeddings, CENTRES, labels, margin=0.5, scale=64.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(loss(embeddings, CENTRES, labels, margin=0.5, scale=64.0), expected)
+
+
+@LOSSES
 def test_other_widths_are_refused(loss):
     with pytest.raises(ValueError, match="embeddings are 6 wide and the class centres 4"):
         loss(at_angles([0.3]), torch.ones(2, 4), torch.tensor([0]), margin=0.5, scale=5.0)
