@@ -26,6 +26,7 @@ _NAMES = {
         "HardLabels",
         "HiddenStates",
         "LogitMatching",
+        "MarginLabels",
         "NormalisedSoftTargets",
         "Objective",
         "PatientStates",
@@ -48,6 +49,7 @@ _NAMES = {
     "students": ["build_student", "student_from_config", "student_from_teacher", "trim_vocabulary"],
     "taps": ["FeatureTap"],
     "tasks": [
+        "FaceVerification",
         "MaskedLanguageModeling",
         "QuestionAnswering",
         "SentenceEmbeddings",
@@ -88,6 +90,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .objectives import HardLabels as HardLabels
     from .objectives import HiddenStates as HiddenStates
     from .objectives import LogitMatching as LogitMatching
+    from .objectives import MarginLabels as MarginLabels
     from .objectives import NormalisedSoftTargets as NormalisedSoftTargets
     from .objectives import Objective as Objective
     from .objectives import PatientStates as PatientStates
@@ -113,6 +116,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .students import student_from_teacher as student_from_teacher
     from .students import trim_vocabulary as trim_vocabulary
     from .taps import FeatureTap as FeatureTap
+    from .tasks import FaceVerification as FaceVerification
     from .tasks import MaskedLanguageModeling as MaskedLanguageModeling
     from .tasks import QuestionAnswering as QuestionAnswering
     from .tasks import SentenceEmbeddings as SentenceEmbeddings

@@ -7,7 +7,7 @@ import torch
 from .evaluation import Contender, compare, measure_latency, predict
 from .files import write_text
 from .hub import model_card, push_to_hub
-from .metrics import Classification
+from .metrics import Classification, Verification
 from .objectives.problems import problem_type_of
 
 
@@ -65,6 +65,8 @@ class Outcome:
         batches = list(self._batches_of(dataset, range(len(dataset))))
         labels = [batch["labels"].cpu() for batch in batches]
         problem_type = problem_type_of(getattr(self.model, "config", None), labels[0])
+        if problem_type == "identity":
+            return Verification(torch.cat(labels).numpy())
         if problem_type.startswith("single") and labels[0].dim() > 1:
             raise ValueError(
                 f"Labels of shape {tuple(labels[0].shape)} are of tokens, and how models are judged by these is for their "

@@ -82,6 +82,8 @@ def problem_type_of(config, labels=None):
     """The problem type of a model: its config's word, else what labels and width imply, as transformers does."""
     if getattr(config, "sentence_embedding", None):  # transformers would refuse the word itself in a config
         return "embedding"
+    if getattr(config, "embedding_width", None):  # of an image, and whose it is
+        return "identity"
     named = getattr(config, "problem_type", None)
     if named:
         return named

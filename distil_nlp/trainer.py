@@ -214,12 +214,23 @@ class DistillationTrainer(Outcome, Searching, Trainer):
                 # Labels may be mixed in training only: a term that cannot count such labels says so now.
                 altered = self._batches_of(self.train_dataset, range(2), collate=self._training_collator)
                 objective.count([next(altered)])
+        if objective.surveys and self.train_dataset is not None:
+            with torch.random.fork_rng():
+                objective.survey(self._all_training_batches, self.teacher)
         if self.args.eval_with_teacher and objective.needs_teacher and self.eval_dataset is not None:
             with (
                 torch.random.fork_rng()
             ):  # a cache may have been asked about other examples: not to be found out at the end
                 self.teacher(next(self._batches_of(self.eval_dataset, range(2))))
         return objective.to(self.args.device)
+
+    def _all_training_batches(self):
+        if not has_length(self.train_dataset):
+            raise ValueError(
+                f"The objective looks at all training data before the first step, and {type(self.train_dataset).__name__} "
+                f"does not say how much there is. Use a data set with a length."
+            )
+        return self._batches_of(self.train_dataset, range(len(self.train_dataset)))
 
     def _default_objective(self, batch):
         labels = None if batch is None else batch.get("labels")

@@ -1,16 +1,21 @@
 """Other worlds under the contracts of this one. Importing it makes the auto classes of transformers know its models."""
 
 from .image_classifier import ImageClassifiers, NetworkConfig, NetworkForImageClassification, register_models
+from .image_embedder import ImageEmbedderConfig, ImageEmbedders, NetworkForImageEmbedding, register_embedders
 from .image_processor import NetworkImageProcessor, load_image_processor, processor_for, register_processor
 from .networks import read_spec, register_network
 
 register_models()
+register_embedders()
 register_processor()
 
 __all__ = [
     "ImageClassifiers",
+    "ImageEmbedderConfig",
+    "ImageEmbedders",
     "NetworkConfig",
     "NetworkForImageClassification",
+    "NetworkForImageEmbedding",
     "NetworkImageProcessor",
     "load_image_processor",
     "processor_for",

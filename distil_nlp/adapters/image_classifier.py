@@ -45,16 +45,26 @@ class NetworkForImageClassification(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("image",)
     accepts_loss_kwargs = False
+    own_settings = ()  # of the config, beside what every network has
 
     def __init__(self, config):
         super().__init__(config)
         self.network = make_network(
-            config.network, config.options or {}, num_labels=config.num_labels, num_channels=config.num_channels
+            config.network,
+            config.options or {},
+            num_labels=self.num_outputs,
+            num_channels=config.num_channels,
+            image_size=config.image_size,
         )
         for module in self.network.modules():
             module._non_persistent_buffers_set.clear()
             module._is_hf_initialized = not any(one.is_meta for one in module.parameters(recurse=False))
         self.post_init()
+
+    @property
+    def num_outputs(self):
+        """Width of what the network answers."""
+        return self.config.num_labels
 
     @classmethod
     def from_network(
@@ -93,13 +103,15 @@ class NetworkForImageClassification(PreTrainedModel):
         if id2label is not None:
             labels["label2id"] = {label: place for place, label in id2label.items()}
         size = image_size if isinstance(image_size, int) else list(image_size)
-        config = NetworkConfig(
+        own = {key: options.pop(key) for key in cls.own_settings if key in options}
+        config = cls.config_class(
             network=name,
             options={**of_name, **options},
             num_channels=num_channels,
             image_size=size,
             feature_paths=feature_paths,
             problem_type=problem_type,
+            **own,
             **{key: value for key, value in labels.items() if value is not None},
         )
         model = cls(config)
@@ -108,15 +120,19 @@ class NetworkForImageClassification(PreTrainedModel):
 
     def forward(self, pixel_values, labels=None, **kwargs):
         """Logits of shape (batch, classes) for pixels of shape (batch, channels, height, width)."""
+        logits = self.answer(pixel_values)
+        loss = None if labels is None else self.loss_function(labels, logits, self.config)
+        return ImageClassifierOutputWithNoAttention(loss=loss, logits=logits)
+
+    def answer(self, pixel_values):
+        """What the network says, shape (batch, num_outputs)."""
         channels = self.config.num_channels
         if pixel_values.dim() != 4 or pixel_values.shape[1] != channels:
             raise ValueError(
                 f"Images of shape (batch, {channels}, height, width) are expected; got {tuple(pixel_values.shape)}. The "
                 f"image processor saved beside the model makes them so."
             )
-        logits = self.network(pixel_values)
-        loss = None if labels is None else self.loss_function(labels, logits, self.config)
-        return ImageClassifierOutputWithNoAttention(loss=loss, logits=logits)
+        return self.network(pixel_values)
 
     def _init_weights(self, module):
         # Only weights that no checkpoint holds come here (a head for other labels): torch's own start.
@@ -155,10 +171,10 @@ def _check_answer(model):
         answer = model.eval().network(torch.zeros(2, config.num_channels, height, width))
     model.train(was_training)
     shape = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
-    if shape != (2, config.num_labels):
+    if shape != (2, model.num_outputs):
         raise ValueError(
             f"{type(model.network).__name__} should answer 2 images of {config.num_channels} x {height} x {width} with "
-            f"logits of shape (2, {config.num_labels}), num_labels of them each; it gave {shape}. Does its __init__ take "
+            f"logits of shape (2, {model.num_outputs}), num_labels of them each; it gave {shape}. Does its __init__ take "
             f"num_labels, and does forward return logits?"
         )
 
@@ -178,20 +194,20 @@ class ImageClassifiers:
         num_channels (`int`), image_size (`(int, int)`): Of the images, for networks.
     """
 
+    auto_class, network_class = AutoModelForImageClassification, NetworkForImageClassification
+
     def __init__(self, num_channels, image_size):
         self.num_channels, self.image_size = num_channels, image_size
 
     def from_pretrained(self, name, *, output_loading_info=False, **kwargs):
         """A Hub id, a folder, or the name of a network: "resnet20", "resnet8x4", "mobilenetv2x0.5"."""
         if read_spec(str(name)) is None:
-            return AutoModelForImageClassification.from_pretrained(
-                name, output_loading_info=output_loading_info, **kwargs
-            )
-        taken = inspect.signature(NetworkForImageClassification.from_network).parameters
+            return self.auto_class.from_pretrained(name, output_loading_info=output_loading_info, **kwargs)
+        taken = inspect.signature(self.network_class.from_network).parameters
         labels = {key: value for key, value in kwargs.items() if key in taken and key != "label2id"}
         if "id2label" in labels:
             labels.pop("num_labels", None)
-        model = NetworkForImageClassification.from_network(
+        model = self.network_class.from_network(
             name, image_size=self.image_size, num_channels=self.num_channels, **labels
         )
         model.to(kwargs.get("dtype") or torch.float32)

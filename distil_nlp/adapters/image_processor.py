@@ -6,6 +6,7 @@ from transformers.image_processing_backends import PilBackend
 from transformers.image_utils import PILImageResampling
 
 from .image_classifier import NetworkConfig
+from .image_embedder import ImageEmbedderConfig
 
 _MODES = {1: "L", 3: "RGB"}
 
@@ -63,4 +64,5 @@ def load_image_processor(name_or_path, *, trust_remote_code=False):
 
 def register_processor():
     """Make `AutoImageProcessor` and pipelines know it; done when `distil_nlp.adapters` is imported."""
-    AutoImageProcessor.register(NetworkConfig, slow_image_processor_class=NetworkImageProcessor, exist_ok=True)
+    for config in (NetworkConfig, ImageEmbedderConfig):
+        AutoImageProcessor.register(config, slow_image_processor_class=NetworkImageProcessor, exist_ok=True)

@@ -30,6 +30,7 @@ said = model(**tokens)
 start, end = said.start_logits.argmax(), said.end_logits.argmax()
 print(tokenizer.decode(tokens["input_ids"][0, start : end + 1]))"""
 _EMBEDDINGS = "sentence-similarity"
+_OWN_NETWORKS = "image-feature-extraction"  # transformers knows them once the adapters are imported
 _HYPERPARAMETERS = (
     "learning_rate", "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_steps",
     "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "optim", "bf16", "fp16", "seed",
@@ -188,8 +189,9 @@ def _how_to_load(report, tag, repo_id, example):
     every = ", top_k=None" if report.get("problem_type") == "multi_label_classification" else ""
     if tag == "token-classification" and "precision" in _finite_metrics(report):  # entities, whole
         every = ', aggregation_strategy="first"'
+    registers = "import distil_nlp.adapters  # transformers then knows the network\n" if tag == _OWN_NETWORKS else ""
     pipeline = (
-        f'from transformers import pipeline\n\nstudent = pipeline("{tag}", model="{repo_id}"{every})\n'
+        f'{registers}from transformers import pipeline\n\nstudent = pipeline("{tag}", model="{repo_id}"{every})\n'
         f"print(student({example!r}))"
     )
     if tag not in _AUTO_CLASSES:

@@ -5,6 +5,7 @@ from .correlation import batch_correlation, class_correlation
 from .features import hidden_cosine, hidden_mse, normalised_mse
 from .hard import binary_cross_entropy, cross_entropy, squared_error
 from .maps import attention_transfer, channel_wise_kl, hint_mse, pearson_maps
+from .margins import angular_margin_loss, class_centres, cosine_margin_loss
 from .mixture import mean_number, mean_sigmoid, mean_softmax
 from .pairs import pair_cosine_error
 from .pooling import mean_of_pixels, mean_of_tokens, to_smaller_size
@@ -15,13 +16,16 @@ from .sparse import sparse_target_kl
 from .targets import decoupled_kl, normalised_soft_targets
 
 __all__ = [
+    "angular_margin_loss",
     "attention_kl",
     "attention_mse",
     "attention_transfer",
     "batch_correlation",
     "binary_cross_entropy",
     "channel_wise_kl",
+    "class_centres",
     "class_correlation",
+    "cosine_margin_loss",
     "cross_entropy",
     "decoupled_kl",
     "dot_products",

@@ -7,6 +7,7 @@ from .display import Display, display
 from .masked import MaskedWords
 from .similarity import Similarity, similarity_metrics
 from .tagging import Tagging, marks_entities, tag_metrics
+from .verification import Verification, verification_metrics
 
 __all__ = [
     "Classification",
@@ -15,6 +16,7 @@ __all__ = [
     "MaskedWords",
     "Similarity",
     "Tagging",
+    "Verification",
     "Yardstick",
     "compute_metrics",
     "decide",
@@ -25,4 +27,5 @@ __all__ = [
     "score",
     "similarity_metrics",
     "tag_metrics",
+    "verification_metrics",
 ]

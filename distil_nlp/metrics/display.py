@@ -44,7 +44,11 @@ class Display:
 _DISPLAYS = {
     "matthews_correlation": Display("matthews"),
     "perplexity": Display("perplexity", percent=False, lower_is_better=True),
+    "rank_1": Display("rank-1"),
     "spearmanr": Display("spearman"),
+    "tar_at_far_0.001": Display("TAR@0.1%"),
+    "tar_at_far_0.01": Display("TAR@1%"),
+    "verification_auc": Display("AUC"),
 }
 
 

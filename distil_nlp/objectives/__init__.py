@@ -10,6 +10,7 @@ from .hidden import HiddenStates, PatientStates
 from .labels import HardLabels
 from .layers import layer_pairs
 from .maps import AttentionMaps, ChannelMaps, FeatureMaps, PearsonMaps
+from .margins import MarginLabels
 from .presets import PRESETS, preset
 from .schedules import Schedule
 from .soft import LogitMatching, SoftTargets, TeacherLabels
@@ -28,6 +29,7 @@ __all__ = [
     "HardLabels",
     "HiddenStates",
     "LogitMatching",
+    "MarginLabels",
     "NormalisedSoftTargets",
     "Objective",
     "PatientStates",

@@ -31,6 +31,7 @@ class Term(nn.Module):
         softens_logits (`bool`): False where its `temperature`, if it has one, is of something else.
         student_taps, teacher_taps (`tuple[str]`): Module names whose outputs it reads from `Signals.features`.
         head (`str` or None): The student's module whose logits it reads, None for what the model answers.
+        surveys (`bool`): It wants to see all training data before the first step (`survey`).
     """
 
     name = "term"
@@ -41,6 +42,7 @@ class Term(nn.Module):
     student_taps = ()
     teacher_taps = ()
     head = None
+    surveys = False
 
     def __init__(self, weight):
         super().__init__()
@@ -110,6 +112,16 @@ class Term(nn.Module):
 
     def build(self, student, teacher, batch):
         """Look at one dry forward pass: infer shapes, make projections, refuse what cannot work."""
+
+    def survey(self, batches, ask):
+        """Look at all training data, once, after `build`. Called where `surveys` is True.
+
+        What is kept of it is a buffer, so that it goes to the device and lies beside the student in checkpoints.
+
+        Args:
+            batches (`Iterable[Mapping[str, torch.Tensor]]`): The columns, as training sees them, in the order of the data.
+            ask (callable): Gives the teacher's `Signals` about a batch.
+        """
 
     def settings(self):
         """What a model card should say of this term, JSON-ready."""
@@ -214,6 +226,22 @@ class Objective(nn.Module):
             term.build(student, teacher, batch)
         with torch.no_grad():
             self(student, teacher, batch, self.count([batch]))
+
+    @property
+    def surveys(self):
+        """Whether any term wants to see all training data."""
+        return any(term.surveys for term in self.terms)
+
+    def survey(self, batches, ask):
+        """Show all training data to the terms that want to see it.
+
+        Args:
+            batches (callable): No arguments; gives all batches anew.
+            ask (callable): See `Term.survey`.
+        """
+        for term in self.terms:
+            if term.surveys:
+                term.survey(batches(), ask)
 
     def count(self, batches):
         """Items of each term in a list of batches: a tensor of shape (terms,), in the order of `terms`."""

@@ -3,13 +3,14 @@
 from .base import Objective, kd_weight
 from .embeddings import EmbeddingMatching
 from .labels import HardLabels
+from .margins import MarginLabels
 from .problems import problem
 from .schedules import Schedule
 from .soft import LogitMatching, SoftTargets
 
 TEMPERATURE = 2.0
 # What the teacher predicts where it is no distribution.
-_NOT_SOFTENED = {"regression": LogitMatching, "embedding": EmbeddingMatching}
+_NOT_SOFTENED = {"regression": LogitMatching, "embedding": EmbeddingMatching, "identity": EmbeddingMatching}
 
 
 def default_objective(
@@ -36,8 +37,8 @@ def default_objective(
         has_labels, has_teacher (`bool`): What there is to learn from.
 
     Returns:
-        `Objective`. For a regression the soft term matches the teacher's number, for embeddings its vector. Without a
-        teacher, labels alone.
+        `Objective`. For a regression the soft term matches the teacher's number, for embeddings its vector; for identities,
+        too, where the labels' term looks at the teacher's class centres. Without a teacher, labels alone.
 
     Raises:
         ValueError: A setting that would have no effect, or nothing to learn from.
@@ -52,7 +53,7 @@ def default_objective(
     blend = {"kd_ratio": (kd_ratio, kd_ratio_end), "temperature": (temperature, temperature_end)}
     _refuse_idle_settings(problem_type, blend, has_teacher, softened)
     if not has_teacher:
-        return Objective([HardLabels(1.0, problem_type=problem_type)])
+        return Objective([_labels(1.0, problem_type)])
     ratio = kd_weight((kind.kd_ratio if has_labels else 1.0) if kd_ratio is None else kd_ratio)
     heat = TEMPERATURE if temperature is None else temperature
     if temperature_end is not None:
@@ -64,10 +65,17 @@ def default_objective(
         hard, soft, ratios = 1 - ratio, ratio, (ratio,)
     terms = []
     if min(ratios) < 1:
-        terms.append(HardLabels(hard, problem_type=problem_type))
+        terms.append(_labels(hard, problem_type, centres="teacher"))
     if max(ratios) > 0:
         terms.append(predictions(soft, temperature=heat, problem_type=problem_type))
     return Objective(terms)
+
+
+def _labels(weight, problem_type, centres="trained"):
+    """The term on the labels; of identities, with class centres."""
+    if problem_type == "identity":
+        return MarginLabels(weight, centres=centres)
+    return HardLabels(weight, problem_type=problem_type)
 
 
 def predictions(weight, *, temperature=TEMPERATURE, problem_type="single_label_classification"):

@@ -1,4 +1,4 @@
-"""Learning the teacher's embeddings: one vector a text."""
+"""Learning the teacher's embeddings: one vector a text, or an image."""
 
 from torch import nn
 
@@ -13,7 +13,7 @@ _PAPERS = {
 
 
 class EmbeddingMatching(TeacherPredictions):
-    """Bring the student's embedding of every text to the teacher's.
+    """Bring the student's embedding of every text, or image, to the teacher's.
 
     Where the student's is narrower, a linear map without bias brings it to the teacher's width. It is trained with the
     student and no part of it, and it may turn and stretch: how the student's own vectors lie to each other is then
@@ -23,10 +23,10 @@ class EmbeddingMatching(TeacherPredictions):
         weight (`float`): `kd_ratio` in the default objective of embeddings.
         distance (`str`): "cosine": the direction counts, as in whatever compares by cosine. "mse": the length, too;
             of vectors of length 1 it is the same up to a factor of 2 / width.
-        problem_type (`str`): Embeddings.
+        problem_type (`str`): "embedding" for texts in pairs, "identity" for images with whose they are.
 
     Raises:
-        ValueError: An unknown distance; answers that are not one row a text.
+        ValueError: An unknown distance; answers that are not one row an example.
     """
 
     name = "embedding"
@@ -44,7 +44,7 @@ class EmbeddingMatching(TeacherPredictions):
         shapes = {tuple(said.logits.shape) for said in (student, teacher)}
         if any(len(shape) != 2 for shape in shapes):
             raise ValueError(
-                f"EmbeddingMatching compares one vector a text, shape (texts, width); got {sorted(shapes)}. Use "
+                f"EmbeddingMatching compares one vector a text or image, shape (batch, width); got {sorted(shapes)}. Use "
                 f"HiddenStates for tokens."
             )
         self.projection = projection(student.logits, teacher.logits)

@@ -15,6 +15,10 @@ class HardLabels(Term):
 
     Raises:
         ValueError: Labels that are not those of the problem; a head that is not there, or gives no such logits.
+        problem_type (`str`): transformers' word for the problem.
+
+    Raises:
+        ValueError: A problem whose labels another term compares with.
     """
 
     name = "hard"
@@ -25,6 +29,11 @@ class HardLabels(Term):
         self.read_from(head)
         self.problem_type = problem_type
         self._problem = problem(problem_type)
+        if self._problem.hard_loss is None:
+            raise ValueError(
+                f"HardLabels have nothing to compare an embedding with where the labels are identities (problem_type="
+                f"{problem_type!r}). Use MarginLabels, which keep a centre for each of them."
+            )
 
     def build(self, student, teacher, batch):
         self.check_head(student)

@@ -23,7 +23,7 @@ class Problem:
     """How one problem type is learned and judged.
 
     Args:
-        hard_loss: (logits, labels) -> values.
+        hard_loss: (logits, labels) -> values; None where a term of its own compares with the labels.
         soft_loss: (student_logits, teacher_logits, temperature=) -> values, or None where temperature has no meaning.
         labelled: labels -> mask of the items that have one.
         agree: (student, teacher), both `Signals` -> values in 0 to 1, or None.
@@ -84,6 +84,14 @@ PROBLEMS = {
         # What the teacher's vectors say of all texts, the score of a pair says of two, on one scale or another.
         kd_ratio=1.0,
     ),
+    # Ours, too: an embedding of each image, whose it is as label. Without class centres there is no loss: `MarginLabels`.
+    "identity": Problem(
+        hard_loss=None,
+        soft_loss=None,
+        labelled=lambda labels: labels >= 0,
+        agree=None,
+        labels="whole numbers, one per image, -100 where missing",
+    ),
 }
 
 
@@ -117,4 +125,5 @@ def fits(problem_type, labels):
         "multi_label_classification": floating and labels.dim() == 2 and not _mixed(labels),
         "regression": floating and (labels.dim() == 1 or labels.shape[-1] == 1),
         "embedding": floating and labels.dim() == 1,
+        "identity": not floating,
     }[problem_type]

@@ -13,6 +13,8 @@ from .hidden import HiddenStates, PatientStates
 from .labels import HardLabels
 from .maps import AttentionMaps, ChannelMaps, FeatureMaps, PearsonMaps
 from .soft import LogitMatching, SoftTargets, TeacherLabels
+from .margins import MarginLabels
+from .soft import LogitMatching, SoftTargets
 
 # A term goes by the name it has in the log. "predictions" is the soft term of whatever problem there is.
 TERMS = {
@@ -37,6 +39,7 @@ TERMS = {
             SimilarityPreserving,
             SimilarityTargets,
             EmbeddingMatching,
+            MarginLabels,
             BatchCorrelation,
             ClassCorrelation,
             StandardisedSoftTargets,

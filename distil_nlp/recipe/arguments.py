@@ -38,7 +38,7 @@ class RecipeArguments:
     )
     task: str = _setting(
         "What is learned: text-classification, token-classification, question-answering, sentence-similarity, "
-        "fill-mask or image-classification.",
+        "fill-mask, image-classification or image-feature-extraction (faces).",
         "text-classification",
     )
     train_teacher: bool = _setting(
@@ -94,6 +94,9 @@ class RecipeArguments:
     test_file: str | None = _setting("Compared on at the end.")
     train_val_split: float | None = _setting(
         "Where there is no validation data: hold out this share of the training rows as such."
+    )
+    held_out_people: float | None = _setting(
+        "Keep this share of the people from training, and compare on all their images (image-feature-extraction)."
     )
     unlabelled_file: str | None = _setting("More text without labels, for the teacher to label.")
     num_augmented_copies: int = _setting(

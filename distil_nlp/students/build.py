@@ -6,7 +6,7 @@ import re
 import transformers
 from torch import nn
 
-from ..adapters import NetworkForImageClassification, read_spec
+from ..adapters import NetworkForImageClassification, NetworkForImageEmbedding, read_spec
 from ..loading import load_model
 from ..sentence_encoder import SentenceEncoder
 from .from_config import is_spec, student_from_config
@@ -88,12 +88,16 @@ def _network(spec, teacher):
     check_teacher(teacher)
     config = teacher.config
     size = getattr(config, "image_size", None) or _IMAGE_SIZE
-    return NetworkForImageClassification.from_network(
+    made_by, own = NetworkForImageClassification, {}
+    if isinstance(teacher, NetworkForImageEmbedding):  # as wide, so that it can live in the teacher's space
+        made_by, own = NetworkForImageEmbedding, {"embedding_width": config.embedding_width}
+    return made_by.from_network(
         spec,
         image_size=size if isinstance(size, int) else tuple(size),
         num_channels=getattr(config, "num_channels", 3),
         id2label=config.id2label,
         problem_type=config.problem_type,
+        **own,
     ).train()
 
 
@@ -133,6 +137,8 @@ def _auto_class(teacher):
     """The auto class of the teacher's head: `BertForTokenClassification` gives `AutoModelForTokenClassification`."""
     if isinstance(teacher, SentenceEncoder):
         return SentenceEncoder
+    if isinstance(teacher, NetworkForImageEmbedding):
+        return "AutoModel"
     head = re.search(r"For[A-Z]\w*$", type(teacher).__name__)
     name = "AutoModel" + (head.group() if head else "")
     if not hasattr(transformers, name) or (head is None and teacher.base_model is not teacher):

@@ -3,6 +3,7 @@
 from .augmentation import altered_copies
 from .base import Task
 from .data import load_file, load_splits
+from .face_verification import FaceVerification, hold_out_people
 from .image_classification import ImageClassification
 from .masked_language_modeling import MaskedLanguageModeling
 from .own_columns import OwnColumnsCollator, with_own_columns
@@ -18,11 +19,13 @@ _ALL = (
     SentenceEmbeddings,
     MaskedLanguageModeling,
     ImageClassification,
+    FaceVerification,
 )
 TASKS = {task.name: task for task in _ALL}
 
 __all__ = [
     "TASKS",
+    "FaceVerification",
     "ImageClassification",
     "MaskedLanguageModeling",
     "OwnColumnsCollator",
@@ -33,6 +36,7 @@ __all__ = [
     "TokenClassification",
     "altered_copies",
     "answer_question",
+    "hold_out_people",
     "load_file",
     "load_splits",
     "task_class",

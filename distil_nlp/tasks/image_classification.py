@@ -6,10 +6,8 @@ from ..suggestions import nearest
 from .base import add_ids, add_labels
 from .classification import ClassificationTask, check_problem_type
 from .columns import first_split, label_column_of
-from .images import find_image_column, largest, native_format, open_images, pixel_rows, seen_shape, sees
+from .images import largest, look_at, pixel_rows, seen_shape, sees
 from .labels import read_labels
-
-_SIZE_OF_MANY = (64, 64)  # of images of many sizes, for a network that says nothing of its own
 
 
 class ImageClassification(ClassificationTask):
@@ -65,16 +63,10 @@ class ImageClassification(ClassificationTask):
         """
         check_problem_type(problem_type)
         whole = getattr(splits, "whole", splits)
-        shown = first_split(whole, "train", "unlabelled", "validation", "test")
-        image = find_image_column(shown, image_column)
-        for split_name, split in splits.items():
-            find_image_column(split, image)
-            next(open_images(split, image, split_name, [0]), None)
+        image, channels, size = look_at(splits, image_column, image_size)
         label = label_column_of(whole, label_column)
         reference = first_split(whole, "train", "validation", "test")
         code = read_labels(reference, label, problem_type=problem_type, label_names=label_names)
-        channels, size = native_format(shown, image, "train")
-        size = (image_size, image_size) if image_size else size or _SIZE_OF_MANY
         task = cls(image, label, code, num_channels=channels, image_size=size)
         task.check_labels(splits)
         return task

@@ -5,10 +5,11 @@ import io
 import datasets
 import numpy as np
 
-from .columns import listed, require
+from .columns import first_split, listed, require
 
 USUAL = ("image", "img", "images", "picture")
 _GREY = ("L", "1", "I;16", "I", "F", "LA")
+_SIZE_OF_MANY = (64, 64)  # of images of many sizes, for a network that says nothing of its own
 _ROWS_AT_ONCE = 256
 _MOST_BYTES_IN_MEMORY = 2 << 30
 
@@ -36,6 +37,29 @@ def find_image_column(split, given=None):
         f"The columns are {listed(found)}. {what}. Set image_column. A folder of images, one subfolder a class, is a "
         f"data set, too: give it as dataset_name."
     )
+
+
+def look_at(splits, given=None, image_size=None):
+    """What the images of all splits are, after a look at the first of each.
+
+    Args:
+        splits (`dict[str, datasets.Dataset]`): See `Task.from_splits`; of subsets, the whole is looked at.
+        given (`str`, *optional*): The image column, see `find_image_column`.
+        image_size (`int`, *optional*): Height and width that networks given by name are to see, whatever the images have.
+
+    Returns:
+        `(column, num_channels, (height, width))`: the last two are what such a network sees.
+
+    Raises:
+        ValueError: A split without the column; an image that cannot be read.
+    """
+    shown = first_split(getattr(splits, "whole", splits), "train", "unlabelled", "validation", "test")
+    column = find_image_column(shown, given)
+    for split_name, split in splits.items():
+        find_image_column(split, column)
+        next(open_images(split, column, split_name, [0]), None)
+    channels, size = native_format(shown, column, "train")
+    return column, channels, (image_size, image_size) if image_size else size or _SIZE_OF_MANY
 
 
 def open_images(split, column, split_name, rows=None):

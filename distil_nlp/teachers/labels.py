@@ -2,7 +2,7 @@
 
 import logging
 
-from ..signals import marks_spans
+from ..signals import marks_spans, problem_type_of
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +92,8 @@ def label_names(model):
         return None  # its two logits are where an answer begins and where it ends
     if getattr(model, "get_output_embeddings", lambda: None)() is not None:
         return None
+    if problem_type_of(config) in ("embedding", "identity"):
+        return None  # an embedding has no classes, whoever it was trained to tell apart
     return [str(config.id2label[index]) for index in range(config.num_labels)]
 
 

@@ -5,6 +5,7 @@ import hashlib
 import torch
 from torch import nn
 
+from ..adapters import NetworkForImageEmbedding
 from ..loading import load_model, load_tokenizer
 from ..sentence_encoder import SentenceEncoder
 from ..signals import Signals, accepted_columns, ask
@@ -128,13 +129,15 @@ def as_teacher(teacher, *, student, dtype="float32", trust_remote_code=False):
 def auto_class_for(model):
     """The name of the auto class that has a model of this class, such as "AutoModelForTokenClassification".
 
-    Of a sentence encoder, which has none, `SentenceEncoder` itself.
+    Of a sentence encoder, which has none, `SentenceEncoder` itself; of an image embedder "AutoModel".
 
     Raises:
         ValueError: No auto class has it (a plain `nn.Module`, say).
     """
     if isinstance(model, SentenceEncoder):
         return SentenceEncoder
+    if isinstance(model, NetworkForImageEmbedding):
+        return "AutoModel"
     from transformers.models.auto import modeling_auto
 
     # AutoModelForPreTraining has a model of nearly every architecture: another kind of head for each.

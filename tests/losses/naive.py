@@ -345,3 +345,32 @@ def pearson_maps(student, teacher):
         return torch.stack([standardised(row) for row in rows])
 
     return (((flat(student) - flat(teacher)) ** 2).mean() / 2).reshape(1)
+
+
+def class_cosines(embedding, centres):
+    return torch.stack([(embedding @ one) / ((embedding @ embedding) * (one @ one)).sqrt() for one in centres])
+
+
+def angular_margin_loss(embeddings, centres, labels, *, margin, scale):
+    def surprise(embedding, label):
+        if label < 0:
+            return embedding.sum() * 0
+        cosines, at = class_cosines(embedding, centres.double()), int(label)
+        angle = cosines[at].acos()
+        too_far = angle + margin > torch.pi
+        moved = cosines[at] - margin * torch.tensor(margin).sin() if too_far else (angle + margin).cos()
+        scores = scale * torch.stack([moved if place == at else one for place, one in enumerate(cosines)])
+        return -probabilities(scores)[at].log()
+
+    return per_item(surprise, embeddings, labels.unsqueeze(-1))
+
+
+def cosine_margin_loss(embeddings, centres, labels, *, margin, scale):
+    def surprise(embedding, label):
+        if label < 0:
+            return embedding.sum() * 0
+        cosines, at = class_cosines(embedding, centres.double()), int(label)
+        scores = scale * torch.stack([one - margin * (place == at) for place, one in enumerate(cosines)])
+        return -probabilities(scores)[at].log()
+
+    return per_item(surprise, embeddings, labels.unsqueeze(-1))

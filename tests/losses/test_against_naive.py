@@ -243,6 +243,22 @@ def test_channel_wise_kl_is_what_its_formula_says(ours, theirs, temperature):
         lambda *maps: naive.channel_wise_kl(*maps, temperature=temperature),
         logits(ours, 0),
         logits(theirs, 1),
+@pytest.mark.parametrize("missing", [0, 2])
+@pytest.mark.parametrize("margin", [0.0, 0.35, 0.5, 1.5])
+@pytest.mark.parametrize("name", ["angular_margin_loss", "cosine_margin_loss"])
+def test_a_loss_with_a_margin_is_what_its_formula_says_of_embeddings_and_of_centres(name, margin, missing):
+    embeddings, centres, settings = logits((8, 5), 0), logits((4, 5), 1), {"margin": margin, "scale": 8.0}
+    labels, ours, plain = class_labels((8,), 4, missing), getattr(losses, name), getattr(naive, name)
+    assert_as_naive(
+        lambda *tensors: ours(*tensors, labels, **settings),
+        lambda *tensors: plain(*tensors, labels, **settings),
+        embeddings,
+        centres,
+    )
+    assert_as_naive(
+        lambda tensor: ours(embeddings, tensor, labels, **settings),
+        lambda tensor: plain(embeddings, tensor, labels, **settings),
+        centres,
     )
 
 

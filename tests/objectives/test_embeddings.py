@@ -84,7 +84,7 @@ def test_both_terms_can_be_written_in_yaml():
         (lambda: SoftTargets(1.0, temperature=2.0, problem_type="embedding"), "'embedding' has none"),
         (
             lambda: EmbeddingMatching(1.0).build(Signals(torch.ones(2, 3, 4)), Signals(torch.ones(2, 3, 4)), BATCH),
-            "one vector a text",
+            "one vector a text or image",
         ),
         (
             lambda: SimilarityTargets(1.0).build(Signals(torch.ones(2, 3, 4)), Signals(torch.ones(2, 3, 4)), BATCH),

@@ -7,7 +7,8 @@ import re
 from ...suggestions import nearest
 
 _NETWORKS = {}
-_BUILT_IN = {"resnet": "resnet", "mobilenetv2": "mobilenet", "cnn": "cnn"}  # name to the file that registers it
+# Name to the file that registers it.
+_BUILT_IN = {"resnet": "resnet", "mobilenetv2": "mobilenet", "mobilefacenet": "mobilefacenet", "cnn": "cnn"}
 # resnet20, resnet8x4, mobilenetv2x0.5: a name, then the value of one option, then x and the width.
 _SPEC = re.compile(r"(?P<name>[a-z_]\w*?)(?P<size>\d+)?(?:x(?P<width>\d+(?:\.\d+)?))?")
 
@@ -21,7 +22,7 @@ def register_network(network, *, name=None, size=None):
     Args:
         network (`type`): A subclass of `nn.Module`, made as `network(**options)`, called with `pixel_values` of shape
             (batch, channels, height, width), and answering logits of shape (batch, classes). Where its `__init__` takes
-            `num_labels` or `num_channels`, it is given those of the config.
+            `num_labels`, `num_channels` or `image_size`, it is given those of the config.
         name (`str`, *optional*): Default: the class's name in lower case.
         size (`str`, *optional*): The option that a number after the name sets: "depth" makes "resnet20" depth 20.
 
@@ -92,8 +93,12 @@ def _readings(spec):
         yield found[1], {"size": int(found[2])}
 
 
-def make_network(name, options, *, num_labels, num_channels):
+def make_network(name, options, **of_config):
     """A network by its registered name, with random weights from torch's global generator.
+
+    Args:
+        name (`str`), options (`dict`): Which network, made with what.
+        of_config: `num_labels`, `num_channels` and `image_size`, for a network that takes them.
 
     Raises:
         ValueError: A name that is not registered; options it does not take.
@@ -101,7 +106,6 @@ def make_network(name, options, *, num_labels, num_channels):
     network = find_network(name)
     taken = inspect.signature(network.__init__).parameters
     free = any(one.kind is one.VAR_KEYWORD for one in taken.values())
-    of_config = {"num_labels": num_labels, "num_channels": num_channels}
     given = {**{key: value for key, value in of_config.items() if key in taken}, **options}
     for key in given:
         if key not in taken and not free:

@@ -1,0 +1,126 @@
+"""Learning whose an image is: embeddings near the centre of their own class, by a margin."""
+
+import torch
+from torch import nn
+
+from ..losses import angular_margin_loss, class_centres, cosine_margin_loss
+from ..losses.hard import MISSING
+from ..losses.margins import check_labels
+from ..losses.precision import widened
+from .base import Term, positive
+
+# Loss, margin and scale of the paper.
+_KINDS = {
+    "angular": (angular_margin_loss, 0.5, "Deng et al. 2019, ArcFace: Additive Angular Margin Loss"),
+    "cosine": (cosine_margin_loss, 0.35, "Wang et al. 2018, CosFace: Large Margin Cosine Loss"),
+}
+_CENTRES = {
+    "trained": "",
+    "teacher": "Shi et al. 2020, ProxylessKD: Direct Knowledge Distillation with Inherited Classifier for Face Recognition",
+}
+
+
+class MarginLabels(Term):
+    """Bring an embedding nearer to the centre of its own class, by a margin, than to the centre of any other.
+
+    The centres are the term's and no part of the student: who compares embeddings needs none.
+
+    - "trained": they are learned with the student, as the weights of a classifier are, and saved beside it for resuming.
+    - "teacher": each is the mean direction of the teacher's embeddings of a class, over the training data, looked up once
+      before the first step and left as it is. The student then lives in the teacher's space, and everything that was
+      enrolled with the teacher can be compared with what the student sees. It must be as wide as the teacher.
+
+    ProxylessKD takes the weights of the teacher's classifier instead of means. A teacher that was trained on other people,
+    or loaded from a file without its classifier, has none for these; means it has always.
+
+    Args:
+        weight (`float` or `Schedule`): `1 - kd_ratio` in the default objective of identities.
+        centres (`str`): "trained" or "teacher".
+        num_classes (`int`, *optional*): Default: the student's `config.num_labels`.
+        kind (`str`): "angular": the margin is added to an angle (ArcFace). "cosine": it is taken from a cosine (CosFace).
+        margin (`float`, *optional*): Default: the paper's, 0.5 radians or 0.35.
+        scale (`float`): Of the cosines, greater than 0. The papers take 64 for tens of thousands of people.
+
+    Raises:
+        ValueError: Settings that cannot be; a class without a training example, where the teacher's centres are wanted; a
+            student of another width.
+    """
+
+    name = "margin"
+    surveys = True
+
+    def __init__(self, weight, *, centres="trained", num_classes=None, kind="angular", margin=None, scale=32.0):
+        super().__init__(weight)
+        for name, value, known in (("kind", kind, _KINDS), ("centres", centres, _CENTRES)):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}.")
+        self._loss, of_paper, paper = _KINDS[kind]
+        self.paper = "; ".join(filter(None, (paper, _CENTRES[centres])))
+        self.kind, self.margin = kind, float(of_paper if margin is None else margin)
+        if not self.margin >= 0:
+            raise ValueError(f"margin must be 0 or greater; got {margin!r}.")
+        self.scale, self.num_classes = positive(scale, "scale"), num_classes
+        self.needs_teacher = centres == "teacher"
+        (self.register_buffer if self.needs_teacher else self.register_parameter)("centres", None)
+
+    def locate(self, student, teacher):
+        if self.num_classes is None:
+            self.num_classes = getattr(getattr(student, "config", None), "num_labels", None)
+        if self.num_classes is None:
+            raise ValueError(
+                f"MarginLabels need the number of classes, and {type(student).__name__} has no config.num_labels. Give "
+                f"num_classes."
+            )
+
+    def build(self, student, teacher, batch):
+        if "labels" not in batch:
+            raise ValueError(
+                f"MarginLabels look at whose an example is, and the data has no 'labels' column (columns: "
+                f"{', '.join(batch)}). Add labels, or use kd_ratio=1 to learn from the teacher's embeddings alone."
+            )
+        labels = batch["labels"]
+        if labels.is_floating_point() or labels.dim() != 1 or student.logits.dim() != 2:
+            raise ValueError(
+                f"MarginLabels need one embedding and one whole number an example, shapes (batch, width) and (batch,); "
+                f"got {tuple(student.logits.shape)} and {labels.dtype} of shape {tuple(labels.shape)}."
+            )
+        width = (teacher if self.needs_teacher else student).logits.shape[-1]
+        if student.logits.shape[-1] != width:
+            raise ValueError(
+                f"The student's embeddings are {student.logits.shape[-1]} wide and the teacher's {width}, so its class "
+                f"centres say nothing to the student. Make the student as wide (embedding_width={width}), or let it "
+                f"learn centres of its own: MarginLabels(centres='trained')."
+            )
+        if self.needs_teacher:  # filled by the survey
+            self.centres = widened(student.logits).new_zeros(self.num_classes, width)
+        else:
+            # Drawn on the CPU, so that one seed gives the same on every device. Only the direction counts.
+            start = nn.init.normal_(torch.empty(self.num_classes, width), std=width**-0.5)
+            self.centres = nn.Parameter(start.to(student.logits.device, widened(student.logits).dtype))
+
+    def survey(self, batches, ask):
+        if not self.needs_teacher:
+            for batch in batches:
+                check_labels(batch["labels"], self.num_classes)
+            return
+        self.centres.copy_(class_centres(((ask(one).logits, one["labels"]) for one in batches), self.num_classes))
+        missing = (self.centres == 0).all(dim=-1).nonzero().flatten().tolist()
+        if missing:
+            listed = ", ".join(map(str, missing[:8])) + (", ..." if len(missing) > 8 else "")
+            raise ValueError(
+                f"{len(missing)} of {self.num_classes} classes have no training example ({listed}), so there is no centre "
+                f"of theirs to learn from. Number the classes of the training data from 0 without a gap, or give "
+                f"num_classes."
+            )
+
+    def items(self, batch):
+        # Evaluation may be about people who were kept from training: they have no centre. Training cannot, see `survey`.
+        return (batch["labels"] >= 0) & (batch["labels"] < self.num_classes)
+
+    def values(self, student, teacher, batch):
+        labels = batch["labels"].masked_fill(~self.items(batch), MISSING)
+        return self._loss(student.logits, self.centres, labels, margin=self.margin, scale=self.scale)
+
+    def settings(self):
+        centres = "teacher" if self.needs_teacher else "trained"
+        return {"centres": centres, "kind": self.kind, "margin": self.margin, "scale": self.scale}

@@ -1,0 +1,164 @@
+"""Embeddings are judged by all pairs of images, and by each one's nearest neighbour."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score, roc_curve
+from transformers import EvalPrediction
+
+from distil_nlp.evaluation import Contender, compare
+from distil_nlp.metrics import Verification, verification_metrics
+from distil_nlp.metrics.verification import RATES
+
+PEOPLE = np.repeat(np.arange(12), 5)
+
+
+def embeddings(people=PEOPLE, *, noise=1.0, width=6, seed=0):
+    draw = np.random.default_rng(seed)
+    return draw.normal(size=(max(people) + 1, width))[people] + noise * draw.normal(size=(len(people), width))
+
+
+def judged(vectors, people=PEOPLE):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of too few pairs for some rate, of a model that says nan
+        yardstick = Verification(people)
+        return yardstick.scores(yardstick.facts(vectors))
+
+
+def all_pairs(vectors, people=PEOPLE):
+    """(is one person, cosine) of every pair of images, one after the other."""
+    pairs = []
+    for i, ours in enumerate(vectors):
+        for j, theirs in enumerate(vectors[:i]):
+            cosine = ours @ theirs / np.sqrt((ours @ ours) * (theirs @ theirs))
+            pairs.append((people[i] == people[j], cosine))
+    return map(np.array, zip(*pairs, strict=True))
+
+
+@pytest.mark.parametrize("noise", [0.3, 1.0, 3.0])
+def test_the_area_and_the_rates_are_those_of_the_roc_curve_over_all_pairs(noise):
+    vectors = embeddings(noise=noise)
+    same, cosines = all_pairs(vectors)
+    found = judged(vectors)
+    assert found["verification_auc"] == pytest.approx(roc_auc_score(same, cosines))
+    false, true, _ = roc_curve(same, cosines, drop_intermediate=False)
+    for name, rate in RATES.items():
+        assert found[name] == pytest.approx(true[false <= rate].max())
+
+
+def test_rank_1_is_the_share_of_images_whose_nearest_other_image_is_of_the_same_person():
+    vectors = embeddings(noise=1.5)
+    lengths = np.linalg.norm(vectors, axis=1)
+    right = []
+    for i, one in enumerate(vectors):
+        others = [j for j in range(len(vectors)) if j != i]
+        nearest = max(others, key=lambda j: one @ vectors[j] / lengths[i] / lengths[j])
+        right.append(PEOPLE[nearest] == PEOPLE[i])
+    assert 0 < judged(vectors)["rank_1"] == np.mean(right) < 1
+
+
+def test_a_person_with_a_single_image_is_looked_for_by_nobody_but_may_be_found_in_place_of_others():
+    people = np.array([0, 0, 1])
+    aside = np.array([[1.0, 0.0], [0.0, 1.0], [0.9, 0.2]])
+    assert judged(aside, people)["rank_1"] == 0.0
+    assert judged(aside[[0, 0, 1]], people)["rank_1"] == 1.0
+
+
+def test_pairs_that_tie_count_half_in_the_area_and_stay_out_together_at_a_threshold():
+    # 3 people with 20 images each, all pairs alike: nothing can be told apart, and nobody can be let in.
+    same = np.ones((60, 4))
+    found = judged(same, np.repeat(np.arange(3), 20))
+    assert (found["verification_auc"], found["tar_at_far_0.01"], found["tar_at_far_0.001"]) == (0.5, 0.0, 0.0)
+
+
+def test_as_many_impostors_are_let_in_as_the_rate_allows_and_no_more():
+    # 1 genuine pair; of 1,000 impostor pairs, 10 are allowed at 1 % and 1 at 0.1 %.
+    from distil_nlp.metrics.verification import _accepted
+
+    impostors = np.arange(1000) / 1000
+    assert _accepted(np.array([0.9895, 0.9885]), impostors, 0.01) == 0.5
+    assert _accepted(np.array([0.9985, 0.9975]), impostors, 0.001) == 0.5
+    assert _accepted(np.array([0.989]), impostors, 0.01) == 0.0  # as alike as one who must stay out
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_rate_for_which_there_are_too_few_pairs_of_different_people_is_nan_and_says_why():
+    people = np.repeat(np.arange(3), 7)
+    with pytest.raises(UserWarning, match=r"tar_at_far_0.001 is nan: there are 147 pairs .* more than 0.1 %.* 1,000"):
+        Verification(people)
+    found = judged(embeddings(people), people)
+    assert np.isnan(found["tar_at_far_0.001"]) and not np.isnan(found["tar_at_far_0.01"])
+
+
+def test_an_image_drawn_twice_is_no_pair_with_itself():
+    yardstick = Verification(PEOPLE)
+    facts = yardstick.facts(embeddings(noise=3.0))
+    one_of_each = facts[np.arange(0, 60, 5)]
+    twice = np.concatenate([one_of_each, one_of_each])
+    assert np.isnan(yardstick.measure("verification_auc", twice)) and np.isnan(yardstick.measure("rank_1", twice))
+    # Of images that were all drawn four times every pair counts sixteen times, which changes no share.
+    again = np.concatenate([facts] * 4)
+    for name in ("verification_auc", "rank_1"):
+        assert yardstick.measure(name, again) == pytest.approx(yardstick.measure(name, facts), abs=1e-3)
+
+
+def test_images_of_nobody_known_do_not_count():
+    people = np.concatenate([PEOPLE, [-100, -100]])
+    vectors = embeddings()
+    assert judged(np.concatenate([vectors, vectors[:2]]), people) == judged(vectors)
+
+
+def test_neither_the_length_of_an_embedding_nor_a_rotation_counts():
+    vectors = embeddings()
+    turn, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(6, 6)))
+    scaled = vectors @ turn * np.linspace(0.1, 9, 60)[:, None]
+    assert judged(scaled) == pytest.approx(judged(vectors))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_model_that_says_nan_has_no_metrics():
+    vectors = embeddings()
+    vectors[3] = np.nan
+    yardstick = Verification(PEOPLE)
+    with pytest.raises(UserWarning, match="1 of 60 embeddings are NaN"):
+        yardstick.facts(vectors)
+    assert all(np.isnan(value) for value in judged(vectors).values())
+
+
+def test_the_metrics_during_training_are_those_of_the_yardstick():
+    vectors = embeddings()
+    assert verification_metrics(EvalPrediction(vectors, PEOPLE)) == judged(vectors)
+
+
+def test_a_comparison_shows_the_area_first_with_an_interval_and_the_agreement_about_the_nearest():
+    yardstick = Verification(PEOPLE)
+    noisy = {"teacher": 0.5, "student": 1.0, "control": 2.0}
+    answers = {role: yardstick.answers(torch.tensor(embeddings(noise=noise)), {}) for role, noise in noisy.items()}
+    comparison = compare([Contender(role, role, [one]) for role, one in answers.items()], yardstick)
+    assert comparison.metric == "verification_auc" and comparison.problem_type == "identity"
+    assert comparison.models[0]["agreement"] == 1.0 > comparison.models[1]["agreement"]
+    to_control = comparison.differences[1]
+    assert 0 < to_control["low"] < to_control["value"] < to_control["high"]
+    assert comparison.table().splitlines()[0].split()[2:6] == ["AUC", "TAR@1%", "TAR@0.1%", "rank-1"]
+
+
+@pytest.mark.parametrize(
+    ("people", "message"),
+    [
+        ([0, 1, 2], "3 labelled images of 3 people, at most 1 of one"),
+        ([4, 4, 4], "of 1 people"),
+        ([-100, -100], "0 labelled images of 0 people"),
+        ([[0, 0, 1]], r"shape \(1, 3\)"),
+        ([0.0, 0.0, 1.0], "whole numbers.*float64"),
+    ],
+)
+def test_labels_that_allow_no_verification_are_refused(people, message):
+    with pytest.raises(ValueError, match=message):
+        Verification(np.array(people))
+
+
+def test_answers_of_another_number_of_images_are_refused():
+    with pytest.raises(ValueError, match="one embedding for each of the 60 images"):
+        Verification(PEOPLE).facts(np.zeros((59, 4)))
