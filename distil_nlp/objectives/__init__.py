@@ -3,6 +3,7 @@
 from .attention import Attention, Relations
 from .base import Objective, Term, kd_weight, positive
 from .batch import BatchCorrelation, RelationalAngle, RelationalDistance, SimilarityPreserving, SimilarityTargets
+from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
 from .classes import ClassCorrelation, DecoupledSoftTargets, NormalisedSoftTargets, StandardisedSoftTargets
 from .default import default_objective
 from .embeddings import EmbeddingMatching
@@ -21,6 +22,7 @@ __all__ = [
     "AttentionMaps",
     "BatchCorrelation",
     "ChannelMaps",
+    "BoxLabels",
     "ClassCorrelation",
     "DecoupledSoftTargets",
     "EmbeddingMatching",
@@ -30,6 +32,8 @@ __all__ = [
     "LogitMatching",
     "NormalisedSoftTargets",
     "Objective",
+    "QueryLabels",
+    "QuerySoftTargets",
     "PatientStates",
     "PearsonMaps",
     "RelationalAngle",

@@ -1,5 +1,6 @@
 """Which query of a detector stands for which box: the assignment of least cost, one to one."""
 
+import numpy as np
 import torch
 
 from ..losses.boxes import foreground, matching_cost
@@ -57,9 +58,9 @@ def _assigned(cost, counted):
     # A model that says NaN is told by its loss; here it would be an error of another library.
     most = torch.finfo(cost.dtype).max
     table = cost.nan_to_num(nan=most, posinf=most, neginf=most).double().cpu().numpy()
-    found, counted = torch.full(cost.shape[:2], -1), counted.cpu()
+    counted = counted.cpu().numpy()
+    found = np.full(counted.shape, -1)
     for image, rows in enumerate(counted):
-        rows = rows.nonzero().flatten()
-        chosen, columns = linear_sum_assignment(table[image][rows])
-        found[image, rows[chosen]] = torch.as_tensor(columns)
-    return found.to(cost.device)
+        chosen, columns = linear_sum_assignment(table[image, rows])
+        found[image, np.flatnonzero(rows)[chosen]] = columns
+    return torch.from_numpy(found).to(cost.device)

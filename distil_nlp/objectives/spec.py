@@ -6,6 +6,7 @@ from ..suggestions import nearest
 from .attention import Attention, Relations
 from .base import Objective
 from .batch import BatchCorrelation, RelationalAngle, RelationalDistance, SimilarityPreserving, SimilarityTargets
+from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
 from .classes import ClassCorrelation, DecoupledSoftTargets, NormalisedSoftTargets, StandardisedSoftTargets
 from .default import predictions
 from .embeddings import EmbeddingMatching
@@ -42,6 +43,9 @@ TERMS = {
             StandardisedSoftTargets,
             DecoupledSoftTargets,
             NormalisedSoftTargets,
+            QueryLabels,
+            BoxLabels,
+            QuerySoftTargets,
         )
     },
 }
