@@ -133,14 +133,15 @@ class FoundBoxes(Yardstick):
         if width not in (self.num_labels, self.num_labels + 1):
             raise ValueError(
                 f"Logits should have shape (batch, queries, {self.num_labels} classes + 4), or one more for 'no object'; "
-                f"the model gave {tuple(logits.shape)}. Load it with AutoModelForObjectDetection and the labels of this data."
+                f"the model gave {tuple(logits.shape)}. Load it with AutoModelForObjectDetection and this data's labels."
             )
         return found_boxes(logits.float().cpu().numpy(), exclusive=width == self.num_labels + 1)
 
     def facts(self, answers):
         if len(answers) != self.num_rows:
             raise ValueError(
-                f"There should be an answer for each of {self.num_rows} images; got {len(answers)}. Are they of another split?"
+                f"There should be an answer for each of {self.num_rows} images; got {len(answers)}. Are they of another "
+                f"split?"
             )
         answers = [answer for answer, known in zip(answers, self._known, strict=True) if known]
         most = max(map(len, answers))

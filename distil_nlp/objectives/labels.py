@@ -1,7 +1,7 @@
 """Learning from the labels."""
 
 from .base import Term
-from .problems import fits, problem
+from .problems import fits, problem, refuse_detection
 
 
 class HardLabels(Term):
@@ -25,6 +25,7 @@ class HardLabels(Term):
         self.read_from(head)
         self.problem_type = problem_type
         self._problem = problem(problem_type)
+        refuse_detection("HardLabels", problem_type=problem_type)
 
     def build(self, student, teacher, batch):
         self.check_head(student)
@@ -35,6 +36,7 @@ class HardLabels(Term):
                 f"The objective weighs hard labels with {weight}, but the data has no 'labels' column "
                 f"(columns: {', '.join(batch)}). Use kd_ratio=1 to learn from the teacher alone, or add labels."
             )
+        refuse_detection("HardLabels", batch=batch)
         if not fits(self.problem_type, batch["labels"]):
             labels = batch["labels"]
             raise ValueError(

@@ -4,6 +4,8 @@ from ..losses import cross_entropy, logit_mse, sparse_target_kl
 from ..signals import SOFT_ITEMS, marks_spans
 from .base import Term, every_example, positive
 from .problems import check_exclusive_classes, problem
+from .base import Term, positive
+from .problems import check_exclusive_classes, problem, refuse_detection
 
 
 class TeacherPredictions(Term):
@@ -23,6 +25,7 @@ class TeacherPredictions(Term):
         self.problem_type = problem_type
         self.per_token = False
         self._problem = problem(problem_type)
+        refuse_detection(type(self).__name__, problem_type=problem_type)
 
     def locate(self, student, teacher):
         if marks_spans(student) and not self.over_positions:
@@ -33,6 +36,7 @@ class TeacherPredictions(Term):
 
     def build(self, student, teacher, batch):
         self.check_head(student)
+        refuse_detection(type(self).__name__, batch=batch)
         self.per_token = student.logits.dim() == 3
 
     def items(self, batch):

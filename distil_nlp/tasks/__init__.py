@@ -5,6 +5,7 @@ from .base import Task
 from .data import load_file, load_splits
 from .image_classification import ImageClassification
 from .masked_language_modeling import MaskedLanguageModeling
+from .object_detection import ObjectDetection
 from .own_columns import OwnColumnsCollator, with_own_columns
 from .question_answering import QuestionAnswering, answer_question
 from .sentence_embeddings import SentenceEmbeddings
@@ -18,6 +19,7 @@ _ALL = (
     SentenceEmbeddings,
     MaskedLanguageModeling,
     ImageClassification,
+    ObjectDetection,
 )
 TASKS = {task.name: task for task in _ALL}
 
@@ -25,6 +27,7 @@ __all__ = [
     "TASKS",
     "ImageClassification",
     "MaskedLanguageModeling",
+    "ObjectDetection",
     "OwnColumnsCollator",
     "QuestionAnswering",
     "SentenceEmbeddings",

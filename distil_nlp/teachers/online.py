@@ -10,7 +10,7 @@ from ..sentence_encoder import SentenceEncoder
 from ..signals import Signals, accepted_columns, ask
 from ..taps import FeatureTap
 from .base import Teacher
-from .labels import label_names, label_order
+from .labels import label_names, label_order, ordered
 from .vocabulary import check_vocabulary
 
 
@@ -68,6 +68,9 @@ class OnlineTeacher(Teacher):
                 logits = logits[..., self._order]
         # Inference tensors cannot enter a graph; a clone made out here is an ordinary tensor, as taps make them already.
         return Signals(logits.clone(), features)
+                logits = ordered(logits, self._order, len(self.label_names))
+        # Inference tensors cannot enter a graph; a clone made out here is an ordinary tensor.
+        return Signals(logits.clone(), {name: feature.clone() for name, feature in features.items()})
 
     def fingerprint(self):
         """SHA-256 over names, types, shapes and bytes of all weights, the order of the labels included."""

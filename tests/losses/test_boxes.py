@@ -25,7 +25,9 @@ def draw_boxes(*shape, seed=0):
 
 def draw_queries(num_images, exclusive, *, seed=1, num_queries=NUM_QUERIES):
     generator = torch.Generator().manual_seed(seed)
-    logits = 2 * torch.randn(num_images, num_queries, NUM_CLASSES + exclusive, generator=generator, dtype=torch.float64)
+    logits = 2 * torch.randn(
+        num_images, num_queries, NUM_CLASSES + exclusive, generator=generator, dtype=torch.float64
+    )
     return logits, draw_boxes(num_images, num_queries, seed=seed)
 
 
@@ -62,7 +64,11 @@ def test_with_a_class_for_no_object_the_terms_are_the_loss_of_detr(counts):
     batch = draw_batch(counts)
     config = DetrConfig(num_labels=NUM_CLASSES, use_timm_backbone=False, backbone_config={"model_type": "resnet"})
     _, expected, _ = ForObjectDetectionLoss(
-        logits.float(), as_transformers_has_them({**batch, "boxes": batch["boxes"].float()}), "cpu", boxes.float(), config
+        logits.float(),
+        as_transformers_has_them({**batch, "boxes": batch["boxes"].float()}),
+        "cpu",
+        boxes.float(),
+        config,
     )
     found = ours(logits, boxes, batch)
     assert found["loss/classes"].item() == pytest.approx(expected["loss_ce"].item(), rel=1e-5)
@@ -78,7 +84,11 @@ def test_with_independent_classes_the_terms_are_the_loss_of_deformable_detr(coun
         num_labels=NUM_CLASSES, use_timm_backbone=False, backbone_config={"model_type": "resnet"}, class_cost=1
     )
     _, expected, _ = DeformableDetrForObjectDetectionLoss(
-        logits.float(), as_transformers_has_them({**batch, "boxes": batch["boxes"].float()}), "cpu", boxes.float(), config
+        logits.float(),
+        as_transformers_has_them({**batch, "boxes": batch["boxes"].float()}),
+        "cpu",
+        boxes.float(),
+        config,
     )
     found = ours(logits, boxes, batch)
     assert found["loss/classes"].item() == pytest.approx(expected["loss_ce"].item(), rel=1e-5)
