@@ -106,7 +106,9 @@ class FoundBoxes(Yardstick):
     def __init__(self, labels, boxes, num_labels, *, main_metric=None):
         boxes = [np.asarray(one, dtype=np.float64).reshape(-1, 4) for one in boxes]
         self._known = np.array([not np.isnan(one).any() for one in boxes])
-        self._labels = [np.asarray(one) for one, known in zip(labels, self._known, strict=True) if known]
+        self._labels = [
+            np.asarray(one, dtype=np.int64) for one, known in zip(labels, self._known, strict=True) if known
+        ]
         self._boxes = [_corners(one) for one, known in zip(boxes, self._known, strict=True) if known]
         if not sum(map(len, self._boxes)):
             raise ValueError(f"None of {len(boxes)} images has a box, so there is nothing to find.")

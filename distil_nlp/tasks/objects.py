@@ -6,7 +6,7 @@ import numpy as np
 from .columns import listed
 from .images import image_sizes
 
-FORM = "{'bbox': [[left, top, width, height], ...], 'category': [...]}, in pixels, or a list of {'bbox': ..., 'category': ...}"
+FORM = "{'bbox': [[left, top, width, height], ...] in pixels, 'category': [...]}, or a list of one such for each thing"
 _BOXES = ("bbox", "bboxes", "boxes")
 _CATEGORIES = ("category", "categories", "label", "labels")
 _ROUNDING = 1.0  # pixels that a box may stand over the edge; it is cut there
