@@ -9,7 +9,7 @@ import torch
 
 from ..losses.boxes import NO_OBJECT_WEIGHT, box_distance, query_classes, query_soft_targets
 from ..signals import BOXES, split_boxes
-from .base import Term, positive
+from .base import Term, every_example, positive
 from .matching import match_labels, match_teacher
 
 QUERIES = ("same", "nearest")
@@ -183,8 +183,7 @@ class QuerySoftTargets(DetectionTerm):
             )
 
     def items(self, batch):
-        first = next(iter(batch.values()))
-        return torch.ones(len(first), dtype=torch.bool, device=first.device)
+        return every_example(batch)
 
     def values(self, student, teacher, batch):
         ours, theirs, counted = split_boxes(student.logits), split_boxes(teacher.logits), None

@@ -3,8 +3,6 @@
 from ..losses import cross_entropy, logit_mse, sparse_target_kl
 from ..signals import SOFT_ITEMS, marks_spans
 from .base import Term, every_example, positive
-from .problems import check_exclusive_classes, problem
-from .base import Term, positive
 from .problems import check_exclusive_classes, problem, refuse_detection
 
 
@@ -35,8 +33,8 @@ class TeacherPredictions(Term):
             )
 
     def build(self, student, teacher, batch):
-        self.check_head(student)
         refuse_detection(type(self).__name__, batch=batch)
+        self.check_head(student)
         self.per_token = student.logits.dim() == 3
 
     def items(self, batch):

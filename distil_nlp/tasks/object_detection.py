@@ -6,7 +6,7 @@ import numpy as np
 from ..metrics import FoundBoxes
 from .base import Task, add_ids
 from .columns import first_split, listed, require
-from .images import find_image_column, pixel_rows, seen_shape, sees
+from .images import find_image_column, largest, pixel_rows, seen_shape, sees
 from .objects import category_names, encode_categories, read_objects, relative_boxes
 
 USUAL = ("objects", "annotations")
@@ -124,13 +124,19 @@ class ObjectDetection(Task):
         return self.collator_for(processor, {})
 
     def prepare_for(self, split, processor, others, **settings):
-        return self.prepare(split, processor, **settings)
+        return self.prepare(split, largest([processor, *others.values()]), **settings)
 
     def collator_for(self, processor, others):
         # Here, not above: who only looks at data need not wait for torch.
+        from ..views import Augmentation
         from .box_collator import BoxCollator
 
-        return BoxCollator(seen_shape(processor), {name: sees(one) for name, one in {"": processor, **others}.items()})
+        readers = {"": processor, **others}
+        return BoxCollator(
+            seen_shape(largest(readers.values())),
+            {name: sees(one) for name, one in readers.items()},
+            augmentation=Augmentation(flip=0.5, crop_padding=0),
+        )
 
     def same_input(self, processor, other):
         return processor is other or processor.to_dict() == other.to_dict()

@@ -65,12 +65,9 @@ class OnlineTeacher(Teacher):
             logits = ask(self.model, batch, self._columns)
             features = tap.take()
             if self._order is not None:
-                logits = logits[..., self._order]
+                logits = ordered(logits, self._order, len(self.label_names))
         # Inference tensors cannot enter a graph; a clone made out here is an ordinary tensor, as taps make them already.
         return Signals(logits.clone(), features)
-                logits = ordered(logits, self._order, len(self.label_names))
-        # Inference tensors cannot enter a graph; a clone made out here is an ordinary tensor.
-        return Signals(logits.clone(), {name: feature.clone() for name, feature in features.items()})
 
     def fingerprint(self):
         """SHA-256 over names, types, shapes and bytes of all weights, the order of the labels included."""

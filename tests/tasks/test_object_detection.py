@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from distil_nlp.tasks import ObjectDetection, task_class
-from distil_nlp.tasks.box_collator import mirror
+from distil_nlp.tasks.box_collator import BoxCollator
+from distil_nlp.tasks.images import seen_shape, sees
+from distil_nlp.views import Augmentation
 from tests.detectors import CLASSES, SIZE, as_dataset, detector_processor, draw_things, png_bytes, tiny_detector
 
 BLANK = np.zeros((64, 96, 3), dtype=np.uint8)
@@ -75,32 +77,40 @@ def test_unlabelled_images_follow_the_labelled_ones_and_their_boxes_are_not_read
     assert task.labelled(both).tolist() == [True] * 3 + [False] * 2 and both["example_id"][:] == [0, 1, 2, 3, 4]
 
 
+def collators(processor, **settings):
+    """The collator, and its like for training."""
+    shape, reads = seen_shape(processor), {"": sees(processor)}
+    collator = BoxCollator(shape, reads, augmentation=Augmentation(crop_padding=0, **settings))
+    return collator, collator.for_training
+
+
 def test_a_mirrored_image_has_its_boxes_mirrored():
     task, processor = task_of(), detector_processor(size=(64, 96))
-    prepared = task.prepare(draw_things(4, counts=(2, 0, 1)), processor)
-    batch, mirrored = (task.collator(processor)(list(prepared)) for _ in range(2))
-    mirror(mirrored, torch.tensor([True, True, False, True]))
-    for image in range(4):
-        for box in range(batch["labels"].shape[1]):
-            if batch["labels"][image, box] >= 0:
-                for one in (batch, mirrored):
-                    x, y, width, height = (one["boxes"][image, box] * torch.tensor([96, 64, 96, 64])).round().tolist()
-                    inside = one["pixel_values"][image, :, int(y - height / 2) : int(y), int(x - width / 2) : int(x)]
-                    assert inside.amax(0).mean() > 1.5  # filled with one full colour
-    assert torch.equal(mirrored["pixel_values"][2], batch["pixel_values"][2])
-    assert (mirrored["boxes"][batch["labels"] < 0] == 0).all()
+    prepared = list(task.prepare(draw_things(4, counts=(2, 0, 1)), processor))
+    batch, flipped = (collate(prepared) for collate in collators(processor, flip=1.0))
+    torch.testing.assert_close(flipped["pixel_values"], batch["pixel_values"].flip(-1))
+    for image, box in (batch["labels"] >= 0).nonzero().tolist():
+        for one in (batch, flipped):
+            x, y, width, height = (one["boxes"][image, box] * torch.tensor([96, 64, 96, 64])).round().tolist()
+            inside = one["pixel_values"][image, :, int(y - height / 2) : int(y), int(x - width / 2) : int(x)]
+            assert inside.amax(0).mean() > 1.5  # filled with one full colour
+    assert (flipped["boxes"][batch["labels"] < 0] == 0).all()
 
 
 def test_what_is_mirrored_depends_on_seed_epoch_and_example_alone():
     task, processor = task_of(), detector_processor()
     rows = list(task.prepare(draw_things(16, counts=(1,)), processor))
-    first, again, other = (task.collator(processor).for_training(seed) for seed in (0, 0, 1))
+    (plain, first), (_, again), (_, other) = (collators(processor, seed=seed) for seed in (0, 0, 1))
     whole, halves = first(rows)["boxes"], torch.cat([again(rows[8:])["boxes"], again(rows[:8])["boxes"]])
     assert torch.equal(whole, halves.roll(8, 0)) and not torch.equal(whole, other(rows)["boxes"])
-    plain = task.collator(processor)(rows)["boxes"]
-    assert 0 < (whole != plain).any(-1).any(-1).sum() < 16
+    assert 0 < (whole != plain(rows)["boxes"]).any(-1).any(-1).sum() < 16
     first.set_epoch(1)
     assert not torch.equal(whole, first(rows)["boxes"])
+
+
+def test_an_augmentation_that_boxes_cannot_follow_is_refused():
+    with pytest.raises(ValueError, match="mixup=0.2.*would move"):
+        collators(detector_processor(), mixup=0.2, num_classes=3)
 
 
 @pytest.mark.parametrize(
