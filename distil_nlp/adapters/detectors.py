@@ -1,5 +1,6 @@
 """Small detectors under a name, made of transformers' own classes, for training from scratch."""
 
+import math
 import re
 
 import torch
@@ -18,6 +19,7 @@ _KINDS = {
 _SPEC = re.compile(rf"(?P<kind>{'|'.join(_KINDS)})-(?P<width>\d+)x(?P<layers>\d+)")
 _NUM_QUERIES = 50
 _HEAD_SIZE = 16
+_PRIOR = 0.01  # probability that a query begins with for each class: Lin et al. 2017, section 4.1
 
 
 def read_detector(spec):
@@ -82,7 +84,10 @@ def make_detector(spec, *, id2label):
         id2label=dict(id2label),
         label2id={name: index for index, name in id2label.items()},
     )
-    return model_class(config).train()
+    model = model_class(config).train()
+    if model.class_labels_classifier.out_features == len(id2label):  # a yes or no for each class, nearly always no
+        torch.nn.init.constant_(model.class_labels_classifier.bias, math.log(_PRIOR / (1 - _PRIOR)))
+    return model
 
 
 def detector_processor(spec, image_size):

@@ -6,39 +6,48 @@ import numpy as np
 from ..metrics import FoundBoxes
 from .base import Task, add_ids
 from .columns import first_split, listed, require
-from .images import find_image_column, largest, pixel_rows, seen_shape, sees
+from .images import find_image_column, largest, native_format, open_images, pixel_rows, seen_shape, sees
 from .objects import category_names, encode_categories, read_objects, relative_boxes
 
 USUAL = ("objects", "annotations")
+_SIZE_OF_MANY = (480, 480)  # for a detector given by name, of images of many sizes
+_PICTURED = 4  # images in the picture of a report
 _UNKNOWN = [[float("nan")] * 4]  # the boxes of an image that nobody looked at
 
 
 class ObjectDetection(Task):
     """Object detection on data of COCO's form. Make it with `from_splits`.
 
-    Models are whatever `AutoModelForObjectDetection` loads. All images are brought to the one size of the image processor;
-    boxes are kept as parts of the image, so that this moves none.
+    Models are whatever `AutoModelForObjectDetection` loads, or small ones by name ("conditional_detr-64x2"). All images are
+    brought to the one size of the image processor; boxes are kept as parts of the image, so that this moves none.
 
     Attributes:
         image_column (`str`): Encoded files.
+        image_size (`(int, int)`): Height and width that a detector given by name sees.
         objects_column (`str`): Categories and boxes; splits may lack it, and rows may have null there: unknown.
 
     See `Task` for the others.
     """
 
     name = "object-detection"
-    auto_class = "AutoModelForObjectDetection"
     problem_type = "object_detection"
     example = "image.png"
     any_tokenizer = True
     reads_tokens = False
 
-    def __init__(self, image_column, objects_column, given_names, label_names):
-        self.image_column, self.objects_column = image_column, objects_column
+    def __init__(self, image_column, objects_column, given_names, label_names, *, image_size):
+        self.image_column, self.objects_column, self.image_size = image_column, objects_column, image_size
         self._given_names, self.label_names, self.num_labels = given_names, label_names, len(label_names)
 
+    @property
+    def auto_class(self):
+        """`Detectors`: AutoModelForObjectDetection, and detectors by name."""
+        from ..adapters.detectors import Detectors  # here, not above: who only looks at data need not wait for torch
+
+        return Detectors
+
     @classmethod
-    def from_splits(cls, splits, *, image_column=None, label_column=None, label_names=None):
+    def from_splits(cls, splits, *, image_column=None, label_column=None, label_names=None, image_size=None):
         """Read columns and categories off the data; refuse now what would teach wrong places.
 
         The column of things holds, for each row, {"bbox": [[left, top, width, height], ...], "category": [...]}, in pixels,
@@ -49,6 +58,8 @@ class ObjectDetection(Task):
             image_column (`str`, *optional*): Where neither features nor the usual names settle it.
             label_column (`str`, *optional*): Of the things; by default "objects" or "annotations".
             label_names (`list[str]`, *optional*): The categories in the order of a model's classes, instead of the data's.
+            image_size (`int`, *optional*): Height of images for detectors given by name; their width keeps the images'
+                ratio. By default the images' own size; 480 in height and width where these differ.
 
         Raises:
             ValueError: Columns, images, categories or boxes that cannot be used; says which row, and what to do.
@@ -71,7 +82,9 @@ class ObjectDetection(Task):
             if name != "unlabelled" and column in split.column_names
         }
         given = category_names(labelled, column, next(iter(objects.values())))
-        task = cls(image, column, given, list(label_names or given))
+        _, native = native_format(shown, image, "train")
+        size = _scaled(native or _SIZE_OF_MANY, image_size)
+        task = cls(image, column, given, list(label_names or given), image_size=size)
         for name, found in objects.items():
             encode_categories(found, given, task.label_names, name)
             relative_boxes(found, whole[name], image, name)
@@ -83,13 +96,17 @@ class ObjectDetection(Task):
         return task
 
     def load_processor(self, name_or_path, *, trust_remote_code=False):
-        """The image processor of a model.
+        """The image processor of a model, or the one that suits a detector given by name.
 
         Raises:
             ValueError: It has none, or one that keeps the shape of images, so that they would not fit into a batch.
         """
-        from ..adapters import load_image_processor  # here, not above: who only looks at data need not wait for torch
+        # Here, not above: who only looks at data need not wait for torch.
+        from ..adapters import load_image_processor
+        from ..adapters.detectors import detector_processor, read_detector
 
+        if read_detector(str(name_or_path)) is not None:
+            return detector_processor(name_or_path, self.image_size)
         processor = load_image_processor(name_or_path, trust_remote_code=trust_remote_code)
         if processor is None:
             raise ValueError(
@@ -150,6 +167,20 @@ class ObjectDetection(Task):
         """`FoundBoxes`: average precision, see `Task.yardstick`."""
         return FoundBoxes(prepared["labels"][:], prepared["boxes"][:], self.num_labels, main_metric=main_metric)
 
+    def pictures(self, folder, raw, prepared, answers):
+        """boxes.png: true boxes and found ones on a few images of the split, one model beside the other."""
+        from .box_pictures import SURE, draw_pictures, true_boxes  # pillow may not be there until it is needed
+
+        rows = np.unique(np.linspace(0, len(raw) - 1, min(_PICTURED, len(raw))).astype(int)).tolist()
+        shown = prepared.select(rows)
+        columns = {"true": [true_boxes(*one) for one in zip(shown["labels"][:], shown["boxes"][:], strict=True)]}
+        columns |= {name: [found[row] for row in rows] for name, found in answers.items()}
+        images = list(open_images(raw, self.image_column, "given", rows))
+        draw_pictures(folder / "boxes.png", images, columns, self.label_names)
+        return {
+            "boxes.png": f"Boxes on {len(rows)} images: the true ones, and those found with a score of {SURE} or more"
+        }
+
     def config_labels(self):
         """As for a classification; a problem type is nothing that transformers knows for a detector."""
         return {**super().config_labels(), "problem_type": None}
@@ -176,6 +207,11 @@ class ObjectDetection(Task):
             [[] if lost else one for one, lost in zip(labels, unknown, strict=True)],
             [_UNKNOWN if lost else one.tolist() for one, lost in zip(boxes, unknown, strict=True)],
         )
+
+
+def _scaled(size, height):
+    """Height and width of this ratio with that height."""
+    return tuple(size) if height is None else (height, max(1, round(size[1] * height / size[0])))
 
 
 def check_one_size(processor, name="The image processor"):
