@@ -32,10 +32,10 @@ def draw_images(num_images=12, *, seed=0):
 
 def of_coco(labels, boxes, answers, images=None):
     """(map, map_50) by pycocotools."""
-    coco_api = pytest.importorskip("pycocotools.coco")
+    from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    truth, found = coco_api.COCO(), []
+    truth, found = COCO(), []
     images = range(len(labels)) if images is None else images
     truth.dataset = {
         "images": [{"id": new} for new, _ in enumerate(images)],
