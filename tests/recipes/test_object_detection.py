@@ -69,9 +69,8 @@ def test_a_student_that_answers_otherwise_than_its_teacher_is_refused_before_any
 
 def test_hints_between_feature_maps_go_with_detectors(things, tmp_path):
     stage = "model.backbone.model.encoder.stages.2"
-    stages = [
-        {"name": "all", "objective": [{"classes": {}}, {"boxes": {}}, {"queries": {}}, {"pearson": {"layers": [[stage, stage]]}}]}
-    ]  # fmt: skip
+    terms = [{"classes": {}}, {"boxes": {}}, {"queries": {}}, {"pearson": {"layers": [[stage, stage]]}}]
+    stages = [{"name": "all", "objective": terms}]
     run(arguments(things, tmp_path / "out", student="detr-64x1", control="false", stages=json.dumps(stages)))
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [term["name"] for term in report["objective"]] == ["classes", "boxes", "queries", "pearson"]

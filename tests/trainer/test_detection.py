@@ -1,9 +1,9 @@
 """Detectors under the trainer: one optimizer step is the same however it is cut, and the teacher teaches."""
 
-import datasets
 import pytest
 import torch
 
+from distil_nlp.metrics import FoundBoxes
 from distil_nlp.objectives import (
     BoxLabels,
     HardLabels,
@@ -13,31 +13,12 @@ from distil_nlp.objectives import (
     SoftTargets,
     objective_from,
 )
-from distil_nlp.tasks import ObjectDetection
 from distil_nlp.teachers import OnlineTeacher, TeacherEnsemble
-from tests.detectors import CLASSES, KINDS, detector_processor, draw_things, tiny_detector
-from tests.trainer.runs import in_float64, make_trainer, relative_difference, step_gradients
+from tests.detectors import CLASSES, KINDS, tiny_detector
+from tests.trainer.detection_runs import detection_gradients, pair, rows_and_collator
+from tests.trainer.runs import make_trainer, relative_difference
 
 LEARNING = {"num_train_epochs": 40, "optim": "adamw_torch", "learning_rate": 3e-3, "logging_strategy": "epoch"}
-COUNTS = (3, 0, 1, 2, 9, 0, 0, 4)  # boxes in each image: none in some, more than there are queries in one
-
-
-def pair(kind, **of_teacher):
-    return tiny_detector(kind, seed=1), tiny_detector(kind, seed=2, width=24, num_layers=2, **of_teacher)
-
-
-def rows_and_collator(num_rows=8, *, unlabelled=()):
-    raw = draw_things(num_rows, counts=COUNTS)
-    task, processor = ObjectDetection.from_splits({"train": raw, "validation": raw}), detector_processor()
-    rows = task.prepare(raw, processor)
-    if unlabelled:
-        parts = [rows.select([index]) for index in range(num_rows)]
-        parts = [
-            task.without_labels(part) if index in unlabelled else part.select_columns(rows.column_names)
-            for index, part in enumerate(parts)
-        ]
-        rows = datasets.concatenate_datasets([part.select_columns(rows.column_names) for part in parts])
-    return rows, task.collator(processor)
 
 
 def losses_of(trainer):
@@ -47,34 +28,15 @@ def losses_of(trainer):
     return losses[0], losses[-1]
 
 
-def detection(**settings):
-    return Objective([QueryLabels(0.5), BoxLabels(0.5), QuerySoftTargets(0.5, **settings)])
-
-
-def gradients(kind, folder, number, *, rows=None, **settings):
-    rows, collator = rows_and_collator() if rows is None else rows
-    models = in_float64(pair(kind))
-    for model in models:  # its running statistics depend on how a step is cut, as those of every BatchNorm do
-        model.eval()
-        model.train = lambda mode=True, model=model: model
-    doubled = lambda batch: {name: t.double() if t.is_floating_point() else t for name, t in collator(batch).items()}  # noqa: E731
-    doubled.reads = collator.reads
-    return step_gradients(
-        *models, rows, folder, objective=detection(**settings), collator=doubled, num_micro_batches=number
-    )["student"]
-
-
 @pytest.mark.parametrize("queries", ["same", "nearest"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_gradients_of_a_step_do_not_depend_on_how_it_is_cut(kind, queries, tmp_path):
-    whole, quarters = (gradients(kind, tmp_path, number, queries=queries) for number in (1, 4))
+    whole, quarters = (detection_gradients(kind, tmp_path, number, queries=queries) for number in (1, 4))
     assert relative_difference(quarters, whole) < 1e-9
 
 
 def test_images_whose_boxes_nobody_knows_count_for_the_teacher_alone(tmp_path):
-    whole, halves = (
-        gradients("detr", tmp_path, number, rows=rows_and_collator(unlabelled=(0, 4))) for number in (1, 4)
-    )
+    whole, halves = (detection_gradients("detr", tmp_path, number, unlabelled=(0, 4)) for number in (1, 4))
     assert relative_difference(halves, whole) < 1e-9
     rows, collator = rows_and_collator(unlabelled=(0, 4))
     term = QueryLabels(1.0)
@@ -177,3 +139,12 @@ def test_a_student_whose_answer_has_no_boxes_is_refused(tmp_path):
     rows, collator = rows_and_collator()
     with pytest.raises(ValueError, match="pred_boxes"):
         make_trainer(Flat(), None, rows, tmp_path, objective=Objective([BoxLabels(1.0)]), collator=collator)
+
+
+def test_teacher_and_student_are_compared_by_the_boxes_they_find(tmp_path):
+    rows, collator = rows_and_collator()
+    trainer = make_trainer(*pair("detr"), rows, tmp_path, collator=collator)
+    comparison = trainer.compare(rows, yardstick=FoundBoxes(rows["labels"][:], rows["boxes"][:], 3), seconds=0.1)
+    assert comparison.metric == "map" and comparison.models[0]["agreement"] == 1.0
+    with pytest.raises(ValueError, match="of tokens or boxes"):
+        trainer.compare(rows)
