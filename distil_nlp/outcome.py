@@ -69,8 +69,8 @@ class Outcome:
             return Verification(torch.cat(labels).numpy())
         if problem_type.startswith("single") and labels[0].dim() > 1:
             raise ValueError(
-                f"Labels of shape {tuple(labels[0].shape)} are of tokens, and how models are judged by these is for their "
-                f"task to say: compare(dataset, yardstick=task.yardstick(dataset))."
+                f"Labels of shape {tuple(labels[0].shape)} are of tokens or boxes, and how models are judged by these is "
+                f"for their task to say: compare(dataset, yardstick=task.yardstick(dataset))."
             )
         num_labels = teacher(batches[0]).num_classes
         return Classification(problem_type, torch.cat(labels).numpy(), num_labels)

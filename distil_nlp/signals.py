@@ -12,10 +12,14 @@ LABELS = ("labels", "label", "label_ids")
 SOFT_ITEMS = "soft_items"
 # Bool, shape (batch, sequence): the only positions whose logits anybody wants, of a model over a vocabulary.
 POSITIONS = "positions"
+# Floats, shape (batch, most boxes, 4): where the things of `labels` are, centre and size, 0 to 1 of the image.
+BOXES = "boxes"
 # What the loss reads beside the models: Trainer must not drop it.
-TASK_COLUMNS = (*LABELS, SOFT_ITEMS, POSITIONS)
+TASK_COLUMNS = (*LABELS, SOFT_ITEMS, POSITIONS, BOXES)
 # Whole numbers, shape (batch, 2): the first and the last position at which an answer may stand. For whoever judges.
 CONTEXT_SPAN = "context_span"
+# What detectors of transformers call the boxes in their output.
+BOXES_SAID = "pred_boxes"
 # Padding of logits over positions: no probability at any temperature, and finite at any.
 NO_PROBABILITY = -1e30
 
@@ -27,6 +31,7 @@ class Signals:
     Args:
         logits (`torch.Tensor`): Shape (batch, classes) or (batch, sequence, classes). Of a model that marks spans:
             (batch, 2, sequence), where a span begins and where it ends, padding so low that it has no probability.
+            Of a detector: (batch, queries, classes + 4), the class logits of each query and then its box.
         features (`dict[str, torch.Tensor]`): Outputs of tapped modules by module name.
         sparse (`SparseTargets`, *optional*): Instead of logits, where a distribution over a vocabulary was kept in parts.
     """
@@ -114,6 +119,8 @@ def ask(model, batch, columns):
         output = model(**inputs)
     if getattr(output, "start_logits", None) is not None:
         return _span_logits(output, batch)
+    if _part(output, BOXES_SAID) is not None:
+        return torch.cat([_part(output, "logits"), _part(output, BOXES_SAID)], dim=-1)
     if isinstance(output, Mapping):
         output = output.get("logits")
     elif isinstance(output, (tuple, list)):
@@ -126,6 +133,23 @@ def ask(model, batch, columns):
             f"begins with it, or an output with `.logits`; a bare encoder needs a head (AutoModelFor...)."
         )
     return output
+
+
+def _part(output, name):
+    return output.get(name) if isinstance(output, Mapping) else getattr(output, name, None)
+
+
+def split_boxes(logits):
+    """The two halves of what `ask` returns of a detector.
+
+    Args:
+        logits (`torch.Tensor`): Shape (batch, queries, classes + 4).
+
+    Returns:
+        Class logits of shape (batch, queries, classes), "no object" last where there is such a class, and boxes of shape
+        (batch, queries, 4), centre and size.
+    """
+    return logits[..., :-4], logits[..., -4:]
 
 
 def to_gather(model, logits, labels):

@@ -13,12 +13,12 @@ from transformers.trainer_utils import has_length
 from .arguments import DistillationTrainingArguments, blend, refuse_idle
 from .checkpoints import last_complete_checkpoint, load_projections, save_projections
 from .objectives import default_objective
-from .objectives.problems import problem_type_of
+from .objectives.problems import DETECTION, problem_type_of
 from .objectives.rehearsal import rehearse
 from .outcome import Outcome
 from .sampling import LengthGroupedSampler, dataset_lengths
 from .search import Searching
-from .signals import TASK_COLUMNS, Signals, accepted_columns, ask, to_gather
+from .signals import BOXES, TASK_COLUMNS, Signals, accepted_columns, ask, to_gather
 from .tally import Stopwatch, Tally
 from .taps import FeatureTap
 from .teachers import as_teacher, probe
@@ -235,11 +235,15 @@ class DistillationTrainer(Outcome, Searching, Trainer):
     def _default_objective(self, batch):
         labels = None if batch is None else batch.get("labels")
         return default_objective(
-            problem_type_of(getattr(self.model, "config", None), labels),
+            self._problem_type(batch or {}),
             **blend(self.args),
             has_labels=batch is None or labels is not None,
             has_teacher=self.teacher is not None,
         )
+
+    def _problem_type(self, batch):
+        config = getattr(self.model, "config", None)
+        return DETECTION if BOXES in batch else problem_type_of(config, batch.get("labels"))
 
     def _probe_teacher(self):
         if self.teacher is None or not self.probes_teacher:
@@ -248,7 +252,7 @@ class DistillationTrainer(Outcome, Searching, Trainer):
             warn_of_gap(self.model, self.teacher)
         items = labelled_items(self.train_dataset, seed=self.args.seed)
         batches = list(self._batches_of(self.train_dataset, items)) if items else []
-        if batches and problem_type_of(getattr(self.model, "config", None), batches[0]["labels"]).startswith("single"):
+        if batches and self._problem_type(batches[0]).startswith("single"):
             found = probe(self.teacher, batches)
             if found is not None:
                 self.accelerator.print(found)

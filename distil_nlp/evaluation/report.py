@@ -62,6 +62,7 @@ def report_markdown(report, plot=None):
     parts += [markdown_table(report), " ".join([*legend(report), _LEGEND])]
     if plot:
         parts.append(f"![Quality against latency]({plot})")
+    parts += [f"![{shows}]({picture})\n\n{shows}." for picture, shows in (report.get("pictures") or {}).items()]
     if report["differences"]:
         parts += ["## Differences", "\n".join(f"- {line}" for line in difference_lines(report)), _INTERVALS]
     parts += ["## How it was measured", _measured(report)]

@@ -1,6 +1,7 @@
 """Distillation losses: tensors in, one value per item out, never reduced. Imports torch only."""
 
 from .attention import attention_kl, attention_mse, dot_products
+from .boxes import box_distance, foreground, generalized_iou, matching_cost, query_classes, query_soft_targets
 from .correlation import batch_correlation, class_correlation
 from .features import hidden_cosine, hidden_mse, normalised_mse
 from .hard import binary_cross_entropy, cross_entropy, squared_error
@@ -22,6 +23,7 @@ __all__ = [
     "attention_transfer",
     "batch_correlation",
     "binary_cross_entropy",
+    "box_distance",
     "channel_wise_kl",
     "class_centres",
     "class_correlation",
@@ -29,10 +31,13 @@ __all__ = [
     "cross_entropy",
     "decoupled_kl",
     "dot_products",
+    "foreground",
+    "generalized_iou",
     "hidden_cosine",
     "hidden_mse",
     "hint_mse",
     "logit_mse",
+    "matching_cost",
     "mean_number",
     "mean_of_pixels",
     "mean_of_tokens",
@@ -43,6 +48,8 @@ __all__ = [
     "normalised_soft_targets",
     "pair_cosine_error",
     "pearson_maps",
+    "query_classes",
+    "query_soft_targets",
     "relational_angle",
     "relational_distance",
     "similarity_kl",

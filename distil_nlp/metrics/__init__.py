@@ -3,6 +3,7 @@
 from .answers import ExtractedAnswers
 from .base import Yardstick
 from .classification import Classification, compute_metrics, decide, labelled_rows, metrics_for, score
+from .detection import FoundBoxes
 from .display import Display, display
 from .masked import MaskedWords
 from .similarity import Similarity, similarity_metrics
@@ -13,6 +14,7 @@ __all__ = [
     "Classification",
     "Display",
     "ExtractedAnswers",
+    "FoundBoxes",
     "MaskedWords",
     "Similarity",
     "Tagging",

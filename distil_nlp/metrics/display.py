@@ -42,6 +42,8 @@ class Display:
 
 # A metric that is not here is a fraction, better when higher, and goes by its own name.
 _DISPLAYS = {
+    "map": Display("mAP"),
+    "map_50": Display("mAP at 0.5"),
     "matthews_correlation": Display("matthews"),
     "perplexity": Display("perplexity", percent=False, lower_is_better=True),
     "rank_1": Display("rank-1"),

@@ -3,6 +3,7 @@
 from .attention import Attention, Relations
 from .base import Objective, Term, kd_weight, positive
 from .batch import BatchCorrelation, RelationalAngle, RelationalDistance, SimilarityPreserving, SimilarityTargets
+from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
 from .classes import ClassCorrelation, DecoupledSoftTargets, NormalisedSoftTargets, StandardisedSoftTargets
 from .default import default_objective
 from .embeddings import EmbeddingMatching
@@ -21,6 +22,7 @@ __all__ = [
     "Attention",
     "AttentionMaps",
     "BatchCorrelation",
+    "BoxLabels",
     "ChannelMaps",
     "ClassCorrelation",
     "DecoupledSoftTargets",
@@ -34,6 +36,8 @@ __all__ = [
     "Objective",
     "PatientStates",
     "PearsonMaps",
+    "QueryLabels",
+    "QuerySoftTargets",
     "RelationalAngle",
     "RelationalDistance",
     "Relations",

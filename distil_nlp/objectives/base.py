@@ -95,6 +95,10 @@ class Term(nn.Module):
         """Mask of the items that count, from the batch alone: it is needed before the forward pass."""
         raise NotImplementedError
 
+    def amount(self, batch):
+        """What the values of a batch are divided by, in sum over the step: the number of items that count."""
+        return self.items(batch).sum()
+
     def values(self, student, teacher, batch):
         """One value per item, not reduced, of the same shape as `items(batch)`."""
         raise NotImplementedError
@@ -245,7 +249,7 @@ class Objective(nn.Module):
 
     def count(self, batches):
         """Items of each term in a list of batches: a tensor of shape (terms,), in the order of `terms`."""
-        return torch.stack([sum(term.items(batch).sum() for batch in batches) for term in self.terms])
+        return torch.stack([sum(term.amount(batch) for batch in batches) for term in self.terms])
 
     def forward(self, student, teacher, batch, counts):
         """The loss of one micro-batch.

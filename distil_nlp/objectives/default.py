@@ -1,10 +1,11 @@
 """The objective nobody had to write."""
 
 from .base import Objective, kd_weight
+from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
 from .embeddings import EmbeddingMatching
 from .labels import HardLabels
 from .margins import MarginLabels
-from .problems import problem
+from .problems import DETECTION, problem
 from .schedules import Schedule
 from .soft import LogitMatching, SoftTargets
 
@@ -53,7 +54,7 @@ def default_objective(
     blend = {"kd_ratio": (kd_ratio, kd_ratio_end), "temperature": (temperature, temperature_end)}
     _refuse_idle_settings(problem_type, blend, has_teacher, softened)
     if not has_teacher:
-        return Objective([_labels(1.0, problem_type)])
+        return Objective(labelled(1.0, problem_type=problem_type))
     ratio = kd_weight((kind.kd_ratio if has_labels else 1.0) if kd_ratio is None else kd_ratio)
     heat = TEMPERATURE if temperature is None else temperature
     if temperature_end is not None:
@@ -65,21 +66,29 @@ def default_objective(
         hard, soft, ratios = 1 - ratio, ratio, (ratio,)
     terms = []
     if min(ratios) < 1:
-        terms.append(_labels(hard, problem_type, centres="teacher"))
+        terms += labelled(hard, problem_type=problem_type, centres="teacher")
     if max(ratios) > 0:
         terms.append(predictions(soft, temperature=heat, problem_type=problem_type))
     return Objective(terms)
 
 
-def _labels(weight, problem_type, centres="trained"):
-    """The term on the labels; of identities, with class centres."""
+def labelled(weight, *, problem_type="single_label_classification", centres="trained"):
+    """The terms on the labels: one, and for a detector one on classes and one on boxes.
+
+    Args:
+        weight (`float` or `Schedule`): Of each.
+        problem_type (`str`): transformers' word for the problem.
+        centres (`str`): Of identities, see `MarginLabels`.
+    """
+    if problem_type == DETECTION:
+        return [QueryLabels(weight), BoxLabels(weight)]
     if problem_type == "identity":
-        return MarginLabels(weight, centres=centres)
-    return HardLabels(weight, problem_type=problem_type)
+        return [MarginLabels(weight, centres=centres)]
+    return [HardLabels(weight, problem_type=problem_type)]
 
 
 def predictions(weight, *, temperature=TEMPERATURE, problem_type="single_label_classification"):
-    """The term on what the teacher predicts: soft targets, or where there are none its number or its vector.
+    """The term on what the teacher predicts: soft targets, or where there are none its number, its vector, its boxes.
 
     Args:
         weight (`float` or `Schedule`): Weight in the objective.
@@ -88,6 +97,8 @@ def predictions(weight, *, temperature=TEMPERATURE, problem_type="single_label_c
         problem_type (`str`): transformers' word for the problem.
     """
     problem(problem_type)  # has the message for one that there is not
+    if problem_type == DETECTION:
+        return QuerySoftTargets(weight, temperature=temperature)
     if problem_type in _NOT_SOFTENED:
         return _NOT_SOFTENED[problem_type](weight, problem_type=problem_type)
     return SoftTargets(weight, temperature=temperature, problem_type=problem_type)

@@ -9,13 +9,27 @@ from ..losses import (
     binary_cross_entropy,
     cross_entropy,
     pair_cosine_error,
+    query_classes,
+    query_soft_targets,
     soft_target_bce,
     soft_target_kl,
     squared_error,
 )
-from ..signals import are_soft, problem_type_of
+from ..signals import BOXES, are_soft, problem_type_of
 
-__all__ = ["PROBLEMS", "Problem", "check_exclusive_classes", "fits", "problem", "problem_type_of"]
+__all__ = [
+    "DETECTION",
+    "PROBLEMS",
+    "Problem",
+    "check_exclusive_classes",
+    "fits",
+    "problem",
+    "problem_type_of",
+    "refuse_detection",
+]
+
+
+DETECTION = "object_detection"
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,14 @@ PROBLEMS = {
         agree=None,
         labels="whole numbers, one per image, -100 where missing",
     ),
+    # Ours too: things in images, learned by terms of their own (`QueryLabels`, `BoxLabels`, `QuerySoftTargets`).
+    DETECTION: Problem(
+        hard_loss=query_classes,
+        soft_loss=query_soft_targets,
+        labelled=lambda labels: labels >= 0,
+        agree=None,
+        labels="whole numbers of shape (batch, most boxes), -100 where there is no box, beside the column 'boxes'",
+    ),
 }
 
 
@@ -100,6 +122,16 @@ def problem(problem_type):
     if problem_type not in PROBLEMS:
         raise ValueError(f"problem_type must be one of {', '.join(PROBLEMS)}; got {problem_type!r}.")
     return PROBLEMS[problem_type]
+
+
+def refuse_detection(who, *, problem_type=None, batch=()):
+    """Refuse detectors on behalf of the term `who`: a query's logits are no item with a label of its own."""
+    if problem_type == DETECTION or BOXES in batch:
+        raise ValueError(
+            f"{who} compares one answer with one label, and a detector gives a set of queries, each a class and a box. "
+            f"Use QueryLabels and BoxLabels ('classes' and 'boxes') for the labels, QuerySoftTargets ('queries') for the "
+            f"teacher."
+        )
 
 
 def check_exclusive_classes(problem_type, who):
@@ -126,4 +158,5 @@ def fits(problem_type, labels):
         "regression": floating and (labels.dim() == 1 or labels.shape[-1] == 1),
         "embedding": floating and labels.dim() == 1,
         "identity": not floating,
+        DETECTION: not floating and labels.dim() == 2,
     }[problem_type]

@@ -6,15 +6,15 @@ from ..suggestions import nearest
 from .attention import Attention, Relations
 from .base import Objective
 from .batch import BatchCorrelation, RelationalAngle, RelationalDistance, SimilarityPreserving, SimilarityTargets
+from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
 from .classes import ClassCorrelation, DecoupledSoftTargets, NormalisedSoftTargets, StandardisedSoftTargets
 from .default import predictions
 from .embeddings import EmbeddingMatching
 from .hidden import HiddenStates, PatientStates
 from .labels import HardLabels
 from .maps import AttentionMaps, ChannelMaps, FeatureMaps, PearsonMaps
-from .soft import LogitMatching, SoftTargets, TeacherLabels
 from .margins import MarginLabels
-from .soft import LogitMatching, SoftTargets
+from .soft import LogitMatching, SoftTargets, TeacherLabels
 
 # A term goes by the name it has in the log. "predictions" is the soft term of whatever problem there is.
 TERMS = {
@@ -45,6 +45,9 @@ TERMS = {
             StandardisedSoftTargets,
             DecoupledSoftTargets,
             NormalisedSoftTargets,
+            QueryLabels,
+            BoxLabels,
+            QuerySoftTargets,
         )
     },
 }

@@ -43,8 +43,14 @@ def compare_models(run):
         student = next(one.model for one in contenders if one.role == "student")
         models = {"teacher": run.pattern, "student": student}
         report["vocabulary"] = {role: model.get_input_embeddings().num_embeddings for role, model in models.items()}
+    report["pictures"] = _pictures(run, contenders)
     write_report(run.folder.path, report)
     return comparison, report
+
+
+def _pictures(run, contenders):
+    raw, answers = run.data.splits[run.data.compared_on], {one.name: one.answers[0] for one in contenders}
+    return run.data.task.pictures(run.folder.path, raw, run.data.compared, answers)
 
 
 def _teachers(run, yardstick):

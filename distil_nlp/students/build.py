@@ -7,6 +7,7 @@ import transformers
 from torch import nn
 
 from ..adapters import NetworkForImageClassification, NetworkForImageEmbedding, read_spec
+from ..adapters.detectors import make_detector, read_detector
 from ..loading import load_model
 from ..sentence_encoder import SentenceEncoder
 from .from_config import is_spec, student_from_config
@@ -26,6 +27,7 @@ def build_student(student, teacher, *, embeddings="random", trust_remote_code=Fa
     | `None` | `student_from_teacher` with `of_teacher` |
     | "4x256" | `student_from_config` with `embeddings` |
     | "resnet8", "mobilenetv2x0.5" | a network for images, with the teacher's labels, channels and image size |
+    | "conditional_detr-64x2" | a detector with the teacher's labels |
     | an `nn.Module` | itself |
     | a Hub id or a folder | that model, with the teacher's head type and labels |
 
@@ -55,6 +57,10 @@ def build_student(student, teacher, *, embeddings="random", trust_remote_code=Fa
     if read_spec(student) is not None:
         _refuse({**of_teacher, **of_config}, f"student={student!r} is a network to start from scratch")
         return _network(student, teacher)
+    if read_detector(student) is not None:
+        _refuse({**of_teacher, **of_config}, f"student={student!r} is a detector to start from scratch")
+        check_teacher(teacher)
+        return make_detector(student, id2label=teacher.config.id2label)
     _refuse({**of_teacher, **of_config}, f"student={_named(student)} is already a model")
     if isinstance(student, nn.Module):
         return student
@@ -81,7 +87,8 @@ def student_start(student, teacher, *, num_layers=None, layers=None, architectur
     if is_spec(student):
         reduced = ", word embeddings by a PCA of the teacher's" if embeddings == "pca" else ""
         return f"random weights ({student}){reduced}"
-    return f"random weights ({student})" if read_spec(student) is not None else str(student)
+    from_scratch = read_spec(student) is not None or read_detector(student) is not None
+    return f"random weights ({student})" if from_scratch else str(student)
 
 
 def _network(spec, teacher):

@@ -6,6 +6,7 @@ from .data import load_file, load_splits
 from .face_verification import FaceVerification, hold_out_people
 from .image_classification import ImageClassification
 from .masked_language_modeling import MaskedLanguageModeling
+from .object_detection import ObjectDetection
 from .own_columns import OwnColumnsCollator, with_own_columns
 from .question_answering import QuestionAnswering, answer_question
 from .sentence_embeddings import SentenceEmbeddings
@@ -20,6 +21,7 @@ _ALL = (
     MaskedLanguageModeling,
     ImageClassification,
     FaceVerification,
+    ObjectDetection,
 )
 TASKS = {task.name: task for task in _ALL}
 
@@ -28,6 +30,7 @@ __all__ = [
     "FaceVerification",
     "ImageClassification",
     "MaskedLanguageModeling",
+    "ObjectDetection",
     "OwnColumnsCollator",
     "QuestionAnswering",
     "SentenceEmbeddings",

@@ -142,6 +142,19 @@ class Task(ABC):
         """A line of Python that loads a student of this task and lets it answer."""
         return f'transformers.pipeline("{self.name}", "{folder}")({self.example!r})'
 
+    def pictures(self, folder, raw, prepared, answers):
+        """Draw, for the report, what models say of a few examples; nothing where a picture would say nothing.
+
+        Args:
+            folder (`Path`): Where to.
+            raw, prepared (`datasets.Dataset`): The compared split, before and after `prepare`.
+            answers (`dict[str, list]`): Name of a model to what the yardstick kept of it, a row an entry.
+
+        Returns:
+            `dict[str, str]`: File name of a picture to what it shows.
+        """
+        return {}
+
     def compute_metrics(self):
         """A function for `Trainer(compute_metrics=)`; None where only the loss makes sense during training."""
         return None

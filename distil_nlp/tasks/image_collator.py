@@ -84,10 +84,15 @@ class _AugmentingCollator(ImageCollator):
             self._epoch.share_memory_()
         self._epoch.fill_(epoch)
 
+    @property
+    def epoch(self):
+        """The one it was told last."""
+        return self._epoch.item()
+
     def view(self, images, labels, ids):
         if ids is None:
             raise ValueError(
                 f"What is done to an image is a function of its example id, and the rows have no column {KEY!r}. Number "
                 f"them: `number_examples(dataset)`."
             )
-        return self.augmentation(images, labels, ids, self._epoch.item())
+        return self.augmentation(images, labels, ids, self.epoch)

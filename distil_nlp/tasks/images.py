@@ -99,6 +99,25 @@ def _opened(file, where):
     return image
 
 
+def image_sizes(split, column, split_name):
+    """Width and height of every image of a split, `np.ndarray` of float64, shape (rows, 2). Only headers are read.
+
+    Raises:
+        ValueError: See `open_images`.
+    """
+    Image = pillow()
+    encoded = split.with_format(None).select_columns([column]).cast_column(column, datasets.Image(decode=False))
+    sizes = []
+    for row, example in enumerate(encoded):
+        file = example[column] or {"bytes": None, "path": None}
+        try:
+            with Image.open(io.BytesIO(file["bytes"]) if file["bytes"] is not None else file["path"]) as image:
+                sizes.append(image.size)
+        except (OSError, SyntaxError, ValueError, AttributeError, TypeError):
+            sizes.append(next(open_images(split, column, split_name, [row])).size)  # which says what is wrong
+    return np.array(sizes, dtype=np.float64).reshape(-1, 2)
+
+
 def native_format(split, column, split_name, num_samples=16):
     """What the images of a split are like, by some of them.
 

@@ -12,7 +12,7 @@ from ..shards import Shards, check_shards
 from ..signals import Signals
 from .base import Teacher
 from .kept import kept_as
-from .labels import label_names, reorder
+from .labels import label_names, ordered, reorder
 from .layout import LAYOUTS
 
 HEADER = "cache.json"
@@ -117,7 +117,9 @@ class CachedTeacher(Teacher):
         if "sparse" in self._signals:
             return Signals(None, features, self._read("sparse", ids, batch))
         logits = self._read("logits", ids, batch)
-        return Signals(logits if self._order is None else logits[..., self._order], features)
+        if self._order is not None:
+            logits = ordered(logits, self._order, len(self.header["labels"]))
+        return Signals(logits, features)
 
     def fingerprint(self):
         return self.header["teacher_weights"]

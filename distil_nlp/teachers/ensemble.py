@@ -7,7 +7,7 @@ import torch
 
 from ..losses.mixture import mean_number, mean_sigmoid, mean_softmax
 from ..losses.precision import widened
-from ..signals import Signals, are_soft, problem_type_of
+from ..signals import BOXES, Signals, are_soft, problem_type_of
 from .base import Teacher
 from .labels import known_labels, label_names, listed
 from .online import as_teacher
@@ -132,6 +132,11 @@ class TeacherEnsemble(Teacher):
             )
 
     def __call__(self, batch):
+        if BOXES in batch:
+            raise ValueError(
+                f"An ensemble averages probabilities, and the queries of two detectors ({self.name}) find other things, so "
+                f"their mean says nothing. Use one teacher."
+            )
         labels = batch.get("labels")
         floats = labels is not None and labels.is_floating_point() and labels.dim() == 2
         if floats and self._problem_type == "single_label_classification" and not are_soft(labels):

@@ -67,6 +67,17 @@ def reorder(ours, theirs):
     return order
 
 
+def ordered(logits, order, num_classes):
+    """Logits of a teacher in the student's order of classes; what follows them (no object, a box) stays in its place.
+
+    Args:
+        logits (`torch.Tensor`): Shape (..., classes), or more of a detector.
+        order (`list[int]`): From `label_order`.
+        num_classes (`int`): Of the teacher.
+    """
+    return logits[..., [*order, *range(num_classes, logits.shape[-1])]]
+
+
 def known_labels(ours, theirs):
     """Which of the student's labels a teacher knows by name.
 

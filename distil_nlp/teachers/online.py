@@ -11,7 +11,7 @@ from ..sentence_encoder import SentenceEncoder
 from ..signals import Signals, accepted_columns, ask
 from ..taps import FeatureTap
 from .base import Teacher
-from .labels import label_names, label_order
+from .labels import label_names, label_order, ordered
 from .vocabulary import check_vocabulary
 
 
@@ -66,7 +66,7 @@ class OnlineTeacher(Teacher):
             logits = ask(self.model, batch, self._columns)
             features = tap.take()
             if self._order is not None:
-                logits = logits[..., self._order]
+                logits = ordered(logits, self._order, len(self.label_names))
         # Inference tensors cannot enter a graph; a clone made out here is an ordinary tensor, as taps make them already.
         return Signals(logits.clone(), features)
 

@@ -106,10 +106,14 @@ class Augmentation:
         if self.crop_padding:
             images = _crops(images, self.crop_padding, self.padding, draw)
         if self.flip:
-            images = _chosen(_of_examples(draw("flip") < self.flip), images.flip(-1), images)
+            images = _chosen(_of_examples(self.flipped(ids, epoch)), images.flip(-1), images)
         if self.erasing:
             images = _erased(images, self.erasing, self.seed, draw)
         return self._mixed(images, labels, draw) if self.mixes else (images, labels)
+
+    def flipped(self, example_ids, epoch):
+        """Which examples an epoch shows mirrored: bool, shape (batch,)."""
+        return uniform(self.seed, int(epoch), np.asarray(example_ids), "flip") < self.flip
 
     def _mixed(self, images, labels, draw):
         is_cut = draw("mix or cut") < (0.5 if self.mixup and self.cutmix else float(self.cutmix > 0))

@@ -1,5 +1,6 @@
 """What one process and two do alike: named cases of one optimizer step, and a short run with everything on."""
 
+from tests.trainer.detection_runs import detection_gradients
 from tests.trainer.images import (
     MAP_BATCH_TERMS,
     MAP_TERMS,
@@ -25,6 +26,7 @@ from tests.trainer.runs import (
 from tests.trainer.test_spans import TOKENIZER, make_models, make_spans
 
 NUM_ROWS = 32
+BOXES = "boxes"  # images with boxes, and detectors
 SPANS = "spans"  # rows and models of questions
 IMAGES = "images"  # rows of pixels and networks whose statistics are frozen
 
@@ -54,6 +56,8 @@ CASES = {
     "distilbert under a bert teacher": _case(SINGLE, architecture="distilbert", pairs=True),
     "modernbert": _case("token", architecture="modernbert", num_micro_batches=2),
     "spans": _case(SPANS, num_micro_batches=2),
+    "boxes": _case(BOXES),
+    "boxes, accumulated": _case(BOXES, num_micro_batches=2),
     "hint": _case(SINGLE, hint=True),
     "hint, accumulated": _case(SINGLE, hint=True, num_micro_batches=2),
     "hint, unlabelled": _case("none", hint=True, num_micro_batches=2),
@@ -82,6 +86,9 @@ def gradients(name, folder, num_processes):
         objective = objective_of(case["term"])
     if problem == SPANS:
         return _span_gradients(folder, num_micro_batches, num_processes)
+    if problem == BOXES:
+        found = detection_gradients("detr", folder, num_micro_batches, num_processes=num_processes, unlabelled=(2,))
+        return {f"student.{weight}": gradient for weight, gradient in found.items()}
     if case["term"] in BATCH_TERMS:  # their item is the micro-batch: it must hold the same rows
         num_micro_batches *= 2 // num_processes
     found = step_gradients(

@@ -132,7 +132,7 @@ def make_trainer(
     """A trainer on `rows`, with the collator that fits their labels where none is given."""
     collator = changes.pop("collator", None)
     tokenizer = changes.pop("tokenizer", None) or tiny_tokenizer()
-    per_token = "labels" in rows.column_names and isinstance(rows[0]["labels"], list) and not _floats(rows)
+    several = collator is None and "labels" in rows.column_names and isinstance(rows[0]["labels"], list)
     return trainer(
         model=student,
         teacher=teacher,
@@ -140,7 +140,7 @@ def make_trainer(
         objective=objective,
         train_dataset=rows,
         processing_class=tokenizer,
-        data_collator=_collator(student, tokenizer) if per_token and collator is None else collator,
+        data_collator=_collator(student, tokenizer) if several and not _floats(rows) else collator,
         callbacks=callbacks,
     )
 
