@@ -11,6 +11,7 @@ from tests.trainer.runs import make_rows
 
 # Student of 3 layers, teacher of 6: for each stage its share, then for each term its name, weight and pairs of layers.
 UNIFORM = [[0, 1], [1, 3], [2, 5]]
+LAST = [[2, 2]]
 PAPERS = {
     "distilbert": [(None, [("soft", 5.0, None), ("hard", 2.0, None), ("hidden", 1.0, [[2, 5]])])],
     "pkd": [(None, [("hard", 0.5, None), ("soft", 0.5, None), ("patient", 100 / 768, UNIFORM[:2])])],
@@ -21,8 +22,14 @@ PAPERS = {
     "minilm": [(0.5, [("relations", 1.0, [[2, 5]])]), (0.5, [("hard", 1.0, None)])],
     "minilmv2": [(0.5, [("relations", 1.0, [[2, 5]])]), (0.5, [("hard", 1.0, None)])],
     "deit": [(None, [("hard", 0.5, None), ("teacher_labels", 0.5, None)])],
+    "lskd": [(None, [("hard", 0.1, None), ("standardised", 9.0, None)])],
+    "dist": [(None, [("hard", 1.0, None), ("class_correlation", 2.0, None), ("batch_correlation", 2.0, None)])],
+    "dkd": [(None, [("hard", 1.0, None), ("decoupled", 1.0, None)])],
+    "fitnets": [(None, [("hard", 0.1, None), ("soft", 0.9, None), ("hints", 1.0, LAST)])],
+    "at": [(None, [("hard", 0.1, None), ("soft", 0.9, None), ("attention_maps", 1.0, LAST)])],
+    "cwd": [(None, [("hard", 0.1, None), ("soft", 0.9, None), ("channels", 1.0, LAST)])],
 }
-OF_IMAGES = {"deit"}
+OF_IMAGES = {"deit", "lskd", "dist", "dkd", "fitnets", "at", "cwd"}
 SETTINGS = {
     "distilbert": {"soft": {"temperature": 2.0}, "hidden": {"distance": "cosine"}},
     "pkd": {"soft": {"temperature": 10.0}},
@@ -34,14 +41,21 @@ SETTINGS = {
     "minilm": {"relations": {"relations": ["query-key", "value-value"]}},
     "minilmv2": {"relations": {"relations": ["query-query", "key-key", "value-value"]}},
     "deit": {"hard": {"head": "cls_classifier"}, "teacher_labels": {"head": "distillation_classifier"}},
+    "lskd": {"standardised": {"temperature": 2.0}},
+    "dist": {"class_correlation": {"temperature": 4.0}, "batch_correlation": {"temperature": 4.0}},
+    "dkd": {"decoupled": {"temperature": 4.0, "target_weight": 1.0, "other_weight": 8.0}},
+    "fitnets": {"soft": {"temperature": 4.0}},
+    "at": {"soft": {"temperature": 4.0}},
+    "cwd": {"soft": {"temperature": 4.0}, "channels": {"temperature": 4.0}},
 }
 
 
 def rehearsed_on_images(stage):
-    """The objective of a stage after a look at a student with two heads and a convolutional teacher."""
+    """The objective of a stage after a look at a convolutional teacher and a like student, or one with two heads."""
     objective = objective_from(stage["objective"])
     batch = {"pixel_values": torch.randn(2, 3, 32, 32), "labels": torch.tensor([0, 2])}
-    rehearse(objective, tiny_image_model("deit"), OnlineTeacher(tiny_image_model("resnet", seed=1)), batch)
+    student = tiny_image_model("deit" if stage["name"] == "deit" else "resnet")
+    rehearse(objective, student, OnlineTeacher(tiny_image_model("resnet", seed=1)), batch)
     return objective
 
 
