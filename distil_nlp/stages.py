@@ -2,19 +2,24 @@
 
 import inspect
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 _IMAGE = "pixel_values"
 _CHANNELS, _SIZE = 3, 64  # large enough that five halvings still leave a map
+# They make no map of their own: one more row, or what came in. (Attention drops out of maps of another kind.)
+_NO_MAP = (nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.Dropout)
 
 
 def stages(model):
     """The modules that end the stages of an image model, in order of execution.
 
     `config.feature_paths` says so where it is there. Otherwise one look at an image of zeros does: a stage is the last
-    module, in order of execution, at each size of map; maps of one pixel are vectors, and no stage. The model is left as
-    it was: mode, statistics of normalisation and random state.
+    module, in order of execution, at each size of map. What a block does at the old size before it makes it smaller (norm,
+    activation, a 1x1 convolution before the strided one) belongs to the block and ends no stage. Maps of one pixel are
+    vectors. The model is left as it was: mode, statistics of normalisation and random state.
 
     Args:
         model (`nn.Module`): Takes images of shape (batch, channels, height, width), `config.num_channels` and
@@ -29,14 +34,15 @@ def stages(model):
     named = getattr(getattr(model, "config", None), "feature_paths", None)
     if named:
         return [_full_name(model, path) for path in named]
-    maps = _maps_of(model)
-    if not maps:
+    runs = _runs_of(model)
+    sizes = {run.after for run in runs.values()} - {None, (1, 1)}
+    if not sizes:
         raise ValueError(
             f"{type(model).__name__} has no stages to count: none of its modules returned a map of shape (batch, channels, "
             f"height, width). Give pairs of module names, as in model.named_modules()."
         )
-    last = {size: name for name, size in maps.items()}  # maps are in order: of each size the last one stays
-    return [name for name, size in maps.items() if last[size] == name]
+    ends = [_end_of_stage(runs, size) for size in sizes]
+    return sorted(ends, key=lambda name: runs[name].end)
 
 
 @contextmanager
@@ -64,22 +70,61 @@ def _full_name(model, path):
     )
 
 
-def _maps_of(model):
-    """Module name -> (height, width) of the map it returned last, in the order in which the modules finished."""
-    maps, handles = {}, []
+@dataclass
+class _Run:
+    """The last run of a module: when it began and ended, and the size (height, width) of the maps before and after.
 
-    def listener(name):
-        def listen(module, inputs, output):
-            first = output[0] if isinstance(output, (tuple, list)) and output else output
-            maps.pop(name, None)  # a module that runs twice has the place of its last run
-            if isinstance(first, torch.Tensor) and first.dim() == 4 and first[0, 0].numel() > 1:
-                maps[name] = tuple(first.shape[2:])
+    `mixes`: it is a convolution that looks beyond single pixels.
+    """
 
-        return listen
+    start: int
+    before: tuple | None
+    mixes: bool
+    end: int = 0
+    after: tuple | None = None
 
+
+def _end_of_stage(runs, size):
+    """The last module with maps of a size that is no beginning of a block in which they become smaller."""
+    names = sorted((name for name, run in runs.items() if run.after == size), key=lambda name: runs[name].end)
+    return next((name for name in reversed(names) if not _begins_a_block(runs, name)), names[-1])
+
+
+def _begins_a_block(runs, name):
+    """Whether all that happened to its size of map, since the smallest module around it that changes it, is pointwise."""
+    size, end = runs[name].after, runs[name].end
+    parts = name.split(".")
+    around = (runs.get(".".join(parts[:length])) for length in range(len(parts) - 1, 0, -1))
+    block = next((run for run in around if run and run.before == size and run.after not in (size, None)), None)
+    if block is None:
+        return False
+    return not any(
+        run.mixes and run.before == run.after == size and block.start < run.start and run.end <= end
+        for run in runs.values()
+    )
+
+
+def _runs_of(model):
+    """Module name -> its last `_Run`, of every module inside that ran on an image of zeros."""
+    runs, handles, time = {}, [], iter(range(10**9))
     image = _zeros(model)
+
+    def listeners(name, module):
+        def begin(module, inputs, named):
+            mixes = isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1
+            runs[name] = _Run(next(time), _size_of(next(iter([*inputs, *named.values()]), None), image), mixes)
+
+        def finish(module, inputs, output):
+            first = output[0] if isinstance(output, (tuple, list)) and output else output
+            runs[name].end = next(time)
+            runs[name].after = None if isinstance(module, _NO_MAP) else _size_of(first, image)
+
+        yield module.register_forward_pre_hook(begin, with_kwargs=True)
+        yield module.register_forward_hook(finish)
+
     try:
-        handles += [module.register_forward_hook(listener(name)) for name, module in model.named_modules() if name]
+        for name, module in model.named_modules():
+            handles += listeners(name, module) if name else ()
         with in_eval_mode(model), torch.no_grad(), torch.random.fork_rng():
             _show(model, image)
     except Exception as error:
@@ -91,11 +136,20 @@ def _maps_of(model):
     finally:
         for handle in handles:
             handle.remove()
-    return maps
+    return runs
+
+
+def _size_of(tensor, image):
+    """(height, width) of a map, None where it is none: another shape, or channels in the last place."""
+    if not isinstance(tensor, torch.Tensor) or tensor.dim() != 4:
+        return None
+    height, width = tensor.shape[2:]
+    # A map has the image's proportions, but for rounding; (height, width, channels) has them by chance alone.
+    return (height, width) if abs(height * image.shape[3] / image.shape[2] - width) <= 1 else None
 
 
 def _show(model, image):
-    names = [name for name in inspect.signature(model.forward).parameters]
+    names = inspect.signature(model.forward).parameters
     model(**{_IMAGE: image}) if _IMAGE in names else model(image)
 
 
@@ -103,7 +157,7 @@ def _zeros(model):
     config, first = getattr(model, "config", None), next(model.parameters(), torch.empty(0))
     channels = getattr(config, "num_channels", None)
     if channels is None:
-        convolutions = (one.in_channels for one in model.modules() if isinstance(one, torch.nn.Conv2d))
+        convolutions = (one.in_channels for one in model.modules() if isinstance(one, nn.Conv2d))
         channels = next(convolutions, _CHANNELS)
     size = getattr(config, "image_size", None) or _SIZE
     height, width = (size, size) if isinstance(size, int) else size

@@ -74,10 +74,10 @@ MUTATIONS = [
         "tests/test_stages.py",
     ),
     Mutation(
-        "maps: the first module of a size ends its stage",
+        "maps: the beginning of a block ends a stage",
         "stages.py",
-        "if last[size] == name",
-        "if next(one for one in maps if maps[one] == size) == name",
+        "if not _begins_a_block(runs, name))",
+        "if name)",
         "tests/test_stages.py",
     ),
     Mutation(

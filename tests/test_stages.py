@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-import transformers
 from torch import nn
 
+from distil_nlp.adapters import NetworkForImageClassification
 from distil_nlp.architectures import layer_name, layer_names
 from distil_nlp.stages import in_eval_mode, stages
 from tests.tiny import tiny_image_model
@@ -45,20 +45,36 @@ def test_layers_of_image_models_are_counted_by_stages_or_by_layers(architecture,
     assert layer_name(model, -1) == expected[-1] and layer_name(model, 0) == expected[0]
 
 
-def test_the_stages_of_a_mobilenet_end_its_blocks_of_one_size():
-    model = tiny_image_model("mobilenet_v2")
-    sizes = [16, 8, 4, 2]  # of an image of 32; what is one pixel is no stage
-    assert len(stages(model)) == len(sizes)
+@pytest.mark.parametrize(
+    ("architecture", "ends"),
+    [
+        # A block that makes maps smaller first widens them, at the old size, by a 1x1 convolution: no end of a stage.
+        ("mobilenet_v2", ["conv_stem", "layer.1", "layer.4", "layer.11"]),
+        # Its config counts something else than layers: there are 64 of them.
+        ("efficientnet", ["encoder.blocks.0", "encoder.blocks.1", "encoder.blocks.2", "encoder.blocks.4"]),
+    ],
+)
+def test_a_stage_ends_before_the_block_that_makes_its_maps_smaller(architecture, ends):
+    model = tiny_image_model(architecture)
+    assert layer_names(model) == [f"{architecture}.{end}" for end in ends]
 
 
-def test_a_config_that_counts_something_else_leaves_a_network_its_stages():
-    config = transformers.EfficientNetConfig(
-        width_coefficient=0.1, depth_coefficient=0.1, hidden_dim=128, image_size=32, num_labels=3
-    )
-    model = transformers.EfficientNetForImageClassification(config)
-    assert config.num_hidden_layers > 20
-    names = layer_names(model)
-    assert names == stages(model) and len(names) == 4  # 16, 8, 4 and 2 pixels
+def test_a_bottleneck_that_begins_at_the_old_size_ends_no_stage():
+    model = tiny_image_model("resnet", layer_type="bottleneck", hidden_sizes=[8, 16, 32], depths=[2, 2, 1])
+    assert layer_names(model) == [
+        "resnet.embedder.embedder",
+        *(f"resnet.encoder.stages.{place}" for place in range(3)),
+    ]
+
+
+def test_a_network_in_one_sequence_has_a_stage_before_each_of_its_poolings():
+    model = NetworkForImageClassification.from_network("cnn8", image_size=28, num_channels=1, num_labels=3)
+    assert layer_names(model) == ["network.features.1", "network.features.4", "network.features"]
+
+
+def test_the_stages_of_residual_networks_are_their_layers():
+    model = NetworkForImageClassification.from_network("resnet8", image_size=32, num_labels=3)
+    assert layer_names(model) == ["network.layer1", "network.layer2", "network.layer3"]
 
 
 def test_feature_paths_of_the_config_win_and_may_be_those_of_the_network_inside():
@@ -74,11 +90,11 @@ def test_feature_paths_of_the_config_win_and_may_be_those_of_the_network_inside(
 
 def test_looking_for_stages_leaves_mode_statistics_hooks_and_random_state_alone():
     model = Plain().train()
-    model.stem[1].eval()
+    model.drop.eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     random = torch.get_rng_state()
     stages(model)
-    assert model.training and model.drop.training and not model.stem[1].training
+    assert model.training and model.stem[1].training and not model.drop.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random)
     assert not any(module._forward_hooks for module in model.modules())

@@ -125,6 +125,7 @@ _IMAGE_SIZES = {
     "resnet": {"embedding_size": 4, "hidden_sizes": [4, 8], "depths": [1, 1], "layer_type": "basic"},
     "convnext": {"hidden_sizes": [4, 8], "depths": [1, 1], "num_stages": 2},
     "mobilenet_v2": {"depth_multiplier": 0.1},
+    "efficientnet": {"width_coefficient": 0.1, "depth_coefficient": 0.1, "hidden_dim": 128},
     **dict.fromkeys(
         ["vit", "deit"],
         {
@@ -142,7 +143,7 @@ def tiny_image_model(architecture="resnet", *, seed=0, num_labels=3, num_channel
     """A randomly initialised image classifier in eval mode; `deit` has the two heads of a distilled one.
 
     Args:
-        architecture (`str`): One of `resnet`, `convnext`, `mobilenet_v2`, `vit`, `deit`.
+        architecture (`str`): One of `resnet`, `convnext`, `mobilenet_v2`, `efficientnet`, `vit`, `deit`.
         settings: Of its config, instead of the smallest.
     """
     settings = {**_IMAGE_SIZES[architecture], **settings}
