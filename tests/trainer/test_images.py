@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from distil_nlp.evaluation import predict_logits
 from distil_nlp.objectives import HardLabels, Objective, SoftTargets
 from distil_nlp.tasks.image_collator import ImageCollator
 from distil_nlp.teachers import CachedTeacher, OnlineTeacher, OwnColumns, TeacherEnsemble, build_cache
@@ -192,6 +193,15 @@ def test_a_teacher_that_was_asked_beforehand_is_refused_where_images_are_altered
     for teacher in (cached, TeacherEnsemble([cached, TinyCnn(seed=3)])):
         with pytest.raises(ValueError, match="was asked beforehand, about unaltered ones. Leave the augmentation out"):
             make_image_trainer(tmp_path, make_collator(flip=0.5), teacher=teacher)
+
+
+def test_a_cache_is_compared_on_the_images_it_was_made_of(tmp_path):
+    # It reads example_id, which the rows have, and pixels, which the collator makes of a column it does not name.
+    cached, rows = asked(tmp_path / "cache", make_collator()), image_rows()
+    said = predict_logits(cached, rows, make_collator())
+    teacher = TinyCnn(8, num_channels=1, seed=2).eval()
+    expected = teacher(LARGER_GREY(pixels_of(rows))).detach().numpy()
+    assert said.shape == (40, 3) and abs(said - expected).max() < 1e-5
 
 
 def test_a_student_learns_from_a_cache_of_images_what_it_learns_from_the_teacher(tmp_path):
