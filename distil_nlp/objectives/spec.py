@@ -12,9 +12,8 @@ from .embeddings import EmbeddingMatching
 from .hidden import HiddenStates, PatientStates
 from .labels import HardLabels
 from .maps import AttentionMaps, ChannelMaps, FeatureMaps, PearsonMaps
-from .soft import LogitMatching, SoftTargets, TeacherLabels
 from .margins import MarginLabels
-from .soft import LogitMatching, SoftTargets
+from .soft import LogitMatching, SoftTargets, TeacherLabels
 
 # A term goes by the name it has in the log. "predictions" is the soft term of whatever problem there is.
 TERMS = {

@@ -243,6 +243,9 @@ def test_channel_wise_kl_is_what_its_formula_says(ours, theirs, temperature):
         lambda *maps: naive.channel_wise_kl(*maps, temperature=temperature),
         logits(ours, 0),
         logits(theirs, 1),
+    )
+
+
 @pytest.mark.parametrize("missing", [0, 2])
 @pytest.mark.parametrize("margin", [0.0, 0.35, 0.5, 1.5])
 @pytest.mark.parametrize("name", ["angular_margin_loss", "cosine_margin_loss"])
