@@ -14,11 +14,8 @@ class HardLabels(Term):
         head (`str`, *optional*): A module of the student whose logits are read instead of the model's.
 
     Raises:
-        ValueError: Labels that are not those of the problem; a head that is not there, or gives no such logits.
-        problem_type (`str`): transformers' word for the problem.
-
-    Raises:
-        ValueError: A problem whose labels another term compares with.
+        ValueError: Labels that are not those of the problem, or that another term compares with; a head that is not there,
+            or gives no such logits.
     """
 
     name = "hard"

@@ -6,8 +6,9 @@ import pytest
 import torch
 import transformers
 from PIL import Image
+from safetensors.torch import load_file
 
-from distil_nlp.adapters import NetworkForImageEmbedding
+from distil_nlp.adapters import NetworkForImageEmbedding, NetworkImageProcessor
 from distil_nlp.adapters.networks.mobilefacenet import MobileFaceNet
 from distil_nlp.signals import problem_type_of
 from distil_nlp.students import build_student
@@ -98,3 +99,21 @@ def test_mobilefacenet_has_the_size_of_the_paper_and_the_names_of_its_published_
 def test_a_width_of_no_channels_is_refused():
     with pytest.raises(ValueError, match="factor of the channels, above 0; got 0"):
         MobileFaceNet(width=0)
+
+
+@pytest.mark.slow  # embeds 400 faces with a network of a million parameters
+def test_the_published_weights_fit_and_find_the_people_of_a_set_they_were_not_trained_on(shared_data):
+    from distil_nlp.evaluation import predict_logits
+    from distil_nlp.tasks import FaceVerification, load_splits
+
+    model = NetworkForImageEmbedding.from_network("mobilefacenet", image_size=(112, 96))
+    model.network.load_state_dict(load_file(shared_data / "models" / "mobilefacenet" / "model.safetensors"))
+    processor = NetworkImageProcessor(3, size={"height": 112, "width": 96}, image_std=[128 / 255] * 3)
+    faces = shared_data / "orl_faces"
+    splits = load_splits(train_file=faces / "train.parquet", validation_file=faces / "test.parquet")
+    task = FaceVerification.from_splits(splits)
+    rows = {name: task.prepare(split, processor) for name, split in splits.items()}
+    known, asked = (predict_logits(model, rows[name], task.collator(processor)) for name in ("train", "validation"))
+    nearest = (asked @ known.T).argmax(axis=1)
+    found = [rows["train"]["labels"][int(place)] for place in nearest]
+    assert sum(a == b for a, b in zip(found, rows["validation"]["labels"], strict=True)) == 79  # of 80
