@@ -32,6 +32,34 @@ class Mutation:
 
 MUTATIONS = [
     Mutation(
+        "generalised IoU without the hull",
+        "losses/boxes.py",
+        " - (hull - union) / hull.clamp(min=tiny)",
+        "",
+        "tests/losses/test_boxes.py",
+    ),
+    Mutation(
+        "no object weighs as much as an object",
+        "losses/boxes.py",
+        "NO_OBJECT_WEIGHT, 1.0)",
+        "1.0, 1.0)",
+        "tests/losses/test_boxes.py",
+    ),
+    Mutation(
+        "classes of queries divided by the queries of a step",
+        "objectives/boxes.py",
+        "return found + NO_OBJECT_WEIGHT * (self.items(batch).sum() - found)",
+        "return self.items(batch).sum()",
+        "tests/losses/test_boxes.py",
+    ),
+    Mutation(
+        "mirrored images keep their boxes",
+        "tasks/box_collator.py",
+        "1 - boxes[..., :1]",
+        "boxes[..., :1]",
+        "tests/tasks/test_object_detection.py",
+    ),
+    Mutation(
         "soft targets without temperature squared",
         "losses/soft.py",
         "(teacher - student)).sum(dim=-1) * temperature**2",

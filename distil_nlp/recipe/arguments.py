@@ -38,7 +38,7 @@ class RecipeArguments:
     )
     task: str = _setting(
         "What is learned: text-classification, token-classification, question-answering, sentence-similarity, "
-        "fill-mask or image-classification.",
+        "fill-mask, image-classification or object-detection.",
         "text-classification",
     )
     train_teacher: bool = _setting(
