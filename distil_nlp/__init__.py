@@ -18,6 +18,7 @@ _NAMES = {
         "Attention",
         "AttentionMaps",
         "BatchCorrelation",
+        "BoxLabels",
         "ChannelMaps",
         "ClassCorrelation",
         "DecoupledSoftTargets",
@@ -31,6 +32,8 @@ _NAMES = {
         "Objective",
         "PatientStates",
         "PearsonMaps",
+        "QueryLabels",
+        "QuerySoftTargets",
         "RelationalAngle",
         "RelationalDistance",
         "Relations",
@@ -51,6 +54,7 @@ _NAMES = {
     "tasks": [
         "FaceVerification",
         "MaskedLanguageModeling",
+        "ObjectDetection",
         "QuestionAnswering",
         "SentenceEmbeddings",
         "TextClassification",
@@ -82,6 +86,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .objectives import Attention as Attention
     from .objectives import AttentionMaps as AttentionMaps
     from .objectives import BatchCorrelation as BatchCorrelation
+    from .objectives import BoxLabels as BoxLabels
     from .objectives import ChannelMaps as ChannelMaps
     from .objectives import ClassCorrelation as ClassCorrelation
     from .objectives import DecoupledSoftTargets as DecoupledSoftTargets
@@ -95,6 +100,8 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .objectives import Objective as Objective
     from .objectives import PatientStates as PatientStates
     from .objectives import PearsonMaps as PearsonMaps
+    from .objectives import QueryLabels as QueryLabels
+    from .objectives import QuerySoftTargets as QuerySoftTargets
     from .objectives import RelationalAngle as RelationalAngle
     from .objectives import RelationalDistance as RelationalDistance
     from .objectives import Relations as Relations
@@ -118,6 +125,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .taps import FeatureTap as FeatureTap
     from .tasks import FaceVerification as FaceVerification
     from .tasks import MaskedLanguageModeling as MaskedLanguageModeling
+    from .tasks import ObjectDetection as ObjectDetection
     from .tasks import QuestionAnswering as QuestionAnswering
     from .tasks import SentenceEmbeddings as SentenceEmbeddings
     from .tasks import TextClassification as TextClassification

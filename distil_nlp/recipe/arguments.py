@@ -38,7 +38,7 @@ class RecipeArguments:
     )
     task: str = _setting(
         "What is learned: text-classification, token-classification, question-answering, sentence-similarity, "
-        "fill-mask, image-classification or image-feature-extraction (faces).",
+        "fill-mask, image-classification, object-detection or image-feature-extraction (faces).",
         "text-classification",
     )
     train_teacher: bool = _setting(

@@ -1,16 +1,14 @@
 """An image gets a class, several classes, or a score."""
 
-import dataclasses
-
-from ..suggestions import nearest
 from .base import add_ids, add_labels
 from .classification import ClassificationTask, check_problem_type
 from .columns import first_split, label_column_of
-from .images import largest, look_at, pixel_rows, seen_shape, sees
+from .image_task import ImageTask, augmentation_from, readers_of
+from .images import look_at, pixel_rows
 from .labels import read_labels
 
 
-class ImageClassification(ClassificationTask):
+class ImageClassification(ImageTask, ClassificationTask):
     """Classification of images. Make it with `from_splits`.
 
     Models are whatever `AutoModelForImageClassification` loads, or networks by name ("resnet20", "mobilenetv2x0.5").
@@ -24,9 +22,6 @@ class ImageClassification(ClassificationTask):
     """
 
     name = "image-classification"
-    example = "image.png"
-    reads_tokens = False
-    any_tokenizer = True
     may_be_altered = copies_keep_labels = True
 
     def __init__(self, image_column, label_column, code, *, num_channels, image_size):
@@ -71,19 +66,10 @@ class ImageClassification(ClassificationTask):
         task.check_labels(splits)
         return task
 
-    def load_processor(self, name_or_path, *, trust_remote_code=False):
-        """The image processor of a model, or the one that suits a network given by name."""
-        from ..adapters import load_image_processor, processor_for, read_spec
+    def named_processor(self, name):
+        from ..adapters import processor_for, read_spec
 
-        if read_spec(str(name_or_path)) is not None:
-            return processor_for(self.image_size, self.num_channels)
-        processor = load_image_processor(name_or_path, trust_remote_code=trust_remote_code)
-        if processor is None:
-            raise ValueError(
-                f"{name_or_path} has no image processor beside it (preprocessor_config.json), so its input cannot be made. "
-                f"Save the one that it was trained with into its folder."
-            )
-        return processor
+        return processor_for(self.image_size, self.num_channels) if read_spec(name) is not None else None
 
     def prepare(self, split, processor, *, with_labels=True):
         """Rows of raw pixels.
@@ -107,10 +93,6 @@ class ImageClassification(ClassificationTask):
         """An `ImageCollator`: pixel_values of shape (batch, channels, height, width), labels, example_id."""
         return self.collator_for(processor, {})
 
-    def prepare_for(self, split, processor, others, **settings):
-        # One view for all: that of the largest. The collator makes of it what each of them reads.
-        return self.prepare(split, largest([processor, *others.values()]), **settings)
-
     def collator_for(self, processor, others, *, augmentation=None):
         """The collator of rows for several models.
 
@@ -121,41 +103,21 @@ class ImageClassification(ClassificationTask):
         # Here, not above: who only looks at data need not wait for torch.
         from .image_collator import ImageCollator
 
-        readers = {"": processor, **others}
-        seen = {name: sees(one) for name, one in readers.items()}
-        shape = seen_shape(largest(readers.values()))
         return ImageCollator(
-            shape, seen, augmentation=None if augmentation is None else self._augmentation(augmentation)
+            *readers_of(processor, others),
+            augmentation=None if augmentation is None else self._augmentation(augmentation),
         )
 
     def altered(self, rows, processor, others, *, num_copies, augmentation=None):
         """Copies of prepared rows, flipped and shifted (or as `augmentation` says), with their labels."""
         from .image_copies import altered_images
 
-        shape = seen_shape(largest([processor, *others.values()]))
+        shape, _ = readers_of(processor, others)
         return altered_images(rows, shape, self._augmentation(augmentation or {}), num_copies=num_copies)
 
     def _augmentation(self, settings):
-        from ..views import Augmentation
-
-        known = [one.name for one in dataclasses.fields(Augmentation) if one.name != "num_classes"]
-        for name in settings if isinstance(settings, dict) else [settings]:
-            if name not in known or not isinstance(settings, dict):
-                raise ValueError(
-                    f"augmentation is a mapping of {', '.join(known)}, such as {{flip: 0.5, crop_padding: 4}}; got "
-                    f"{settings!r}{nearest(name, known)}."
-                )
         classes = self.num_labels if self.problem_type == "single_label_classification" else None
-        return Augmentation(**settings, num_classes=classes)
-
-    def same_input(self, processor, other):
-        return processor is other or processor.to_dict() == other.to_dict()
+        return augmentation_from(settings, num_classes=classes)
 
     def in_use(self, folder):
         return f"import transformers, distil_nlp.adapters; {super().in_use(folder)}"
-
-    def speed_batch(self, processor, models, batch_size):
-        import torch
-
-        generator = torch.Generator().manual_seed(0)
-        return {"pixel_values": torch.randn(batch_size, *seen_shape(processor), generator=generator)}

@@ -4,9 +4,10 @@ import datasets
 import numpy as np
 
 from ..metrics import FoundBoxes
-from .base import Task, add_ids
+from .base import add_ids
 from .columns import first_split, listed, require
-from .images import find_image_column, largest, native_format, open_images, pixel_rows, seen_shape, sees
+from .image_task import ImageTask, augmentation_from, readers_of
+from .images import find_image_column, native_format, open_images, pixel_rows
 from .objects import category_names, encode_categories, read_objects, relative_boxes
 
 USUAL = ("objects", "annotations")
@@ -15,7 +16,7 @@ _PICTURED = 4  # images in the picture of a report
 _UNKNOWN = [[float("nan")] * 4]  # the boxes of an image that nobody looked at
 
 
-class ObjectDetection(Task):
+class ObjectDetection(ImageTask):
     """Object detection on data of COCO's form. Make it with `from_splits`.
 
     Models are whatever `AutoModelForObjectDetection` loads, or small ones by name ("conditional_detr-64x2"). All images are
@@ -31,9 +32,6 @@ class ObjectDetection(Task):
 
     name = "object-detection"
     problem_type = "object_detection"
-    example = "image.png"
-    any_tokenizer = True
-    reads_tokens = False
 
     def __init__(self, image_column, objects_column, given_names, label_names, *, image_size):
         self.image_column, self.objects_column, self.image_size = image_column, objects_column, image_size
@@ -95,24 +93,14 @@ class ObjectDetection(Task):
                 )
         return task
 
-    def load_processor(self, name_or_path, *, trust_remote_code=False):
-        """The image processor of a model, or the one that suits a detector given by name.
-
-        Raises:
-            ValueError: It has none, or one that keeps the shape of images, so that they would not fit into a batch.
-        """
-        # Here, not above: who only looks at data need not wait for torch.
-        from ..adapters import load_image_processor
+    def named_processor(self, name):
         from ..adapters.detectors import detector_processor, read_detector
 
-        if read_detector(str(name_or_path)) is not None:
-            return detector_processor(name_or_path, self.image_size)
-        processor = load_image_processor(name_or_path, trust_remote_code=trust_remote_code)
-        if processor is None:
-            raise ValueError(
-                f"{name_or_path} has no image processor beside it (preprocessor_config.json), so its input cannot be made. "
-                f"Save the one that it was trained with into its folder."
-            )
+        return detector_processor(name, self.image_size) if read_detector(name) is not None else None
+
+    def load_processor(self, name_or_path, **settings):
+        """See `ImageTask.load_processor`; a ValueError where images would not have one height and width."""
+        processor = super().load_processor(name_or_path, **settings)
         check_one_size(processor, name_or_path)
         return processor
 
@@ -140,28 +128,18 @@ class ObjectDetection(Task):
         """A `BoxCollator`: pixel_values, labels and boxes, padded, and example_id."""
         return self.collator_for(processor, {})
 
-    def prepare_for(self, split, processor, others, **settings):
-        return self.prepare(split, largest([processor, *others.values()]), **settings)
+    def collator_for(self, processor, others, *, augmentation=None):
+        """The collator of rows for several models.
 
-    def collator_for(self, processor, others):
+        Args:
+            processor, others: See `Task.collator_for`.
+            augmentation (`dict`, *optional*): Settings of `Augmentation` for batches to train on: {"flip": 0.5}.
+        """
         # Here, not above: who only looks at data need not wait for torch.
-        from ..views import Augmentation
         from .box_collator import BoxCollator
 
-        readers = {"": processor, **others}
-        return BoxCollator(
-            seen_shape(largest(readers.values())),
-            {name: sees(one) for name, one in readers.items()},
-            augmentation=Augmentation(flip=0.5, crop_padding=0),
-        )
-
-    def same_input(self, processor, other):
-        return processor is other or processor.to_dict() == other.to_dict()
-
-    def speed_batch(self, processor, models, batch_size):
-        import torch
-
-        return {"pixel_values": torch.zeros(batch_size, *seen_shape(processor))}
+        flips = None if augmentation is None else augmentation_from(augmentation, crop_padding=0)
+        return BoxCollator(*readers_of(processor, others), augmentation=flips)
 
     def yardstick(self, prepared, raw=None, main_metric=None):
         """`FoundBoxes`: average precision, see `Task.yardstick`."""

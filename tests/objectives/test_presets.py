@@ -102,7 +102,7 @@ def test_tinybert_averages_heads_only_where_their_numbers_differ():
 
 
 def test_a_preset_that_is_none_is_refused_with_those_that_are():
-    with pytest.raises(ValueError, match="one of distilbert, pkd, tinybert, minilm, minilmv2, deit; got 'tinybart'"):
+    with pytest.raises(ValueError, match="one of distilbert, pkd, tinybert, .*, fitnets, at, cwd; got 'tinybart'"):
         preset("tinybart")
 
 

@@ -8,7 +8,7 @@ from transformers import pipeline
 
 from distil_nlp.recipe import run
 from tests.detectors import draw_things
-from tests.recipes.runs import words
+from tests.recipes.runs import same_students, words
 
 SHORT = {
     "task": "object-detection",
@@ -36,7 +36,7 @@ def arguments(things, output, **changes):
 def finished(things, tmp_path_factory):
     output = tmp_path_factory.mktemp("run") / "out"
     draw_things(5, seed=2).remove_columns("objects").to_parquet(things / "more.parquet")
-    run(arguments(things, output, unlabelled_file=things / "more.parquet"))
+    run(arguments(things, output, unlabelled_file=things / "more.parquet", augmentation="{flip: 0.5}"))
     return output
 
 
@@ -74,3 +74,17 @@ def test_hints_between_feature_maps_go_with_detectors(things, tmp_path):
     run(arguments(things, tmp_path / "out", student="detr-64x1", control="false", stages=json.dumps(stages)))
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [term["name"] for term in report["objective"]] == ["classes", "boxes", "queries", "pearson"]
+
+
+def test_a_teacher_asked_once_makes_the_student_that_one_asked_at_every_step_makes(things, tmp_path):
+    run(arguments(things, tmp_path / "first", control="false"))
+
+    def with_teacher(output, **settings):
+        return arguments(things, output, **{"teacher": tmp_path / "first" / "teacher", **settings})
+
+    assert same_students(run, with_teacher, tmp_path)
+
+
+def test_mirrored_images_and_a_cache_are_refused(things, tmp_path):
+    with pytest.raises(ValueError, match="anew in every epoch"):
+        run(arguments(things, tmp_path / "out", cache="true", augmentation="{flip: 0.5}"))

@@ -4,9 +4,11 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from distil_nlp.tasks import ObjectDetection, task_class
 from distil_nlp.tasks.box_collator import BoxCollator
+from distil_nlp.tasks.box_pictures import draw_pictures, true_boxes
 from distil_nlp.tasks.images import seen_shape, sees
 from distil_nlp.views import Augmentation
 from tests.detectors import CLASSES, SIZE, as_dataset, detector_processor, draw_things, png_bytes, tiny_detector
@@ -210,3 +212,20 @@ def test_what_a_model_finds_on_prepared_rows_is_judged(tmp_path):
     facts = yardstick.facts(answers)
     assert yardstick.main == "map" and 0 <= yardstick.measure("map_50", facts) <= 1
     assert yardstick.agreement(answers, answers) == 1
+
+
+def test_a_picture_shows_true_boxes_beside_found_ones_of_which_the_doubtful_are_left_out(tmp_path):
+    images = [Image.new("RGB", (320, 160), "white")]
+    sure, doubtful = [1, 0.9, 0.5, 0.25, 0.75, 0.75], [2, 0.1, 0.0, 0.0, 0.25, 0.25]
+    columns = {
+        "true": [true_boxes(np.array([0]), np.array([[0.5, 0.5, 0.5, 0.5]]))],
+        "model": [np.array([sure, doubtful])],
+    }
+    draw_pictures(tmp_path / "boxes.png", images, columns, list(CLASSES))
+    with Image.open(tmp_path / "boxes.png") as picture:
+        assert picture.size == (644, 36 + 160 + 4)
+        cells = [picture.crop((left, 36, left + 320, 196)) for left in (0, 324)]
+    first, second = (cell.getcolors() for cell in cells)
+    assert len(first) == len(second) == 2  # white, and the colour of one class
+    assert cells[0].getpixel((80, 80)) != cells[1].getpixel((160, 80)) != (255, 255, 255)
+    assert cells[1].getpixel((80, 20)) == (255, 255, 255)

@@ -13,6 +13,7 @@ from distil_nlp.objectives import (
     SoftTargets,
     objective_from,
 )
+from distil_nlp.students import student_from_teacher
 from distil_nlp.teachers import OnlineTeacher, TeacherEnsemble
 from tests.detectors import CLASSES, KINDS, tiny_detector
 from tests.trainer.detection_runs import detection_gradients, pair, rows_and_collator
@@ -148,3 +149,14 @@ def test_teacher_and_student_are_compared_by_the_boxes_they_find(tmp_path):
     assert comparison.metric == "map" and comparison.models[0]["agreement"] == 1.0
     with pytest.raises(ValueError, match="of tokens or boxes"):
         trainer.compare(rows)
+
+
+def test_a_student_of_the_teachers_layers_has_its_queries(tmp_path):
+    rows, collator = rows_and_collator()
+    teacher = tiny_detector("yolos", num_layers=2)
+    student = student_from_teacher(teacher, num_layers=2)
+    objective = Objective([QuerySoftTargets(1.0, queries="same")])
+    trainer = make_trainer(student, teacher, rows, tmp_path, objective=objective, collator=collator, learning_rate=0.0,
+                           logging_strategy="steps", logging_steps=1)  # fmt: skip
+    trainer.train()
+    assert trainer.state.log_history[0]["loss/queries"] < 1e-6
