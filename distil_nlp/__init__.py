@@ -7,6 +7,8 @@ module with it when it is first used.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from .torchvision_guard import guard_torchvision
+
 __version__ = "0.1.0"
 
 _NAMES = {
@@ -72,6 +74,7 @@ _NAMES = {
     "trainer": ["DistillationTrainer"],
     "views": ["Augmentation", "Sees"],
 }
+guard_torchvision()
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = ["__version__", *_HOME]

@@ -26,6 +26,7 @@ LEVELS = {
             "shards",
             "suggestions",
             "adapters",
+            "torchvision_guard",
             "views",
             "tally",
             "checkpoints",

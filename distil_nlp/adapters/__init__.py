@@ -2,7 +2,13 @@
 
 from .image_classifier import ImageClassifiers, NetworkConfig, NetworkForImageClassification, register_models
 from .image_embedder import ImageEmbedderConfig, ImageEmbedders, NetworkForImageEmbedding, register_embedders
-from .image_processor import NetworkImageProcessor, load_image_processor, processor_for, register_processor
+from .image_processor import (
+    NetworkImageProcessor,
+    load_image_processor,
+    processor_for,
+    register_processor,
+    resized,
+)
 from .networks import read_spec, register_network
 
 register_models()
@@ -20,5 +26,6 @@ __all__ = [
     "load_image_processor",
     "processor_for",
     "read_spec",
+    "resized",
     "register_network",
 ]

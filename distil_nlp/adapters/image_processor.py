@@ -54,6 +54,19 @@ def processor_for(image_size, num_channels):
     return NetworkImageProcessor(num_channels, size={"height": height, "width": width})
 
 
+def resized(processor, image_size):
+    """The processor of a network that sees images in another size, normalised as before.
+
+    Args:
+        processor: Of any kind, with one mean and one standard deviation a channel.
+        image_size (`int`): Height and width.
+    """
+    made = processor_for(image_size, len(processor.image_mean))
+    for name in ("image_mean", "image_std", "do_normalize", "do_rescale", "rescale_factor"):
+        setattr(made, name, getattr(processor, name))
+    return made
+
+
 def load_image_processor(name_or_path, *, trust_remote_code=False):
     """The image processor of a Hub id or folder, or None where there is none."""
     try:

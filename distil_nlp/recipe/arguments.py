@@ -122,6 +122,9 @@ class RecipeArguments:
     )
     max_length: int | None = _setting("Longer texts are cut to this many tokens. Default: 128.")
     image_column: str | None = _setting("Column of the image. Found by its feature, or by name.")
+    student_image_size: int | None = _setting(
+        "Height and width that the student sees, where they are not to be the teacher's."
+    )
     image_size: int | None = _setting(
         "Height and width that networks given by name see. Default: that of the images where it is one, else 64."
     )

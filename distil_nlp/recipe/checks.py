@@ -52,5 +52,9 @@ def check_link(teacher, student, lessons, collator):
     for stage, objective, rows in lessons:
         if len(rows) == 0:
             raise ValueError(f"The stage {stage.name!r} learns from data={stage.data!r}, and there is no such row.")
-        batch = collator([rows[index] for index in range(min(2, len(rows)))])
-        rehearse(objective, student, teacher if objective.needs_teacher else None, batch)
+        examples = [rows[index] for index in range(min(2, len(rows)))]
+        rehearse(objective, student, teacher if objective.needs_teacher else None, collator(examples))
+        if (
+            getattr(collator, "for_training", None) is not None
+        ):  # labels may be mixed there: not every term counts those
+            objective.count([collator.for_training(examples)])

@@ -57,7 +57,9 @@ def _teachers(run, yardstick):
     """The teacher; of several, what they say together and what each says."""
     if len(run.teachers) == 1:
         (model,) = run.teacher.models
-        return [Contender("teacher", run.teacher.name, [_answers(run, model, yardstick)], model)]
+        if run.own_processors:  # it is asked as the student meets it
+            run.teacher.match(run.new_student())
+        return [Contender("teacher", run.teacher.name, [_answers(run, run.teacher, yardstick)], model)]
     run.teacher.match(run.new_student(), run.processor)
     together = nn.ModuleList(run.teacher.models).to(run.state.device)
     contenders = [Contender("teacher", run.teacher.name, [_answers(run, run.teacher, yardstick)], together)]
@@ -79,7 +81,8 @@ def _speeds(run, contenders):
             batch |= {prefix + name: tensor for name, tensor in own.items()}
         return batch
 
-    models[run.teacher.name] = run.teacher if len(run.teachers) > 1 else models[run.teacher.name]
+    if run.own_processors or len(run.teachers) > 1:
+        models[run.teacher.name] = run.teacher
     return measure_latency(models, make_batch, seconds=run.recipe.latency_seconds, device=run.state.device)
 
 
@@ -138,7 +141,8 @@ def _loaded(run, stage):
     """The model of a stage, and its processor where that is its own."""
     folder, code = run.folder.path / stage, run.recipe.trust_remote_code
     model, _ = load_model(run.data.task.auto_class, folder, trust_remote_code=code)
-    processor = run.data.task.load_processor(folder, trust_remote_code=code) if run.recipe.trim_vocabulary else None
+    own = run.recipe.trim_vocabulary or run.own_processors
+    processor = run.data.task.load_processor(folder, trust_remote_code=code) if own else None
     return model.to(run.state.device), processor
 
 

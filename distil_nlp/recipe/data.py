@@ -14,6 +14,7 @@ _READING = (
 )  # fmt: skip
 _PREPARING = ("max_length", "doc_stride", "mask_probability", "soft_pieces")
 _PREPARING_TRAINING = ("num_mask_copies",)  # rows to learn from only
+_STUDENT = ("student_image_size",)
 _ALTERING = ("augmentation",)
 KINDS = ("all", "labelled", "unlabelled")  # of rows to learn from
 
@@ -87,6 +88,13 @@ class RecipeData:
         if theirs != ours:
             self.task = self._understood(label_names=theirs)
 
+    def student_processor(self, of_teacher):
+        """What the student reads with: the (first) teacher's processor, unless the task and the recipe say otherwise."""
+        settings = self._settings_for(self.task.student_processor, _STUDENT)
+        return self.task.student_processor(
+            self.recipe.student, of_teacher, trust_remote_code=self.recipe.trust_remote_code, **settings
+        )
+
     def prepare(self, processor, own_processors=None):
         """Prepare all splits for a tokenizer, or an image processor.
 
@@ -95,7 +103,7 @@ class RecipeData:
             own_processors (`dict`, *optional*): Prefix to the processor of another teacher, whose input goes into columns
                 with that prefix.
         """
-        self._own = self._allowed(own_processors or {})
+        self._own, self._processor = self._allowed(own_processors or {}), processor
         settings = self._settings_for(self.task.prepare, _PREPARING)
         given = self._settings_for(self.task.prepare, _PREPARING_TRAINING)
         to_learn = {**settings, **self.task.training_settings, **given}
@@ -121,7 +129,7 @@ class RecipeData:
         known = self.transfer if copies and self.task.copies_keep_labels else train
         self.labelled = known.select(np.flatnonzero(self.task.labelled(known)))
         anew = {} if copies else self._settings_for(self.task.collator_for, _ALTERING)
-        self.collator = self.task.collator_for(processor, self._own, **anew)
+        self._anew, self.collator = anew, self.task.collator_for(processor, self._own, **anew)
         with_test = "test" in self.prepared and self.task.labelled(self.prepared["test"]).any()
         self.compared_on = "test" if with_test else "validation"
 
@@ -159,6 +167,12 @@ class RecipeData:
                 self.transfer, tokenizer, model, num_copies=recipe.num_augmented_copies, device=PartialState().device
             )
         return self._copies
+
+    def collator_of(self, processor):
+        """The collator of the prepared rows for a model that reads with this processor, and learns by itself."""
+        if processor is self._processor:
+            return self.collator
+        return self.task.collator_for(processor, {**self._own, "student_": self._processor}, **self._anew)
 
     def rows(self, kind):
         """Prepared rows to learn from: "all", "labelled", "unlabelled", or those of a file of texts."""

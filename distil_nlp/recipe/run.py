@@ -13,7 +13,6 @@ from transformers.utils import logging as transformers_logging
 from ..arguments import NO_BLEND
 from ..files import write_text
 from ..hub import model_card, push_to_hub
-from ..hub.names import public_name
 from ..loading import load_model
 from ..students import build_student, student_start, trim_vocabulary
 from ..teachers import OnlineTeacher, ZeroShotClassifier
@@ -26,7 +25,7 @@ from .data import KINDS, RecipeData
 from .folder import RunFolder, stage_name
 from .interrupt import Interrupted, SaveOnInterrupt, StopAtEpoch
 from .stages import stages_of
-from .teachers import further_teachers, own_processors, teacher_stage, together
+from .teachers import first_teacher, further_teachers, own_processors, teacher_stage, together
 
 _PUSHING = {"push_to_hub": False, "hub_model_id": None}
 
@@ -112,8 +111,9 @@ class Run:
         recipe, auto_class = self.recipe, self.data.task.auto_class
         loading = {"trust_remote_code": recipe.trust_remote_code}
         source = self.folder.finished("teacher") or recipe.teacher
-        self.processor = self.data.task.load_processor(source, **loading)
-        self.own_processors = own_processors(recipe, self.data.task, self.processor)
+        self.teacher_processor = self.data.task.load_processor(source, **loading)
+        self.processor = self.data.student_processor(self.teacher_processor)
+        self.own_processors = own_processors(recipe, self.data.task, self.processor, self.teacher_processor)
         model, fresh = load_model(auto_class, source, dtype=self.training.teacher_dtype, **loading)
         if recipe.hypothesis_template is not None:
             check_zero_shot(recipe, self.data.task, fresh)
@@ -132,7 +132,7 @@ class Run:
             self.data.follow(model)
             self.pattern = model
         self._begin(model)
-        return OnlineTeacher(model, name=public_name(recipe.teacher), tokenizer=self.processor)
+        return first_teacher(self, model)
 
     def with_new_head(self, source=None, place=0):
         """A teacher's model with a head for this data, which starts at random: of the first teacher, or a further one."""
@@ -152,7 +152,7 @@ class Run:
         with self.state.main_process_first():
             self.data.prepare(self.processor, self.own_processors)
         self.data.check()
-        everyone = [OnlineTeacher(teacher), *further_teachers(self, trained=False)]
+        everyone = [first_teacher(self, teacher), *further_teachers(self, trained=False)]
         self._check_student(teacher, together(everyone, self.recipe))
         if self.state.is_main_process:
             self.folder.claim(self.given)
@@ -187,7 +187,11 @@ class Run:
             **NO_BLEND,
         )
         early = [] if recipe.teacher_stop_epoch is None else [StopAtEpoch(recipe.teacher_stop_epoch)]
-        return self._train(stage, model, None, self.data.labelled, training, callbacks=early)
+        processor = self.teacher_processor if place == 0 else self.processor
+        save = partial(self._save, processor=processor)
+        return self._train(
+            stage, model, None, self.data.labelled, training, save=save, processor=processor, callbacks=early
+        )
 
     # ---- Assistants, student and control ----
 
@@ -265,7 +269,7 @@ class Run:
             setattr(student.config, name, value)
         return student
 
-    def _trainer(self, stage, model, teacher, dataset, training, objective, callbacks):
+    def _trainer(self, stage, model, teacher, dataset, training, objective, processor, callbacks):
         return DistillationTrainer(
             model,
             teacher,
@@ -273,15 +277,17 @@ class Run:
             objective=objective,
             train_dataset=dataset,
             eval_dataset=self.data.prepared.get("validation"),
-            data_collator=self.data.collator,
-            processing_class=self.processor,
+            data_collator=self.data.collator_of(processor),
+            processing_class=processor,
             compute_metrics=self.data.compute_metrics(),
             callbacks=callbacks,
         )
 
-    def _train(self, stage, model, teacher, dataset, training, objective=None, *, save=None, callbacks=()):
-        stop = SaveOnInterrupt(self.state.num_processes)
-        trainer = self._trainer(stage, model, teacher, dataset, training, objective, [stop, *callbacks])
+    def _train(
+        self, stage, model, teacher, dataset, training, objective=None, *, save=None, processor=None, callbacks=()
+    ):
+        stop, processor = SaveOnInterrupt(self.state.num_processes), processor or self.processor
+        trainer = self._trainer(stage, model, teacher, dataset, training, objective, processor, [stop, *callbacks])
         result = trainer.train(resume_from_checkpoint=True)
         if stop.asked:
             raise Interrupted(f"{stage} is at step {trainer.state.global_step} of {trainer.state.max_steps}.")

@@ -15,13 +15,13 @@ def together(teachers, recipe):
     return TeacherEnsemble(teachers, weights=recipe.teacher_weights) if len(teachers) > 1 else teachers[0]
 
 
-def own_processors(recipe, task, processor):
-    """Tokenizers, or image processors, of further teachers that are not the first one's.
+def own_processors(recipe, task, processor, of_first):
+    """Tokenizers, or image processors, of teachers that are not the student's.
 
     Args:
         recipe (`RecipeArguments`): With the further teachers.
         task (`Task`): Knows how to load them.
-        processor: Of the first teacher, and of the student.
+        processor, of_first: Of the student; of the first teacher.
 
     Returns:
         `dict`: Prefix of a teacher's columns to its processor.
@@ -29,13 +29,24 @@ def own_processors(recipe, task, processor):
     Raises:
         ValueError: A teacher without one.
     """
-    found = {}
+    found = {} if task.same_input(of_first, processor) else {_prefix(0): of_first}
     for place, source in enumerate(recipe.more_teachers or (), start=1):
         check_folder(source)
         theirs = task.load_processor(source, trust_remote_code=recipe.trust_remote_code)
         if not task.same_input(theirs, processor):
             found[_prefix(place)] = theirs
     return found
+
+
+def first_teacher(run, model):
+    """The first teacher of a run, as the student meets it.
+
+    Args:
+        run (`Run`): Which knows what either of them reads.
+        model (`nn.Module`): With a trained head.
+    """
+    teacher = OnlineTeacher(model, name=public_name(run.recipe.teacher), tokenizer=run.teacher_processor)
+    return OwnColumns(teacher, _prefix(0)) if _prefix(0) in run.own_processors else teacher
 
 
 def further_teachers(run, *, trained):

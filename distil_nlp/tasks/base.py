@@ -83,6 +83,16 @@ class Task(ABC):
             raise ValueError(f"{name_or_path} has no tokenizer beside it, so its input cannot be made.")
         return tokenizer
 
+    def student_processor(self, student, of_teacher, *, trust_remote_code=False):
+        """What a student reads with: here, the teacher's tokenizer.
+
+        Args:
+            student (`str` or None): As a recipe names it.
+            of_teacher: The processor of the (first) teacher.
+            trust_remote_code (`bool`): Run code that comes with a student of the Hub.
+        """
+        return of_teacher
+
     def same_input(self, processor, other):
         """Whether two models with these processors can read the same columns of a batch."""
         return processor is other or processor.get_vocab() == other.get_vocab()

@@ -38,6 +38,16 @@ class ImageTask(Task):
             )
         return processor
 
+    def student_processor(self, student, of_teacher, *, student_image_size=None, trust_remote_code=False):
+        """The processor saved beside the student, or the teacher's; in another size where one is given."""
+        from ..adapters import load_image_processor, resized
+
+        own = None
+        if student is not None and self.named_processor(str(student)) is None:
+            own = load_image_processor(student, trust_remote_code=trust_remote_code)
+        processor = own or of_teacher
+        return processor if student_image_size is None else resized(processor, student_image_size)
+
     def prepare_for(self, split, processor, others, **settings):
         # One view for all: that of the largest. The collator makes of it what each of them reads.
         return self.prepare(split, largest([processor, *others.values()]), **settings)

@@ -27,6 +27,11 @@ def find_image_column(split, given=None):
     found = split.column_names
     if given is not None:
         require(given, found, "image_column")
+        if not _holds_files(split.features[given]):
+            raise ValueError(
+                f"image_column={given!r} holds {split.features[given]}; an image is an encoded file, as bytes or by its "
+                f"path. The columns are {listed(found)}."
+            )
         return given
     candidates = [name for name in found if isinstance(split.features[name], datasets.Image)]
     candidates = candidates or [name for name in USUAL if name in found]
@@ -60,6 +65,12 @@ def look_at(splits, given=None, image_size=None):
         next(open_images(split, column, split_name, [0]), None)
     channels, size = native_format(shown, column, "train")
     return column, channels, (image_size, image_size) if image_size else size or _SIZE_OF_MANY
+
+
+def _holds_files(feature):
+    if isinstance(feature, dict):
+        return {"bytes", "path"} <= set(feature)
+    return isinstance(feature, datasets.Image) or getattr(feature, "dtype", "") in ("string", "binary", "large_binary")
 
 
 def open_images(split, column, split_name, rows=None):

@@ -7,11 +7,12 @@ from .student_view import StudentView
 
 
 class OwnColumns(Teacher):
-    """A teacher that shares no tokenizer with the student: `prefix + "input_ids"` of a batch is its "input_ids".
+    """A teacher that reads other input than the student: `prefix + "input_ids"` of a batch is its "input_ids", or
+    `prefix + "pixel_values"` its "pixel_values".
 
-    For tasks in which a text gets one answer (a class, a score), however it is cut into tokens. The rows are prepared
-    once for each tokenizer and joined, and a collator pads each group with its own tokenizer: see
-    `distil_nlp.tasks.with_own_columns` and `OwnColumnsCollator`.
+    Of texts for tasks in which a text gets one answer (a class, a score), however it is cut into tokens. The rows are
+    prepared once for each tokenizer and joined, and a collator pads each group with its own tokenizer: see
+    `distil_nlp.tasks.with_own_columns` and `OwnColumnsCollator`. Of images an `ImageCollator` makes the columns.
 
     Args:
         teacher: Whatever the trainer takes as a teacher.
@@ -19,7 +20,7 @@ class OwnColumns(Teacher):
 
     Raises:
         ValueError: An empty prefix. Later: an answer for each token, because its tokens are not the student's; a layer
-            to listen to, for the same reason.
+            of tokens to listen to, for the same reason.
     """
 
     def __init__(self, teacher, prefix):
@@ -51,6 +52,10 @@ class OwnColumns(Teacher):
         return self.teacher.label_names
 
     @property
+    def anatomy(self):
+        return self.teacher.anatomy
+
+    @property
     def num_parameters(self):
         return self.teacher.num_parameters
 
@@ -70,12 +75,7 @@ class OwnColumns(Teacher):
         self.teacher.prepare(accelerator)
 
     def listen(self, names):
-        if names:
-            raise ValueError(
-                f"The objective listens to {', '.join(names)} of {self.name}, which reads tokens of its own: one "
-                f"position is not one part of the text for both. Use a teacher with the student's tokenizer for terms "
-                f"between layers."
-            )
+        self.teacher.listen(names)
 
     def __call__(self, batch):
         own = {
@@ -87,6 +87,13 @@ class OwnColumns(Teacher):
                 f"{', '.join(batch)}). Add them with `with_own_columns`, and pad them with an `OwnColumnsCollator`."
             )
         said = self.teacher(own)
+        for name, feature in said.features.items():
+            if feature.dim() == 3:
+                raise ValueError(
+                    f"The objective listens to '{name}' of {self.name}, which reads input of its own and gave states of "
+                    f"shape {tuple(feature.shape)}: one position is not one part of the text for both. Use a teacher with "
+                    f"the student's tokenizer for terms between layers of tokens."
+                )
         if said.logits is not None and said.logits.dim() > 2:
             raise ValueError(
                 f"{self.name} has a tokenizer of its own and gave logits of shape {tuple(said.logits.shape)}: one answer "

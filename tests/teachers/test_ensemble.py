@@ -294,8 +294,11 @@ def test_a_tokenizer_of_its_own_is_refused_where_each_token_gets_an_answer():
 
 def test_what_cannot_be_with_columns_of_ones_own_is_refused(two_tokenizers):
     own = OwnColumns(OnlineTeacher(teacher(1), name="other"), "teacher_")
-    with pytest.raises(ValueError, match="listens to layer.1 of other, which reads tokens of its own"):
-        own.listen(["layer.1"])
+    own.listen(["bert.encoder.layer.1"])
+    with pytest.raises(
+        ValueError, match=r"layer\.1' of other, which reads input of its own and gave states of shape \(2, 4"
+    ):
+        own({f"teacher_{name}": BATCH[name] for name in ("input_ids", "attention_mask")})
     with pytest.raises(ValueError, match="begin with 'teacher_', and the batch has none"):
         own(BATCH)
     with pytest.raises(ValueError, match="got ''"):
