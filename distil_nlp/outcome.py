@@ -4,9 +4,10 @@ from pathlib import Path
 
 import torch
 
+from .adapters import import_line
 from .evaluation import Contender, compare, measure_latency, predict
 from .files import write_text
-from .hub import model_card, push_to_hub
+from .hub import model_card, pipeline_tag_of, push_to_hub
 from .metrics import Classification, Verification
 from .objectives.problems import problem_type_of
 
@@ -82,7 +83,7 @@ class Outcome:
         """Write the card of the student into `output_dir`, built from the comparison."""
         if not self.is_world_process_zero():
             return
-        comparison = self.comparison or self.compare()
+        comparison, tag = self.comparison or self.compare(), pipeline_tag_of(self.model)
         card = model_card(
             comparison.to_dict(),
             model_name=kwargs.get("model_name") or self._repo_id(),
@@ -90,6 +91,9 @@ class Outcome:
             dataset=kwargs.get("dataset") or "the data of this run",
             objective=self.objective,
             arguments=self.args,
+            pipeline_tag=tag,
+            example="image.png" if "image" in tag or tag == "object-detection" else "One sentence to judge.",
+            imports=import_line(self.model.config.to_dict() if hasattr(self.model, "config") else {}),
         )
         write_text(Path(self.args.output_dir) / "README.md", card)
 

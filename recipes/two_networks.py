@@ -52,6 +52,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", default="runs/two-networks")
     parser.add_argument("--num_train_epochs", type=float, default=10)
+    parser.add_argument("--hub_model_id", help="Push the student there, user/name, and ask it from there.")
     args = parser.parse_args()
     processor = processor_for(image_size=8, num_channels=1)
     train, test = splits(processor)
@@ -60,7 +61,7 @@ def main():
     def trained(model, teacher=None, **blend):
         settings = DistillationTrainingArguments(
             args.output_dir, num_train_epochs=args.num_train_epochs, per_device_train_batch_size=32, learning_rate=3e-3,
-            save_strategy="no", report_to="none", **blend,
+            save_strategy="no", report_to="none", hub_model_id=args.hub_model_id, **blend,
         )  # fmt: skip
         trainer = DistillationTrainer(
             model, teacher, settings, train_dataset=train, eval_dataset=test, processing_class=processor
@@ -77,9 +78,12 @@ def main():
     trainer = trained(student, teacher, kd_ratio=0.5, temperature=2.0)
     print(trainer.compare(control=control))
 
-    folder = Path(args.output_dir) / "student"
-    trainer.save_model(folder)  # the image processor is saved with it
-    answer = transformers.pipeline("image-classification", str(folder))(picture(load_digits().images[0]))
+    home = str(Path(args.output_dir) / "student")
+    trainer.save_model(home)  # the image processor is saved with it
+    if args.hub_model_id:
+        print("Pushed:", trainer.push_to_hub())
+        home = args.hub_model_id
+    answer = transformers.pipeline("image-classification", home)(picture(load_digits().images[0]))
     print(f"A 0, to the pipeline: {answer[0]['label']} ({answer[0]['score']:.3f})")
 
 

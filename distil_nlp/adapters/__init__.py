@@ -9,7 +9,7 @@ from .image_processor import (
     register_processor,
     resized,
 )
-from .networks import read_spec, register_network
+from .networks import import_line, read_spec, register_network
 
 register_models()
 register_embedders()
@@ -23,6 +23,7 @@ __all__ = [
     "NetworkForImageClassification",
     "NetworkForImageEmbedding",
     "NetworkImageProcessor",
+    "import_line",
     "load_image_processor",
     "processor_for",
     "read_spec",

@@ -30,7 +30,18 @@ said = model(**tokens)
 start, end = said.start_logits.argmax(), said.end_logits.argmax()
 print(tokenizer.decode(tokens["input_ids"][0, start : end + 1]))"""
 _EMBEDDINGS = "sentence-similarity"
-_OWN_NETWORKS = "image-feature-extraction"  # transformers knows them once the adapters are imported
+# The end of a class's name to its task, by the Hub's word.
+_TAGS = {
+    "ForTokenClassification": "token-classification",
+    "ForQuestionAnswering": "question-answering",
+    "ForMaskedLM": "fill-mask",
+    "SentenceEncoder": _EMBEDDINGS,
+    "ForImageClassification": "image-classification",
+    "ForImageClassificationWithTeacher": "image-classification",
+    "ForImageEmbedding": "image-feature-extraction",
+    "ForObjectDetection": "object-detection",
+    "ForAudioClassification": "audio-classification",
+}
 _HYPERPARAMETERS = (
     "learning_rate", "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_steps",
     "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "optim", "bf16", "fp16", "seed",
@@ -51,6 +62,7 @@ def model_card(
     example="One sentence to judge.",
     base_model=None,
     student_start=None,
+    imports=None,
     **metadata,
 ):
     """The text of a student's `README.md`: metadata for the Hub, then what a reader should know before using it.
@@ -72,6 +84,8 @@ def model_card(
         base_model (`str`, *optional*): Model that the student's first weights came from: the teacher, usually. None
             for random weights: the Hub calls everything with a base model a fine-tune. Only a Hub id is shown.
         student_start (`str`, *optional*): The same in words, for the reader: "layers 0, 4, 8 of the teacher".
+        imports (`str`, *optional*): A line of Python without which transformers does not know the model, see
+            `distil_nlp.adapters.import_line`.
         metadata: Further metadata for the Hub: `license`, `language`, ... None of it is guessed.
 
     Returns:
@@ -90,13 +104,19 @@ def model_card(
         f"# {model_name.split('/')[-1]}",
         _what_it_is(report, teacher=teacher, data=data),
         "## Results\n\n" + _results(report, data=data, split=dataset_split),
-        "## How to load it\n\n" + _how_to_load(report, pipeline_tag, model_name, example),
+        "## How to load it\n\n" + _how_to_load(report, pipeline_tag, model_name, example, imports),
         "## How it was trained\n\n"
         + _how_trained(report, terms, arguments, teacher=teacher, data=data, start=student_start),
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits(report, data=data)),
         "## Environment\n\n" + _environment(report),
     ]
     return f"---\n{ModelCardData(**metadata).to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"
+
+
+def pipeline_tag_of(model):
+    """The Hub's word for the task of a model, by its class; text-classification where that says nothing."""
+    names = (tag for end, tag in _TAGS.items() if type(model).__name__.endswith(end))
+    return next(names, "text-classification")
 
 
 def _metadata(report, pipeline_tag, model_name, base_model):
@@ -180,7 +200,7 @@ def _results(report, *, data, split):
     return "\n\n".join([*parts, *(["\n".join(lines)] if lines else [])])
 
 
-def _how_to_load(report, tag, repo_id, example):
+def _how_to_load(report, tag, repo_id, example, imports):
     if tag == _EMBEDDINGS:
         return (
             f"```python\nfrom sentence_transformers import SentenceTransformer\n\n"
@@ -189,7 +209,7 @@ def _how_to_load(report, tag, repo_id, example):
     every = ", top_k=None" if report.get("problem_type") == "multi_label_classification" else ""
     if tag == "token-classification" and "precision" in _finite_metrics(report):  # entities, whole
         every = ', aggregation_strategy="first"'
-    registers = "import distil_nlp.adapters  # transformers then knows the network\n" if tag == _OWN_NETWORKS else ""
+    registers = f"{imports}\n" if imports else ""
     pipeline = (
         f'{registers}from transformers import pipeline\n\nstudent = pipeline("{tag}", model="{repo_id}"{every})\n'
         f"print(student({example!r}))"
@@ -198,7 +218,7 @@ def _how_to_load(report, tag, repo_id, example):
         return f"```python\n{pipeline}\n```"
     model_class, name, name_class = _AUTO_CLASSES[tag]
     loading = (
-        f"from transformers import {', '.join(sorted((model_class, name_class)))}\n\n"
+        f"{registers}from transformers import {', '.join(sorted((model_class, name_class)))}\n\n"
         f'model = {model_class}.from_pretrained("{repo_id}")\n'
         f'{name} = {name_class}.from_pretrained("{repo_id}")\n'
     )

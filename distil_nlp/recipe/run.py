@@ -10,8 +10,9 @@ from accelerate import PartialState
 from transformers import set_seed
 from transformers.utils import logging as transformers_logging
 
+from ..adapters import import_line
 from ..arguments import NO_BLEND
-from ..files import write_text
+from ..files import read_json, write_text
 from ..hub import model_card, push_to_hub
 from ..loading import load_model
 from ..students import build_student, student_start, trim_vocabulary
@@ -329,6 +330,7 @@ class Run:
             example=self.data.task.example,
             base_model=str(self.recipe.student or self.recipe.teacher),
             student_start=self._start_in_words(report),
+            imports=import_line(read_json(best / "config.json")),
         )
         write_text(best / "README.md", card)
         print(f"\n{comparison}\n\nReport: {self.folder.path / 'report.md'}\nThe student, in one line:")

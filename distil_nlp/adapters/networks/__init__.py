@@ -60,6 +60,22 @@ def find_network(name):
     return _NETWORKS[name]
 
 
+def import_line(config):
+    """The line of Python after which transformers knows a model with this config; None where it knows it anyway.
+
+    Args:
+        config (`dict`): What config.json of the model holds.
+    """
+    name = config.get("network")
+    if not str(config.get("model_type")).startswith("distil_nlp") or name is None:
+        return None
+    home = find_network(name).__module__
+    if home.startswith(f"{__name__}."):
+        return "import distil_nlp.adapters  # transformers then knows the network"
+    home = "your_networks" if home == "__main__" else home
+    return f"import distil_nlp.adapters\n\nimport {home}  # it registers the network {name!r}"
+
+
 def read_spec(spec):
     """Read a network's name with its size: "resnet8x4" gives `("resnet", {"depth": 8, "width": 4.0})`.
 
