@@ -208,18 +208,21 @@ def _sides(of_area, of_ratio, areas, ratios, height, width):
 
 def _erased(images, probability, seed, draw):
     """A rectangle of noise in some of the images."""
+    chosen = np.flatnonzero(draw("erase") < probability)
+    drawn = {name: draw(f"erased {name}")[chosen] for name in ("area", "ratio", "top", "left")}
     height, width = images.shape[-2:]
-    sides = _sides(draw("erased area"), draw("erased ratio"), _ERASED_AREA, _ERASED_RATIOS, height, width)
-    chosen = draw("erase") < probability
-    tall, wide = (np.where(chosen, np.maximum(np.rint(side), 1), 0).astype(np.int64) for side in sides)
-    tops = (draw("erased top") * (height - tall + 1)).astype(np.int64)
-    lefts = (draw("erased left") * (width - wide + 1)).astype(np.int64)
+    sides = _sides(drawn["area"], drawn["ratio"], _ERASED_AREA, _ERASED_RATIOS, height, width)
+    tall, wide = (np.maximum(np.rint(side), 1).astype(np.int64) for side in sides)
+    tops = (drawn["top"] * (height - tall + 1)).astype(np.int64)
+    lefts = (drawn["left"] * (width - wide + 1)).astype(np.int64)
     # Drawing every pixel anew would take longer than everything else: each image takes its own part of a long noise.
     size = images.shape[1:].numel()
-    noise = _noise(seed, size).unfold(0, size, 1)[torch.from_numpy((draw("noise place") * size).astype(np.int64))]
-    noise = noise.view(images.shape)
+    places = torch.from_numpy((draw("noise place")[chosen] * size).astype(np.int64))
+    noise = _noise(seed, size).unfold(0, size, 1)[places].view(-1, *images.shape[1:])
     noise = noise if images.dtype == torch.uint8 else noise.to(images.dtype).div_(255)
-    return _chosen(_inside(tops, tops + tall, lefts, lefts + wide, height, width), noise, images)
+    chosen, found = torch.from_numpy(chosen), images.clone()
+    found[chosen] = _chosen(_inside(tops, tops + tall, lefts, lefts + wide, height, width), noise, images[chosen])
+    return found
 
 
 @functools.lru_cache(maxsize=8)
