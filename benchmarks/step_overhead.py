@@ -1,6 +1,7 @@
 """What our training step costs beyond its work: time and memory over a bare PyTorch loop.
 
     python benchmarks/step_overhead.py [--steps 300] [--rounds 4] [--student 2x128] [--output FILE]
+    python benchmarks/step_overhead.py --teacher resnet20 --student resnet8 --batch_size 128      networks, on images
 
 Four systems, each in a process of its own with its own copy of the models, meet the same batches; each batch goes to
 all four within seconds, one at a time, in changing order:
@@ -37,6 +38,7 @@ from timing import (
 )
 
 TEMPERATURE, KD_RATIO, LEARNING_RATE, MAX_GRAD_NORM, SEED = 2.0, 0.5, 5e-5, 1.0, 0
+IMAGE, NUM_CLASSES = (3, 32, 32), 10  # what networks are shown
 LOGGING_STEPS = 10  # ours logs this often, the bare loops never do
 # What the project asks of itself; printed beside what was measured.
 BOUNDS = {"ours / bare loop": 1.03, "ours / parts": 1.05}
@@ -56,10 +58,12 @@ def arguments_of_steps(description, name):
     parser.add_argument("--warmup_steps", type=int, default=5, help="Batches of a round before them that do not.")
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument(
-        "--teacher", default="6x384", help="A size (BERT with random weights) or a folder with a classifier."
+        "--teacher",
+        default="6x384",
+        help="A size (BERT with random weights), a folder with a classifier, or a network such as resnet20.",
     )
     parser.add_argument("--num_layers", type=int, default=3, help="The student: that many of the teacher's layers.")
-    parser.add_argument("--student", help="Instead: a size, such as 2x128.")
+    parser.add_argument("--student", help="Instead: a size, such as 2x128; of a network, another one.")
     parser.add_argument("--data", help="Folder with train.parquet (column 'sentence'); --teacher is then a folder.")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", default=f"benchmarks/results/{name}.json")
@@ -84,9 +88,12 @@ def main():
 
 
 def make_batches(args, num_batches):
-    """Length-grouped batches, as our defaults make them: short ones, whose overhead weighs most."""
+    """Length-grouped batches, as our defaults make them: short ones, whose overhead weighs most. Networks get images."""
+    from distil_nlp.adapters import read_spec
     from distil_nlp.sampling import LengthGroupedSampler
 
+    if read_spec(args.teacher) is not None:
+        return image_batches(args, num_batches)
     texts = texts_of(args, num_batches * args.batch_size)
     order = list(LengthGroupedSampler([len(text) for text in texts], args.batch_size, SEED))
     generator = np.random.default_rng(SEED)
@@ -100,6 +107,19 @@ def make_batches(args, num_batches):
         labels = generator.integers(2, size=len(rows))
         batches.append({"input_ids": ids, "attention_mask": mask, "labels": labels})
     return batches
+
+
+def image_batches(args, num_batches):
+    """Noise of the size of CIFAR's images: what a batch costs does not depend on what it shows."""
+    generator = np.random.default_rng(SEED)
+    shape = (args.batch_size, *IMAGE)
+    return [
+        {
+            "pixel_values": generator.standard_normal(shape, dtype=np.float32),
+            "labels": generator.integers(NUM_CLASSES, size=args.batch_size),
+        }
+        for _ in range(num_batches)
+    ]
 
 
 def texts_of(args, num_texts):
@@ -128,7 +148,7 @@ def real_texts(args, num_texts):
 
 
 def tokens(batches):
-    masks = [batch["attention_mask"] for batch in batches]
+    masks = [batch["attention_mask"] for batch in batches if "attention_mask" in batch]
     return {"real": int(sum(mask.sum() for mask in masks)), "padded": sum(mask.size for mask in masks)}
 
 
@@ -148,12 +168,17 @@ def make_models(args):
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
+    from distil_nlp.adapters import NetworkForImageClassification, read_spec
     from distil_nlp.loading import load_model
     from distil_nlp.students import build_student
     from distil_nlp.students.from_config import is_spec, parse_spec
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(SEED)
+    if read_spec(args.teacher) is not None:
+        about = {"image_size": IMAGE[-1], "num_channels": IMAGE[0], "num_labels": NUM_CLASSES}
+        teacher = NetworkForImageClassification.from_network(args.teacher, **about)
+        return build_student(args.student or args.teacher, teacher), teacher.eval()
     if is_spec(args.teacher):
         num_layers, width = parse_spec(args.teacher)
         heads = max(1, width // 32)  # MiniLM's: 12 heads of 32
@@ -192,6 +217,8 @@ def ours(pipe, args, num_batches, terms=None, rows=None, source=lambda teacher: 
 
     blends = terms is None and teacher is not None
     example = {"input_ids": torch.ones(8, dtype=torch.long), "attention_mask": torch.ones(8, dtype=torch.long)}
+    if student.main_input_name == "pixel_values":
+        example = {"pixel_values": torch.zeros(IMAGE)}
     with tempfile.TemporaryDirectory() as folder:
         arguments = DistillationTrainingArguments(
             folder,
@@ -358,10 +385,11 @@ def show(result):
     print(text_table(["time", *_COLUMNS, "rounds", "at most"], rows), end="\n\n")
     rows = [[name, f"{ratio:.3f}", MEMORY_BOUNDS.get(name, "")] for name, ratio in peaks["ratios"].items()]
     print(text_table(["peak memory", "ratio", "at most"], rows), end="\n\n")
+    real = result["tokens"]["real"]
+    padded = f", {result['tokens']['padded'] / real:.2f} tokens processed for each real one" if real else ""
     print(
         f"{result['ratios']['ours / bare loop']['num_pairs']} batches counted in {result['settings']['rounds']} rounds "
-        f"of fresh processes, {result['tokens']['padded'] / result['tokens']['real']:.2f} tokens processed for each real "
-        f"one; the teacher takes {result['teacher_share_of_parts']:.0%} of parts.\n"
+        f"of fresh processes{padded}; the teacher takes {result['teacher_share_of_parts']:.0%} of parts.\n"
         f"Same work: after {work['num_steps']} steps the losses of ours and of the bare loop differ by at most "
         f"{work['largest_loss_difference']:.1e}, the weights by {work['largest_weight_difference']:.1e}."
     )
