@@ -5,7 +5,7 @@ import re
 
 import torch
 import transformers
-from transformers import AutoModelForObjectDetection, ResNetConfig
+from transformers import AutoModelForObjectDetection, ConvNextConfig
 
 # Name -> the names in transformers of its config, model and image processor (the one that needs pillow only).
 _KINDS = {
@@ -49,8 +49,8 @@ def read_detector(spec):
 def make_detector(spec, *, id2label):
     """A detector by its name, with random weights from torch's global generator.
 
-    A ResNet of basic blocks, one a stage and as wide as the detector at a sixteenth of the image's size, where its maps are
-    read; encoder and decoder of that width; 50 queries; no dropout. Images may have any size.
+    A ConvNeXt of three stages, as wide as the detector at a sixteenth of the image's size, where its maps are read; encoder
+    and decoder of that width; 50 queries; no dropout. Images may have any size.
 
     Args:
         spec (`str`): See `read_detector`.
@@ -65,11 +65,13 @@ def make_detector(spec, *, id2label):
     config_class, model_class = (getattr(transformers, name) for name in _KINDS[kind][:2])
     config = config_class(
         use_timm_backbone=False,
-        backbone_config=ResNetConfig(
-            embedding_size=width // 4,
+        # Not a ResNet: transformers freezes all of it here, and its BatchNorms too, which must have been trained before.
+        backbone_config=ConvNextConfig(
             hidden_sizes=[width // 4, width // 2, width],
-            depths=[1, 1, 1],
-            layer_type="basic",
+            depths=[1, 1, layers],
+            num_stages=3,
+            layer_scale_init_value=1.0,
+            initializer_range=0.1,
             out_features=["stage3"],
         ),
         num_queries=_NUM_QUERIES,
@@ -81,6 +83,7 @@ def make_detector(spec, *, id2label):
         encoder_attention_heads=width // _HEAD_SIZE,
         decoder_attention_heads=width // _HEAD_SIZE,
         dropout=0.0,
+        init_std=width**-0.5,
         id2label=dict(id2label),
         label2id={name: index for index, name in id2label.items()},
     )
