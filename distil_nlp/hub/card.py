@@ -84,8 +84,7 @@ def model_card(
         base_model (`str`, *optional*): Model that the student's first weights came from: the teacher, usually. None
             for random weights: the Hub calls everything with a base model a fine-tune. Only a Hub id is shown.
         student_start (`str`, *optional*): The same in words, for the reader: "layers 0, 4, 8 of the teacher".
-        imports (`str`, *optional*): A line of Python without which transformers does not know the model, see
-            `distil_nlp.adapters.import_line`.
+        imports (`str`, *optional*): What must be imported to load it, see `distil_nlp.adapters.import_line`.
         metadata: Further metadata for the Hub: `license`, `language`, ... None of it is guessed.
 
     Returns:

@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 from accelerate import PartialState
 
-from ..tasks import FaceVerification, hold_out_people, load_file, load_splits, task_class
+from ..tasks import load_file, load_splits, task_class
 from ..teachers.labels import label_names, reorder
 
 # Settings that say how a task reads its data, and how it makes rows of it; a task names those it takes.
@@ -14,6 +14,7 @@ _READING = (
 )  # fmt: skip
 _PREPARING = ("max_length", "doc_stride", "mask_probability", "soft_pieces")
 _PREPARING_TRAINING = ("num_mask_copies",)  # rows to learn from only
+_ARRANGING = ("held_out_people",)
 _STUDENT = ("student_image_size",)
 _ALTERING = ("augmentation",)
 KINDS = ("all", "labelled", "unlabelled")  # of rows to learn from
@@ -53,8 +54,9 @@ class RecipeData:
                 f"A recipe trains, and there is neither a train split nor an unlabelled one (found: "
                 f"{', '.join(self.splits)}). Set train_file, or unlabelled_file for texts that only the teacher labels."
             )
-        if recipe.held_out_people is not None:
-            self.splits = self._without_some_people()
+        arranged = task_class(recipe.task).arranged
+        divided = self._settings_for(arranged, _ARRANGING)
+        self.splits = arranged(self.splits, label_column=recipe.label_column, **divided)
         self.task = self._understood()
         if recipe.num_augmented_copies and not self.task.may_be_altered:
             raise ValueError(
@@ -254,15 +256,6 @@ class RecipeData:
         mask = self.task.labelled(self.prepared["train"])
         texts = [text for text, known in zip(self.texts("train"), mask, strict=True) if known]
         return texts, np.asarray(self.labelled["labels"])
-
-    def _without_some_people(self):
-        recipe = self.recipe
-        if recipe.task != FaceVerification.name:
-            raise ValueError(
-                f"held_out_people={recipe.held_out_people:g} would have no effect: people are told apart by "
-                f"task={FaceVerification.name!r} only; got {recipe.task!r}. Leave it out."
-            )
-        return hold_out_people(self.splits, recipe.held_out_people, label_column=recipe.label_column)
 
     def _understood(self, **labels):
         from_splits = task_class(self.recipe.task).from_splits

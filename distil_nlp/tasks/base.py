@@ -60,6 +60,11 @@ class Task(ABC):
     def from_splits(cls, splits, **columns):
         """Read the task's columns and labels off the data, and refuse what would fail later."""
 
+    @classmethod
+    def arranged(cls, splits, *, label_column=None):
+        """The splits as the task divides them, before anything else is read off them: here, as they came."""
+        return splits
+
     @abstractmethod
     def prepare(self, split, processor, **settings):
         """Rows as a model takes them, not padded: its inputs, `labels`, and `example_id`."""

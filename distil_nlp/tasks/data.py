@@ -76,13 +76,11 @@ def load_splits(
         raise ValueError(
             f"train_val_split is a share of the training rows, above 0 and below 1; got {train_val_split!r}."
         )
-    _check_sources(dataset_name, dataset_config_name, files, holds_out=train_val_split is not None)
-    for count, argument in ((max_train_samples, "max_train_samples"), (max_eval_samples, "max_eval_samples")):
-        if count is not None and count < 1:
-            raise ValueError(f"{argument} must be at least 1, or not given for all rows; got {count}.")
+    holds_out = train_val_split is not None
+    _check_sources(dataset_name, dataset_config_name, files, holds_out=holds_out)
+    _check_counts(max_train_samples=max_train_samples, max_eval_samples=max_eval_samples)
     for split, path in files.items():
         _check_file(path, f"{split}_file")
-    holds_out = train_val_split is not None
     whole = {} if dataset_name is None else _hub_splits(dataset_name, dataset_config_name, holds_out=holds_out)
     whole.update({split: _read(path, split) for split, path in files.items()})
     if holds_out:
@@ -107,6 +105,12 @@ def load_file(path, argument):
     path = Path(path).expanduser()
     _check_file(path, argument)
     return _read(path, "train")
+
+
+def _check_counts(**counts):
+    for argument, count in counts.items():
+        if count is not None and count < 1:
+            raise ValueError(f"{argument} must be at least 1, or not given for all rows; got {count}.")
 
 
 def _held_out(whole, share):

@@ -64,6 +64,13 @@ class FaceVerification(ImageClassification):
         task.check_labels(splits)
         return task
 
+    @classmethod
+    def arranged(cls, splits, *, label_column=None, held_out_people=None):
+        """The splits, with a share of the people kept for the comparison where that is asked for, see `hold_out_people`."""
+        return (
+            splits if held_out_people is None else hold_out_people(splits, held_out_people, label_column=label_column)
+        )
+
     def yardstick(self, prepared, raw=None, main_metric=None):
         """A `Verification` of all pairs of the rows, see `Task.yardstick`."""
         return Verification(np.asarray(prepared["labels"]), main_metric)
