@@ -12,6 +12,7 @@ from .torchvision_guard import guard_torchvision
 __version__ = "0.1.0"
 
 _NAMES = {
+    "adapters": ["NetworkForImageClassification", "processor_for", "register_network"],
     "arguments": ["DistillationTrainingArguments"],
     "examples": ["number_examples"],
     "evaluation": ["compare", "predict_logits"],
@@ -55,6 +56,7 @@ _NAMES = {
     "taps": ["FeatureTap"],
     "tasks": [
         "FaceVerification",
+        "ImageClassification",
         "MaskedLanguageModeling",
         "ObjectDetection",
         "QuestionAnswering",
@@ -80,6 +82,9 @@ _HOME = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_import.py compares the two
+    from .adapters import NetworkForImageClassification as NetworkForImageClassification
+    from .adapters import processor_for as processor_for
+    from .adapters import register_network as register_network
     from .arguments import DistillationTrainingArguments as DistillationTrainingArguments
     from .evaluation import compare as compare
     from .evaluation import predict_logits as predict_logits
@@ -127,6 +132,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .students import trim_vocabulary as trim_vocabulary
     from .taps import FeatureTap as FeatureTap
     from .tasks import FaceVerification as FaceVerification
+    from .tasks import ImageClassification as ImageClassification
     from .tasks import MaskedLanguageModeling as MaskedLanguageModeling
     from .tasks import ObjectDetection as ObjectDetection
     from .tasks import QuestionAnswering as QuestionAnswering
