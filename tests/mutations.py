@@ -32,6 +32,55 @@ class Mutation:
 
 MUTATIONS = [
     Mutation(
+        "the margin of an angle forgotten",
+        "losses/margins.py",
+        "moved.where(own, cosines), labels)",
+        "cosines, labels)",
+        "tests/losses/test_margins.py tests/losses/test_against_naive.py",
+    ),
+    Mutation(
+        "an angle and its margin beyond pi",
+        "losses/margins.py",
+        "moved.where(cosines > -angle.cos(), cosines - margin * angle.sin())",
+        "moved",
+        "tests/losses/test_margins.py tests/losses/test_against_naive.py",
+    ),
+    Mutation(
+        "centres of embeddings instead of directions",
+        "losses/margins.py",
+        "directions = normalize(widened(embeddings[known]), dim=-1)",
+        "directions = widened(embeddings[known])",
+        "tests/losses/test_margins.py tests/objectives/test_margins.py",
+    ),
+    Mutation(
+        "the teacher's centres never looked up",
+        "trainer.py",
+        "objective.survey(self._all_training_batches, self.teacher)",
+        "pass",
+        "tests/trainer/test_identities.py",
+    ),
+    Mutation(
+        "an image drawn twice a pair with itself",
+        "metrics/verification.py",
+        "same & (facts[first, 0] != facts[second, 0])",
+        "same",
+        "tests/evaluation/test_verification.py",
+    ),
+    Mutation(
+        "one impostor too many let in",
+        "metrics/verification.py",
+        "genuine > refused",
+        "genuine >= refused",
+        "tests/evaluation/test_verification.py",
+    ),
+    Mutation(
+        "people held out left in training",
+        "tasks/face_verification.py",
+        "kept[name] = split.select(np.flatnonzero(~ours))",
+        "kept[name] = split",
+        "tests/tasks/test_face_verification.py",
+    ),
+    Mutation(
         "maps: a tap that keeps no copy",
         "taps.py",
         "return tensor.clone()",
