@@ -27,7 +27,7 @@ def build_student(student, teacher, *, embeddings="random", trust_remote_code=Fa
     | `None` | `student_from_teacher` with `of_teacher` |
     | "4x256" | `student_from_config` with `embeddings` |
     | "resnet8", "mobilenetv2x0.5" | a network for images, with the teacher's labels, channels and image size |
-    | "conditional_detr-64x2" | a detector with the teacher's labels |
+    | "deformable_detr-64x2" | a detector with the teacher's labels |
     | an `nn.Module` | itself |
     | a Hub id or a folder | that model, with the teacher's head type and labels |
 

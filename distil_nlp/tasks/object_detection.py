@@ -19,7 +19,7 @@ _UNKNOWN = [[float("nan")] * 4]  # the boxes of an image that nobody looked at
 class ObjectDetection(ImageTask):
     """Object detection on data of COCO's form. Make it with `from_splits`.
 
-    Models are whatever `AutoModelForObjectDetection` loads, or small ones by name ("conditional_detr-64x2"). All images are
+    Models are whatever `AutoModelForObjectDetection` loads, or small ones by name ("deformable_detr-64x2"). All images are
     brought to the one size of the image processor; boxes are kept as parts of the image, so that this moves none.
 
     Attributes:

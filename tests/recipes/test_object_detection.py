@@ -63,12 +63,12 @@ def test_the_student_works_in_the_pipeline_of_transformers(finished):
 
 def test_a_student_that_answers_otherwise_than_its_teacher_is_refused_before_anything_is_trained(things, tmp_path):
     with pytest.raises(ValueError, match="'no object'"):
-        run(arguments(things, tmp_path / "out", student="conditional_detr-32x1"))
+        run(arguments(things, tmp_path / "out", student="deformable_detr-32x2"))
     assert not (tmp_path / "out" / "teacher").exists()
 
 
 def test_hints_between_feature_maps_go_with_detectors(things, tmp_path):
-    stage = "model.backbone.model.encoder.stages.2"
+    stage = "model.backbone.model.encoder.stages.1"
     terms = [{"classes": {}}, {"boxes": {}}, {"queries": {}}, {"pearson": {"layers": [[stage, stage]]}}]
     stages = [{"name": "all", "objective": terms}]
     run(arguments(things, tmp_path / "out", student="detr-64x1", control="false", stages=json.dumps(stages)))
