@@ -57,9 +57,11 @@ def _teachers(run, yardstick):
     """The teacher; of several, what they say together and what each says."""
     if len(run.teachers) == 1:
         (model,) = run.teacher.models
+        speaker = model
         if run.own_processors:  # it is asked as the student meets it
             run.teacher.match(run.new_student())
-        return [Contender("teacher", run.teacher.name, [_answers(run, run.teacher, yardstick)], model)]
+            speaker = run.teacher
+        return [Contender("teacher", run.teacher.name, [_answers(run, speaker, yardstick)], model)]
     run.teacher.match(run.new_student(), run.processor)
     together = nn.ModuleList(run.teacher.models).to(run.state.device)
     contenders = [Contender("teacher", run.teacher.name, [_answers(run, run.teacher, yardstick)], together)]

@@ -67,7 +67,7 @@ def test_rows_to_learn_from_are_masked_four_times_where_nothing_is_said_and_othe
     for copies in (None, 1):
         recipe, *_ = parse(flags(texts, tmp_path, num_mask_copies=copies))
         data = RecipeData(recipe)
-        data.tokenize(tiny_tokenizer())
+        data.prepare(tiny_tokenizer())
         num_rows[copies] = [len(data.prepared[split]) for split in ("train", "validation")]
     assert num_rows[None] == [4 * num_rows[1][0], num_rows[1][1]]
 
