@@ -89,11 +89,12 @@ def circumstances(reports):
     shown = display(first["metric"])
     unit = "in per cent" if shown.percent else "(lower is better)" if shown.lower_is_better else ""
     where, packages = first["environment"], first["environment"]["packages"]
+    tokens = "" if str(first["task"]).startswith("image") else ", 32 tokens"
     versions = ", ".join(f"{name} {version}" for name, version in packages.items())
     return [
-        f"{display(first['metric']).short.capitalize()} {unit} on {first['num_examples']:,} examples "
+        f"{shown.short[:1].upper() + shown.short[1:]} {unit} on {first['num_examples']:,} examples "
         f"({first['data']['compared_on']}); ± is the standard deviation over seeds; in brackets the 95 % bootstrap "
-        f"interval over examples. Speed-up at batch 1, 32 tokens, against the teacher. "
+        f"interval over examples. Speed-up at batch 1{tokens}, against the teacher. "
         f"{where['cpu']}, {where['threads']} threads, Python {where['python']}, {versions}."
     ]
 
