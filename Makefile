@@ -22,7 +22,7 @@ quickstart: install
 	$(RUN) recipes/quickstart.py $(ARGS)
 
 test: install
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-slow: install
 	$(RUN) -m pytest -m slow $(ARGS)

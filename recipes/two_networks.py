@@ -52,6 +52,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", default="runs/two-networks")
     parser.add_argument("--num_train_epochs", type=float, default=10)
+    parser.add_argument("--latency_seconds", type=float, default=10.0, help="Time to spend on measuring speed.")
     parser.add_argument("--hub_model_id", help="Push the student there, user/name, and ask it from there.")
     args = parser.parse_args()
     processor = processor_for(image_size=8, num_channels=1)
@@ -76,7 +77,7 @@ def main():
     torch.manual_seed(1)
     student = NetworkForImageClassification.from_network(TinyCnn, **about)
     trainer = trained(student, teacher, kd_ratio=0.5, temperature=2.0)
-    print(trainer.compare(control=control))
+    print(trainer.compare(control=control, seconds=args.latency_seconds))
 
     home = str(Path(args.output_dir) / "student")
     trainer.save_model(home)  # the image processor is saved with it

@@ -29,7 +29,7 @@ print(json.dumps({"class": type(student).__name__, "network": type(student.netwo
 @pytest.fixture(scope="module")
 def trained(hub, tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
-    settings = ["--output_dir", folder, "--num_train_epochs", "1", "--hub_model_id", REPO]
+    settings = ["--output_dir", folder, "--num_train_epochs", "1", "--latency_seconds", "0.2", "--hub_model_id", REPO]
     return folder, hub.python("recipes/two_networks.py", *settings)
 
 
