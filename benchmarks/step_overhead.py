@@ -272,9 +272,9 @@ def bare_loop(pipe, args, num_batches):
     bare, losses = Bare(args, num_batches), []
     for batch in HandedBatches(pipe, num_batches, seed=SEED):
         labels = batch.pop("labels")
-        logits = bare.student(**batch).logits
         with torch.inference_mode():
             said = bare.teacher(**batch).logits
+        logits = bare.student(**batch).logits
         # An inference tensor may not enter a graph; a clone of it may.
         soft, target = log_softmax(logits / TEMPERATURE, -1), log_softmax(said.clone() / TEMPERATURE, -1)
         divergence = kl_div(soft, target, reduction="batchmean", log_target=True) * TEMPERATURE**2

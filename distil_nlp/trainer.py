@@ -1,4 +1,4 @@
-"""One step of training: student speaks, teacher speaks, compare, scale, remember, return."""
+"""One step of training: teacher speaks, student speaks, compare, scale, remember, return."""
 
 import copy
 import itertools
@@ -83,9 +83,11 @@ class DistillationTrainer(Outcome, Searching, Trainer):
         `num_items_in_batch` is our vector of counts, one for each term (see `_get_num_items_in_batch`).
         """
         counts = self.objective.count([inputs]) if num_items_in_batch is None else num_items_in_batch
-        student = self._student_says(model, inputs)
+        # The teacher first: between the student's forward and backward pass it would drive what that needs out of the
+        # processor's caches.
         with self._stopwatch.measure("teacher"):
             teacher = self._teacher_says(inputs)
+        student = self._student_says(model, inputs)
         loss, parts = self._prepared_objective(student, teacher, inputs, counts)
         self._remember(parts, counts)
         loss = loss * self.accelerator.num_processes  # gradients are averaged over processes, counts span them
