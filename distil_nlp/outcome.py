@@ -8,8 +8,8 @@ from .adapters import import_line
 from .evaluation import Contender, compare, measure_latency, predict
 from .files import write_text
 from .hub import model_card, pipeline_tag_of, push_to_hub
-from .metrics import Classification, Verification
-from .objectives.problems import problem_type_of
+from .metrics import usual_yardstick
+from .signals import problem_type_of
 
 
 class Outcome:
@@ -64,17 +64,9 @@ class Outcome:
 
     def _yardstick(self, dataset, teacher):
         batches = list(self._batches_of(dataset, range(len(dataset))))
-        labels = [batch["labels"].cpu() for batch in batches]
-        problem_type = problem_type_of(getattr(self.model, "config", None), labels[0])
-        if problem_type == "identity":
-            return Verification(torch.cat(labels).numpy())
-        if problem_type.startswith("single") and labels[0].dim() > 1:
-            raise ValueError(
-                f"Labels of shape {tuple(labels[0].shape)} are of tokens or boxes, and how models are judged by these is "
-                f"for their task to say: compare(dataset, yardstick=task.yardstick(dataset))."
-            )
-        num_labels = teacher(batches[0]).num_classes
-        return Classification(problem_type, torch.cat(labels).numpy(), num_labels)
+        problem_type = problem_type_of(getattr(self.model, "config", None), batches[0])
+        labels = [batch["labels"].cpu().numpy() for batch in batches]
+        return usual_yardstick(problem_type, labels, teacher(batches[0]).num_classes)
 
     def _answers(self, dataset, speaker, yardstick):
         return predict(speaker, dataset, self.data_collator, keep=yardstick.answers, device=self.args.device)

@@ -14,6 +14,8 @@ SOFT_ITEMS = "soft_items"
 POSITIONS = "positions"
 # Floats, shape (batch, most boxes, 4): where the things of `labels` are, centre and size, 0 to 1 of the image.
 BOXES = "boxes"
+# The problem type of a batch that has them; transformers has no word for it.
+DETECTION = "object_detection"
 # What the loss reads beside the models: Trainer must not drop it.
 TASK_COLUMNS = (*LABELS, SOFT_ITEMS, POSITIONS, BOXES)
 # Whole numbers, shape (batch, 2): the first and the last position at which an answer may stand. For whoever judges.
@@ -83,8 +85,16 @@ def are_soft(labels):
     return bool(((known.sum(-1) - 1).abs() < 1e-3).all())
 
 
-def problem_type_of(config, labels=None):
-    """The problem type of a model: its config's word, else what labels and width imply, as transformers does."""
+def problem_type_of(config, batch=None):
+    """The problem type of a model: its config's word, else what a batch and width imply, as transformers does.
+
+    Args:
+        config (`PreTrainedConfig` or `None`): The model's.
+        batch (`Mapping[str, torch.Tensor]`, *optional*): With labels, if there are any.
+    """
+    batch = batch or {}
+    if BOXES in batch:
+        return DETECTION
     if getattr(config, "sentence_embedding", None):  # transformers would refuse the word itself in a config
         return "embedding"
     if getattr(config, "embedding_width", None):  # of an image, and whose it is
@@ -94,6 +104,7 @@ def problem_type_of(config, labels=None):
         return named
     if getattr(config, "num_labels", None) == 1:
         return "regression"
+    labels = batch.get("labels")
     if labels is not None and labels.is_floating_point() and labels.dim() == 2:
         return "multi_label_classification"
     return "single_label_classification"

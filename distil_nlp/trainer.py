@@ -13,12 +13,11 @@ from transformers.trainer_utils import has_length
 from .arguments import DistillationTrainingArguments, blend, refuse_idle
 from .checkpoints import last_complete_checkpoint, load_projections, save_projections
 from .objectives import default_objective
-from .objectives.problems import DETECTION, problem_type_of
 from .objectives.rehearsal import rehearse
 from .outcome import Outcome
 from .sampling import LengthGroupedSampler, dataset_lengths
 from .search import Searching
-from .signals import BOXES, TASK_COLUMNS, Signals, accepted_columns, ask, to_gather
+from .signals import TASK_COLUMNS, Signals, accepted_columns, ask, problem_type_of, to_gather
 from .tally import Stopwatch, Tally
 from .taps import FeatureTap
 from .teachers import as_teacher, probe
@@ -220,9 +219,8 @@ class DistillationTrainer(Outcome, Searching, Trainer):
             with torch.random.fork_rng():
                 objective.survey(self._all_training_batches, self.teacher)
         if self.args.eval_with_teacher and objective.needs_teacher and self.eval_dataset is not None:
-            with (
-                torch.random.fork_rng()
-            ):  # a cache may have been asked about other examples: not to be found out at the end
+            # A cache may have been asked about other examples: not to be found out at the end.
+            with torch.random.fork_rng():
                 self.teacher(next(self._batches_of(self.eval_dataset, range(2))))
         return objective.to(self.args.device)
 
@@ -244,8 +242,7 @@ class DistillationTrainer(Outcome, Searching, Trainer):
         )
 
     def _problem_type(self, batch):
-        config = getattr(self.model, "config", None)
-        return DETECTION if BOXES in batch else problem_type_of(config, batch.get("labels"))
+        return problem_type_of(getattr(self.model, "config", None), batch)
 
     def _probe_teacher(self):
         if self.teacher is None or not self.probes_teacher:

@@ -8,9 +8,8 @@ import torch
 import transformers
 
 from distil_nlp.loading import load_model
-from distil_nlp.objectives.problems import problem_type_of
 from distil_nlp.sentence_encoder import SentenceEncoder, encoder_class
-from distil_nlp.signals import accepted_columns
+from distil_nlp.signals import accepted_columns, problem_type_of
 from distil_nlp.students import build_student, student_from_config, student_from_teacher
 from distil_nlp.teachers import load_teacher
 from tests.tiny import tiny_config, tiny_encoder, tiny_tokenizer

@@ -81,8 +81,8 @@ def make_detector(spec, *, id2label):
         encoder_attention_heads=width // _HEAD_SIZE,
         decoder_attention_heads=width // _HEAD_SIZE,
         dropout=0.0,
-        init_std=width
-        ** -0.5,  # the default, 0.02, is of pretraining at a width of 256: a narrow one would hear nothing
+        # The default, 0.02, is of pretraining at a width of 256: a narrow one would hear nothing.
+        init_std=width**-0.5,
         id2label=dict(id2label),
         label2id={name: index for index, name in id2label.items()},
         **of_kind,

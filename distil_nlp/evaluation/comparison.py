@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ..metrics import display
-from ..metrics.base import nearest
+from ..suggestions import nearest
 from .bootstrap import difference_of_means, difference_of_metrics
 from .latency import speed_up
 from .report import environment, plain, report_markdown
@@ -44,7 +44,7 @@ class Contender:
         if self.role not in ROLES:
             raise ValueError(
                 f"The role of {self.name!r} must be one of {', '.join(ROLES)}; got {self.role!r}"
-                f"{nearest(self.role, ROLES)}"
+                f"{nearest(self.role, ROLES)}."
             )
         self.answers = list(self.answers) if isinstance(self.answers, (list, tuple)) else [self.answers]
         if not self.answers:
@@ -198,7 +198,7 @@ def _check(contenders, yardstick, latency):
         raise ValueError(f"Each contender needs a name of its own, it is the key of its latency; got {names}.")
     unknown = [name for name in latency if name not in names]
     if unknown:
-        raise ValueError(f"There is a latency for {unknown[0]!r}, who is not compared{nearest(unknown[0], names)}")
+        raise ValueError(f"There is a latency for {unknown[0]!r}, who is not compared{nearest(unknown[0], names)}.")
     teacher = teachers[0]
     for one in contenders:
         counts = sorted({len(answers) for answers in one.answers})

@@ -4,8 +4,8 @@ import datasets
 import evaluate
 import numpy as np
 
-from ..metrics.base import nearest
 from ..metrics.classification import MISSING_LABEL, measure
+from ..suggestions import nearest
 
 
 class _Metric(evaluate.Metric):
@@ -66,7 +66,7 @@ class F1(_Metric):
         elif average is None:
             average = "binary" if max(predictions.max(), references.max()) < 2 else "macro"
         if average not in names:
-            raise ValueError(f"average must be one of {', '.join(names)}; got {average!r}{nearest(average, names)}")
+            raise ValueError(f"average must be one of {', '.join(names)}; got {average!r}{nearest(average, names)}.")
         return {"f1": names[average]}
 
 

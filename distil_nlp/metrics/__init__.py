@@ -8,6 +8,7 @@ from .display import Display, display
 from .masked import MaskedWords
 from .similarity import Similarity, similarity_metrics
 from .tagging import Tagging, marks_entities, tag_metrics
+from .usual import usual_yardstick
 from .verification import Verification, verification_metrics
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "score",
     "similarity_metrics",
     "tag_metrics",
+    "usual_yardstick",
     "verification_metrics",
 ]

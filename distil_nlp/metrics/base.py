@@ -1,7 +1,8 @@
 """What a task owes to everything that judges its models."""
 
-import difflib
 from abc import ABC, abstractmethod
+
+from ..suggestions import nearest
 
 
 class Yardstick(ABC):
@@ -32,7 +33,7 @@ class Yardstick(ABC):
         if main_metric is not None and main_metric not in self.names:
             raise ValueError(
                 f"The main metric must be one that {problem_type or 'this task'} has: {', '.join(self.names)}; "
-                f"got {main_metric!r}{nearest(main_metric, self.names)}"
+                f"got {main_metric!r}{nearest(main_metric, self.names)}."
             )
         self.main = main_metric or self.names[0]
 
@@ -102,10 +103,3 @@ def rows_of(logits):
             f"`answers` to say, given to `predict` as `keep`."
         )
     return logits.float().cpu().numpy()
-
-
-def nearest(name, known):
-    """`"; did you mean 'x'?"` for an unknown name that resembles a known one, otherwise a full stop."""
-    name = str(name)
-    close = [one for one in known if one.startswith(name)] or difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close and name else "."

@@ -9,7 +9,8 @@ from functools import partial
 
 import numpy as np
 
-from .base import Yardstick, nearest
+from ..suggestions import nearest
+from .base import Yardstick
 
 MISSING_LABEL = -100
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
@@ -100,7 +101,7 @@ def check_problem_type(problem_type):
     if problem_type not in PROBLEM_TYPES:
         raise ValueError(
             f"problem_type must be one of {', '.join(PROBLEM_TYPES)}; got {problem_type!r}"
-            f"{nearest(problem_type, PROBLEM_TYPES)} It decides which metrics exist, so there is no default."
+            f"{nearest(problem_type, PROBLEM_TYPES)}. It decides which metrics exist, so there is no default."
         )
 
 

@@ -330,6 +330,13 @@ def positive(value, name):
     return float(value)
 
 
+def not_negative(value, name):
+    """`value` as a float; a ValueError names the setting if it is below 0."""
+    if not value >= 0:
+        raise ValueError(f"{name} must be 0 or greater; got {value!r}.")
+    return float(value)
+
+
 def kd_weight(value):
     """`kd_ratio` as a float; a ValueError unless it lies in 0 to 1."""
     if not 0 <= value <= 1:

@@ -1,11 +1,12 @@
 """The objective nobody had to write."""
 
+from ..signals import DETECTION
 from .base import Objective, kd_weight
 from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
 from .embeddings import EmbeddingMatching
 from .labels import HardLabels
 from .margins import MarginLabels
-from .problems import DETECTION, problem
+from .problems import problem
 from .schedules import Schedule
 from .soft import LogitMatching, SoftTargets
 

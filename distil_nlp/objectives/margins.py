@@ -7,7 +7,8 @@ from ..losses import angular_margin_loss, class_centres, cosine_margin_loss
 from ..losses.hard import MISSING
 from ..losses.margins import check_labels
 from ..losses.precision import widened
-from .base import Term, positive
+from .base import Term, not_negative, positive
+from .schedules import Schedule
 
 # Loss, margin and scale of the paper.
 _KINDS = {
@@ -38,7 +39,8 @@ class MarginLabels(Term):
         centres (`str`): "trained" or "teacher".
         num_classes (`int`, *optional*): Default: the student's `config.num_labels`.
         kind (`str`): "angular": the margin is added to an angle (ArcFace). "cosine": it is taken from a cosine (CosFace).
-        margin (`float`, *optional*): Default: the paper's, 0.5 radians or 0.35.
+        margin (`float` or `Schedule`, *optional*): Default: from 0 to the paper's, 0.5 radians or 0.35. A network that has
+            learned nothing yet cannot keep a margin, and a full one from the first step may keep it from learning at all.
         scale (`float`): Of the cosines, greater than 0. The papers take 64 for tens of thousands of people.
 
     Raises:
@@ -56,9 +58,8 @@ class MarginLabels(Term):
                 raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}.")
         self._loss, of_paper, paper = _KINDS[kind]
         self.paper = "; ".join(filter(None, (paper, _CENTRES[centres])))
-        self.kind, self.margin = kind, float(of_paper if margin is None else margin)
-        if not self.margin >= 0:
-            raise ValueError(f"margin must be 0 or greater; got {margin!r}.")
+        self.kind = kind
+        self.margin = self.follow("margin", Schedule(0.0, of_paper) if margin is None else margin, not_negative)
         self.scale, self.num_classes = positive(scale, "scale"), num_classes
         self.needs_teacher = centres == "teacher"
         (self.register_buffer if self.needs_teacher else self.register_parameter)("centres", None)

@@ -15,21 +15,16 @@ from ..losses import (
     soft_target_kl,
     squared_error,
 )
-from ..signals import BOXES, are_soft, problem_type_of
+from ..signals import BOXES, DETECTION, are_soft
 
 __all__ = [
-    "DETECTION",
     "PROBLEMS",
     "Problem",
     "check_exclusive_classes",
     "fits",
     "problem",
-    "problem_type_of",
     "refuse_detection",
 ]
-
-
-DETECTION = "object_detection"
 
 
 @dataclass(frozen=True)

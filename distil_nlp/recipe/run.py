@@ -5,6 +5,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+import datasets
 import torch
 from accelerate import PartialState
 from transformers import set_seed
@@ -45,6 +46,8 @@ class Run:
         self.training = replace(training, **_PUSHING, dataloader_pin_memory=torch.cuda.is_available())
         self.state = PartialState()
         transformers_logging.disable_progress_bar()  # one for each file read would hide the ones that matter
+        if training.disable_tqdm:
+            datasets.disable_progress_bars()
         self.folder = RunFolder(training.output_dir)
         self.seeds = [training.seed + offset for offset in range(recipe.seeds)]
         self.stages, self.assistants = stages_of(recipe, training), assistants_of(recipe)

@@ -7,7 +7,7 @@ from ..metrics import Verification, verification_metrics
 from .columns import find_label_column, first_split, label_column_of, listed
 from .data import EVAL_SEED, Splits
 from .image_classification import ImageClassification
-from .images import look_at
+from .images import look_at, square
 from .labels import SINGLE, LabelCode, as_number, column_values
 
 _LABELLED = ("train", "validation", "test")
@@ -56,11 +56,13 @@ class FaceVerification(ImageClassification):
             ValueError: Columns, images or labels that cannot be used; says which, where, and what to do.
         """
         whole = getattr(splits, "whole", splits)
-        image, channels, size = look_at(splits, image_column, image_size)
+        image, channels, native = look_at(splits, image_column)
         label = label_column_of(whole, label_column)
         known = _people(splits, ["train"], label)  # of a subset, those that are left: nobody else gets a centre
         others = [name for name in _people(whole, _LABELLED, label) if name not in set(known)]
-        task = cls(image, label, known + others, len(known), num_channels=channels, image_size=size)
+        task = cls(
+            image, label, known + others, len(known), num_channels=channels, image_size=square(image_size, native)
+        )
         task.check_labels(splits)
         return task
 

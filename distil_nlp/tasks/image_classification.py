@@ -4,7 +4,7 @@ from .base import add_ids, add_labels
 from .classification import ClassificationTask, check_problem_type
 from .columns import first_split, label_column_of
 from .image_task import ImageTask, augmentation_from, readers_of
-from .images import look_at, pixel_rows
+from .images import look_at, pixel_rows, square
 from .labels import read_labels
 
 
@@ -58,11 +58,11 @@ class ImageClassification(ImageTask, ClassificationTask):
         """
         check_problem_type(problem_type)
         whole = getattr(splits, "whole", splits)
-        image, channels, size = look_at(splits, image_column, image_size)
+        image, channels, native = look_at(splits, image_column)
         label = label_column_of(whole, label_column)
         reference = first_split(whole, "train", "validation", "test")
         code = read_labels(reference, label, problem_type=problem_type, label_names=label_names)
-        task = cls(image, label, code, num_channels=channels, image_size=size)
+        task = cls(image, label, code, num_channels=channels, image_size=square(image_size, native))
         task.check_labels(splits)
         return task
 

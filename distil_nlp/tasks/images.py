@@ -44,16 +44,15 @@ def find_image_column(split, given=None):
     )
 
 
-def look_at(splits, given=None, image_size=None):
+def look_at(splits, given=None):
     """What the images of all splits are, after a look at the first of each.
 
     Args:
         splits (`dict[str, datasets.Dataset]`): See `Task.from_splits`; of subsets, the whole is looked at.
         given (`str`, *optional*): The image column, see `find_image_column`.
-        image_size (`int`, *optional*): Height and width that networks given by name are to see, whatever the images have.
 
     Returns:
-        `(column, num_channels, (height, width))`: the last two are what such a network sees.
+        `(column, num_channels, (height, width) or None)`: see `native_format` for the last two.
 
     Raises:
         ValueError: A split without the column; an image that cannot be read.
@@ -63,8 +62,12 @@ def look_at(splits, given=None, image_size=None):
     for split_name, split in splits.items():
         find_image_column(split, column)
         next(open_images(split, column, split_name, [0]), None)
-    channels, size = native_format(shown, column, "train")
-    return column, channels, (image_size, image_size) if image_size else size or _SIZE_OF_MANY
+    return column, *native_format(shown, column, "train")
+
+
+def square(image_size, native):
+    """Height and width that a network given by name is to see: those asked for, else the images' own."""
+    return (image_size, image_size) if image_size else native or _SIZE_OF_MANY
 
 
 def _holds_files(feature):

@@ -7,7 +7,7 @@ from ..metrics import FoundBoxes
 from .base import add_ids
 from .columns import first_split, listed, require
 from .image_task import ImageTask, augmentation_from, readers_of
-from .images import find_image_column, native_format, open_images, pixel_rows
+from .images import look_at, open_images, pixel_rows
 from .objects import category_names, encode_categories, read_objects, relative_boxes
 
 USUAL = ("objects", "annotations")
@@ -63,10 +63,7 @@ class ObjectDetection(ImageTask):
             ValueError: Columns, images, categories or boxes that cannot be used; says which row, and what to do.
         """
         whole = getattr(splits, "whole", splits)
-        shown = first_split(whole, "train", "unlabelled", "validation", "test")
-        image = find_image_column(shown, image_column)
-        for split in splits.values():
-            find_image_column(split, image)
+        image, _, native = look_at(splits, image_column)
         labelled = first_split(whole, "train", "validation", "test")
         column = _objects_column(labelled.column_names, label_column)
         if "validation" in whole and column not in whole["validation"].column_names:
@@ -80,7 +77,6 @@ class ObjectDetection(ImageTask):
             if name != "unlabelled" and column in split.column_names
         }
         given = category_names(labelled, column, next(iter(objects.values())))
-        _, native = native_format(shown, image, "train")
         size = _scaled(native or _SIZE_OF_MANY, image_size)
         task = cls(image, column, given, list(label_names or given), image_size=size)
         for name, found in objects.items():

@@ -206,7 +206,7 @@ def test_a_contender_without_answers_is_refused():
 
 
 def test_a_latency_of_nobody_is_refused(contenders, labels):
-    with pytest.raises(ValueError, match="latency for 'smal', who is not compared; did you mean 'small'"):
+    with pytest.raises(ValueError, match="latency for 'smal', who is not compared; the nearest is 'small'"):
         compare(contenders, classes(labels), latency={"smal": Latency(1.0, 1.0, 1.0)})
 
 
@@ -220,7 +220,7 @@ def test_seeds_that_do_not_match_are_refused(labels):
 
 
 def test_an_unknown_role_is_answered_with_the_nearest(labels):
-    with pytest.raises(ValueError, match="got 'students'; did you mean 'student'"):
+    with pytest.raises(ValueError, match="got 'students'; the nearest is 'student'"):
         Contender("students", "s", guesses(labels, 0.5, 0))
 
 

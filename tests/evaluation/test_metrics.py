@@ -137,7 +137,7 @@ def test_the_main_metric_can_be_chosen():
 
 
 def test_an_unknown_main_metric_is_answered_with_the_nearest():
-    with pytest.raises(ValueError, match="got 'matthews'; did you mean 'matthews_correlation'"):
+    with pytest.raises(ValueError, match="got 'matthews'; the nearest is 'matthews_correlation'"):
         Classification(SINGLE, np.array([0, 1]), 2, main_metric="matthews")
 
 
@@ -158,7 +158,7 @@ def test_the_metric_of_an_example_by_example_yardstick_is_the_mean_over_examples
 
 
 def test_an_unknown_problem_type_is_answered_with_the_nearest():
-    with pytest.raises(ValueError, match="got 'multi_label'; did you mean 'multi_label_classification'"):
+    with pytest.raises(ValueError, match="got 'multi_label'; the nearest is 'multi_label_classification'"):
         metrics_for("multi_label", 2)
 
 
@@ -189,7 +189,7 @@ def test_f1_is_scikit_learns_binary_for_two_classes_and_macro_for_more(random, n
 
 
 def test_an_unknown_average_is_answered_with_the_nearest():
-    with pytest.raises(ValueError, match="got 'marco'; did you mean 'macro'"):
+    with pytest.raises(ValueError, match="got 'marco'; the nearest is 'macro'"):
         F1().compute(predictions=[0, 1], references=[0, 1], average="marco")
 
 

@@ -123,7 +123,7 @@ def test_a_model_that_says_nan_has_no_metric_and_no_agreement():
     [
         ("None of the words of 2 rows has a tag", lambda: Tagging([[], []], 5, BIO)),
         ("whole numbers from 0 to 4, for 5 classes; got 7", lambda: Tagging([[0, 7]], 5, BIO)),
-        ("must be one that .* has: f1, .*; got 'acuracy'; did you mean 'accuracy'", lambda: _main("acuracy")),
+        ("must be one that .* has: f1, .*; got 'acuracy'; the nearest is 'accuracy'", lambda: _main("acuracy")),
         ("an answer for each of 1 rows.*3 in all.*got 1 with 2 tags", lambda: _main("f1").facts([[0, 1]])),
         (r"shape \(batch, sequence, 5\).*\(2, 5\)", lambda: _main("f1").answers(torch.zeros(2, 5), {})),
     ],

@@ -9,6 +9,7 @@ from distil_nlp.objectives import (
     HardLabels,
     MarginLabels,
     Objective,
+    Schedule,
     default_objective,
     objective_from,
 )
@@ -67,6 +68,20 @@ def test_the_number_of_people_is_that_of_the_students_config():
     assert term.num_classes == 5
 
 
+def test_the_margin_grows_from_nothing_to_the_papers_unless_it_is_given():
+    term = built()
+    found = []
+    for progress in (0.0, 0.5, 1.0):
+        term.at_progress(progress)
+        found.append((term.margin, term.values(said(), None, BATCH).mean().item()))
+    assert [margin for margin, _ in found] == [0.0, 0.25, 0.5]
+    assert found[0][1] < found[1][1] < found[2][1]
+    constant = built(margin=0.2)
+    constant.at_progress(1.0)
+    assert constant.margin == 0.2 and not constant.schedules
+    assert built(margin={"start": 0.1, "end": 0.3}).schedules["margin"] == Schedule(0.1, 0.3)
+
+
 def test_people_who_have_no_centre_do_not_count():
     term = built()
     strangers = {**BATCH, "labels": torch.tensor([0, 7, 2, -100, 3, 1])}
@@ -96,7 +111,8 @@ def test_plain_data_makes_the_term():
         problem_type="identity",
     ).terms
     assert isinstance(first, MarginLabels) and isinstance(second, EmbeddingMatching)
-    assert first.settings() == {"centres": "teacher", "kind": "cosine", "margin": 0.35, "scale": 16.0}
+    assert first.settings() == {"centres": "teacher", "kind": "cosine", "margin": 0.0, "scale": 16.0}
+    assert first.schedules["margin"] == Schedule(0.0, 0.35)
     assert "CosFace" in first.paper and "ProxylessKD" in first.paper
 
 
@@ -106,6 +122,7 @@ def test_plain_data_makes_the_term():
         (lambda: MarginLabels(1.0, kind="arc"), "kind must be one of angular, cosine; got 'arc'"),
         (lambda: MarginLabels(1.0, centres="own"), "centres must be one of trained, teacher; got 'own'"),
         (lambda: MarginLabels(1.0, margin=-1), "margin must be 0 or greater; got -1"),
+        (lambda: MarginLabels(1.0, margin=Schedule(0.5, -0.1)), "margin must be 0 or greater; got -0.1"),
         (lambda: MarginLabels(1.0, scale=0), "scale must be greater than 0; got 0"),
         (lambda: MarginLabels(1.0).locate(torch.nn.Linear(1, 1), None), "no config.num_labels. Give num_classes"),
         (lambda: MarginLabels(1.0).build(said(), None, {"pixel_values": 0}), "no 'labels' column"),

@@ -182,7 +182,7 @@ def test_a_setting_that_cannot_be_is_refused(flags, message, folder, tmp_path):
 
 def test_a_main_metric_that_the_task_has_not_is_refused_before_training(folder, tmp_path):
     message = refused(folder, tmp_path, main_metric="accurcy")
-    assert "got 'accurcy'; did you mean 'accuracy'" in message
+    assert "got 'accurcy'; the nearest is 'accuracy'" in message
 
 
 def test_a_temperature_for_a_regression_is_refused_before_training(folder, tmp_path):

@@ -99,7 +99,7 @@ def test_an_encoder_without_a_head_is_fine_tuned_first(folder, tmp_path):
     [
         ({"tfidf_control": "true"}, "the task is token-classification"),
         ({"problem_type": "regression"}, "problem_type='regression' would have no effect"),
-        ({"main_metric": "recal"}, "must be one that .*did you mean 'recall'"),
+        ({"main_metric": "recal"}, "must be one that .*the nearest is 'recall'"),
         ({"soft_pieces": "last"}, "soft_pieces must be one of first, all; got 'last'"),
     ],
 )

@@ -1,0 +1,30 @@
+"""The yardstick of a problem type, where no task names one."""
+
+import numpy as np
+
+from .classification import Classification
+from .verification import Verification
+
+
+def usual_yardstick(problem_type, labels, num_classes):
+    """How models are judged by one label, set of labels or number an example.
+
+    Args:
+        problem_type (`str`): transformers' word for the problem, or ours: "identity".
+        labels (`list[np.ndarray]`): Of a batch each, shape (batch,), or (batch, labels) of a multi-label classification.
+        num_classes (`int`): Width of the logits.
+
+    Returns:
+        `Yardstick`.
+
+    Raises:
+        ValueError: Labels of parts of an example; a problem type without a usual yardstick.
+    """
+    if problem_type == "identity":
+        return Verification(np.concatenate(labels))
+    if problem_type == "object_detection" or (problem_type.startswith("single") and labels[0].ndim > 1):
+        raise ValueError(
+            f"Labels of shape {labels[0].shape} are of tokens or boxes, and how models are judged by these is for their "
+            f"task to say: compare(dataset, yardstick=task.yardstick(dataset))."
+        )
+    return Classification(problem_type, np.concatenate(labels), num_classes)
