@@ -32,21 +32,28 @@ def read_objects(split, column, split_name):
 
 def _things(row, index, column, split_name):
     try:
-        if not isinstance(row, dict):
-            row = {key: [one[key] for one in row] for key in row[0]} if row else {"bbox": [], "category": []}
-        boxes = next(row[key] for key in _BOXES if key in row)
-        categories = next(row[key] for key in _CATEGORIES if key in row)
-        boxes = np.asarray(boxes or [], dtype=np.float64).reshape(-1, 4) if len(boxes) else np.zeros((0, 4))
+        categories, boxes = _parsed(row)
         if len(boxes) == len(categories) and np.isfinite(boxes).all() and None not in categories:
-            return list(categories), boxes
-    except (KeyError, TypeError, ValueError, StopIteration):
-        pass
+            return categories, boxes
+        reason = None
+    except (KeyError, TypeError, ValueError, StopIteration) as error:
+        reason = error
     text = repr(row)
     raise ValueError(
         f"Row {index} (counted from 0) of the {split_name} split holds {text[:80] + '...' if len(text) > 80 else text} in "
         f"column {column!r}. The things in an image should be {FORM}: four finite numbers and a category for each, empty "
         f"lists where there is nothing in the image, null where nobody looked."
-    )
+    ) from reason
+
+
+def _parsed(row):
+    """Categories, a list, and boxes, shape (boxes, 4), of a row of either form."""
+    if not isinstance(row, dict):
+        row = {key: [one[key] for one in row] for key in row[0]} if row else {"bbox": [], "category": []}
+    boxes = next(row[key] for key in _BOXES if key in row)
+    categories = next(row[key] for key in _CATEGORIES if key in row)
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4) if len(boxes) else np.zeros((0, 4))
+    return list(categories), boxes
 
 
 def category_names(split, column, objects):
