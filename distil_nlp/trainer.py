@@ -251,10 +251,9 @@ class DistillationTrainer(Outcome, Searching, Trainer):
             warn_of_gap(self.model, self.teacher)
         items = labelled_items(self.train_dataset, seed=self.args.seed)
         batches = list(self._batches_of(self.train_dataset, items)) if items else []
-        if batches and self._problem_type(batches[0]).startswith("single"):
-            found = probe(self.teacher, batches)
-            if found is not None:
-                self.accelerator.print(found)
+        found = probe(self.teacher, batches, self._problem_type(batches[0])) if batches else None
+        if found is not None:
+            self.accelerator.print(found)
 
     def _batches_of(self, dataset, items, batch_size=32, collate=None):
         """Collated batches of chosen examples, with the columns training would see, on the device; unaltered ones where

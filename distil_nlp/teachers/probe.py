@@ -64,21 +64,25 @@ def _known(labels):
     return [bool((np.asarray(one) >= 0).any()) for one in labels]
 
 
-def probe(teacher, batches):
+def probe(teacher, batches, problem_type="single_label_classification"):
     """Compare the teacher's classes with the labels of a few batches.
 
     Args:
         teacher (`Teacher`): Already matched and on its device.
         batches (`Iterable[Mapping[str, torch.Tensor]]`): With "labels", whole numbers, -100 where missing, or
             rows of class probabilities.
+        problem_type (`str`): transformers' word for the problem. Only where one class is right can a teacher have
+            them in another order.
 
     Returns:
-        `ProbeResult`, or None where no item has a label. A warning is logged where the teacher does not beat a
+        `ProbeResult`, or None where there is nothing of the kind to compare: another problem, no label. A warning is logged where the teacher does not beat a
         constant answer.
 
     Raises:
         ValueError: The teacher would be right if its classes had other names: its labels are permuted.
     """
+    if problem_type != "single_label_classification":
+        return None
     guesses, labels, num_classes = _collect(teacher, batches)
     if labels.numel() == 0:
         return None
