@@ -237,8 +237,8 @@ MUTATIONS = [
     Mutation(
         "a missing label counts",
         "objectives/problems.py",
-        "labelled=lambda labels: labels >= 0,",
-        "labelled=lambda labels: labels >= -100,",
+        "if labels.is_floating_point() else labels >= 0",
+        "if labels.is_floating_point() else labels >= -100",
         "tests/trainer/test_gradients.py tests/trainer/test_padding.py",
     ),
     Mutation(
@@ -356,15 +356,15 @@ MUTATIONS = [
     Mutation(
         "labels are not reordered",
         "teachers/online.py",
-        "logits = logits[..., self._order]",
+        "logits = ordered(logits, self._order, len(self.label_names))",
         "pass",
         "tests/teachers tests/trainer/test_labels.py",
     ),
     Mutation(
         "cached labels are not reordered",
         "teachers/cached.py",
-        "Signals(logits if self._order is None else logits[..., self._order])",
-        "Signals(logits)",
+        'logits = ordered(logits, self._order, len(self.header["labels"]))',
+        "pass",
         "tests/teachers",
     ),
     Mutation(
@@ -377,8 +377,8 @@ MUTATIONS = [
     Mutation(
         "the teacher's columns are dropped",
         "trainer.py",
-        "[*self._signature_columns, *LABELS, *teacher]",
-        "[*self._signature_columns, *LABELS]",
+        "[*self._signature_columns, *TASK_COLUMNS, *teacher, *raw]",
+        "[*self._signature_columns, *TASK_COLUMNS, *raw]",
         "tests/trainer/test_teacher.py tests/trainer/test_gradients.py",
     ),
     Mutation(
