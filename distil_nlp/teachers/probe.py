@@ -75,8 +75,8 @@ def probe(teacher, batches, problem_type="single_label_classification"):
             them in another order.
 
     Returns:
-        `ProbeResult`, or None where there is nothing of the kind to compare: another problem, no label. A warning is logged where the teacher does not beat a
-        constant answer.
+        `ProbeResult`, or None where there is nothing of the kind to compare: another problem, no label. A warning is
+        logged where the teacher does not beat a constant answer.
 
     Raises:
         ValueError: The teacher would be right if its classes had other names: its labels are permuted.
