@@ -93,19 +93,17 @@ def model_card(
     Raises:
         ValueError: The report has no student.
     """
-    report = public_report(report)
-    terms = objective.describe() if hasattr(objective, "describe") else list(objective)
-    model_name = public_name(model_name)
+    report, model_name = public_report(report), public_name(model_name)
     data = public_name(dataset) + (f" ({dataset_config})" if dataset_config else "")
     metadata |= _metadata(report, pipeline_tag, model_name, base_model)
     metadata |= _results_metadata(report, pipeline_tag, dataset, dataset_config, dataset_split, data)
+    trained = _how_trained(report, objective, arguments, teacher=teacher, data=data, start=student_start)
     sections = [
         f"# {model_name.split('/')[-1]}",
         _what_it_is(report, teacher=teacher, data=data),
         "## Results\n\n" + _results(report, data=data, split=dataset_split),
         "## How to load it\n\n" + _how_to_load(report, pipeline_tag, model_name, example, imports),
-        "## How it was trained\n\n"
-        + _how_trained(report, terms, arguments, teacher=teacher, data=data, start=student_start),
+        "## How it was trained\n\n" + trained,
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits(report, data=data)),
         "## Environment\n\n" + _environment(report),
     ]
@@ -230,13 +228,13 @@ def _how_to_load(report, tag, repo_id, example, imports):
     return f"```python\n{loading}```\n\nor, with everything around it:\n\n```python\n{pipeline}\n```"
 
 
-def _how_trained(report, terms, arguments, *, teacher, data, start):
+def _how_trained(report, objective, arguments, *, teacher, data, start):
     lines = [f"Teacher: {_linked(teacher)}. Data: {data}."]
     if start:
         lines[0] += f" The student started from {' '.join(public_name(word) for word in start.split())}."
     lines[0] += _chain(report) + _learned_from((report.get("data") or {}).get("learned_from") or {})
     lines += ["", "| Term of the objective | Weight | Settings | Paper |", "|---|---|---|---|"]
-    for term in terms:
+    for term in objective.describe() if hasattr(objective, "describe") else objective:
         settings = {key: _moving(value) for key, value in term.items() if key not in ("name", "weight", "paper")}
         shown = ", ".join(f"{key} {value}" for key, value in public_facts(settings)) or "–"
         weight = _moving(term.get("weight", "–"))

@@ -72,11 +72,7 @@ def load_splits(
     """
     files = {"train": train_file, "validation": validation_file, "test": test_file, "unlabelled": unlabelled_file}
     files = {split: Path(path).expanduser() for split, path in files.items() if path is not None}
-    if train_val_split is not None and not 0 < train_val_split < 1:
-        raise ValueError(
-            f"train_val_split is a share of the training rows, above 0 and below 1; got {train_val_split!r}."
-        )
-    holds_out = train_val_split is not None
+    holds_out = _checked_share(train_val_split) is not None
     _check_sources(dataset_name, dataset_config_name, files, holds_out=holds_out)
     _check_counts(max_train_samples=max_train_samples, max_eval_samples=max_eval_samples)
     for split, path in files.items():
@@ -105,6 +101,14 @@ def load_file(path, argument):
     path = Path(path).expanduser()
     _check_file(path, argument)
     return _read(path, "train")
+
+
+def _checked_share(train_val_split):
+    if train_val_split is not None and not 0 < train_val_split < 1:
+        raise ValueError(
+            f"train_val_split is a share of the training rows, above 0 and below 1; got {train_val_split!r}."
+        )
+    return train_val_split
 
 
 def _check_counts(**counts):
