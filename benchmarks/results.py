@@ -61,9 +61,13 @@ def row(name, report):
         f"{100 * student['kept']:.1f} %",
         *(difference(report, "student", models.get(role)) for role in ("teacher", "control")),
         f"{student['speed_up']['value']:.1f}x",
-        f"{student['parameters'] / 1e6:.1f} M",
+        count(student["parameters"]),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def count(parameters):
+    return f"{parameters / 1e6:.1f} M" if parameters >= 1e6 else f"{parameters / 1e3:.1f} k"
 
 
 def quality(model, metric):
