@@ -37,7 +37,8 @@ class TinyCnn(nn.Module):
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.conv = nn.Conv2d(num_channels, width, 3, padding=1)
+            # No bias: a BatchNorm takes it away again, its gradient is rounding, and Adam makes steps of that.
+            self.conv = nn.Conv2d(num_channels, width, 3, padding=1, bias=False)
             self.bn = nn.BatchNorm2d(width)
             self.dropout = nn.Dropout(dropout)
             self.linear = nn.Linear(width, num_classes)
