@@ -4,7 +4,10 @@ import json
 import logging
 from pathlib import Path
 
+import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
 
 from .files import replacing
 
@@ -51,6 +54,40 @@ def load_projections(objective, folder):
             f"({', '.join(list(expected)[:3])}). Resume with the objective the run was started with."
         )
     objective.load_state_dict(load_file(path))
+
+
+def load_renamed(model, folder):
+    """Load weights that lie in a checkpoint under other names than the model's own; `Trainer` would pass them over.
+
+    transformers 5 gives the weights of some architectures (the backbones of DETR and its kin) the names of older versions
+    when it saves them. `from_pretrained` knows that; `Trainer`, resuming, finds none of the model's own names, warns, and
+    goes on with the random weights that are there.
+
+    Returns:
+        `bool`: Whether there was anything of the kind. Otherwise nothing is done, and `Trainer` is right.
+
+    Raises:
+        ValueError: Some weights of the model are in the checkpoint under no name at all.
+    """
+    names = {name for file in Path(folder).glob("model*.safetensors") for name in _names_in(file)}
+    if not isinstance(model, PreTrainedModel) or names <= set(model.state_dict()):
+        return False
+    with torch.random.fork_rng():
+        kept, info = type(model).from_pretrained(
+            folder, config=model.config, dtype=model.dtype, use_safetensors=True, output_loading_info=True
+        )
+    if info["missing_keys"]:
+        raise ValueError(
+            f"{folder} holds {len(names)} weights, and {len(info['missing_keys'])} of {type(model).__name__}'s are not "
+            f"among them ({', '.join(sorted(info['missing_keys'])[:3])}). Resume with the model the run was started with."
+        )
+    model.load_state_dict(kept.state_dict())
+    return True
+
+
+def _names_in(file):
+    with safe_open(file, framework="pt") as weights:
+        return list(weights.keys())
 
 
 def _step(checkpoint):

@@ -11,7 +11,7 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import has_length
 
 from .arguments import DistillationTrainingArguments, blend, refuse_idle
-from .checkpoints import last_complete_checkpoint, load_projections, save_projections
+from .checkpoints import last_complete_checkpoint, load_projections, load_renamed, save_projections
 from .objectives import default_objective
 from .objectives.rehearsal import rehearse
 from .outcome import Outcome
@@ -328,11 +328,13 @@ class DistillationTrainer(Outcome, Searching, Trainer):
         self.accelerator.wait_for_everyone()
 
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if not load_renamed(self.model if model is None else model, resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
         load_projections(self.objective, resume_from_checkpoint)
 
     def _load_best_model(self):
-        super()._load_best_model()
+        if not load_renamed(self.model, self.state.best_model_checkpoint):
+            super()._load_best_model()
         load_projections(self.objective, self.state.best_model_checkpoint)
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from distil_nlp.checkpoints import load_renamed
 from distil_nlp.metrics import FoundBoxes
 from distil_nlp.objectives import (
     BoxLabels,
@@ -17,7 +18,7 @@ from distil_nlp.students import student_from_teacher
 from distil_nlp.teachers import OnlineTeacher, TeacherEnsemble
 from tests.detectors import CLASSES, KINDS, tiny_detector
 from tests.trainer.detection_runs import detection_gradients, pair, rows_and_collator
-from tests.trainer.runs import make_trainer, relative_difference
+from tests.trainer.runs import make_trainer, relative_difference, same_weights
 
 LEARNING = {"num_train_epochs": 40, "optim": "adamw_torch", "learning_rate": 3e-3, "logging_strategy": "epoch"}
 
@@ -160,3 +161,33 @@ def test_a_student_of_the_teachers_layers_has_its_queries(tmp_path):
                            logging_strategy="steps", logging_steps=1)  # fmt: skip
     trainer.train()
     assert trainer.state.log_history[0]["loss/queries"] < 1e-6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_resumes_bit_identical_whatever_its_weights_are_called_in_the_checkpoint(kind, tmp_path):
+    """transformers saves a backbone under another name than the model's own, and Trainer looks for the latter."""
+    rows, collator = rows_and_collator()
+
+    def trained(folder, seed=1, checkpoint=None):
+        models = (
+            tiny_detector(kind, seed=seed),
+            tiny_detector(kind, seed=2),
+        )  # a resumed one begins with other weights
+        settings = {"save_strategy": "steps", "save_steps": 1, "num_train_epochs": 3, "optim": "adamw_torch"}
+        trainer = make_trainer(*models, rows, folder, collator=collator, **settings)
+        trainer.train(resume_from_checkpoint=checkpoint)
+        return trainer
+
+    whole = trained(tmp_path / "whole")
+    checkpoint = str(tmp_path / "whole" / "checkpoint-1")
+    resumed = trained(tmp_path / "resumed", seed=5, checkpoint=checkpoint)
+    assert same_weights(resumed.model, whole.model)
+    resumed.state.best_model_checkpoint = checkpoint
+    resumed._load_best_model()
+    assert same_weights(resumed.model, type(resumed.model).from_pretrained(checkpoint))
+
+
+def test_a_checkpoint_without_some_of_the_weights_is_refused(tmp_path):
+    tiny_detector("detr").save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"of DetrForObjectDetection's are not among them \(.*Resume with the model"):
+        load_renamed(tiny_detector("detr", num_layers=2), tmp_path)
