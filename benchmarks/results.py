@@ -12,6 +12,7 @@ from pathlib import Path
 from distil_nlp.files import write_json, write_text
 from distil_nlp.hub.names import public_command, public_name
 from distil_nlp.metrics import display
+from distil_nlp.metrics.display import short_count
 
 
 def parse_args():
@@ -61,13 +62,9 @@ def row(name, report):
         f"{100 * student['kept']:.1f} %",
         *(difference(report, "student", models.get(role)) for role in ("teacher", "control")),
         f"{student['speed_up']['value']:.1f}x",
-        count(student["parameters"]),
+        short_count(student["parameters"]),
     ]
     return f"| {' | '.join(cells)} |"
-
-
-def count(parameters):
-    return f"{parameters / 1e6:.1f} M" if parameters >= 1e6 else f"{parameters / 1e3:.1f} k"
 
 
 def quality(model, metric):

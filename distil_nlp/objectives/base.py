@@ -50,9 +50,7 @@ class Term(nn.Module):
         self.weight = self.follow("weight", weight, self._weight)
 
     def _weight(self, value, name):
-        if not value >= 0:
-            raise ValueError(f"The {name} of {type(self).__name__} must be 0 or greater; got {value!r}.")
-        return float(value)
+        return not_negative(value, f"The {name} of {type(self).__name__}")
 
     def follow(self, name, value, check):
         """The first value of a setting that may be a `Schedule` or a mapping that spells one out.

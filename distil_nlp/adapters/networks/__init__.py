@@ -4,6 +4,8 @@ import importlib
 import inspect
 import re
 
+import torch
+
 from ...suggestions import nearest
 
 _NETWORKS = {}
@@ -41,6 +43,14 @@ def register_network(network, *, name=None, size=None):
     network.network_name, network.size_option = name, size
     _NETWORKS[name] = network
     return network
+
+
+def channels_last(pixel_values):
+    """The same images in the layout in which convolutions are quickest; the modules after them keep it.
+
+    Who writes `view` after a convolution needs `flatten` or `reshape` instead, so networks ask for it themselves.
+    """
+    return pixel_values.contiguous(memory_format=torch.channels_last)
 
 
 def find_network(name):

@@ -1,9 +1,8 @@
 """MobileFaceNet: inverted residual blocks that end in an embedding of a face."""
 
-import torch
 from torch import nn
 
-from . import register_network
+from . import channels_last, register_network
 
 # Factor of the widening, channels, blocks, stride of the first block.
 _STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
@@ -50,8 +49,7 @@ class MobileFaceNet(nn.Module):
         self.linear1 = Convolution(last, num_labels, 1, activation=False)
 
     def forward(self, pixel_values):
-        hidden = pixel_values.contiguous(memory_format=torch.channels_last)  # the layout convolutions are quickest in
-        hidden = self.conv2(self.blocks(self.dw_conv1(self.conv1(hidden))))
+        hidden = self.conv2(self.blocks(self.dw_conv1(self.conv1(channels_last(pixel_values)))))
         if hidden.shape[2:] != self.grid:
             height, width = (side * _HALVED for side in self.grid)
             raise ValueError(

@@ -1,9 +1,8 @@
 """MobileNetV2 for small images: the student that the papers on distillation take where architectures differ."""
 
-import torch
 from torch import nn
 
-from . import register_network
+from . import channels_last, register_network
 
 # Factor of the widening, channels, blocks, stride of the first block.
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1))
@@ -41,7 +40,7 @@ class MobileNetV2(nn.Module):
         self.classifier = nn.Linear(4 * before, num_labels)
 
     def forward(self, pixel_values):
-        hidden = self.stem(pixel_values.contiguous(memory_format=torch.channels_last))  # the quickest layout
+        hidden = self.stem(channels_last(pixel_values))
         for number in range(1, len(_STAGES) + 1):
             hidden = getattr(self, f"stage{number}")(hidden)
         return self.classifier(self.head(hidden).mean(dim=(2, 3)))

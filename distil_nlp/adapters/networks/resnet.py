@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from . import register_network
+from . import channels_last, register_network
 
 
 class ResNet(nn.Module):
@@ -47,9 +47,7 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, pixel_values):
-        # Channels last is the layout that convolutions are quickest in: a step of resnet20x2 takes 0.75 of the time.
-        hidden = pixel_values.contiguous(memory_format=torch.channels_last)
-        hidden = torch.relu(self.bn1(self.conv1(hidden)))
+        hidden = torch.relu(self.bn1(self.conv1(channels_last(pixel_values))))
         hidden = self.layer3(self.layer2(self.layer1(hidden)))
         return self.linear(hidden.mean(dim=(2, 3)))
 
