@@ -73,6 +73,14 @@ def test_the_sizes_of_the_papers_have_the_papers_parameters():
     assert {spec: round(count(spec) / 1e6, 2) for spec in millions} == millions
 
 
+def test_a_mobilenet_halves_small_images_three_times():
+    network = NetworkForImageClassification.from_network("mobilenetv2x0.25", image_size=32, num_labels=10).network
+    sizes = []
+    network.head.register_forward_hook(lambda module, inputs, output: sizes.append(tuple(output.shape[2:])))
+    network(torch.zeros(2, 3, 32, 32))
+    assert sizes == [(4, 4)]
+
+
 def test_a_saved_network_answers_the_same_after_loading_even_from_buffers_it_calls_not_persistent(tmp_path):
     model = small()
     model.save_pretrained(tmp_path)

@@ -9,10 +9,11 @@ _STAGES = ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3
 
 
 class MobileNetV2(nn.Module):
-    """Inverted residual blocks for images of about 32 x 32 pixels: they are halved twice, not five times.
+    """Inverted residual blocks for images of about 32 x 32 pixels: they are halved three times, not five times.
 
-    Of the paper's seven stages the last two, which would halve a third time, are left out, and the last convolution
-    widens to four times the channels before it.
+    The stem halves, as in the paper: its wide maps of single channels are what a processor spends its time on. Of the
+    paper's seven stages the last two are left out, the second stage no longer halves, and the last convolution widens to
+    four times the channels before it.
 
     Args:
         width (`float`): Factor of the channels, at least 8 channels each.
@@ -29,7 +30,7 @@ class MobileNetV2(nn.Module):
         if not width > 0:
             raise ValueError(f"width is a factor of the channels, above 0; got {width!r}.")
         before = _channels(32, width)
-        self.stem = _convolution(num_channels, before, 3)
+        self.stem = _convolution(num_channels, before, 3, stride=2)
         for number, (factor, channels, num_blocks, stride) in enumerate(_STAGES, 1):
             after, blocks = _channels(channels, width), []
             for place in range(num_blocks):
