@@ -18,6 +18,7 @@ from ..hub import model_card, push_to_hub
 from ..loading import load_model
 from ..students import build_student, student_start, trim_vocabulary
 from ..teachers import OnlineTeacher, ZeroShotClassifier
+from ..teachers.capacity import LARGE_GAP, far_larger
 from ..trainer import DistillationTrainer
 from .assistants import assistants_of, check_sizes, making
 from .cache import cached_teachers
@@ -26,7 +27,7 @@ from .comparing import compare_models
 from .data import KINDS, RecipeData
 from .folder import RunFolder, stage_name
 from .interrupt import Interrupted, SaveOnInterrupt, StopAtEpoch
-from .stages import stages_of
+from .stages import chosen, stages_of
 from .teachers import first_teacher, further_teachers, own_processors, teacher_stage, together
 
 _PUSHING = {"push_to_hub": False, "hub_model_id": None}
@@ -163,6 +164,7 @@ class Run:
 
     def _check_student(self, teacher, stand_in):
         student = self.new_student()
+        self._bridge_gap(stand_in, student)
         between = [(one.name, self.new_student(one.making)) for one in self.assistants]
         chain = [("teacher", teacher), *between, ("student", student)]
         if between:
@@ -177,6 +179,15 @@ class Run:
             self.temperatures = [temperature for one in cached for temperature in one.temperatures]
         if self.recipe.trim_vocabulary:
             self._say(f"vocabulary: {trim_vocabulary(student, self.processor, self.data.token_ids())}, after training")
+
+    def _bridge_gap(self, teacher, student):
+        """Where nobody said what to learn by, and the teacher is far larger: the task's preset for that."""
+        preset = self.data.task.preset_for_a_gap
+        if preset in (None, self.stages[0].name) or chosen(self.recipe, self.training) or not len(self.data.labelled):
+            return
+        if far_larger(teacher, student):
+            self.stages = stages_of(self.recipe, self.training, usual=preset)
+            self._say(f"preset: {preset}; the teacher has {LARGE_GAP} times the student's parameters or more")
 
     def fine_tune_teacher(self, model, source=None, place=0):
         """Train a teacher on the labels; the folder of the result. Further teachers have other seeds."""

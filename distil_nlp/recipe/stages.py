@@ -66,8 +66,13 @@ def num_steps(training, num_examples):
     return -int(-training.num_train_epochs * per_epoch // 1)
 
 
-def stages_of(recipe, training):
-    """The stages of a recipe, at least one; the last one's result is the student.
+def chosen(recipe, training):
+    """Whether a recipe says what to learn by; a `kd_ratio` or a temperature says it, too."""
+    return any((recipe.preset, recipe.stages, recipe.assistants, in_words(blend(training))))
+
+
+def stages_of(recipe, training, *, usual="logits"):
+    """The stages of a recipe, at least one; the last one's result is the student. `usual` is the preset of one without.
 
     Raises:
         ValueError: A stage that is none, a preset beside stages, settings that would have no effect.
@@ -79,15 +84,16 @@ def stages_of(recipe, training):
     known = ("logits", *PRESETS)
     if recipe.preset not in (None, *known):
         raise ValueError(f"preset must be one of {', '.join(known)}; got {recipe.preset!r}.")
-    if recipe.stages is None and recipe.preset in (None, "logits"):
+    preset = recipe.preset or (usual if recipe.stages is None else None)
+    if preset == "logits":
         return [Stage("logits")]
     if named := in_words(blend(training)):
-        who = "stages" if recipe.preset is None else f"preset {recipe.preset!r}"
+        who = "stages" if preset is None else f"preset {preset!r}"
         raise ValueError(
             f"{named} would have no effect: they blend labels and soft targets, and the {who} set weights and "
             f"temperatures of their terms themselves. Leave them out, or spell the terms out in `stages:`."
         )
-    given = recipe.stages if recipe.preset is None else PRESETS[recipe.preset]
+    given = recipe.stages if preset is None else PRESETS[preset]
     if not isinstance(given, list) or not given:
         raise ValueError(f"stages must be a list of stages, each with an objective; got {given!r}.")
     stages = [_stage(one, place) for place, one in enumerate(given, 1)]

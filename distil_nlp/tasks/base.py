@@ -33,6 +33,8 @@ class Task(ABC):
         may_be_altered (`bool`): Altered copies of its rows are still examples of the task.
         copies_keep_labels (`bool`): ... and have the label of the row: an image that is flipped. Of altered text nobody
             knows it but the teacher.
+        preset_for_a_gap (`str` or None): What a recipe learns by, where its user says nothing and the teacher is far larger
+            than the student; None: what it always does.
         per_token (`dict[str, int or bool]`): Columns with one value a token, beside the model's inputs: name to the
             value that stands at padding.
         example (`str` or `dict`): What the model's pipeline is shown in the card.
@@ -50,6 +52,7 @@ class Task(ABC):
     any_tokenizer = False
     training_settings = {}
     may_be_altered = copies_keep_labels = False
+    preset_for_a_gap = None
     per_token = {}
     example = "One sentence to judge."
     text_columns = ()

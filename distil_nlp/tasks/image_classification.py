@@ -29,6 +29,11 @@ class ImageClassification(ImageTask, ClassificationTask):
         self.image_column, self.num_channels, self.image_size = image_column, num_channels, image_size
 
     @property
+    def preset_for_a_gap(self):
+        """DIST, whose rankings ask less of a small student than the teacher's exact shares. Two classes have no ranking."""
+        return "dist" if self.problem_type == "single_label_classification" and self.num_labels > 2 else None
+
+    @property
     def auto_class(self):
         from ..adapters import ImageClassifiers  # here, not above: who only looks at data need not wait for torch
 

@@ -23,6 +23,14 @@ def num_parameters(model):
     return sum(one.numel() for one in model.parameters() if id(one) not in tables)
 
 
+def far_larger(teacher, student):
+    """Whether a teacher (`Teacher`) has `LARGE_GAP` times the parameters of a student (`nn.Module`), or more.
+
+    False where nobody knows the teacher's.
+    """
+    return teacher.num_parameters is not None and teacher.num_parameters >= LARGE_GAP * max(num_parameters(student), 1)
+
+
 def warn_of_gap(student, teacher):
     """Say once, with numbers, that a student is far smaller than its teacher, and what there is against it.
 
@@ -33,9 +41,8 @@ def warn_of_gap(student, teacher):
         student (`nn.Module`): To be trained.
         teacher (`Teacher`): Its `num_parameters` is None where nobody knows: then nothing is said.
     """
-    theirs, ours = teacher.num_parameters, num_parameters(student)
-    if theirs is not None and theirs >= LARGE_GAP * max(ours, 1):
-        _warn_once(theirs, ours)
+    if far_larger(teacher, student):
+        _warn_once(teacher.num_parameters, num_parameters(student))
 
 
 @functools.cache
@@ -45,7 +52,7 @@ def _warn_once(theirs, ours):
         "The student is far smaller than its teacher: %s parameters against %s, embeddings aside, %.0f times fewer. From "
         "about %d times on a better teacher need not make a better student. Look at the control, and try: an assistant "
         "of a size between the two (assistants in a recipe), a teacher that stopped early (teacher_stop_epoch), the "
-        "terms ClassCorrelation and BatchCorrelation (DIST), or more layers.",
+        "terms ClassCorrelation and BatchCorrelation (DIST, in a recipe preset: dist), or more layers.",
         short_count(ours),
         short_count(theirs),
         theirs / max(ours, 1),

@@ -84,6 +84,24 @@ def test_every_preset_of_images_runs(preset, folder, tmp_path):
     assert len(report(tmp_path / "out")["objective"]) >= 2
 
 
+@pytest.mark.parametrize(
+    ("changes", "terms"),
+    [
+        ({"teacher": "cnn200"}, ["hard", "class_correlation", "batch_correlation"]),
+        ({"teacher": "cnn200", "preset": "logits"}, ["hard", "soft"]),
+        ({"teacher": "cnn200", "kd_ratio": 0.9}, ["hard", "soft"]),
+        ({"teacher": "cnn200", "assistants": "[cnn40]"}, ["hard", "soft"]),
+        ({}, ["hard", "soft"]),
+    ],
+)
+def test_rankings_are_learned_from_a_teacher_ten_times_larger_unless_something_else_is_asked_for(
+    changes, terms, folder, tmp_path, capsys
+):
+    run(arguments(folder, tmp_path / "out", **changes, control="false"))
+    assert [term["name"] for term in report(tmp_path / "out")["objective"]] == terms
+    assert capsys.readouterr().out.count("== preset: dist") == (len(terms) == 3)
+
+
 def test_a_student_with_two_heads_learns_from_a_network_of_transformers_in_another_size(folder, tmp_path):
     run(arguments(folder, tmp_path / "out", teacher=folder / "resnet", student=folder / "deit", preset="deit"))
     found = report(tmp_path / "out")
