@@ -6,7 +6,7 @@ Padding is left out on both sides: a padded position is no key here, and as a qu
 import torch
 from torch.nn.functional import log_softmax
 
-from .precision import check_same_shape, widened
+from .precision import check_same_shape, product, widened
 
 
 def dot_products(queries, keys, num_heads):
@@ -36,7 +36,7 @@ def dot_products(queries, keys, num_heads):
         tensor.unflatten(-1, (num_heads, width // num_heads)).transpose(1, 2)
         for tensor in (widened(queries), widened(keys))
     )
-    return ours @ theirs.transpose(-1, -2) / (width // num_heads) ** 0.5
+    return product(ours, theirs.transpose(-1, -2)) / (width // num_heads) ** 0.5
 
 
 def attention_mse(student_scores, teacher_scores, mask):

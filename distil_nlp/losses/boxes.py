@@ -8,7 +8,7 @@ Two habits exist. *Exclusive* classes (DETR, YOLOS): a softmax whose last class 
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
 
-from .precision import check_same_shape, widened
+from .precision import check_same_shape, product, widened
 from .soft import soft_target_bce, soft_target_kl
 
 # The coefficients of DETR (Carion et al. 2020, appendix A.4).
@@ -163,7 +163,7 @@ def matching_cost(logits, boxes, targets, target_boxes, *, exclusive):
         found = FOCAL_ALPHA * (1 - probabilities) ** FOCAL_GAMMA * -(probabilities + 1e-8).log()
         missed = (1 - FOCAL_ALPHA) * probabilities**FOCAL_GAMMA * -(1 - probabilities + 1e-8).log()
         gain = missed - found
-    cost = -gain @ targets.to(gain.dtype).transpose(1, 2)
+    cost = -product(gain, targets.to(gain.dtype).transpose(1, 2))
     return cost + box_distance(boxes.unsqueeze(2), target_boxes.unsqueeze(1))
 
 

@@ -2,10 +2,10 @@
 class, by a margin, than to any other."""
 
 import torch
-from torch.nn.functional import linear, normalize, one_hot
+from torch.nn.functional import normalize, one_hot
 
 from .hard import MISSING, cross_entropy
-from .precision import widened
+from .precision import product, widened
 
 # Below it (an angle of 0.0003) a float32 cosine says nothing of its sine, whose gradient would be infinite.
 _SMALLEST_SQUARED_SINE = 1e-7
@@ -84,7 +84,7 @@ def class_centres(batches, num_classes):
         check_labels(labels, num_classes)
         known = labels != MISSING
         directions = normalize(widened(embeddings[known]), dim=-1)
-        total = total + one_hot(labels[known], num_classes).to(directions.dtype).T @ directions
+        total = total + product(one_hot(labels[known], num_classes).to(directions.dtype).T, directions)
     return normalize(total, dim=-1)
 
 
@@ -105,8 +105,7 @@ def _cosines(embeddings, centres, labels):
             f"angle between them. Give the student the width of whoever the centres are from."
         )
     embeddings = widened(embeddings)
-    # Under autocast the product would be taken in bfloat16: cosines in steps of 0.004, times the scale.
-    with torch.autocast(embeddings.device.type, enabled=False):
-        cosines = linear(normalize(embeddings, dim=-1), normalize(centres.to(embeddings.dtype), dim=-1)).clamp(-1, 1)
+    directions, of_classes = (normalize(one, dim=-1) for one in (embeddings, centres.to(embeddings.dtype)))
+    cosines = product(directions, of_classes.T).clamp(-1, 1)
     own = one_hot(labels.masked_fill(labels == MISSING, 0), len(centres)).bool()
     return cosines, own & (labels != MISSING).unsqueeze(-1)

@@ -12,6 +12,15 @@ def widened(tensor):
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
+def product(left, right):
+    """The matrix product of two tensors in the precision they have: autocast would take it in bfloat16.
+
+    Cosines would come in steps of 0.004.
+    """
+    with torch.autocast(left.device.type, enabled=False):
+        return left @ right
+
+
 def check_same_shape(student, teacher, what):
     """Raise a ValueError unless both have one shape: torch would broadcast (batch, 1) in silence."""
     if student.shape != teacher.shape:

@@ -6,7 +6,7 @@ Widths may differ: only distances, angles and similarities within each model are
 import torch
 from torch.nn.functional import huber_loss, normalize
 
-from .precision import widened
+from .precision import product, widened
 
 _TINY = 1e-12
 
@@ -81,7 +81,7 @@ def similarity_preserving(student_points, teacher_points):
     Reference: Tung and Mori 2019, "Similarity-Preserving Knowledge Distillation", equations 2 to 4.
     """
     student, teacher = _points(student_points, teacher_points)
-    ours, theirs = (normalize(points @ points.T, dim=1) for points in (student, teacher))
+    ours, theirs = (normalize(product(points, points.T), dim=1) for points in (student, teacher))
     return (ours - theirs).square().mean().reshape(1)
 
 
@@ -115,7 +115,7 @@ def similarity_kl(student_points, teacher_points, *, temperature):
 def _log_likeness(points, temperature):
     directions, num_points = normalize(points, dim=-1), len(points)
     apart = ~torch.eye(num_points, dtype=torch.bool, device=points.device)
-    cosines = (directions @ directions.T)[apart].view(num_points, num_points - 1)
+    cosines = product(directions, directions.T)[apart].view(num_points, num_points - 1)
     return (cosines / temperature).log_softmax(dim=1)
 
 
@@ -136,4 +136,4 @@ def _distances(points):
 
 def _cosines(points):
     directions = normalize(points[None] - points[:, None], dim=-1)  # [j, i]: from j to i
-    return directions @ directions.transpose(1, 2)
+    return product(directions, directions.transpose(1, 2))

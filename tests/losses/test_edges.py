@@ -183,6 +183,29 @@ def test_a_loss_of_a_whole_batch_does_not_see_scale(loss):
     torch.testing.assert_close(loss(7 * student, teacher), loss(student, teacher))
 
 
+PRODUCTS = {
+    "relational_angle": losses.relational_angle,
+    "similarity_preserving": losses.similarity_preserving,
+    "similarity_kl": softened("similarity_kl"),
+    "dot_products": lambda queries, keys: losses.dot_products(queries[None], keys[None], 2),
+    "class_centres": lambda points, _: losses.class_centres([(points, torch.tensor([0, 1, 1, 0]))], 2),
+    "matching_cost": lambda logits, targets: losses.matching_cost(
+        logits[None],
+        torch.ones(1, 4, 4) / 4,
+        targets[None, :, :5].softmax(-1),
+        torch.ones(1, 4, 4) / 4,
+        exclusive=True,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_the_products_in_a_loss_are_out_of_reach_of_autocast(name):
+    expected = PRODUCTS[name](*pair())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(PRODUCTS[name](*pair()), expected)
+
+
 @whole_batch_losses
 def test_hidden_states_that_are_not_pooled_are_no_points(loss):
     with pytest.raises(ValueError, match=r"\(2, 3, 4\)"):
