@@ -1,6 +1,6 @@
 """Other worlds under the contracts of this one. Importing it makes the auto classes of transformers know its models."""
 
-from .image_classifier import ImageClassifiers, NetworkConfig, NetworkForImageClassification, register_models
+from .image_classifier import ImageClassifiers, ImageNetworkConfig, NetworkForImageClassification, register_models
 from .image_embedder import ImageEmbedderConfig, ImageEmbedders, NetworkForImageEmbedding, register_embedders
 from .image_processor import (
     NetworkImageProcessor,
@@ -19,7 +19,7 @@ __all__ = [
     "ImageClassifiers",
     "ImageEmbedderConfig",
     "ImageEmbedders",
-    "NetworkConfig",
+    "ImageNetworkConfig",
     "NetworkForImageClassification",
     "NetworkForImageEmbedding",
     "NetworkImageProcessor",

@@ -7,17 +7,17 @@ from torch.nn.functional import normalize
 from transformers import AutoConfig, AutoModel
 from transformers.utils import ModelOutput
 
-from .image_classifier import ImageClassifiers, NetworkConfig, NetworkForImageClassification
+from .image_classifier import ImageClassifiers, ImageNetworkConfig, NetworkForImageClassification
 
 
-class ImageEmbedderConfig(NetworkConfig):
+class ImageEmbedderConfig(ImageNetworkConfig):
     """Which network, made how, for which images, and how wide an embedding.
 
     Args:
         embedding_width (`int`): Numbers of an embedding.
 
-    See `NetworkConfig` for the others. The labels are those of whom it was trained on, if anybody; no part of the network
-    knows them.
+    See `ImageNetworkConfig` for the others. The labels are those of whom it was trained on, if anybody; no part of the
+    network knows them.
     """
 
     model_type = "distil_nlp_image_embedder"

@@ -5,7 +5,7 @@ from transformers import AutoImageProcessor
 from transformers.image_processing_backends import PilBackend
 from transformers.image_utils import PILImageResampling
 
-from .image_classifier import NetworkConfig
+from .image_classifier import ImageNetworkConfig
 from .image_embedder import ImageEmbedderConfig
 
 _MODES = {1: "L", 3: "RGB"}
@@ -77,5 +77,5 @@ def load_image_processor(name_or_path, *, trust_remote_code=False):
 
 def register_processor():
     """Make `AutoImageProcessor` and pipelines know it; done when `distil_nlp.adapters` is imported."""
-    for config in (NetworkConfig, ImageEmbedderConfig):
+    for config in (ImageNetworkConfig, ImageEmbedderConfig):
         AutoImageProcessor.register(config, slow_image_processor_class=NetworkImageProcessor, exist_ok=True)

@@ -40,7 +40,7 @@ class FaceVerification(ImageClassification):
     def auto_class(self):
         from ..adapters import ImageEmbedders  # here, not above: who only looks at data need not wait for torch
 
-        return ImageEmbedders(self.num_channels, self.image_size)
+        return ImageEmbedders(num_channels=self.num_channels, image_size=self.image_size)
 
     @classmethod
     def from_splits(cls, splits, *, image_column=None, label_column=None, image_size=None):

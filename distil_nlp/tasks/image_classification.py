@@ -37,7 +37,7 @@ class ImageClassification(ImageTask, ClassificationTask):
     def auto_class(self):
         from ..adapters import ImageClassifiers  # here, not above: who only looks at data need not wait for torch
 
-        return ImageClassifiers(self.num_channels, self.image_size)
+        return ImageClassifiers(num_channels=self.num_channels, image_size=self.image_size)
 
     @classmethod
     def from_splits(
