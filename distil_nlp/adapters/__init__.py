@@ -1,5 +1,15 @@
 """Other worlds under the contracts of this one. Importing it makes the auto classes of transformers know its models."""
 
+from .audio_models import (
+    AudioClassifiers,
+    AudioFrameClassifiers,
+    AudioNetworkConfig,
+    NetworkForAudioClassification,
+    NetworkForAudioFrameClassification,
+    extractor_for,
+    load_feature_extractor,
+    register_audio_models,
+)
 from .image_classifier import ImageClassifiers, ImageNetworkConfig, NetworkForImageClassification, register_models
 from .image_embedder import ImageEmbedderConfig, ImageEmbedders, NetworkForImageEmbedding, register_embedders
 from .image_processor import (
@@ -9,22 +19,34 @@ from .image_processor import (
     register_processor,
     resized,
 )
+from .like import network_like
+from .log_mel import LogMel
 from .networks import import_line, read_spec, register_network
 
+register_audio_models()
 register_models()
 register_embedders()
 register_processor()
 
 __all__ = [
+    "AudioClassifiers",
+    "AudioFrameClassifiers",
+    "AudioNetworkConfig",
     "ImageClassifiers",
     "ImageEmbedderConfig",
     "ImageEmbedders",
     "ImageNetworkConfig",
+    "LogMel",
+    "NetworkForAudioClassification",
+    "NetworkForAudioFrameClassification",
     "NetworkForImageClassification",
     "NetworkForImageEmbedding",
     "NetworkImageProcessor",
+    "extractor_for",
     "import_line",
+    "load_feature_extractor",
     "load_image_processor",
+    "network_like",
     "processor_for",
     "read_spec",
     "resized",

@@ -7,6 +7,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATIO
 
 from .network_model import NetworkConfig, NetworkLoader, NetworkModel
 
+_IMAGE_SIZE = 224  # of teachers that take any size and say none
+
 
 class ImageNetworkConfig(NetworkConfig):
     """Which network, made how, for which images.
@@ -70,6 +72,20 @@ class NetworkForImageClassification(NetworkModel):
             num_channels=num_channels,
             image_size=image_size if isinstance(image_size, int) else list(image_size),
             feature_paths=feature_paths,
+        )
+
+    @classmethod
+    def like(cls, network, teacher, **own):
+        """One with random weights for the images and the labels of a teacher."""
+        config = teacher.config
+        size = getattr(config, "image_size", None) or _IMAGE_SIZE
+        return cls.from_network(
+            network,
+            image_size=size if isinstance(size, int) else tuple(size),
+            num_channels=getattr(config, "num_channels", 3),
+            id2label=config.id2label,
+            problem_type=config.problem_type,
+            **own,
         )
 
     def forward(self, pixel_values, labels=None, **kwargs):

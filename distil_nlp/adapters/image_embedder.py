@@ -52,6 +52,11 @@ class NetworkForImageEmbedding(NetworkForImageClassification):
     def num_outputs(self):
         return self.config.embedding_width
 
+    @classmethod
+    def like(cls, network, teacher):
+        """As wide as the teacher, so that it can live in its space."""
+        return super().like(network, teacher, embedding_width=teacher.config.embedding_width)
+
     def forward(self, pixel_values, **kwargs):
         """Vectors of shape (batch, width) for pixels of shape (batch, channels, height, width)."""
         return ImageEmbedding(logits=normalize(self.answer(pixel_values), dim=-1))

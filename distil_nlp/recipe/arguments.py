@@ -122,6 +122,7 @@ class RecipeArguments:
     )
     max_length: int | None = _setting("Longer texts are cut to this many tokens. Default: 128.")
     image_column: str | None = _setting("Column of the image. Found by its feature, or by name.")
+    audio_column: str | None = _setting("Column of the sound. Found by its feature, or by name.")
     student_image_size: int | None = _setting(
         "Height and width that the student sees, where they are not to be the teacher's."
     )

@@ -10,7 +10,8 @@ from ..teachers.labels import label_names, reorder
 
 # Settings that say how a task reads its data, and how it makes rows of it; a task names those it takes.
 _READING = (
-    "text_column", "text_pair_column", "image_column", "image_size", "label_column", "problem_type", "max_answer_length",
+    "text_column", "text_pair_column", "image_column", "image_size", "audio_column", "label_column", "problem_type",
+    "max_answer_length",
 )  # fmt: skip
 _PREPARING = ("max_length", "doc_stride", "mask_probability", "soft_pieces")
 _PREPARING_TRAINING = ("num_mask_copies",)  # rows to learn from only

@@ -6,7 +6,7 @@ import re
 import transformers
 from torch import nn
 
-from ..adapters import NetworkForImageClassification, NetworkForImageEmbedding, read_spec
+from ..adapters import NetworkForImageEmbedding, network_like, read_spec
 from ..adapters.detectors import make_detector, read_detector
 from ..loading import load_model
 from ..sentence_encoder import SentenceEncoder
@@ -16,8 +16,6 @@ from .sizes import WIDTH_INITS, Sizes, student_sizes
 
 logger = logging.getLogger(__name__)
 
-_IMAGE_SIZE = 224  # of teachers that take any size and say none
-
 
 def build_student(student, teacher, *, embeddings="random", trust_remote_code=False, **of_teacher):
     """Make a student out of any of the ways to name one.
@@ -26,7 +24,7 @@ def build_student(student, teacher, *, embeddings="random", trust_remote_code=Fa
     |---|---|
     | `None` | `student_from_teacher` with `of_teacher` |
     | "4x256" | `student_from_config` with `embeddings` |
-    | "resnet8", "mobilenetv2x0.5" | a network for images, with the teacher's labels, channels and image size |
+    | "resnet8", "streamcnn64" | a network for what the teacher sees or hears, with its labels |
     | "deformable_detr-64x2" | a detector with the teacher's labels |
     | an `nn.Module` | itself |
     | a Hub id or a folder | that model, with the teacher's head type and labels |
@@ -56,7 +54,8 @@ def build_student(student, teacher, *, embeddings="random", trust_remote_code=Fa
         return student_from_config(student, teacher, embeddings=embeddings)
     if read_spec(student) is not None:
         _refuse({**of_teacher, **of_config}, f"student={student!r} is a network to start from scratch")
-        return _network(student, teacher)
+        check_teacher(teacher)
+        return network_like(student, teacher).train()
     if read_detector(student) is not None:
         _refuse({**of_teacher, **of_config}, f"student={student!r} is a detector to start from scratch")
         check_teacher(teacher)
@@ -89,23 +88,6 @@ def student_start(student, teacher, *, num_layers=None, layers=None, architectur
         return f"random weights ({student}){reduced}"
     from_scratch = read_spec(student) is not None or read_detector(student) is not None
     return f"random weights ({student})" if from_scratch else str(student)
-
-
-def _network(spec, teacher):
-    check_teacher(teacher)
-    config = teacher.config
-    size = getattr(config, "image_size", None) or _IMAGE_SIZE
-    made_by, own = NetworkForImageClassification, {}
-    if isinstance(teacher, NetworkForImageEmbedding):  # as wide, so that it can live in the teacher's space
-        made_by, own = NetworkForImageEmbedding, {"embedding_width": config.embedding_width}
-    return made_by.from_network(
-        spec,
-        image_size=size if isinstance(size, int) else tuple(size),
-        num_channels=getattr(config, "num_channels", 3),
-        id2label=config.id2label,
-        problem_type=config.problem_type,
-        **own,
-    ).train()
 
 
 def _load(name_or_path, teacher, trust_remote_code):

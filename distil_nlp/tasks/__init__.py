@@ -1,5 +1,6 @@
 """What the data of a task looks like, and how it becomes batches. Adding a task is adding one file."""
 
+from .audio_classification import AudioClassification
 from .augmentation import altered_copies
 from .base import Task
 from .data import load_file, load_splits
@@ -20,6 +21,7 @@ _ALL = (
     SentenceEmbeddings,
     MaskedLanguageModeling,
     ImageClassification,
+    AudioClassification,
     FaceVerification,
     ObjectDetection,
 )
@@ -27,6 +29,7 @@ TASKS = {task.name: task for task in _ALL}
 
 __all__ = [
     "TASKS",
+    "AudioClassification",
     "FaceVerification",
     "ImageClassification",
     "MaskedLanguageModeling",

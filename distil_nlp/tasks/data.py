@@ -11,6 +11,7 @@ import pyarrow.compute
 import pyarrow.parquet
 
 from .columns import TEXT_PAIRS, TEXTS, listed
+from .sound_folder import sound_files, sound_folder
 
 logger = logging.getLogger(__name__)
 
@@ -189,7 +190,7 @@ def _check_file(path, argument):
 
 def _hub_splits(name, config, *, holds_out=False):
     try:
-        found = datasets.load_dataset(name, config)
+        found = sound_folder(name) if sound_files(name) else datasets.load_dataset(name, config)
     except (OSError, ValueError, RuntimeError) as error:  # not found, no network, a wrong config, a data set script
         raise ValueError(
             f"The data set {name!r} (config {config!r}) cannot be loaded: {str(error).rstrip('.')}. Check "

@@ -3,57 +3,37 @@
 import dataclasses
 
 from ..suggestions import nearest
-from .base import Task
+from .file_task import FileTask
 from .images import largest, seen_shape, sees
 
 
-class ImageTask(Task):
+class ImageTask(FileTask):
     """A task whose models read pixels.
 
     Attributes:
         image_column (`str`): Encoded files.
 
-    See `Task` for the others.
+    See `FileTask` for the others.
     """
 
     example = "image.png"
-    reads_tokens = False
-    any_tokenizer = True
+    processor_is = "image processor"
 
-    def named_processor(self, name):
-        """The image processor of a model that is given by a name of ours, or None where it is none."""
-        return None
-
-    def load_processor(self, name_or_path, *, trust_remote_code=False):
-        """The image processor of a model, or the one that suits a model given by name."""
+    def saved_processor(self, name_or_path, *, trust_remote_code=False):
         from ..adapters import load_image_processor  # here, not above: who only looks at data need not wait for torch
 
-        processor = self.named_processor(str(name_or_path))
-        if processor is None:
-            processor = load_image_processor(name_or_path, trust_remote_code=trust_remote_code)
-        if processor is None:
-            raise ValueError(
-                f"{name_or_path} has no image processor beside it (preprocessor_config.json), so its input cannot be made. "
-                f"Save the one that it was trained with into its folder."
-            )
-        return processor
+        return load_image_processor(name_or_path, trust_remote_code=trust_remote_code)
 
     def student_processor(self, student, of_teacher, *, student_image_size=None, trust_remote_code=False):
         """The processor saved beside the student, or the teacher's; in another size where one is given."""
-        from ..adapters import load_image_processor, resized
+        from ..adapters import resized
 
-        own = None
-        if student is not None and self.named_processor(str(student)) is None:
-            own = load_image_processor(student, trust_remote_code=trust_remote_code)
-        processor = own or of_teacher
+        processor = super().student_processor(student, of_teacher, trust_remote_code=trust_remote_code)
         return processor if student_image_size is None else resized(processor, student_image_size)
 
     def prepare_for(self, split, processor, others, **settings):
         # One view for all: that of the largest. The collator makes of it what each of them reads.
         return self.prepare(split, largest([processor, *others.values()]), **settings)
-
-    def same_input(self, processor, other):
-        return processor is other or processor.to_dict() == other.to_dict()
 
     def speed_batch(self, processor, models, batch_size):
         import torch

@@ -5,43 +5,13 @@ import io
 import datasets
 import numpy as np
 
-from .columns import first_split, listed, require
+from .columns import first_split
+from .file_columns import IMAGES, find_file_column
 
-USUAL = ("image", "img", "images", "picture")
 _GREY = ("L", "1", "I;16", "I", "F", "LA")
 _SIZE_OF_MANY = (64, 64)  # of images of many sizes, for a network that says nothing of its own
 _ROWS_AT_ONCE = 256
 _MOST_BYTES_IN_MEMORY = 2 << 30
-
-
-def find_image_column(split, given=None):
-    """The column that holds images.
-
-    Args:
-        split (`datasets.Dataset`): A column of the feature `Image`, or one with a usual name.
-        given (`str`, *optional*): The name that settles it.
-
-    Raises:
-        ValueError: It is not there; there is none, or several.
-    """
-    found = split.column_names
-    if given is not None:
-        require(given, found, "image_column")
-        if not _holds_files(split.features[given]):
-            raise ValueError(
-                f"image_column={given!r} holds {split.features[given]}; an image is an encoded file, as bytes or by its "
-                f"path. The columns are {listed(found)}."
-            )
-        return given
-    candidates = [name for name in found if isinstance(split.features[name], datasets.Image)]
-    candidates = candidates or [name for name in USUAL if name in found]
-    if len(candidates) == 1:
-        return candidates[0]
-    what = f"Several of them could be the image: {listed(candidates)}" if candidates else "None of them holds images"
-    raise ValueError(
-        f"The columns are {listed(found)}. {what}. Set image_column. A folder of images, one subfolder a class, is a "
-        f"data set, too: give it as dataset_name."
-    )
 
 
 def look_at(splits, given=None):
@@ -49,7 +19,7 @@ def look_at(splits, given=None):
 
     Args:
         splits (`dict[str, datasets.Dataset]`): See `Task.from_splits`; of subsets, the whole is looked at.
-        given (`str`, *optional*): The image column, see `find_image_column`.
+        given (`str`, *optional*): The image column, see `find_file_column`.
 
     Returns:
         `(column, num_channels, (height, width) or None)`: see `native_format` for the last two.
@@ -58,9 +28,9 @@ def look_at(splits, given=None):
         ValueError: A split without the column; an image that cannot be read.
     """
     shown = first_split(getattr(splits, "whole", splits), "train", "unlabelled", "validation", "test")
-    column = find_image_column(shown, given)
+    column = find_file_column(shown, IMAGES, given)
     for split_name, split in splits.items():
-        find_image_column(split, column)
+        find_file_column(split, IMAGES, column)
         next(open_images(split, column, split_name, [0]), None)
     return column, *native_format(shown, column, "train")
 
@@ -68,12 +38,6 @@ def look_at(splits, given=None):
 def square(image_size, native):
     """Height and width that a network given by name is to see: those asked for, else the images' own."""
     return (image_size, image_size) if image_size else native or _SIZE_OF_MANY
-
-
-def _holds_files(feature):
-    if isinstance(feature, dict):
-        return {"bytes", "path"} <= set(feature)
-    return isinstance(feature, datasets.Image) or getattr(feature, "dtype", "") in ("string", "binary", "large_binary")
 
 
 def open_images(split, column, split_name, rows=None):

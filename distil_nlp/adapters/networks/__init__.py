@@ -10,7 +10,13 @@ from ...suggestions import nearest
 
 _NETWORKS = {}
 # Name to the file that registers it.
-_BUILT_IN = {"resnet": "resnet", "mobilenetv2": "mobilenet", "mobilefacenet": "mobilefacenet", "cnn": "cnn"}
+_BUILT_IN = {
+    "resnet": "resnet",
+    "mobilenetv2": "mobilenet",
+    "mobilefacenet": "mobilefacenet",
+    "cnn": "cnn",
+    "streamcnn": "stream_cnn",
+}
 # resnet20, resnet8x4, mobilenetv2x0.5: a name, then the value of one option, then x and the width.
 _SPEC = re.compile(r"(?P<name>[a-z_]\w*?)(?P<size>\d+)?(?:x(?P<width>\d+(?:\.\d+)?))?")
 
@@ -22,9 +28,10 @@ def register_network(network, *, name=None, size=None):
     module that registers the network, which is why a foreign file can run nothing.
 
     Args:
-        network (`type`): A subclass of `nn.Module`, made as `network(**options)`, called with `pixel_values` of shape
-            (batch, channels, height, width), and answering logits of shape (batch, classes). Where its `__init__` takes
-            `num_labels`, `num_channels` or `image_size`, it is given those of the config.
+        network (`type`): A subclass of `nn.Module`, made as `network(**options)`. Of images: called with `pixel_values` of
+            shape (batch, channels, height, width), it answers logits of shape (batch, classes); where its `__init__` takes
+            `num_labels`, `num_channels` or `image_size`, it is given those of the config. Of sound: see `AudioNetwork`;
+            `num_labels` and `num_mels`.
         name (`str`, *optional*): Default: the class's name in lower case.
         size (`str`, *optional*): The option that a number after the name sets: "depth" makes "resnet20" depth 20.
 
@@ -36,8 +43,10 @@ def register_network(network, *, name=None, size=None):
     """
     name = (name or network.__name__).lower()
     known = _NETWORKS.get(name)
-    if known is not None and known.__qualname__ != network.__qualname__:
-        raise ValueError(f"The name {name!r} is the network {known.__qualname__}'s already. Register it by another.")
+    ships = name in _BUILT_IN and network.__module__ != f"{__name__}.{_BUILT_IN[name]}"
+    if ships or (known is not None and known.__qualname__ != network.__qualname__):
+        owner = f"the network {known.__qualname__}'s" if known else "that of a network that ships here"
+        raise ValueError(f"The name {name!r} is {owner} already. Register yours by another: name='...'.")
     if not re.fullmatch(r"[a-z_]\w*", name):
         raise ValueError(f"The name of a network is a word that begins with a letter; got {name!r}.")
     network.network_name, network.size_option = name, size
@@ -124,7 +133,7 @@ def make_network(name, options, **of_config):
 
     Args:
         name (`str`), options (`dict`): Which network, made with what.
-        of_config: `num_labels`, `num_channels` and `image_size`, for a network that takes them.
+        of_config: `num_labels` and what else the config knows, for a network that takes it.
 
     Raises:
         ValueError: A name that is not registered; options it does not take.

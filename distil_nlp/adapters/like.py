@@ -1,0 +1,35 @@
+"""Which kind of model a network given by name becomes: that of its teacher."""
+
+from .audio_models import NetworkForAudioClassification, NetworkForAudioFrameClassification
+from .image_classifier import NetworkForImageClassification
+from .image_embedder import NetworkForImageEmbedding
+
+# Kinds that look at the same input as a more common one are asked for by class, the common ones by what they read.
+_BY_CLASS = (NetworkForImageEmbedding, NetworkForAudioFrameClassification)
+_BY_INPUT = {
+    "pixel_values": NetworkForImageClassification,
+    "input_values": NetworkForAudioClassification,
+    "input_features": NetworkForAudioClassification,
+}
+
+
+def network_like(network, teacher):
+    """A network with random weights that reads what a teacher reads and answers as it does.
+
+    Args:
+        network (`str`): A registered name, with its size.
+        teacher (`PreTrainedModel`): Its input, its labels.
+
+    Raises:
+        ValueError: A teacher that reads neither pixels nor waves.
+    """
+    for kind in _BY_CLASS:
+        if isinstance(teacher, kind):
+            return kind.like(network, teacher)
+    reads = getattr(teacher, "main_input_name", None)
+    if reads not in _BY_INPUT:
+        raise ValueError(
+            f"The network {network!r} looks at images or listens to sound, and the teacher, {type(teacher).__name__}, "
+            f"reads {reads!r}. Name a student that reads it, too."
+        )
+    return _BY_INPUT[reads].like(network, teacher)

@@ -1,0 +1,86 @@
+"""Sound as a model hears it: the logarithm of the energy in bands, frame by frame."""
+
+import torch
+from torch import nn
+from transformers.audio_utils import mel_filter_bank
+
+# So that silence has a logarithm. Waves lie in -1 to 1: this is far below what a microphone's noise has in a band.
+_FLOOR = 1e-6
+
+
+class LogMel(nn.Module):
+    """Log-mel features inside the model: what is trained, saved, exported and served hears the same.
+
+    No frame reaches beyond the clip, so a frame is known as soon as its last sample is, and the frames of a clip do not
+    depend on what it is padded to.
+
+    Args:
+        sampling_rate (`int`): Samples a second.
+        num_mels (`int`): Bands.
+        window (`float`), hop (`float`): Length of a frame, and from one frame to the next, in seconds.
+        mean, std (`float`): Subtracted from every value, and what the rest is divided by. Measured on speech recorded at
+            close range; they are there to bring the numbers near 0 and 1, no more.
+
+    Raises:
+        ValueError: Bands so narrow that some would hold no frequency at all; a hop of less than a sample.
+
+    The bands are those of `transformers.audio_utils.mel_filter_bank` from 20 Hz to half the sampling rate, on the scale of
+    HTK.
+    """
+
+    def __init__(self, sampling_rate=16000, num_mels=40, window=0.032, hop=0.010, mean=-5.0, std=4.0):
+        super().__init__()
+        self.sampling_rate, self.num_mels, self.mean, self.std = sampling_rate, num_mels, mean, std
+        self.frame_length, self.hop_length = round(window * sampling_rate), round(hop * sampling_rate)
+        if self.hop_length < 1:
+            raise ValueError(f"From a frame to the next is less than a sample: {hop} s at {sampling_rate} Hz.")
+        bins = self.frame_length // 2 + 1
+        filters = mel_filter_bank(bins, num_mels, 20.0, sampling_rate / 2, sampling_rate, norm=None, mel_scale="htk")
+        if empty := int((filters.sum(0) == 0).sum()):
+            raise ValueError(
+                f"{empty} of {num_mels} bands hold no frequency: a frame of {self.frame_length} samples has {bins} "
+                f"of them, up to {sampling_rate // 2} Hz. Take fewer bands or longer frames."
+            )
+        self.register_buffer("filters", torch.as_tensor(filters, dtype=torch.float32))
+        self.register_buffer("window", torch.hann_window(self.frame_length))
+
+    def num_frames(self, num_samples):
+        """Whole frames in clips of so many samples; a number or a tensor of them."""
+        frames = (num_samples - self.frame_length) // self.hop_length + 1
+        return frames.clamp(min=0) if isinstance(frames, torch.Tensor) else max(frames, 0)
+
+    def forward(self, waves, mask=None):
+        """Features and where they are.
+
+        Args:
+            waves (`torch.Tensor`): Shape (batch, samples), from -1 to 1.
+            mask (`torch.Tensor`, *optional*): Same shape, 0 where a shorter clip is padded at its end.
+
+        Returns:
+            `(torch.Tensor, torch.BoolTensor)` of shapes (batch, frames, bands), 0 in padding, and (batch, frames).
+
+        Raises:
+            ValueError: Another shape; nothing as long as a frame.
+        """
+        if waves.dim() != 2 or waves.shape[1] < self.frame_length:
+            raise ValueError(
+                f"Waves have shape (batch, samples), at least the {self.frame_length} samples of a frame "
+                f"({self.frame_length / self.sampling_rate:.3f} s at {self.sampling_rate} Hz); got {tuple(waves.shape)}."
+            )
+        # The spectrum of bfloat16 samples would be noise, and autocast knows nothing of that.
+        with torch.autocast(waves.device.type, enabled=False):
+            spectrum = torch.stft(
+                waves.float(),
+                self.frame_length,
+                self.hop_length,
+                window=self.window,
+                center=False,
+                return_complex=True,
+            )
+            power = torch.view_as_real(spectrum).square().sum(-1).transpose(1, 2)
+            features = ((power @ self.filters + _FLOOR).log() - self.mean) / self.std
+        if mask is None:
+            return features, features.new_ones(features.shape[:2], dtype=torch.bool)
+        places = torch.arange(features.shape[1], device=waves.device)
+        heard = places < self.num_frames(mask.long().sum(-1)).unsqueeze(-1)
+        return features.masked_fill(~heard.unsqueeze(-1), 0), heard
