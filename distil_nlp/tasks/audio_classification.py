@@ -3,7 +3,7 @@
 from .base import add_ids, add_labels
 from .classification import ClassificationTask, check_problem_type
 from .columns import first_split, label_column_of
-from .file_task import FileTask
+from .file_task import FileTask, made_from
 from .labels import read_labels
 from .sound import listen_to, wave_rows
 
@@ -23,6 +23,7 @@ class AudioClassification(FileTask, ClassificationTask):
     name = "audio-classification"
     example = "clip.wav"
     processor_is = "feature extractor"
+    may_be_altered = copies_keep_labels = True
 
     def __init__(self, audio_column, label_column, code, *, sampling_rate):
         super().__init__(label_column, code)
@@ -97,13 +98,35 @@ class AudioClassification(FileTask, ClassificationTask):
         """An `AudioCollator`: the extractor's input, labels, example_id."""
         return self.collator_for(processor, {})
 
-    def collator_for(self, processor, others):
-        import torch
+    def collator_for(self, processor, others, *, augmentation=None):
+        """The collator of rows for several models.
+
+        Args:
+            processor, others: See `Task.collator_for`.
+            augmentation (`dict`, *optional*): Settings of `SoundAugmentation` for batches to train on.
+        """
+        import torch  # here, not above: who only looks at data need not wait for it
 
         from .audio_collator import AudioCollator
 
-        dtype = torch.int64 if self.problem_type == "single_label_classification" else torch.float32
-        return AudioCollator(_sharpest(processor, others).sampling_rate, {"": processor, **others}, dtype=dtype)
+        return AudioCollator(
+            _sharpest(processor, others).sampling_rate,
+            {"": processor, **others},
+            dtype=torch.int64 if self.problem_type == "single_label_classification" else torch.float32,
+            augmentation=None if augmentation is None else _augmentation(augmentation),
+        )
+
+    def altered(self, rows, processor, others, *, num_copies, augmentation=None):
+        """Copies of prepared rows, shifted and with noise (or as `augmentation` says), with their labels."""
+        from .altered_files import altered_files
+        from .audio_collator import AUDIO, altered_waves, waves_of
+
+        rate, augmentation = _sharpest(processor, others).sampling_rate, _augmentation(augmentation or {})
+
+        def alter(clips, ids, epoch):
+            return altered_waves(waves_of([{AUDIO: one} for one in clips]), augmentation, ids, epoch, rate)
+
+        return altered_files(rows, AUDIO, alter, num_copies=num_copies)
 
     def speed_batch(self, processor, models, batch_size):
         """A second of noise."""
@@ -115,6 +138,12 @@ class AudioClassification(FileTask, ClassificationTask):
 
     def in_use(self, folder):
         return f"import transformers, distil_nlp.adapters; {super().in_use(folder)}"
+
+
+def _augmentation(settings):
+    from ..views import SoundAugmentation
+
+    return made_from(settings, SoundAugmentation, "{shift: 0.1, noise: 0.8}")
 
 
 def _sharpest(processor, others):

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from ..examples import KEY
+from .epochs import KnowsEpoch
 from .sound import resampled
 
 AUDIO = "audio"
@@ -17,8 +18,11 @@ class AudioCollator:
         extractors (`dict[str, feature extractor]`): Prefix to what makes a model's input of waves: "" for the student's,
             "teacher_" for a teacher's (`OwnColumns(teacher, "teacher_")`). All are made of the same waves.
         dtype (`torch.dtype`): Of labels.
+        augmentation (`SoundAugmentation`, *optional*): For batches to train on. This collator never applies it; the one in
+            `for_training` always does, and the trainer makes its training batches with that.
 
     Attributes:
+        for_training (`AudioCollator` or None): None without an augmentation.
         reads (`tuple[str]`): Columns that must reach it.
 
     Called with rows ("audio": bytes of float32, "labels", "example_id"), it returns:
@@ -27,12 +31,16 @@ class AudioCollator:
     """
 
     reads = (AUDIO, "labels", KEY)
+    for_training = None
 
-    def __init__(self, sampling_rate, extractors, *, dtype=torch.int64):
+    def __init__(self, sampling_rate, extractors, *, dtype=torch.int64, augmentation=None):
         self.sampling_rate, self.extractors, self.dtype = sampling_rate, dict(extractors), dtype
+        self.augmentation = augmentation
+        if augmentation is not None:
+            self.for_training = _AugmentingCollator(self)
 
     def __call__(self, rows):
-        waves = [np.frombuffer(row[AUDIO], dtype=np.float32) for row in rows]
+        waves = self.view(waves_of(rows), [row.get(KEY) for row in rows])
         batch = {}
         for prefix, extractor in self.extractors.items():
             heard = [resampled(wave, self.sampling_rate, extractor.sampling_rate) for wave in waves]
@@ -42,3 +50,35 @@ class AudioCollator:
             if name in rows[0]:
                 batch[name] = torch.tensor([row[name] for row in rows], dtype=dtype)
         return batch
+
+    def view(self, waves, ids):
+        """The waves that the models are shown."""
+        return waves
+
+
+class _AugmentingCollator(KnowsEpoch, AudioCollator):
+    """What an `AudioCollator` with an augmentation leaves to training."""
+
+    def __init__(self, plain):
+        KnowsEpoch.__init__(self)
+        AudioCollator.__init__(self, plain.sampling_rate, plain.extractors, dtype=plain.dtype)
+        self.augmentation = plain.augmentation
+
+    def view(self, waves, ids):
+        self.need_ids(ids[0])
+        return altered_waves(waves, self.augmentation, ids, self.epoch, self.sampling_rate)
+
+
+def waves_of(rows):
+    """The waves of rows as they are stored, `list` of `np.ndarray` of float32, shape (samples,)."""
+    return [np.frombuffer(row[AUDIO], dtype=np.float32) for row in rows]
+
+
+def altered_waves(waves, augmentation, ids, epoch, sampling_rate):
+    """Waves as a `SoundAugmentation` shows them in an epoch, each as long as it was."""
+    lengths = torch.tensor([len(wave) for wave in waves])
+    padded = torch.zeros(len(waves), int(lengths.max()))
+    for place, wave in enumerate(waves):
+        padded[place, : len(wave)] = torch.from_numpy(wave.copy())
+    found = augmentation(padded, lengths, torch.tensor(ids), epoch, sampling_rate)
+    return [one[:length].numpy() for one, length in zip(found, lengths.tolist(), strict=True)]

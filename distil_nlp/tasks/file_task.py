@@ -1,7 +1,9 @@
 """What tasks on images and on sound have in common: models read files through a processor that is saved beside them."""
 
+import dataclasses
 from abc import abstractmethod
 
+from ..suggestions import nearest
 from .base import Task
 
 
@@ -47,3 +49,25 @@ class FileTask(Task):
 
     def same_input(self, processor, other):
         return processor is other or processor.to_dict() == other.to_dict()
+
+
+def made_from(settings, augmentation, example, **fixed):
+    """An augmentation by settings as YAML holds them.
+
+    Args:
+        settings (`dict`): Its fields.
+        augmentation (`type`): A dataclass.
+        example (`str`): For the message.
+        fixed: Fields that are the task's to say.
+
+    Raises:
+        ValueError: No mapping; a field that there is not; whatever the dataclass refuses.
+    """
+    known = [one.name for one in dataclasses.fields(augmentation) if one.name != "num_classes"]
+    for name in settings if isinstance(settings, dict) else [settings]:
+        if name not in known or not isinstance(settings, dict):
+            raise ValueError(
+                f"augmentation is a mapping of {', '.join(known)}, such as {example}; got {settings!r}"
+                f"{nearest(name, known)}."
+            )
+    return augmentation(**{**fixed, **settings})

@@ -115,7 +115,7 @@ class ImageClassification(ImageTask, ClassificationTask):
 
     def altered(self, rows, processor, others, *, num_copies, augmentation=None):
         """Copies of prepared rows, flipped and shifted (or as `augmentation` says), with their labels."""
-        from .image_copies import altered_images
+        from .altered_files import altered_images
 
         shape, _ = readers_of(processor, others)
         return altered_images(rows, shape, self._augmentation(augmentation or {}), num_copies=num_copies)

@@ -3,6 +3,7 @@
 import torch
 
 from ..examples import KEY
+from .epochs import KnowsEpoch
 
 IMAGE = "image"
 
@@ -67,32 +68,13 @@ class ImageCollator:
         return torch.frombuffer(bytearray().join(images), dtype=torch.uint8).view(-1, *self.shape)
 
 
-class _AugmentingCollator(ImageCollator):
-    """What an `ImageCollator` with an augmentation leaves to training.
-
-    The epoch lies in memory that loader workers share: persistent ones live through several epochs, and would go on with
-    the one in which they were started.
-    """
+class _AugmentingCollator(KnowsEpoch, ImageCollator):
+    """What an `ImageCollator` with an augmentation leaves to training."""
 
     def __init__(self, plain):
+        KnowsEpoch.__init__(self)
         self.shape, self.sees, self.augmentation = plain.shape, plain.sees, plain.augmentation
-        self._epoch = torch.zeros((), dtype=torch.int64)
-
-    def set_epoch(self, epoch):
-        """Told before the batches of an epoch are asked for."""
-        if not self._epoch.is_shared():
-            self._epoch.share_memory_()
-        self._epoch.fill_(epoch)
-
-    @property
-    def epoch(self):
-        """The one it was told last."""
-        return self._epoch.item()
 
     def view(self, images, labels, ids):
-        if ids is None:
-            raise ValueError(
-                f"What is done to an image is a function of its example id, and the rows have no column {KEY!r}. Number "
-                f"them: `number_examples(dataset)`."
-            )
+        self.need_ids(ids)
         return self.augmentation(images, labels, ids, self.epoch)

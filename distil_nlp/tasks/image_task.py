@@ -1,9 +1,6 @@
 """What tasks on images have in common: one view of an image for all models, of which each reads what it does."""
 
-import dataclasses
-
-from ..suggestions import nearest
-from .file_task import FileTask
+from .file_task import FileTask, made_from
 from .images import largest, seen_shape, sees
 
 
@@ -53,22 +50,7 @@ def readers_of(processor, others):
 
 
 def augmentation_from(settings, **fixed):
-    """An `Augmentation` by settings as YAML holds them.
-
-    Args:
-        settings (`dict`): Its fields.
-        fixed: Those that are the task's to say.
-
-    Raises:
-        ValueError: No mapping; a field that there is not; whatever `Augmentation` refuses.
-    """
+    """An `Augmentation` by settings as YAML holds them, see `made_from`; `fixed` are fields that the task sets."""
     from ..views import Augmentation
 
-    known = [one.name for one in dataclasses.fields(Augmentation) if one.name != "num_classes"]
-    for name in settings if isinstance(settings, dict) else [settings]:
-        if name not in known or not isinstance(settings, dict):
-            raise ValueError(
-                f"augmentation is a mapping of {', '.join(known)}, such as {{flip: 0.5, crop_padding: 4}}; got "
-                f"{settings!r}{nearest(name, known)}."
-            )
-    return Augmentation(**{**fixed, **settings})
+    return made_from(settings, Augmentation, "{flip: 0.5, crop_padding: 4}", **fixed)

@@ -10,6 +10,8 @@ _PURPOSES = (
     "scale", "ratio", "crop top", "crop left",
     "erase", "erased area", "erased ratio", "erased top", "erased left", "noise", "noise place",
     "mix or cut", "mixed share", "cut share", "cut row", "cut column",
+    "shift", "hiss", "hiss level", "hiss place", "hiss radius", "hiss angle",
+    "silence", "silence from", "band", "band from",
 )  # fmt: skip
 _GOLDEN = 0x9E3779B97F4A7C15
 

@@ -36,15 +36,28 @@ def altered_images(rows, shape, augmentation, *, num_copies):
             f"mixup={augmentation.mixup}, cutmix={augmentation.cutmix}, whose labels are shares. Mix anew in every epoch: "
             f"num_augmented_copies=0."
         )
-    copies = [_altered(rows, shape, augmentation, epoch) for epoch in tqdm(
-        range(num_copies), desc="Altering images", delay=_SHOW_AFTER_S, leave=False)]  # fmt: skip
+
+    def alter(images, ids, epoch):
+        pixels = torch.frombuffer(bytearray().join(images), dtype=torch.uint8).view(-1, *shape)
+        pixels, _ = augmentation(pixels, None, torch.tensor(ids), epoch)
+        return list(np.ascontiguousarray(pixels.numpy()))
+
+    return altered_files(rows, IMAGE, alter, num_copies=num_copies)
+
+
+def altered_files(rows, column, alter, *, num_copies):
+    """Copies of rows, of which one column is altered and the others stay.
+
+    Args:
+        rows (`datasets.Dataset`): With example ids.
+        column (`str`): Bytes.
+        alter (callable): From a list of its values, their example ids and an epoch to arrays.
+        num_copies (`int`): One for each of the first epochs.
+    """
+    copies = []
+    for epoch in tqdm(range(num_copies), desc=f"Altering {column}", delay=_SHOW_AFTER_S, leave=False):
+        altered = []
+        for part in rows.select_columns([column, KEY]).iter(_ROWS_AT_ONCE):
+            altered += [one.tobytes() for one in alter(part[column], part[KEY], epoch)]
+        copies.append(rows.remove_columns(column).add_column(column, altered, feature=rows.features[column]))
     return datasets.concatenate_datasets(copies)
-
-
-def _altered(rows, shape, augmentation, epoch):
-    altered = []
-    for part in rows.select_columns([IMAGE, KEY]).iter(_ROWS_AT_ONCE):
-        pixels = torch.frombuffer(bytearray().join(part[IMAGE]), dtype=torch.uint8).view(-1, *shape)
-        pixels, _ = augmentation(pixels, None, torch.tensor(part[KEY]), epoch)
-        altered += [one.tobytes() for one in np.ascontiguousarray(pixels.numpy())]
-    return rows.remove_columns(IMAGE).add_column(IMAGE, altered, feature=rows.features[IMAGE])
