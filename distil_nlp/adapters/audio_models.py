@@ -49,6 +49,7 @@ class AudioNetwork(NetworkModel):
     config_class = AudioNetworkConfig
     main_input_name = "input_values"
     input_modalities = ("audio",)
+    _keep_in_fp32_modules_strict = ["front_end"]  # whatever the weights are loaded as
 
     def assemble(self, config):
         super().assemble(config)
@@ -115,6 +116,7 @@ class AudioNetwork(NetworkModel):
             frames are there, (batch, frames).
         """
         features, heard = self.front_end(input_values, attention_mask)
+        features = features.to(next(self.network.parameters()).dtype)
         return self.network(features, **({"mask": heard} if self._takes_mask else {})), heard
 
     def check_answer(self, once_a_clip):

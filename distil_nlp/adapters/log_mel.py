@@ -42,7 +42,7 @@ class LogMel(nn.Module):
                 f"of them, up to {sampling_rate // 2} Hz. Take fewer bands or longer frames."
             )
         self.register_buffer("filters", torch.as_tensor(filters, dtype=torch.float32))
-        self.register_buffer("window", torch.hann_window(self.frame_length))
+        self.register_buffer("window", torch.hann_window(self.frame_length, dtype=torch.float32))
 
     def num_frames(self, num_samples):
         """Whole frames in clips of so many samples; a number or a tensor of them."""
@@ -68,17 +68,16 @@ class LogMel(nn.Module):
                 f"({self.frame_length / self.sampling_rate:.3f} s at {self.sampling_rate} Hz); got {tuple(waves.shape)}."
             )
         # The spectrum of bfloat16 samples would be noise, and autocast knows nothing of that.
+        waves, window, filters = (
+            one.to(torch.float64 if self.filters.dtype == torch.float64 else torch.float32)
+            for one in (waves, self.window, self.filters)
+        )
         with torch.autocast(waves.device.type, enabled=False):
             spectrum = torch.stft(
-                waves.float(),
-                self.frame_length,
-                self.hop_length,
-                window=self.window,
-                center=False,
-                return_complex=True,
+                waves, self.frame_length, self.hop_length, window=window, center=False, return_complex=True
             )
             power = torch.view_as_real(spectrum).square().sum(-1).transpose(1, 2)
-            features = ((power @ self.filters + _FLOOR).log() - self.mean) / self.std
+            features = ((power @ filters + _FLOOR).log() - self.mean) / self.std
         if mask is None:
             return features, features.new_ones(features.shape[:2], dtype=torch.bool)
         places = torch.arange(features.shape[1], device=waves.device)

@@ -23,11 +23,13 @@ from tests.trainer.runs import (
     step_gradients,
     triple_loss,
 )
+from tests.trainer.sound import make_waves, sound_gradients
 from tests.trainer.test_spans import TOKENIZER, make_models, make_spans
 
 NUM_ROWS = 32
 BOXES = "boxes"  # images with boxes, and detectors
 SPANS = "spans"  # rows and models of questions
+SOUND = "sound"  # clips of uneven length
 IMAGES = "images"  # rows of pixels and networks whose statistics are frozen
 
 
@@ -58,6 +60,8 @@ CASES = {
     "spans": _case(SPANS, num_micro_batches=2),
     "boxes": _case(BOXES),
     "boxes, accumulated": _case(BOXES, num_micro_batches=2),
+    "sound": _case(SOUND),
+    "sound, few labelled": _case(SOUND, num_micro_batches=2, labelled=lambda row: row < 5),
     "hint": _case(SINGLE, hint=True),
     "hint, accumulated": _case(SINGLE, hint=True, num_micro_batches=2),
     "hint, unlabelled": _case("none", hint=True, num_micro_batches=2),
@@ -80,6 +84,10 @@ def gradients(name, folder, num_processes):
     objective = hint_objective(architecture, problem=problem) if case["hint"] and problem != "masked" else None
     if problem == "masked":
         objective = triple_loss()
+    if problem == SOUND:
+        rows = make_waves(NUM_ROWS, **case["rows"])
+        settings = {"num_micro_batches": num_micro_batches, "num_processes": num_processes}
+        return _flat(sound_gradients(folder, rows=rows, **settings))
     if problem == IMAGES:
         return _image_gradients(case, folder, num_processes)
     if case["term"]:
