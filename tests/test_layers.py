@@ -28,6 +28,7 @@ LEVELS = {
             "adapters",
             "torchvision_guard",
             "views",
+            "hmm",
             "tally",
             "checkpoints",
             "metrics",

@@ -1,0 +1,21 @@
+"""Hidden Markov models of words: what may follow what, the best path through it, and a first alignment from nothing."""
+
+from .decoding import Word, decode, words_on
+from .gaussians import GaussianAligner, cepstra
+from .graphs import Graph, sentence_graph, word_loop
+from .lexicon import SILENCE, Lexicon
+from .viterbi import best_paths
+
+__all__ = [
+    "SILENCE",
+    "GaussianAligner",
+    "Graph",
+    "Lexicon",
+    "Word",
+    "best_paths",
+    "cepstra",
+    "decode",
+    "sentence_graph",
+    "word_loop",
+    "words_on",
+]

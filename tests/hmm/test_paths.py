@@ -1,0 +1,107 @@
+"""Lexicon, graphs and the best path through them, beside all paths there are."""
+
+import itertools
+
+import pytest
+import torch
+
+from distil_nlp.hmm import SILENCE, Lexicon, Word, best_paths, decode, sentence_graph, word_loop, words_on
+
+LEXICON = Lexicon({"ja": ["j", "a"], "a": ["a"]}, {SILENCE: 1, "j": 1, "a": 2})
+STAY = torch.tensor([0.5, 0.3, 0.6, 0.2]).log()
+
+
+def scores(num_clips, num_frames, seed=0):
+    return 3 * torch.randn(num_clips, num_frames, LEXICON.num_states, generator=torch.Generator().manual_seed(seed))
+
+
+def weight_of(path, clip, graph):
+    """The log weight of a path of nodes, arc by arc."""
+    total = graph.start[path[0]] + clip[0, graph.states[path[0]]] + graph.end[path[-1]]
+    for frame, (one, other) in enumerate(itertools.pairwise(path), 1):
+        ways = [weight for node, weight in zip(graph.before[other], graph.weights[other], strict=True) if node == one]
+        total = total + max(ways, default=torch.tensor(float("-inf"))) + clip[frame, graph.states[other]]
+    return total
+
+
+def test_states_are_numbered_unit_by_unit_and_words_may_share_them():
+    assert LEXICON.state_names == ["<sil>.0", "j.0", "a.0", "a.1"]
+    assert (LEXICON.chain("ja"), LEXICON.chain("a"), LEXICON.chain(SILENCE)) == ([1, 2, 3], [2, 3], [0])
+    assert Lexicon.from_dict(LEXICON.to_dict()) == LEXICON
+
+
+def test_whole_words_are_sorted_so_that_the_same_words_give_the_same_states():
+    one, other = (Lexicon.whole_words(words, num_states=2) for words in (["b", "a", "b"], ["a", "b"]))
+    assert one == other and one.state_names[3:] == ["a.0", "a.1", "b.0", "b.1"]
+
+
+@pytest.mark.parametrize("words", [["ja"], ["a"], []])
+def test_the_best_path_is_the_best_of_all_paths(words):
+    graph = sentence_graph(LEXICON, words, STAY)
+    clips = scores(2, 6)
+    nodes, weights = best_paths(clips, torch.tensor([6, 6]), graph)
+    for clip, path, weight in zip(clips, nodes, weights, strict=True):
+        every = itertools.product(range(len(graph.states)), repeat=6)
+        best = max((weight_of(one, clip, graph) for one in every if graph.start[one[0]].isfinite()), key=float)
+        torch.testing.assert_close(weight, best)
+        torch.testing.assert_close(weight_of(path.tolist(), clip, graph), best)
+
+
+def test_clips_of_several_lengths_and_graphs_have_the_paths_they_have_alone():
+    sentences = [["ja"], ["a", "ja", "a"], ["a"]]
+    graphs = [sentence_graph(LEXICON, words, STAY) for words in sentences]
+    clips, lengths = scores(3, 12), torch.tensor([7, 12, 4])
+    nodes, weights = best_paths(clips, lengths, graphs)
+    for place, (graph, length) in enumerate(zip(graphs, lengths, strict=True)):
+        alone, weight = best_paths(clips[place : place + 1, :length], lengths[place : place + 1], graph)
+        assert torch.equal(nodes[place, :length], alone[0]) and (nodes[place, length:] == -1).all()
+        torch.testing.assert_close(weights[place], weight[0])
+
+
+def test_a_sentence_goes_through_its_words_in_order_with_or_without_silence():
+    graph = sentence_graph(LEXICON, ["ja", "a"], STAY)
+    clip = torch.full((1, 9, 4), -9.0)
+    for frame, state in enumerate([1, 2, 3, 0, 0, 2, 3, 3, 0]):
+        clip[0, frame, state] = 0
+    nodes, _ = best_paths(clip, torch.tensor([9]), graph)
+    assert words_on(nodes[0].tolist(), graph) == [Word("ja", 0, 2), Word("a", 5, 7)]
+    assert graph.states[nodes[0]].tolist() == [1, 2, 3, 0, 0, 2, 3, 3, 0]
+
+
+def test_a_clip_shorter_than_its_words_has_no_path():
+    graph = sentence_graph(LEXICON, ["ja", "ja"], STAY)
+    _, weights = best_paths(scores(1, 5), torch.tensor([5]), graph)
+    assert weights.item() == float("-inf")
+    assert decode(torch.zeros(1, 1, 4), torch.tensor([1]), sentence_graph(LEXICON, ["ja"], STAY)) == [[]]
+
+
+def test_a_word_said_twice_is_heard_twice_and_a_penalty_makes_fewer_words():
+    clip = torch.full((1, 8, 4), -9.0)
+    for frame, state in enumerate([2, 3, 2, 3, 0, 1, 2, 3]):
+        clip[0, frame, state] = 0
+    heard = {}
+    for penalty in (0.0, -100.0):
+        loop = word_loop(LEXICON, STAY, insertion_penalty=penalty)
+        heard[penalty] = [one.word for one in decode(clip, torch.tensor([8]), loop)[0]]
+    assert heard[0.0] == ["a", "a", "ja"] and len(heard[-100.0]) < 3
+
+
+@pytest.mark.parametrize(
+    ("words", "lengths", "complaint"),
+    [
+        ({}, {SILENCE: 1}, "at least one word"),
+        ({SILENCE: [SILENCE]}, {SILENCE: 1}, "between words"),
+        ({"a": []}, {SILENCE: 1}, "'a' should be a list of units"),
+        ({"a": ["b"]}, {SILENCE: 1}, "'b' has no length"),
+        ({"a": ["a"]}, {"a": 2}, "number of states"),
+        ({"a": ["a"]}, {SILENCE: 1, "a": 0}, "number of states"),
+    ],
+)
+def test_a_lexicon_that_says_nothing_is_refused(words, lengths, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        Lexicon(words, lengths)
+
+
+def test_a_word_that_is_not_in_the_lexicon_is_named():
+    with pytest.raises(ValueError, match="'no' is not among the 2 of the lexicon"):
+        sentence_graph(LEXICON, ["a", "no"], STAY)
