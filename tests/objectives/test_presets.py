@@ -25,9 +25,9 @@ PAPERS = {
     "lskd": [(None, [("hard", 0.1, None), ("standardised", 9.0, None)])],
     "dist": [(None, [("hard", 1.0, None), ("class_correlation", 2.0, None), ("batch_correlation", 2.0, None)])],
     "dkd": [(None, [("hard", 1.0, None), ("decoupled", 1.0, None)])],
-    "fitnets": [(None, [("hard", 0.1, None), ("soft", 0.9, None), ("hints", 1.0, LAST)])],
-    "at": [(None, [("hard", 0.1, None), ("soft", 0.9, None), ("attention_maps", 1.0, LAST)])],
-    "cwd": [(None, [("hard", 0.1, None), ("soft", 0.9, None), ("channels", 1.0, LAST)])],
+    "fitnets": [(None, [("hard", 0.1, None), ("soft", 0.9, None), ("hints", 100.0, LAST)])],
+    "at": [(None, [("hard", 0.1, None), ("soft", 0.9, None), ("attention_maps", 10.0, LAST)])],
+    "cwd": [(None, [("hard", 0.1, None), ("soft", 0.9, None), ("channels", 10.0, LAST)])],
 }
 OF_IMAGES = {"deit", "lskd", "dist", "dkd", "fitnets", "at", "cwd"}
 SETTINGS = {
