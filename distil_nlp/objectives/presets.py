@@ -104,7 +104,7 @@ PRESETS = {
     ],
     # What follows is learned from maps, on top of soft targets as the field blends them (0.1 labels, 0.9 at temperature
     # 4): by themselves maps teach less than soft targets, and across architectures less than nothing, see
-    # docs/objectives.md. The weights of the maps are ours (their losses are averaged here, where authors sum): 10 or 100, of
+    # docs/objectives.md. The weights of the maps are ours (losses are averaged here, where authors sum): 10 or 100, of
     # hints also 1, whichever did better on rows held out of Fashion-MNIST's training images, one epoch, one seed. The
     # differences were within noise, but for the last two at 100, which did harm.
     "fitnets": [{"name": "fitnets", "objective": [*_SOFT, {"hints": {"weight": 100.0, "layers": "last"}}]}],
