@@ -16,6 +16,7 @@ examples:
   distil-nlp sweep sst2.yaml --sweep "{temperature: [1, 2, 4]}"   try settings, keep the best
   distil-nlp compare runs/sst2                           the table of a finished run, once more
   distil-nlp push runs/sst2/student user/my-student      put a student on the Hub
+  distil-nlp listen runs/digits/student clip.wav         words of a recording, as if it were live
 
 With several processes: accelerate launch recipes/text_classification.py FILE.yaml [settings]
                         accelerate launch -m distil_nlp.cli cache FILE.yaml [settings]
@@ -46,6 +47,9 @@ def main(argv=None):
     push.add_argument("folder", help="folder of the student")
     push.add_argument("repo_id", help="user/name")
     push.add_argument("--private", action="store_true", default=None, help="make a new repository private")
+    listen = commands.add_parser("listen", help="hear a recording as if it were live, and print its words")
+    listen.add_argument("folder", help="folder of a model of automatic-speech-recognition, or its Hub id")
+    listen.add_argument("file", help="sound file: WAV, FLAC, OGG, MP3")
     chosen, rest = parser.parse_known_args(argv)
     if chosen.command in ("run", "cache", "sweep"):
         from . import recipe
@@ -54,7 +58,7 @@ def main(argv=None):
         return recipe.main(argv[argv.index(chosen.command) + 1 :], action=action)
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    return {"compare": _compare, "push": _push}[chosen.command](chosen)
+    return {"compare": _compare, "push": _push, "listen": _listen}[chosen.command](chosen)
 
 
 def _compare(chosen):
@@ -72,6 +76,15 @@ def _push(chosen):
     try:
         print(push_to_hub(chosen.folder, chosen.repo_id, private=chosen.private))
     except (OSError, ValueError, RuntimeError) as error:
+        sys.exit(f"error: {error}")
+
+
+def _listen(chosen):
+    from .listening.live import listen
+
+    try:
+        listen(chosen.folder, chosen.file)
+    except (OSError, ValueError, ImportError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -25,6 +25,7 @@ class AudioNetworkConfig(NetworkConfig):
     Args:
         sampling_rate (`int`): Samples a second.
         num_mels (`int`), window (`float`), hop (`float`): Of the front end, see `LogMel`.
+        hmm (`dict`, *optional*): Of a model that answers states of words: what makes words of them, see `hmm.Decoder`.
 
     See `NetworkConfig` for the others.
     """
@@ -36,6 +37,7 @@ class AudioNetworkConfig(NetworkConfig):
     num_mels: int = 40
     window: float = 0.032
     hop: float = 0.010
+    hmm: dict | None = None
 
 
 class AudioNetwork(NetworkModel):
@@ -71,13 +73,14 @@ class AudioNetwork(NetworkModel):
         id2label=None,
         problem_type="single_label_classification",
         feature_paths=None,
+        hmm=None,
         **options,
     ):
         """Make one with random weights.
 
         Args:
             sampling_rate (`int`), num_mels (`int`): Samples a second; bands of the front end.
-            feature_paths (`list[str]`, *optional*): See `NetworkConfig`.
+            feature_paths (`list[str]`, *optional*), hmm (`dict`, *optional*): See `AudioNetworkConfig`.
             options: What the network is made with.
 
         See `NetworkModel.from_settings` for the others, and for what is refused.
@@ -91,6 +94,7 @@ class AudioNetwork(NetworkModel):
             sampling_rate=sampling_rate,
             num_mels=num_mels,
             feature_paths=feature_paths,
+            hmm=hmm,
         )
 
     @classmethod
@@ -102,6 +106,7 @@ class AudioNetwork(NetworkModel):
             sampling_rate=getattr(config, "sampling_rate", None) or _SAMPLING_RATE,
             id2label=config.id2label,
             problem_type=config.problem_type,
+            hmm=getattr(config, "hmm", None),
         )
 
     def answer(self, input_values, attention_mask=None):

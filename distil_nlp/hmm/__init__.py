@@ -1,6 +1,6 @@
 """Hidden Markov models of words: what may follow what, the best path through it, and a first alignment from nothing."""
 
-from .decoding import Word, decode, words_on
+from .decoding import Decoder, Word, decode, words_on
 from .gaussians import GaussianAligner, cepstra
 from .graphs import Graph, sentence_graph, word_loop
 from .lexicon import SILENCE, Lexicon
@@ -8,6 +8,7 @@ from .viterbi import best_paths
 
 __all__ = [
     "SILENCE",
+    "Decoder",
     "GaussianAligner",
     "Graph",
     "Lexicon",

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-from .lexicon import SILENCE
+import torch
+
+from .graphs import word_loop
+from .lexicon import SILENCE, Lexicon
 from .viterbi import best_paths
 
 
@@ -53,3 +56,50 @@ def decode(scores, lengths, graph):
     nodes, weights = best_paths(scores, lengths, graph)
     possible = weights.isfinite().tolist()
     return [words_on(path, graph) if is_path else [] for path, is_path in zip(nodes.tolist(), possible, strict=True)]
+
+
+class Decoder:
+    """Makes words of what a model says about states.
+
+    Args:
+        lexicon (`Lexicon`): Words and states; the model's classes are the states.
+        log_stay, log_prior (`torch.Tensor`): Shape (states,): log probability that a state is followed by itself, and of
+            the state in the data that the model was trained on.
+        insertion_penalty (`float`): See `word_loop`.
+
+    A model says how likely a state is given the sound; divided by how likely the state is anyway, that is, up to a
+    constant, how likely the sound is given the state: Bourlard and Morgan 1994, "Connectionist Speech Recognition",
+    chapter 7.
+    """
+
+    def __init__(self, lexicon, log_stay, log_prior, *, insertion_penalty=0.0):
+        self.lexicon, self.log_stay, self.log_prior = lexicon, log_stay, log_prior
+        self.insertion_penalty = float(insertion_penalty)
+        self.graph = word_loop(lexicon, log_stay, insertion_penalty=insertion_penalty)
+
+    def scores(self, logits):
+        """Log likelihoods up to a constant, from logits of shape (..., states)."""
+        return logits.float().log_softmax(-1) - self.log_prior.to(logits.device)
+
+    def __call__(self, logits, lengths):
+        """The words of clips, `list[list[Word]]`: logits of shape (batch, frames, states), frames of each clip."""
+        return decode(self.scores(logits), lengths, self.graph)
+
+    def to_dict(self):
+        """As config.json keeps it."""
+        return {
+            "lexicon": self.lexicon.to_dict(),
+            "log_stay": [round(value, 4) for value in self.log_stay.tolist()],
+            "log_prior": [round(value, 4) for value in self.log_prior.tolist()],
+            "insertion_penalty": self.insertion_penalty,
+        }
+
+    @classmethod
+    def from_dict(cls, kept):
+        """From what `to_dict` gave."""
+        return cls(
+            Lexicon.from_dict(kept["lexicon"]),
+            torch.tensor(kept["log_stay"]),
+            torch.tensor(kept["log_prior"]),
+            insertion_penalty=kept["insertion_penalty"],
+        )

@@ -10,6 +10,7 @@ from .similarity import Similarity, similarity_metrics
 from .tagging import Tagging, marks_entities, tag_metrics
 from .usual import usual_yardstick
 from .verification import Verification, verification_metrics
+from .words import WordErrors, word_errors
 
 __all__ = [
     "Classification",
@@ -20,6 +21,7 @@ __all__ = [
     "Similarity",
     "Tagging",
     "Verification",
+    "WordErrors",
     "Yardstick",
     "compute_metrics",
     "decide",
@@ -32,4 +34,5 @@ __all__ = [
     "tag_metrics",
     "usual_yardstick",
     "verification_metrics",
+    "word_errors",
 ]

@@ -98,6 +98,16 @@ class RecipeArguments:
     held_out_people: float | None = _setting(
         "Keep this share of the people from training, and compare on all their images (image-feature-extraction)."
     )
+    held_out_speakers: list[str] | None = _setting(
+        "Keep these speakers from training, and compare on all their clips (automatic-speech-recognition)."
+    )
+    joined_clips: int | None = _setting(
+        "Clips hold one word each: join them to sentences of up to so many (automatic-speech-recognition)."
+    )
+    num_states: int | None = _setting("States of every word (automatic-speech-recognition). Default: 8.")
+    insertion_penalty: float | None = _setting(
+        "Added to the log weight of every word that begins; below 0, fewer words are heard. Default: 0."
+    )
     unlabelled_file: str | None = _setting("More text without labels, for the teacher to label.")
     num_augmented_copies: int = _setting(
         "Altered copies of every training text (joined, tokens masked, swapped, left out) or image (by augmentation), for "

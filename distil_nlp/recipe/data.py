@@ -11,11 +11,11 @@ from ..teachers.labels import label_names, reorder
 # Settings that say how a task reads its data, and how it makes rows of it; a task names those it takes.
 _READING = (
     "text_column", "text_pair_column", "image_column", "image_size", "audio_column", "label_column", "problem_type",
-    "max_answer_length",
+    "max_answer_length", "num_states", "insertion_penalty",
 )  # fmt: skip
 _PREPARING = ("max_length", "doc_stride", "mask_probability", "soft_pieces")
 _PREPARING_TRAINING = ("num_mask_copies",)  # rows to learn from only
-_ARRANGING = ("held_out_people",)
+_ARRANGING = ("held_out_people", "joined_clips", "held_out_speakers")
 _STUDENT = ("student_image_size",)
 _ALTERING = ("augmentation",)
 KINDS = ("all", "labelled", "unlabelled")  # of rows to learn from

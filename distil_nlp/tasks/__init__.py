@@ -11,6 +11,7 @@ from .object_detection import ObjectDetection
 from .own_columns import OwnColumnsCollator, with_own_columns
 from .question_answering import QuestionAnswering, answer_question
 from .sentence_embeddings import SentenceEmbeddings
+from .speech_recognition import SpeechRecognition
 from .text_classification import TextClassification
 from .token_classification import TokenClassification
 
@@ -22,6 +23,7 @@ _ALL = (
     MaskedLanguageModeling,
     ImageClassification,
     AudioClassification,
+    SpeechRecognition,
     FaceVerification,
     ObjectDetection,
 )
@@ -37,6 +39,7 @@ __all__ = [
     "OwnColumnsCollator",
     "QuestionAnswering",
     "SentenceEmbeddings",
+    "SpeechRecognition",
     "Task",
     "TextClassification",
     "TokenClassification",

@@ -4,8 +4,9 @@ import numpy as np
 import torch
 
 from ..examples import KEY
+from ..signals import SOFT_ITEMS
+from ..sound_files import resampled
 from .epochs import KnowsEpoch
-from .sound import resampled
 
 AUDIO = "audio"
 
@@ -37,36 +38,59 @@ class AudioCollator:
         self.sampling_rate, self.extractors, self.dtype = sampling_rate, dict(extractors), dtype
         self.augmentation = augmentation
         if augmentation is not None:
-            self.for_training = _AugmentingCollator(self)
+            self.for_training = _Augmenting(self)
 
-    def __call__(self, rows):
-        waves = self.view(waves_of(rows), [row.get(KEY) for row in rows])
-        batch = {}
+    def __call__(self, rows, *, alter=None):
+        waves, batch = waves_of(rows), {}
+        if alter is not None:
+            waves = alter(waves, [row.get(KEY) for row in rows])
         for prefix, extractor in self.extractors.items():
             heard = [resampled(wave, self.sampling_rate, extractor.sampling_rate) for wave in waves]
             made = extractor(heard, sampling_rate=extractor.sampling_rate, padding=True, return_tensors="pt")
             batch |= {prefix + name: tensor for name, tensor in made.items()}
-        for name, dtype in (("labels", self.dtype), (KEY, torch.int64)):
-            if name in rows[0]:
-                batch[name] = torch.tensor([row[name] for row in rows], dtype=dtype)
-        return batch
+        if KEY in rows[0]:
+            batch[KEY] = torch.tensor([row[KEY] for row in rows])
+        return batch | self.labels_of(rows)
 
-    def view(self, waves, ids):
-        """The waves that the models are shown."""
-        return waves
+    def labels_of(self, rows):
+        """The columns that say what is to be learned."""
+        return (
+            {"labels": torch.tensor([row["labels"] for row in rows], dtype=self.dtype)} if "labels" in rows[0] else {}
+        )
 
 
-class _AugmentingCollator(KnowsEpoch, AudioCollator):
-    """What an `AudioCollator` with an augmentation leaves to training."""
+class FrameCollator(AudioCollator):
+    """Clips of which each frame has a label.
+
+    Rows have "labels", a list with the class of each frame, -100 where it is not known; the batch has them padded, and
+    beside them "soft_items", bool of the same shape (batch, frames), True where there is a frame.
+    """
+
+    def labels_of(self, rows):
+        lengths = torch.tensor([len(row["labels"]) for row in rows])
+        labels = torch.full((len(rows), int(lengths.max())), -100)
+        for place, row in enumerate(rows):
+            labels[place, : len(row["labels"])] = torch.as_tensor(row["labels"])
+        return {"labels": labels, SOFT_ITEMS: torch.arange(labels.shape[1]) < lengths.unsqueeze(1)}
+
+
+class _Augmenting(KnowsEpoch):
+    """What an `AudioCollator` with an augmentation leaves to training: the same, of altered waves."""
 
     def __init__(self, plain):
-        KnowsEpoch.__init__(self)
-        AudioCollator.__init__(self, plain.sampling_rate, plain.extractors, dtype=plain.dtype)
-        self.augmentation = plain.augmentation
+        super().__init__()
+        self.plain = plain
 
-    def view(self, waves, ids):
+    @property
+    def reads(self):
+        return self.plain.reads
+
+    def __call__(self, rows):
+        return self.plain(rows, alter=self._altered)
+
+    def _altered(self, waves, ids):
         self.need_ids(ids[0])
-        return altered_waves(waves, self.augmentation, ids, self.epoch, self.sampling_rate)
+        return altered_waves(waves, self.plain.augmentation, ids, self.epoch, self.plain.sampling_rate)
 
 
 def waves_of(rows):

@@ -63,7 +63,7 @@ def made_from(settings, augmentation, example, **fixed):
     Raises:
         ValueError: No mapping; a field that there is not; whatever the dataclass refuses.
     """
-    known = [one.name for one in dataclasses.fields(augmentation) if one.name != "num_classes"]
+    known = [one.name for one in dataclasses.fields(augmentation) if one.name not in ("num_classes", *fixed)]
     for name in settings if isinstance(settings, dict) else [settings]:
         if name not in known or not isinstance(settings, dict):
             raise ValueError(

@@ -5,8 +5,9 @@ import io
 import datasets
 import numpy as np
 
+from ..sound_files import resampled, soundfile_module
 from .columns import require
-from .sound import _soundfile, open_clips, resampled
+from .sound import open_clips
 
 # Seconds between words, before the first and after the last; loudness of the noise over everything.
 _GAPS = (0.02, 0.3)
@@ -82,5 +83,5 @@ def _silence(draw, rate):
 
 def _wav(wave, rate):
     buffer = io.BytesIO()
-    _soundfile().write(buffer, wave, rate, format="WAV", subtype="FLOAT")
+    soundfile_module().write(buffer, wave, rate, format="WAV", subtype="FLOAT")
     return buffer.getvalue()

@@ -1,18 +1,11 @@
 """Waves of a data set: found, read, and brought to the sampling rate that a model hears."""
 
-import io
-import logging
-
 import datasets
-import numpy as np
 
+from ..sound_files import resampled, say_once, wave_of
 from .columns import first_split
 from .file_columns import SOUND, find_file_column
 
-logger = logging.getLogger(__name__)
-
-# Seconds. Nothing that anybody says is shorter, and a front end needs a whole frame.
-SHORTEST = 0.04
 _ROWS_AT_ONCE = 256
 _MOST_BYTES_IN_MEMORY = 2 << 30
 _ENCODED_TO_WAVE = 4  # about; compressed files become more
@@ -49,7 +42,7 @@ def open_clips(split, column, split_name, rows=None):
         rows (`Iterable[int]`, *optional*): Which; all of them by default.
 
     Yields:
-        `(np.ndarray, int)`: float32 of shape (samples,), from -1 to 1, and samples a second. Several channels are averaged.
+        `(np.ndarray, int)`: see `wave_of`.
 
     Raises:
         ValueError: A file that is none, is cut off, missing, empty, too short or not finite: which row, which file, and
@@ -57,57 +50,11 @@ def open_clips(split, column, split_name, rows=None):
     """
     encoded = _encoded(split, column)
     for row in range(len(split)) if rows is None else rows:
-        yield _opened(encoded[row][column], f"Row {row} (counted from 0) of the {split_name} split")
+        yield wave_of(encoded[row][column], f"Row {row} (counted from 0) of the {split_name} split")
 
 
 def _encoded(split, column):
     return split.with_format(None).select_columns([column]).cast_column(column, datasets.Audio(decode=False))
-
-
-def _opened(file, where):
-    if file is None or (file["bytes"] is None and file["path"] is None):
-        raise ValueError(f"{where} has no sound. Remove the row, or fill it.")
-    soundfile = _soundfile()
-    where += f" ({file['path']})" if file["path"] else ""
-    try:
-        samples, rate = soundfile.read(
-            io.BytesIO(file["bytes"]) if file["bytes"] is not None else file["path"], dtype="float32", always_2d=True
-        )
-    except (OSError, RuntimeError) as error:  # soundfile's own errors are RuntimeErrors
-        size = "" if file["bytes"] is None else f" ({len(file['bytes']):,} bytes, the first {file['bytes'][:8]!r})"
-        raise ValueError(
-            f"{where} holds no sound that can be read: {str(error).rstrip('.')}{size}. Was the copy cut off? WAV, FLAC, "
-            f"OGG and MP3 can be read. Replace the file, or remove the row."
-        ) from error
-    if samples.shape[1] > 1:
-        _say_once("%s has %d channels, and models hear one: channels are averaged.", where, samples.shape[1])
-    wave = samples.mean(axis=1)
-    if len(wave) < SHORTEST * rate:
-        raise ValueError(
-            f"{where} lasts {len(wave) / rate:.3f} s ({len(wave)} samples at {rate} Hz), and a model needs "
-            f"{SHORTEST} s at least. Remove the row, or replace the file."
-        )
-    if not np.isfinite(wave).all():
-        raise ValueError(
-            f"{where} holds {int((~np.isfinite(wave)).sum())} samples that are not finite (NaN or infinity), which would "
-            f"make every weight NaN. Replace the file, or remove the row."
-        )
-    return wave, rate
-
-
-def resampled(wave, rate, wanted):
-    """A wave at another sampling rate.
-
-    Args:
-        wave (`np.ndarray`): Shape (samples,).
-        rate, wanted (`int`): Samples a second, what it has and what it is to have.
-    """
-    if rate == wanted:
-        return wave
-    from scipy.signal import resample_poly  # takes a moment to import, and most data need it not
-
-    common = np.gcd(rate, wanted)
-    return resample_poly(wave, wanted // common, rate // common).astype(np.float32)
 
 
 def wave_rows(split, column, split_name, rate):
@@ -130,9 +77,9 @@ def wave_rows(split, column, split_name, rate):
         waves = []
         for row, file in zip(rows, batch[column], strict=True):
             where = f"Row {row} (counted from 0) of the {split_name} split"
-            wave, theirs = _opened(file, where)
+            wave, theirs = wave_of(file, where)
             if theirs != rate:
-                _say_once("%s has %d samples a second, and models hear %d: clips are resampled.", where, theirs, rate)
+                say_once("%s has %d samples a second, and models hear %d: clips are resampled.", where, theirs, rate)
             waves.append(resampled(wave, theirs, rate))
         return {"audio": [wave.tobytes() for wave in waves], "length": [len(wave) for wave in waves]}
 
@@ -149,22 +96,3 @@ def wave_rows(split, column, split_name, rate):
         new_fingerprint=datasets.fingerprint.Hasher.hash([split._fingerprint, column, rate]),
         desc="Reading sound",
     )
-
-
-_SAID = set()
-
-
-def _say_once(message, *values):
-    if message not in _SAID:
-        _SAID.add(message)
-        logger.warning(message, *values)
-
-
-def _soundfile():
-    try:
-        import soundfile
-    except (ImportError, OSError) as error:  # without libsndfile it is an OSError
-        raise ImportError(
-            f'Sound is read with soundfile, which is not there ({error}): pip install "distil-nlp[audio]".'
-        ) from error
-    return soundfile

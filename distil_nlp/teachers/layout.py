@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..signals import NO_PROBABILITY, POSITIONS
+from ..signals import NO_PROBABILITY, POSITIONS, SOFT_ITEMS
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,19 @@ def layout_of(tensor, batch, *, marks_spans=False):
         return "positions"
     if mask is not None and tensor.dim() >= 3 and tensor.shape[:2] == mask.shape:
         return "tokens"
+    if SOFT_ITEMS in batch and tensor.dim() >= 3 and tensor.shape[:2] == batch[SOFT_ITEMS].shape:
+        return "frames"
     return "examples"
 
 
-def _tokens(rows, batch):
-    mask = batch["attention_mask"].bool()
-    return rows.new_zeros((*mask.shape, *rows.shape[1:])).index_put((mask,), rows)
+def _at(name):
+    """Rows where a column of the batch is not 0, and 0 elsewhere."""
+
+    def tensor(rows, batch):
+        mask = batch[name].bool()
+        return rows.new_zeros((*mask.shape, *rows.shape[1:])).index_put((mask,), rows)
+
+    return Layout(_marked(name), lambda tensor, batch: tensor[batch[name].bool()], tensor)
 
 
 def _spans(rows, batch):
@@ -65,7 +72,9 @@ LAYOUTS = {
         lambda tensor, batch: tensor,
         lambda rows, batch: rows,
     ),
-    "tokens": Layout(_marked("attention_mask"), lambda tensor, batch: tensor[batch["attention_mask"].bool()], _tokens),
+    "tokens": _at("attention_mask"),
+    # Of sound, whose mask is over samples, and which is answered frame by frame.
+    "frames": _at(SOFT_ITEMS),
     "spans": Layout(
         _marked("attention_mask"),
         lambda tensor, batch: tensor.transpose(1, 2)[batch["attention_mask"].bool()],

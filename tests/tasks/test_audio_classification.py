@@ -9,8 +9,9 @@ import pytest
 import soundfile
 import torch
 
+from distil_nlp import sound_files
 from distil_nlp.adapters import extractor_for
-from distil_nlp.tasks import AudioClassification, load_splits, sound
+from distil_nlp.tasks import AudioClassification, load_splits
 
 RATE = 8000
 NAMES = ["one", "two", "three"]
@@ -102,7 +103,7 @@ def test_a_file_that_lies_in_no_class_is_named(path, tmp_path):
 
 
 def test_several_channels_are_averaged_and_the_log_says_so(caplog):
-    sound._SAID.clear()
+    sound_files._SAID.clear()
     stereo = wave(0, channels=2)
     with caplog.at_level(logging.WARNING):
         rows, _ = rows_of([encoded(stereo)] * 3)
@@ -111,7 +112,7 @@ def test_several_channels_are_averaged_and_the_log_says_so(caplog):
 
 
 def test_another_sampling_rate_becomes_the_models_and_the_log_says_so(caplog):
-    sound._SAID.clear()
+    sound_files._SAID.clear()
     tone = np.sin(2 * np.pi * 440 * np.arange(4000) / 16000).astype(np.float32)
     with caplog.at_level(logging.WARNING):
         rows, _ = rows_of([encoded(tone, 16000)] * 3)

@@ -16,6 +16,7 @@ _BUILT_IN = {
     "mobilefacenet": "mobilefacenet",
     "cnn": "cnn",
     "streamcnn": "stream_cnn",
+    "splicedmlp": "spliced_mlp",
 }
 # resnet20, resnet8x4, mobilenetv2x0.5: a name, then the value of one option, then x and the width.
 _SPEC = re.compile(r"(?P<name>[a-z_]\w*?)(?P<size>\d+)?(?:x(?P<width>\d+(?:\.\d+)?))?")

@@ -1,0 +1,101 @@
+"""How good a recogniser of speech is: words wrong, left out and added, for every word that was said."""
+
+import warnings
+
+import numpy as np
+
+from .base import Yardstick
+from .classification import MISSING_LABEL
+
+
+def word_errors(said, heard):
+    """The fewest words to exchange, add and leave out that make one sentence the other (Levenshtein's distance).
+
+    Args:
+        said, heard (`list`): Words, or their numbers.
+    """
+    costs = list(range(len(heard) + 1))
+    for row, word in enumerate(said, 1):
+        diagonal, costs[0] = costs[0], row
+        for column, other in enumerate(heard, 1):
+            best = min(costs[column] + 1, costs[column - 1] + 1, diagonal + (word != other))
+            diagonal, costs[column] = costs[column], best
+    return costs[-1]
+
+
+class WordErrors(Yardstick):
+    """Judges sentences by their words, and the frames they are made of.
+
+    | metric | is |
+    |---|---|
+    | wer | words wrong, added and left out, over words said |
+    | sentences | sentences without an error |
+    | frames | frames whose best state is that of the alignment, where there is one |
+
+    Args:
+        sentences (`list[list[str]]`): What was said in each row.
+        decoder (`hmm.Decoder`): Makes words of logits.
+        main_metric (`str`, *optional*): To decide by, instead of the first.
+
+    Raises:
+        ValueError: Nothing was said in any row; an unknown metric.
+    """
+
+    def __init__(self, sentences, decoder, main_metric=None):
+        if not any(sentences):
+            raise ValueError(f"None of the {len(sentences)} sentences holds a word, so there is nothing to count.")
+        self.decoder = decoder
+        self._numbers = {word: number for number, word in enumerate(decoder.lexicon.words)}
+        # A word that the lexicon does not have cannot be heard: it counts as wrong.
+        self._said = [[self._numbers.get(word, -1) for word in sentence] for sentence in sentences]
+        super().__init__(
+            ["wer", "sentences", "frames"],
+            num_rows=len(sentences),
+            num_examples=len(sentences),
+            problem_type="single_label_classification",
+            main_metric=main_metric,
+        )
+
+    def answers(self, logits, batch):
+        """For each row: right frames, frames with a state, then the numbers of the words that were heard.
+
+        Args:
+            logits (`torch.Tensor`): Shape (batch, frames, states).
+            batch (`dict[str, torch.Tensor]`): soft_items and labels, both of shape (batch, frames).
+        """
+        labels, known = batch["labels"], batch["labels"] != MISSING_LABEL
+        right = ((logits.argmax(-1) == labels) & known).sum(1).tolist()
+        broken = logits.isnan().flatten(1).any(1).tolist()
+        heard = self.decoder(logits.cpu().nan_to_num(), batch["soft_items"].sum(1).cpu())
+        counts = zip(right, known.sum(1).tolist(), heard, broken, strict=True)
+        return [
+            np.array([np.nan] if nan else [ours, frames, *(self._numbers[one.word] for one in words)])
+            for ours, frames, words, nan in counts
+        ]
+
+    def facts(self, answers):
+        if len(answers) != self.num_rows:
+            raise ValueError(f"There should be an answer for each of {self.num_rows} rows; got {len(answers)}.")
+        if num_bad := sum(np.isnan(one).any() for one in answers):
+            warnings.warn(
+                f"The logits of {num_bad} of {len(answers)} clips hold NaN; every metric is nan.", stacklevel=2
+            )
+            return np.full((self.num_rows, 5), np.nan)
+        rows = []
+        for said, answer in zip(self._said, answers, strict=True):
+            right, frames, *heard = np.asarray(answer, dtype=np.int64).tolist()
+            errors = word_errors(said, heard)
+            rows.append([errors, len(said), errors == 0, right, frames])
+        return np.array(rows, dtype=np.float64)
+
+    def measure(self, name, facts):
+        errors, words, exact, right, frames = facts.sum(axis=0)
+        if name == "wer":
+            return errors / words if words else float("nan")
+        if name == "sentences":
+            return exact / len(facts)
+        return right / frames if frames else float("nan")
+
+    def agreement(self, ours, theirs):
+        """The share of rows in which both heard the same words."""
+        return float(np.mean([list(one[2:]) == list(other[2:]) for one, other in zip(ours, theirs, strict=True)]))

@@ -1,0 +1,73 @@
+"""What tasks on sound have in common: one wave for all models, of which each hears what it does."""
+
+from .file_task import FileTask, made_from
+
+
+class AudioTask(FileTask):
+    """A task whose models hear waves.
+
+    Attributes:
+        audio_column (`str`): Encoded files.
+        sampling_rate (`int`): What a network that is given by name hears: the rate of the data.
+
+    See `FileTask` for the others.
+    """
+
+    example = "clip.wav"
+    processor_is = "feature extractor"
+    may_be_altered = copies_keep_labels = True
+    fixed_augmentation = {}  # fields of `SoundAugmentation` that are not the user's to set
+
+    def named_processor(self, name):
+        from ..adapters import (  # here, not above: who only looks at data need not wait for torch
+            extractor_for,
+            read_spec,
+        )
+
+        return extractor_for(self.sampling_rate) if read_spec(name) is not None else None
+
+    def saved_processor(self, name_or_path, *, trust_remote_code=False):
+        from ..adapters import load_feature_extractor
+
+        return load_feature_extractor(name_or_path, trust_remote_code=trust_remote_code)
+
+    def prepare_for(self, split, processor, others, **settings):
+        # Waves for all, at the highest rate that anybody hears; the collator makes of them what each of them reads.
+        return self.prepare(split, sharpest(processor, others), **settings)
+
+    def altered(self, rows, processor, others, *, num_copies, augmentation=None):
+        """Copies of prepared rows, altered as `SoundAugmentation` does without a word, or as `augmentation` says."""
+        from .altered_files import altered_files
+        from .audio_collator import AUDIO, altered_waves, waves_of
+
+        rate, augmentation = sharpest(processor, others).sampling_rate, self.augmentation_from(augmentation or {})
+
+        def alter(clips, ids, epoch):
+            return altered_waves(waves_of([{AUDIO: one} for one in clips]), augmentation, ids, epoch, rate)
+
+        return altered_files(rows, AUDIO, alter, num_copies=num_copies)
+
+    def augmentation_from(self, settings):
+        """A `SoundAugmentation` by settings as YAML holds them; None where there are none."""
+        from ..views import SoundAugmentation
+
+        if settings is None:
+            return None
+        return made_from(settings, SoundAugmentation, "{noise: 0.8, time_mask: 0.2}", **self.fixed_augmentation)
+
+    def collator(self, processor):
+        """The collator of rows for one model, see `collator_for`."""
+        return self.collator_for(processor, {})
+
+    def speed_batch(self, processor, models, batch_size):
+        """A second of noise."""
+        import numpy as np
+
+        rate = processor.sampling_rate
+        waves = list(np.random.default_rng(0).normal(scale=0.1, size=(batch_size, rate)).astype(np.float32))
+        return dict(processor(waves, sampling_rate=rate, padding=True, return_tensors="pt"))
+
+
+def sharpest(processor, others):
+    """Of feature extractors the one with the highest sampling rate."""
+    return max([processor, *others.values()], key=lambda one: one.sampling_rate)

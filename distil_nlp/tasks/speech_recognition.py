@@ -1,0 +1,237 @@
+"""Sentences of a small vocabulary are heard by a DNN-HMM: every frame gets a state, and states make words."""
+
+import datasets
+import numpy as np
+
+from ..hmm import Decoder, GaussianAligner, Lexicon, cepstra
+from ..metrics import WordErrors
+from ..metrics.classification import MISSING_LABEL
+from .audio_task import AudioTask, sharpest
+from .base import add_ids
+from .columns import check_texts, find_label_column, first_split
+from .file_columns import SOUND, find_file_column
+from .joined_clips import join_clips
+from .labels import SINGLE
+from .sound import listen_to, wave_rows
+
+_TEXTS = ("text", "sentence", "transcription", "transcript")
+_TEXT_OF_JOINED = "text"
+
+
+class SpeechRecognition(AudioTask):
+    """Words of a closed vocabulary, one or many a clip. Make it with `from_splits`.
+
+    The labels of frames are those of an alignment that needs nothing but what was said: a hidden Markov model of every
+    word, with one Gaussian a state, trained from a flat start on the training split (`GaussianAligner`). Models learn to
+    say the state of a frame, and a `Decoder` makes words of that. Nobody's network is asked for labels, so that a control
+    without a teacher has labels that owe nothing to one.
+
+    Models are networks by name ("splicedmlp512", "streamcnn64") or folders of such.
+
+    Attributes:
+        text_column (`str`): What is said in a clip. Splits may lack it; their frames have no labels then.
+        decoder (`hmm.Decoder`): Of the words of the training split.
+
+    See `AudioTask` for the others.
+    """
+
+    name = "automatic-speech-recognition"
+    problem_type = SINGLE
+    fixed_augmentation = {"shift": 0.0}  # a frame has its label where it is
+
+    def __init__(self, audio_column, text_column, sampling_rate, aligner, decoder, *, hears):
+        self.audio_column, self.text_column, self.sampling_rate = audio_column, text_column, sampling_rate
+        self._aligner, self.decoder, self._hears = aligner, decoder, hears
+        self.label_names, self.num_labels = decoder.lexicon.state_names, decoder.lexicon.num_states
+
+    @property
+    def auto_class(self):
+        from ..adapters import AudioFrameClassifiers  # here, not above: who only looks at data need not wait for torch
+
+        return AudioFrameClassifiers(sampling_rate=self.sampling_rate)
+
+    @classmethod
+    def arranged(
+        cls, splits, *, label_column=None, joined_clips=None, held_out_speakers=None, speaker_column="speaker"
+    ):
+        """Splits of single words as splits of sentences, and speakers kept for the comparison.
+
+        Args:
+            splits (`dict[str, datasets.Dataset]`): As they came.
+            label_column (`str`, *optional*): Of single words, by default "label" or "labels".
+            joined_clips (`int`, *optional*): Join clips of one word each to sentences of up to so many, see `join_clips`.
+            held_out_speakers (`list[str]`, *optional*): Leave them out of training; the test split becomes all their clips,
+                of all splits, and nobody else's.
+            speaker_column (`str`): Whose clip it is.
+
+        Raises:
+            ValueError: A speaker that is not in the data, or nobody left to train on.
+        """
+        splits = splits if held_out_speakers is None else _without(splits, held_out_speakers, speaker_column)
+        if joined_clips is None:
+            return splits
+        if joined_clips < 1:
+            raise ValueError(
+                f"joined_clips is the number of words of the longest sentence, 1 or more; got {joined_clips}."
+            )
+        joined = {}
+        for name, split in splits.items():
+            joined[name] = join_clips(
+                split,
+                name,
+                audio_column=find_file_column(split, SOUND),
+                label_column=find_label_column(split.column_names, label_column),
+                most=joined_clips,
+                speaker_column=speaker_column if speaker_column in split.column_names else None,
+            )
+        return joined
+
+    @classmethod
+    def from_splits(
+        cls,
+        splits,
+        *,
+        audio_column=None,
+        text_column=None,
+        label_names=None,
+        num_states=8,
+        insertion_penalty=0.0,
+    ):
+        """Read the words off the data, and align the training split with them.
+
+        Args:
+            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabelled".
+            audio_column, text_column (`str`, *optional*): Where the usual names do not settle it.
+            label_names (`list[str]`, *optional*): The states of a teacher; they must be these.
+            num_states (`int`): Of every word. It lasts at least so many frames.
+            insertion_penalty (`float`): See `hmm.word_loop`.
+
+        Raises:
+            ValueError: Columns, clips or texts that cannot be used; a training split too small for its words.
+        """
+        audio, rate = listen_to(splits, audio_column)
+        train = first_split(splits, "train")
+        text = find_label_column(train.column_names, text_column, _TEXTS)
+        for name, split in splits.items():
+            if text in split.column_names and name != "unlabelled":
+                check_texts(split, name, (text,))
+        sentences = [one.split() for one in train[text]]
+        lexicon = Lexicon.whole_words([word for words in sentences for word in words], num_states=num_states)
+        if label_names is not None and list(label_names) != lexicon.state_names:
+            raise ValueError(
+                f"The teacher says one of {len(label_names)} states ({', '.join(label_names[:4])}, ...), and the words of "
+                f"the training split have {lexicon.num_states} ({', '.join(lexicon.state_names[:4])}, ...). Train on the "
+                f"words that the teacher knows, with as many states each (num_states)."
+            )
+        hears, aligner = _Hears(rate), GaussianAligner(lexicon)
+        clips = hears.cepstra_of(wave_rows(train, audio, "train", rate))
+        states = np.concatenate(aligner.fit(clips, sentences))
+        counts = np.bincount(states[states != MISSING_LABEL], minlength=lexicon.num_states) + 1
+        import torch
+
+        prior = torch.from_numpy(np.log(counts / counts.sum())).float()
+        decoder = Decoder(lexicon, aligner.log_stay, prior, insertion_penalty=insertion_penalty)
+        return cls(audio, text, rate, aligner, decoder, hears=hears)
+
+    def config_labels(self):
+        """Beside the names of the states, what makes words of them."""
+        return {**super().config_labels(), "hmm": self.decoder.to_dict()}
+
+    def prepare(self, split, processor, *, with_labels=True):
+        """Rows of waves, with the state of every frame.
+
+        Args:
+            split (`datasets.Dataset`): With the column of sound; labels are missing where it has no text.
+            processor: The feature extractor of the model that hears them.
+            with_labels (`bool`): Off: the texts of the split are not read and count as missing.
+
+        Returns:
+            `datasets.Dataset` of as many rows: audio (bytes of float32 at the extractor's sampling rate), length (samples),
+            labels (list of int, -100 where nothing is known), example_id.
+
+        Raises:
+            ValueError: A clip that cannot be read; a word that the training split does not have.
+        """
+        if processor.sampling_rate != self.sampling_rate:
+            raise ValueError(
+                f"A state belongs to a frame of {self.sampling_rate} Hz, the rate of the data, and a model hears "
+                f"{processor.sampling_rate} Hz. Take models for {self.sampling_rate} Hz, or resample the data."
+            )
+        rows = wave_rows(split, self.audio_column, "given", processor.sampling_rate)
+        clips = self._hears.cepstra_of(rows)
+        if with_labels and self.text_column in split.column_names:
+            labels = self._aligner.align(clips, [text.split() for text in split[self.text_column]])
+        else:
+            labels = [np.full(len(clip), MISSING_LABEL) for clip in clips]
+        feature = datasets.List(datasets.Value("int64"))
+        return add_ids(rows.add_column("labels", [one.tolist() for one in labels], feature=feature))
+
+    def collator_for(self, processor, others, *, augmentation=None):
+        """A `FrameCollator`; `augmentation` (`dict`, *optional*) are settings of `SoundAugmentation` but for the shift."""
+        from .audio_collator import FrameCollator
+
+        return FrameCollator(
+            sharpest(processor, others).sampling_rate,
+            {"": processor, **others},
+            augmentation=self.augmentation_from(augmentation),
+        )
+
+    def yardstick(self, prepared, raw=None, main_metric=None):
+        """`WordErrors` of the texts of `raw`, which must be given; see `Task.yardstick`."""
+        if raw is None:
+            raise ValueError(
+                "Word errors are counted against what was said, which prepared rows do not hold: pass raw."
+            )
+        return WordErrors([text.split() for text in raw[self.text_column]], self.decoder, main_metric)
+
+    def in_use(self, folder):
+        return f"distil-nlp listen {folder} {self.example}"
+
+    def labelled(self, prepared):
+        return np.array([any(label != MISSING_LABEL for label in row) for row in prepared["labels"]], dtype=bool)
+
+    def without_labels(self, prepared):
+        missing = [[MISSING_LABEL] * len(row) for row in prepared["labels"]]
+        return prepared.remove_columns("labels").add_column("labels", missing, feature=prepared.features["labels"])
+
+
+class _Hears:
+    """The features that the first alignment is made from: those of the models' front end, frame by frame the same."""
+
+    def __init__(self, sampling_rate):
+        from ..adapters import LogMel
+
+        self.front_end = LogMel(sampling_rate)
+
+    def cepstra_of(self, rows):
+        import torch
+
+        waves = (torch.frombuffer(bytearray(one), dtype=torch.float32) for one in rows["audio"])
+        return [cepstra(self.front_end(wave.unsqueeze(0))[0][0].numpy()) for wave in waves]
+
+
+def _without(splits, speakers, column):
+    """Train and validation without these speakers, test with all their clips."""
+    known = {}
+    for split in splits.values():
+        feature = split.features.get(column)
+        names = feature.int2str(split[column]) if isinstance(feature, datasets.ClassLabel) else list(split[column])
+        known[id(split)] = [str(name) for name in names]
+    everybody = sorted({name for names in known.values() for name in names})
+    if strange := [one for one in speakers if one not in everybody]:
+        raise ValueError(
+            f"held_out_speakers names {strange[0]!r}, who is not among the {len(everybody)} speakers of the data "
+            f"({', '.join(everybody[:10])})."
+        )
+    if not set(everybody) - set(speakers):
+        raise ValueError(f"held_out_speakers names all {len(everybody)} speakers, and nobody is left to train on.")
+    apart = [
+        split.select([row for row, name in enumerate(known[id(split)]) if name in speakers])
+        for split in splits.values()
+    ]
+    rest = {
+        name: split.select([row for row, one in enumerate(known[id(split)]) if one not in speakers])
+        for name, split in splits.items()
+        if name != "test"
+    }
+    return {**rest, "test": datasets.concatenate_datasets(apart)}
