@@ -16,6 +16,7 @@ examples:
   distil-nlp sweep sst2.yaml --sweep "{temperature: [1, 2, 4]}"   try settings, keep the best
   distil-nlp compare runs/sst2                           the table of a finished run, once more
   distil-nlp push runs/sst2/student user/my-student      put a student on the Hub
+  distil-nlp export runs/digits/student student.onnx     a network of images or sound as an ONNX file
   distil-nlp listen runs/digits/student clip.wav         words of a recording, as if it were live
 
 With several processes: accelerate launch recipes/text_classification.py FILE.yaml [settings]
@@ -47,6 +48,9 @@ def main(argv=None):
     push.add_argument("folder", help="folder of the student")
     push.add_argument("repo_id", help="user/name")
     push.add_argument("--private", action="store_true", default=None, help="make a new repository private")
+    export = commands.add_parser("export", help="write a network of images or sound as an ONNX file")
+    export.add_argument("folder", help="folder of the model, or its Hub id")
+    export.add_argument("file", help="the ONNX file")
     listen = commands.add_parser("listen", help="hear a recording as if it were live, and print its words")
     listen.add_argument("folder", help="folder of a model of automatic-speech-recognition, or its Hub id")
     listen.add_argument("file", help="sound file: WAV, FLAC, OGG, MP3")
@@ -58,7 +62,8 @@ def main(argv=None):
         return recipe.main(argv[argv.index(chosen.command) + 1 :], action=action)
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    return {"compare": _compare, "push": _push, "listen": _listen}[chosen.command](chosen)
+    actions = {"compare": _compare, "push": _push, "export": _export, "listen": _listen}
+    return actions[chosen.command](chosen)
 
 
 def _compare(chosen):
@@ -76,6 +81,17 @@ def _push(chosen):
     try:
         print(push_to_hub(chosen.folder, chosen.repo_id, private=chosen.private))
     except (OSError, ValueError, RuntimeError) as error:
+        sys.exit(f"error: {error}")
+
+
+def _export(chosen):
+    from .adapters import load_network
+    from .export import export_onnx
+
+    try:
+        path = export_onnx(load_network(chosen.folder), chosen.file)
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, answers as the model does")
+    except (OSError, ValueError, TypeError, RuntimeError, ImportError) as error:
         sys.exit(f"error: {error}")
 
 

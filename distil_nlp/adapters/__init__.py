@@ -19,7 +19,7 @@ from .image_processor import (
     register_processor,
     resized,
 )
-from .like import network_like
+from .like import load_network, network_like
 from .log_mel import LogMel
 from .networks import import_line, read_spec, register_network
 
@@ -46,6 +46,7 @@ __all__ = [
     "import_line",
     "load_feature_extractor",
     "load_image_processor",
+    "load_network",
     "network_like",
     "processor_for",
     "read_spec",

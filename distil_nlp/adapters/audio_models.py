@@ -124,6 +124,16 @@ class AudioNetwork(NetworkModel):
         features = features.to(next(self.network.parameters()).dtype)
         return self.network(features, **({"mask": heard} if self._takes_mask else {})), heard
 
+    def sample_inputs(self, batch_size):
+        samples = self.front_end.frame_length + (10 * batch_size + 7) * self.front_end.hop_length
+        waves = 0.1 * torch.randn(batch_size, samples, generator=torch.Generator().manual_seed(batch_size))
+        mask = torch.ones(batch_size, samples, dtype=torch.long)
+        mask[-1, samples - 5 * self.front_end.hop_length :] = 0
+        return {"input_values": waves * mask, "attention_mask": mask}
+
+    def free_sizes(self, free):
+        return {0: free, 1: free}
+
     def check_answer(self, once_a_clip):
         """Ask about silence; the shape must be that of an answer a frame or, where that is allowed, once a clip."""
         frames = 7

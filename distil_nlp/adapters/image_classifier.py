@@ -104,10 +104,16 @@ class NetworkForImageClassification(NetworkModel):
             )
         return self.network(pixel_values)
 
-    def try_out(self):
+    def sample_inputs(self, batch_size):
         config = self.config
         height, width = (config.image_size,) * 2 if isinstance(config.image_size, int) else config.image_size
-        answer = self.network(torch.zeros(2, config.num_channels, height, width))
+        generator = torch.Generator().manual_seed(batch_size)
+        return {"pixel_values": torch.randn(batch_size, config.num_channels, height, width, generator=generator)}
+
+    def try_out(self):
+        config, (pixels,) = self.config, self.sample_inputs(2).values()
+        height, width = pixels.shape[2:]
+        answer = self.network(torch.zeros_like(pixels))
         shape = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
         if shape != (2, self.num_outputs):
             raise ValueError(

@@ -1,9 +1,20 @@
-"""Which kind of model a network given by name becomes: that of its teacher."""
+"""Which kind of model a network becomes: that of its teacher, or the one it was saved as."""
+
+from transformers import AutoConfig
 
 from .audio_models import NetworkForAudioClassification, NetworkForAudioFrameClassification
 from .image_classifier import NetworkForImageClassification
 from .image_embedder import NetworkForImageEmbedding
 
+_KINDS = {
+    kind.__name__: kind
+    for kind in (
+        NetworkForAudioClassification,
+        NetworkForAudioFrameClassification,
+        NetworkForImageClassification,
+        NetworkForImageEmbedding,
+    )
+}
 # Kinds that look at the same input as a more common one are asked for by class, the common ones by what they read.
 _BY_CLASS = (NetworkForImageEmbedding, NetworkForAudioFrameClassification)
 _BY_INPUT = {
@@ -33,3 +44,19 @@ def network_like(network, teacher):
             f"reads {reads!r}. Name a student that reads it, too."
         )
     return _BY_INPUT[reads].like(network, teacher)
+
+
+def load_network(name_or_path):
+    """A saved network as the kind of model it was saved as.
+
+    Args:
+        name_or_path (`str` or `Path`): A folder or a Hub id.
+
+    Raises:
+        TypeError: A model that is none of ours.
+        OSError: Nothing is there.
+    """
+    saved_as = (AutoConfig.from_pretrained(name_or_path).architectures or [None])[0]
+    if saved_as not in _KINDS:
+        raise TypeError(f"{name_or_path} holds a {saved_as}, which is none of our networks ({', '.join(_KINDS)}).")
+    return _KINDS[saved_as].from_pretrained(name_or_path)

@@ -60,6 +60,14 @@ class NetworkModel(PreTrainedModel):
         """Ask the network once about nothing, and refuse an answer of another shape than everybody expects."""
         raise NotImplementedError
 
+    def sample_inputs(self, batch_size):
+        """Noise that the model can be asked about, `dict` of tensors by the names of the arguments of `forward`."""
+        raise NotImplementedError
+
+    def free_sizes(self, free):
+        """Which dimensions of an input may be of any size: `dict` of dimension to `free`."""
+        return {0: free}
+
     @property
     def num_outputs(self):
         """Width of what the network answers."""

@@ -1,0 +1,5 @@
+"""Models for places without transformers."""
+
+from .onnx import export_onnx
+
+__all__ = ["export_onnx"]

@@ -1,0 +1,58 @@
+"""An ONNX file answers as the model does, whatever the batch and the length."""
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+from distil_nlp.adapters import (
+    NetworkForAudioClassification,
+    NetworkForAudioFrameClassification,
+    NetworkForImageClassification,
+    load_network,
+)
+from distil_nlp.cli import main
+from distil_nlp.export import export_onnx, onnx
+
+
+def model_of(kind):
+    torch.manual_seed(0)
+    if kind == "images":
+        return NetworkForImageClassification.from_network("resnet8", image_size=8, num_labels=3)
+    made_by = NetworkForAudioClassification if kind == "clips" else NetworkForAudioFrameClassification
+    return made_by.from_network("streamcnn4", sampling_rate=8000, num_labels=3, num_blocks=1)
+
+
+@pytest.mark.parametrize("kind", ["images", "clips", "frames"])
+def test_the_file_answers_as_the_model_does(kind, tmp_path):
+    model = model_of(kind).eval()
+    session = onnxruntime.InferenceSession(export_onnx(model, tmp_path / "deep" / "model.onnx"))
+    inputs = model.sample_inputs(5)  # another batch size, and of sound another length, than it was made with
+    (found,) = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
+    np.testing.assert_allclose(found, model(**inputs).logits.detach().numpy(), rtol=0, atol=1e-5)
+    assert [one.name for one in tmp_path.rglob("*") if one.is_file()] == ["model.onnx"]
+
+
+def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx, "_TOLERANCE", -1.0)
+    with pytest.raises(RuntimeError, match="answers otherwise than NetworkForImageClassification"):
+        export_onnx(model_of("images"), tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_models_of_transformers_are_sent_elsewhere(tmp_path):
+    bert = BertForSequenceClassification(
+        BertConfig(vocab_size=10, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
+    )
+    with pytest.raises(TypeError, match="got BertForSequenceClassification.*optimum"):
+        export_onnx(bert, tmp_path / "model.onnx")
+    bert.save_pretrained(tmp_path / "bert")
+    with pytest.raises(TypeError, match="holds a BertForSequenceClassification, which is none of our networks"):
+        load_network(tmp_path / "bert")
+
+
+def test_the_command_writes_the_file(tmp_path, capsys):
+    model_of("images").save_pretrained(tmp_path / "model")
+    main(["export", str(tmp_path / "model"), str(tmp_path / "model.onnx")])
+    assert "model.onnx" in capsys.readouterr().out and (tmp_path / "model.onnx").is_file()
