@@ -29,8 +29,8 @@ def export_onnx(model, path):
     """
     if not isinstance(model, NetworkModel):
         raise TypeError(
-            f"export_onnx takes the networks of distil_nlp.adapters; got {type(model).__name__}. Models of transformers are "
-            f"exported by optimum: `optimum-cli export onnx --model FOLDER OUT`."
+            f"export_onnx takes the networks of distil_nlp.adapters; got {type(model).__name__}. Models of transformers "
+            f"are exported by optimum: `optimum-cli export onnx --model FOLDER OUT`."
         )
     runtime, path = _runtime(), Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def export_onnx(model, path):
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         program = torch.onnx.export(
-            _Logits(model, list(inputs)),
+            _Logits(model, list(inputs)).eval(),
             tuple(inputs.values()),
             dynamo=True,
             verbose=False,
@@ -74,8 +74,8 @@ def _check(model, session, inputs):
     if found.shape != expected.shape or not abs(found - expected).max() <= _TOLERANCE:
         apart = abs(found - expected).max() if found.shape == expected.shape else f"{found.shape}, {expected.shape}"
         raise RuntimeError(
-            f"The ONNX file answers otherwise than {type(model).__name__} ({apart}; {_TOLERANCE:g} allowed), so it was not "
-            f"kept. Please report the network."
+            f"The ONNX file answers otherwise than {type(model).__name__} ({apart}; {_TOLERANCE:g} allowed), so it was "
+            f"not kept. Please report the network."
         )
 
 

@@ -42,9 +42,8 @@ def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch):
 
 
 def test_models_of_transformers_are_sent_elsewhere(tmp_path):
-    bert = BertForSequenceClassification(
-        BertConfig(vocab_size=10, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
-    )
+    sizes = {"vocab_size": 10, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    bert = BertForSequenceClassification(BertConfig(**sizes))
     with pytest.raises(TypeError, match="got BertForSequenceClassification.*optimum"):
         export_onnx(bert, tmp_path / "model.onnx")
     bert.save_pretrained(tmp_path / "bert")
