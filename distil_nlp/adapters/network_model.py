@@ -108,8 +108,15 @@ class NetworkModel(PreTrainedModel):
         model = cls(config)
         _check_tensors(model.network)
         was_training = model.training
-        with torch.no_grad(), torch.random.fork_rng():
-            model.eval().try_out()
+        try:
+            with torch.no_grad(), torch.random.fork_rng():
+                model.eval().try_out()
+        except (RuntimeError, TypeError, IndexError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(
+                f"The network {name!r} cannot be asked by a {cls.__name__}, about {cls.input_modalities[0]}: {reason}. Is it "
+                f"made for that?"
+            ) from error
         return model.train(was_training)
 
     def _init_weights(self, module):

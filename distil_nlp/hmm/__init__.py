@@ -1,6 +1,6 @@
 """Hidden Markov models of words: what may follow what, the best path through it, and a first alignment from nothing."""
 
-from .decoding import Decoder, Word, decode, words_on
+from .decoding import Decoder, Word, decode, log_prior_of, words_on
 from .gaussians import GaussianAligner, cepstra
 from .graphs import Graph, sentence_graph, word_loop
 from .lexicon import SILENCE, Lexicon
@@ -16,6 +16,7 @@ __all__ = [
     "best_paths",
     "cepstra",
     "decode",
+    "log_prior_of",
     "sentence_graph",
     "word_loop",
     "words_on",

@@ -58,6 +58,17 @@ def decode(scores, lengths, graph):
     return [words_on(path, graph) if is_path else [] for path, is_path in zip(nodes.tolist(), possible, strict=True)]
 
 
+def log_prior_of(states, lexicon):
+    """Log probability of each state in an alignment, one occurrence of each added.
+
+    Args:
+        states (`np.ndarray`): States of frames, -100 where nothing is known.
+        lexicon (`Lexicon`): Of the states.
+    """
+    counts = torch.bincount(torch.from_numpy(states[states >= 0]), minlength=lexicon.num_states) + 1
+    return (counts / counts.sum()).log()
+
+
 class Decoder:
     """Makes words of what a model says about states.
 

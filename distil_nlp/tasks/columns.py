@@ -61,7 +61,7 @@ def find_text_columns(found, text_column=None, text_pair_column=None):
 
 def find_words_column(found, given=None):
     """The column with a list of words in each row; ValueError where none or several could be it."""
-    return _only_one(found, WORDS, given, "text_column")
+    return only_column(found, WORDS, given, "text_column")
 
 
 def find_label_column(found, given=None, usual=LABELS):
@@ -76,11 +76,20 @@ def find_label_column(found, given=None, usual=LABELS):
         ValueError: It is not there, or several of the usual names are and none was given.
     """
     more = "Rows without labels can be learned from, too: pass them as the 'unlabelled' split (unlabelled_file)."
-    return _only_one(found, usual, given, "label_column", more)
+    return only_column(found, usual, given, "label_column", more)
 
 
-def _only_one(found, usual, given, argument, *more):
-    """The given column, or the only one with a usual name."""
+def only_column(found, usual, given, argument, *more):
+    """The given column, or the only one with a usual name.
+
+    Args:
+        found (`list[str]`), usual (`tuple[str]`): The columns there are; names that it goes by.
+        given (`str`, *optional*), argument (`str`): The name that settles it, and the setting that gives it.
+        more (`str`): What a message should add.
+
+    Raises:
+        ValueError: It is not there; none or several of the usual names are.
+    """
     if given is not None:
         require(given, found, argument)
         return given

@@ -3,19 +3,18 @@
 import datasets
 import numpy as np
 
-from ..hmm import Decoder, GaussianAligner, Lexicon, cepstra
+from ..hmm import Decoder, GaussianAligner, Lexicon, cepstra, log_prior_of
 from ..metrics import WordErrors
 from ..metrics.classification import MISSING_LABEL
 from .audio_task import AudioTask, sharpest
 from .base import add_ids
-from .columns import check_texts, find_label_column, first_split
+from .columns import check_texts, find_label_column, first_split, only_column
 from .file_columns import SOUND, find_file_column
 from .joined_clips import join_clips
 from .labels import SINGLE
 from .sound import listen_to, wave_rows
 
 _TEXTS = ("text", "sentence", "transcription", "transcript")
-_TEXT_OF_JOINED = "text"
 
 
 class SpeechRecognition(AudioTask):
@@ -111,7 +110,8 @@ class SpeechRecognition(AudioTask):
         """
         audio, rate = listen_to(splits, audio_column)
         train = first_split(splits, "train")
-        text = find_label_column(train.column_names, text_column, _TEXTS)
+        more = "Clips of one word each, with a class label, become sentences by joined_clips."
+        text = only_column(train.column_names, _TEXTS, text_column, "text_column", more)
         for name, split in splits.items():
             if text in split.column_names and name != "unlabelled":
                 check_texts(split, name, (text,))
@@ -126,11 +126,9 @@ class SpeechRecognition(AudioTask):
         hears, aligner = _Hears(rate), GaussianAligner(lexicon)
         clips = hears.cepstra_of(wave_rows(train, audio, "train", rate))
         states = np.concatenate(aligner.fit(clips, sentences))
-        counts = np.bincount(states[states != MISSING_LABEL], minlength=lexicon.num_states) + 1
-        import torch
-
-        prior = torch.from_numpy(np.log(counts / counts.sum())).float()
-        decoder = Decoder(lexicon, aligner.log_stay, prior, insertion_penalty=insertion_penalty)
+        decoder = Decoder(
+            lexicon, aligner.log_stay, log_prior_of(states, lexicon), insertion_penalty=insertion_penalty
+        )
         return cls(audio, text, rate, aligner, decoder, hears=hears)
 
     def config_labels(self):

@@ -1,0 +1,123 @@
+"""Sound through all stages of a recipe: keywords, and sentences by a DNN-HMM, up to a student that hears them."""
+
+import json
+
+import datasets
+import numpy as np
+import pytest
+from transformers import pipeline
+
+from distil_nlp.listening import Recogniser
+from distil_nlp.recipe import run
+from tests.recipes.runs import QUICK
+from tests.speech import RATE, WORDS, clip_of, spoken, wave_of
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sound")
+    for name, count, seed in (("train", 48, 0), ("validation", 9, 1)):
+        spoken(count, seed=seed).to_parquet(folder / f"sentences-{name}.parquet")
+        stored = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
+        features = datasets.Features({"audio": stored, "label": datasets.ClassLabel(names=list(WORDS))})
+        clips = [clip_of(wave_of([list(WORDS)[row % 3]], 50 * seed + row)) for row in range(count)]
+        rows = {"audio": [{"bytes": clip, "path": None} for clip in clips], "label": [row % 3 for row in range(count)]}
+        datasets.Dataset.from_dict(rows, features).to_parquet(folder / f"words-{name}.parquet")
+    return folder
+
+
+def arguments(folder, output, kind, **changes):
+    settings = {
+        "teacher": "splicedmlp16" if kind == "sentences" else "streamcnn16",
+        "student": "streamcnn4",
+        "teacher_learning_rate": 1e-2,  # a teacher that is right on less than it would be under other names is refused
+        "teacher_num_train_epochs": 12,
+        "train_file": folder / f"{kind}-train.parquet",
+        "validation_file": folder / f"{kind}-validation.parquet",
+        "per_device_train_batch_size": 8,
+        "output_dir": output,
+        **changes,
+    }
+    return [*QUICK, *(str(word) for name, value in settings.items() for word in (f"--{name}", value))]
+
+
+def report(output):
+    return json.loads((output / "report.json").read_text())
+
+
+def test_keywords_go_through_all_stages_and_the_student_answers_in_a_pipeline(folder, tmp_path):
+    changes = {"task": "audio-classification", "num_augmented_copies": 1, "cache": "true"}
+    run(arguments(folder, tmp_path / "out", "words", **changes))
+    found = report(tmp_path / "out")
+    assert [model["role"] for model in found["models"]] == ["teacher", "student", "control"]
+    assert found["data"]["learned_from"] == {"labelled": 48, "unlabelled": 0, "altered": 48}
+    said = pipeline("audio-classification", str(tmp_path / "out" / "student"), device="cpu")(wave_of(["hi"], 3))
+    assert {one["label"] for one in said} == set(WORDS)
+
+
+def test_sentences_go_through_all_stages_and_the_student_hears_words(folder, tmp_path, capsys):
+    changes = {"task": "automatic-speech-recognition", "num_states": 3, "augmentation": "{noise: 0.5}"}
+    run(arguments(folder, tmp_path / "out", "sentences", **changes))
+    found = report(tmp_path / "out")
+    assert [model["role"] for model in found["models"]] == ["teacher", "student", "control"]
+    assert all(set(model["metrics"]) == {"wer", "sentences", "frames"} for model in found["models"])
+    student = Recogniser.from_pretrained(tmp_path / "out" / "student")
+    assert student.sampling_rate == RATE and list(student.decoder.lexicon.words) == sorted(WORDS)
+    stream, wave = student.stream(), wave_of(["ho", "hi"], 5)
+    assert [*stream.hear(wave), *stream.end()] == student(wave)
+    assert f"distil-nlp listen {tmp_path / 'out' / 'student'} clip.wav" in capsys.readouterr().out
+
+
+def test_a_cached_teacher_of_frames_teaches_unlabelled_clips_too(folder, tmp_path):
+    sentences = datasets.Dataset.from_parquet(str(folder / "sentences-train.parquet"))
+    sentences.remove_columns("text").select(range(20)).to_parquet(tmp_path / "more.parquet")
+    settings = {"task": "automatic-speech-recognition", "num_states": 3, "unlabelled_file": tmp_path / "more.parquet"}
+    run(arguments(folder, tmp_path / "out", "sentences", **settings, cache="true", control="false"))
+    assert report(tmp_path / "out")["data"]["learned_from"] == {"labelled": 48, "unlabelled": 20, "altered": 0}
+    header = json.loads((tmp_path / "out" / "teacher_cache" / "cache.json").read_text())
+    assert header["signals"]["logits"]["layout"] == "frames" and header["num_examples"] == 68
+
+
+def test_words_become_sentences_where_that_is_asked_for(folder, tmp_path):
+    changes = {"task": "automatic-speech-recognition", "num_states": 3, "joined_clips": 3, "control": "false"}
+    run(arguments(folder, tmp_path / "out", "words", **changes))
+    data = report(tmp_path / "out")["data"]
+    assert data["learned_from"]["labelled"] < 48
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "complaint"),
+    [
+        ("words", {"task": "audio-classification", "joined_clips": 3}, "joined_clips=3 would have no effect"),
+        (
+            "words",
+            {"task": "audio-classification", "augmentation": "{flip: 0.5}"},
+            "augmentation is a mapping of shift",
+        ),
+        ("sentences", {"task": "automatic-speech-recognition", "augmentation": "{shift: 0.1}"}, "mapping of noise"),
+        ("words", {"task": "automatic-speech-recognition"}, "no column 'text'.*Set text_column"),
+        (
+            "words",
+            {"task": "audio-classification", "student": "resnet8"},
+            "'resnet' cannot be asked by a Network.*about audio",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_training(kind, changes, complaint, folder, tmp_path):
+    with pytest.raises((ValueError, RuntimeError), match=complaint):
+        run(arguments(folder, tmp_path / "out", kind, **changes))
+    assert not (tmp_path / "out" / "teacher").exists()
+
+
+def test_a_folder_of_clips_is_a_data_set(tmp_path):
+    import soundfile
+
+    for part, count in (("train", 6), ("validation", 2)):
+        for word in WORDS:
+            (tmp_path / "data" / part / word).mkdir(parents=True)
+            for place in range(count):
+                wave = wave_of([word], place)
+                soundfile.write(tmp_path / "data" / part / word / f"{place}.wav", np.asarray(wave), RATE)
+    words = [*QUICK, "--task", "audio-classification", "--dataset_name", str(tmp_path / "data"), "--control", "false"]
+    run([*words, "--teacher", "streamcnn8", "--student", "streamcnn4", "--output_dir", str(tmp_path / "out")])
+    assert report(tmp_path / "out")["data"]["learned_from"]["labelled"] == 18
