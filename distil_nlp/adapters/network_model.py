@@ -114,8 +114,8 @@ class NetworkModel(PreTrainedModel):
         except (RuntimeError, TypeError, IndexError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(
-                f"The network {name!r} cannot be asked by a {cls.__name__}, about {cls.input_modalities[0]}: {reason}. Is it "
-                f"made for that?"
+                f"The network {name!r} cannot be asked by a {cls.__name__}, about {cls.input_modalities[0]}: {reason}. Is "
+                f"it made for that?"
             ) from error
         return model.train(was_training)
 
