@@ -52,7 +52,7 @@ def main(argv=None):
     export.add_argument("folder", help="folder of the model, or its Hub id")
     export.add_argument("file", help="the ONNX file")
     listen = commands.add_parser("listen", help="hear a recording as if it were live, and print its words")
-    listen.add_argument("folder", help="folder of a model of automatic-speech-recognition, or its Hub id")
+    listen.add_argument("folder", help="folder of a model of hybrid-speech-recognition, or its Hub id")
     listen.add_argument("file", help="sound file: WAV, FLAC, OGG, MP3")
     chosen, rest = parser.parse_known_args(argv)
     if chosen.command in ("run", "cache", "sweep"):

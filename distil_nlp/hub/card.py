@@ -41,6 +41,7 @@ _TAGS = {
     "ForImageEmbedding": "image-feature-extraction",
     "ForObjectDetection": "object-detection",
     "ForAudioClassification": "audio-classification",
+    "ForAudioFrameClassification": "automatic-speech-recognition",
 }
 _HYPERPARAMETERS = (
     "learning_rate", "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_steps",
@@ -63,6 +64,7 @@ def model_card(
     base_model=None,
     student_start=None,
     imports=None,
+    loading_code=None,
     **metadata,
 ):
     """The text of a student's `README.md`: metadata for the Hub, then what a reader should know before using it.
@@ -85,6 +87,7 @@ def model_card(
             for random weights: the Hub calls everything with a base model a fine-tune. Only a Hub id is shown.
         student_start (`str`, *optional*): The same in words, for the reader: "layers 0, 4, 8 of the teacher".
         imports (`str`, *optional*): What must be imported to load it, see `distil_nlp.adapters.import_line`.
+        loading_code (`str`, *optional*): Python that loads it and asks it, instead of what `pipeline_tag` implies.
         metadata: Further metadata for the Hub: `license`, `language`, ... None of it is guessed.
 
     Returns:
@@ -97,12 +100,14 @@ def model_card(
     data = public_name(dataset) + (f" ({dataset_config})" if dataset_config else "")
     metadata |= _metadata(report, pipeline_tag, model_name, base_model)
     metadata |= _results_metadata(report, pipeline_tag, dataset, dataset_config, dataset_split, data)
+    loading = f"```python\n{loading_code}\n```" if loading_code else None
+    loading = loading or _how_to_load(report, pipeline_tag, model_name, example, imports)
     trained = _how_trained(report, objective, arguments, teacher=teacher, data=data, start=student_start)
     sections = [
         f"# {model_name.split('/')[-1]}",
         _what_it_is(report, teacher=teacher, data=data),
         "## Results\n\n" + _results(report, data=data, split=dataset_split),
-        "## How to load it\n\n" + _how_to_load(report, pipeline_tag, model_name, example, imports),
+        "## How to load it\n\n" + loading,
         "## How it was trained\n\n" + trained,
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits(report, data=data)),
         "## Environment\n\n" + _environment(report),

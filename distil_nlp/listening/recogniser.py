@@ -38,7 +38,7 @@ class Recogniser:
         if kept is None:
             raise ValueError(
                 f"{type(model).__name__} has no `hmm` in its config, so nothing says which words its "
-                f"{model.config.num_labels} classes make. Models of the task automatic-speech-recognition have it."
+                f"{model.config.num_labels} classes make. Models of the task hybrid-speech-recognition have it."
             )
         self.model, self.decoder = model.eval(), Decoder.from_dict(kept)
 

@@ -99,12 +99,12 @@ class RecipeArguments:
         "Keep this share of the people from training, and compare on all their images (image-feature-extraction)."
     )
     held_out_speakers: list[str] | None = _setting(
-        "Keep these speakers from training, and compare on all their clips (automatic-speech-recognition)."
+        "Keep these speakers from training, and compare on all their clips (hybrid-speech-recognition)."
     )
     joined_clips: int | None = _setting(
-        "Clips hold one word each: join them to sentences of up to so many (automatic-speech-recognition)."
+        "Clips hold one word each: join them to sentences of up to so many (hybrid-speech-recognition)."
     )
-    num_states: int | None = _setting("States of every word (automatic-speech-recognition). Default: 8.")
+    num_states: int | None = _setting("States of every word (hybrid-speech-recognition). Default: 8.")
     insertion_penalty: float | None = _setting(
         "Added to the log weight of every word that begins; below 0, fewer words are heard. Default: 0."
     )

@@ -19,7 +19,8 @@ class Task(ABC):
     is a name, and the labels go to a model's config as plain values.
 
     Attributes:
-        name (`str`): The task in the Hub's words, "text-classification".
+        name (`str`): The task in the Hub's words, "text-classification"; a word of ours where the Hub has one for several.
+        pipeline_tag (`str`): The Hub's word, for the card.
         auto_class (`str` or `type`): The class that loads a model for it, or its name in `transformers`.
         problem_type (`str`): single_label_classification, multi_label_classification, regression, or embedding, a word
             of ours: transformers refuses it in a config.
@@ -57,6 +58,14 @@ class Task(ABC):
     example = "One sentence to judge."
     text_columns = ()
     reads_tokens = True
+
+    @property
+    def pipeline_tag(self):
+        return self.name
+
+    def loading_code(self, repo_id):
+        """Lines of Python for the card that load a model and ask it; None where transformers' pipeline does that."""
+        return None
 
     @classmethod
     @abstractmethod

@@ -34,7 +34,8 @@ class SpeechRecognition(AudioTask):
     See `AudioTask` for the others.
     """
 
-    name = "automatic-speech-recognition"
+    name = "hybrid-speech-recognition"
+    pipeline_tag = "automatic-speech-recognition"
     problem_type = SINGLE
     fixed_augmentation = {"shift": 0.0}  # a frame has its label where it is
 
@@ -181,6 +182,14 @@ class SpeechRecognition(AudioTask):
                 "Word errors are counted against what was said, which prepared rows do not hold: pass raw."
             )
         return WordErrors([text.split() for text in raw[self.text_column]], self.decoder, main_metric)
+
+    def loading_code(self, repo_id):
+        return (
+            f"import soundfile\nfrom distil_nlp.listening import Recogniser\n\n"
+            f'recogniser = Recogniser.from_pretrained("{repo_id}")\n'
+            f"wave, rate = soundfile.read({self.example!r})  # one channel, at recogniser.sampling_rate\n"
+            f"print(recogniser(wave))"
+        )
 
     def in_use(self, folder):
         return f"distil-nlp listen {folder} {self.example}"

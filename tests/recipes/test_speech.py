@@ -56,11 +56,14 @@ def test_keywords_go_through_all_stages_and_the_student_answers_in_a_pipeline(fo
 
 
 def test_sentences_go_through_all_stages_and_the_student_hears_words(folder, tmp_path, capsys):
-    changes = {"task": "automatic-speech-recognition", "num_states": 3, "augmentation": "{noise: 0.5}"}
+    changes = {"task": "hybrid-speech-recognition", "num_states": 3, "augmentation": "{noise: 0.5}"}
     run(arguments(folder, tmp_path / "out", "sentences", **changes))
     found = report(tmp_path / "out")
     assert [model["role"] for model in found["models"]] == ["teacher", "student", "control"]
     assert all(set(model["metrics"]) == {"wer", "sentences", "frames"} for model in found["models"])
+    card = (tmp_path / "out" / "student" / "README.md").read_text()
+    assert "pipeline_tag: automatic-speech-recognition" in card and 'Recogniser.from_pretrained("out")' in card
+    assert "pipeline(" not in card
     student = Recogniser.from_pretrained(tmp_path / "out" / "student")
     assert student.sampling_rate == RATE and list(student.decoder.lexicon.words) == sorted(WORDS)
     stream, wave = student.stream(), wave_of(["ho", "hi"], 5)
@@ -71,7 +74,7 @@ def test_sentences_go_through_all_stages_and_the_student_hears_words(folder, tmp
 def test_a_cached_teacher_of_frames_teaches_unlabelled_clips_too(folder, tmp_path):
     sentences = datasets.Dataset.from_parquet(str(folder / "sentences-train.parquet"))
     sentences.remove_columns("text").select(range(20)).to_parquet(tmp_path / "more.parquet")
-    settings = {"task": "automatic-speech-recognition", "num_states": 3, "unlabelled_file": tmp_path / "more.parquet"}
+    settings = {"task": "hybrid-speech-recognition", "num_states": 3, "unlabelled_file": tmp_path / "more.parquet"}
     run(arguments(folder, tmp_path / "out", "sentences", **settings, cache="true", control="false"))
     assert report(tmp_path / "out")["data"]["learned_from"] == {"labelled": 48, "unlabelled": 20, "altered": 0}
     header = json.loads((tmp_path / "out" / "teacher_cache" / "cache.json").read_text())
@@ -79,7 +82,7 @@ def test_a_cached_teacher_of_frames_teaches_unlabelled_clips_too(folder, tmp_pat
 
 
 def test_words_become_sentences_where_that_is_asked_for(folder, tmp_path):
-    changes = {"task": "automatic-speech-recognition", "num_states": 3, "joined_clips": 3, "control": "false"}
+    changes = {"task": "hybrid-speech-recognition", "num_states": 3, "joined_clips": 3, "control": "false"}
     run(arguments(folder, tmp_path / "out", "words", **changes))
     data = report(tmp_path / "out")["data"]
     assert data["learned_from"]["labelled"] < 48
@@ -94,8 +97,8 @@ def test_words_become_sentences_where_that_is_asked_for(folder, tmp_path):
             {"task": "audio-classification", "augmentation": "{flip: 0.5}"},
             "augmentation is a mapping of shift",
         ),
-        ("sentences", {"task": "automatic-speech-recognition", "augmentation": "{shift: 0.1}"}, "mapping of noise"),
-        ("words", {"task": "automatic-speech-recognition"}, "no column 'text'.*Set text_column"),
+        ("sentences", {"task": "hybrid-speech-recognition", "augmentation": "{shift: 0.1}"}, "mapping of noise"),
+        ("words", {"task": "hybrid-speech-recognition"}, "no column 'text'.*Set text_column"),
         (
             "words",
             {"task": "audio-classification", "student": "resnet8"},
