@@ -24,6 +24,9 @@ _NAMES = {
         "BoxLabels",
         "ChannelMaps",
         "ClassCorrelation",
+        "CtcLabels",
+        "CtcSoftTargets",
+        "CtcTranscript",
         "DecoupledSoftTargets",
         "EmbeddingMatching",
         "FeatureMaps",
@@ -97,6 +100,9 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .objectives import BoxLabels as BoxLabels
     from .objectives import ChannelMaps as ChannelMaps
     from .objectives import ClassCorrelation as ClassCorrelation
+    from .objectives import CtcLabels as CtcLabels
+    from .objectives import CtcSoftTargets as CtcSoftTargets
+    from .objectives import CtcTranscript as CtcTranscript
     from .objectives import DecoupledSoftTargets as DecoupledSoftTargets
     from .objectives import EmbeddingMatching as EmbeddingMatching
     from .objectives import FeatureMaps as FeatureMaps

@@ -16,8 +16,12 @@ POSITIONS = "positions"
 BOXES = "boxes"
 # The problem type of a batch that has them; transformers has no word for it.
 DETECTION = "object_detection"
+# Bool, shape (batch, frames): which answers of a model that says a token or a blank a frame are about the clip.
+FRAMES = "frames"
+# The problem type of a batch that has them; transformers has no word for it.
+CTC = "ctc"
 # What the loss reads beside the models: Trainer must not drop it.
-TASK_COLUMNS = (*LABELS, SOFT_ITEMS, POSITIONS, BOXES)
+TASK_COLUMNS = (*LABELS, SOFT_ITEMS, POSITIONS, BOXES, FRAMES)
 # Whole numbers, shape (batch, 2): the first and the last position at which an answer may stand. For whoever judges.
 CONTEXT_SPAN = "context_span"
 # What detectors of transformers call the boxes in their output.
@@ -95,6 +99,8 @@ def problem_type_of(config, batch=None):
     batch = batch or {}
     if BOXES in batch:
         return DETECTION
+    if FRAMES in batch:
+        return CTC
     if getattr(config, "sentence_embedding", None):  # transformers would refuse the word itself in a config
         return "embedding"
     if getattr(config, "embedding_width", None):  # of an image, and whose it is

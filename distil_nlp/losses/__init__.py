@@ -3,6 +3,7 @@
 from .attention import attention_kl, attention_mse, dot_products
 from .boxes import box_distance, foreground, generalized_iou, matching_cost, query_classes, query_soft_targets
 from .correlation import batch_correlation, class_correlation
+from .ctc import ctc_frame_kl, ctc_loss, ctc_transcript
 from .features import hidden_cosine, hidden_mse, normalised_mse
 from .hard import binary_cross_entropy, cross_entropy, squared_error
 from .maps import attention_transfer, channel_wise_kl, hint_mse, pearson_maps
@@ -29,6 +30,9 @@ __all__ = [
     "class_correlation",
     "cosine_margin_loss",
     "cross_entropy",
+    "ctc_frame_kl",
+    "ctc_loss",
+    "ctc_transcript",
     "decoupled_kl",
     "dot_products",
     "foreground",

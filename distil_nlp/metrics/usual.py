@@ -22,7 +22,7 @@ def usual_yardstick(problem_type, labels, num_classes):
     """
     if problem_type == "identity":
         return Verification(np.concatenate(labels))
-    if problem_type == "object_detection" or (problem_type.startswith("single") and labels[0].ndim > 1):
+    if problem_type in ("object_detection", "ctc") or (problem_type.startswith("single") and labels[0].ndim > 1):
         raise ValueError(
             f"Labels of shape {labels[0].shape} are of tokens or boxes, and how models are judged by these is for their "
             f"task to say: compare(dataset, yardstick=task.yardstick(dataset))."

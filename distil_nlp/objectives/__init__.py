@@ -5,6 +5,7 @@ from .base import Objective, Term, kd_weight, positive
 from .batch import BatchCorrelation, RelationalAngle, RelationalDistance, SimilarityPreserving, SimilarityTargets
 from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
 from .classes import ClassCorrelation, DecoupledSoftTargets, NormalisedSoftTargets, StandardisedSoftTargets
+from .ctc import CtcLabels, CtcSoftTargets, CtcTranscript
 from .default import default_objective
 from .embeddings import EmbeddingMatching
 from .hidden import HiddenStates, PatientStates
@@ -25,6 +26,9 @@ __all__ = [
     "BoxLabels",
     "ChannelMaps",
     "ClassCorrelation",
+    "CtcLabels",
+    "CtcSoftTargets",
+    "CtcTranscript",
     "DecoupledSoftTargets",
     "EmbeddingMatching",
     "FeatureMaps",

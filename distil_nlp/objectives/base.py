@@ -335,6 +335,13 @@ def not_negative(value, name):
     return float(value)
 
 
+def fraction(value, name):
+    """`value` as a float; a ValueError names the setting if it is not in 0 to 1."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must lie in 0 to 1; got {value!r}.")
+    return float(value)
+
+
 def kd_weight(value):
     """`kd_ratio` as a float; a ValueError unless it lies in 0 to 1."""
     if not 0 <= value <= 1:

@@ -1,8 +1,9 @@
 """The objective nobody had to write."""
 
-from ..signals import DETECTION
+from ..signals import CTC, DETECTION
 from .base import Objective, kd_weight
 from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
+from .ctc import CtcLabels, CtcSoftTargets
 from .embeddings import EmbeddingMatching
 from .labels import HardLabels
 from .margins import MarginLabels
@@ -81,6 +82,8 @@ def labelled(weight, *, problem_type="single_label_classification", centres="tra
         problem_type (`str`): transformers' word for the problem.
         centres (`str`): Of identities, see `MarginLabels`.
     """
+    if problem_type == CTC:
+        return [CtcLabels(weight)]
     if problem_type == DETECTION:
         return [QueryLabels(weight), BoxLabels(weight)]
     if problem_type == "identity":
@@ -98,6 +101,8 @@ def predictions(weight, *, temperature=TEMPERATURE, problem_type="single_label_c
         problem_type (`str`): transformers' word for the problem.
     """
     problem(problem_type)  # has the message for one that there is not
+    if problem_type == CTC:
+        return CtcSoftTargets(weight, temperature=temperature)
     if problem_type == DETECTION:
         return QuerySoftTargets(weight, temperature=temperature)
     if problem_type in _NOT_SOFTENED:

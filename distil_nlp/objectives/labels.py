@@ -1,7 +1,7 @@
 """Learning from the labels."""
 
 from .base import Term
-from .problems import fits, problem, refuse_detection
+from .problems import fits, problem, refuse_sets
 
 
 class HardLabels(Term):
@@ -31,7 +31,7 @@ class HardLabels(Term):
                 f"HardLabels have nothing to compare an embedding with where the labels are identities (problem_type="
                 f"{problem_type!r}). Use MarginLabels, which keep a centre for each of them."
             )
-        refuse_detection("HardLabels", problem_type=problem_type)
+        refuse_sets("HardLabels", problem_type=problem_type)
 
     def build(self, student, teacher, batch):
         self.check_head(student)
@@ -42,7 +42,7 @@ class HardLabels(Term):
                 f"The objective weighs hard labels with {weight}, but the data has no 'labels' column "
                 f"(columns: {', '.join(batch)}). Use kd_ratio=1 to learn from the teacher alone, or add labels."
             )
-        refuse_detection("HardLabels", batch=batch)
+        refuse_sets("HardLabels", batch=batch)
         if not fits(self.problem_type, batch["labels"]):
             labels = batch["labels"]
             raise ValueError(

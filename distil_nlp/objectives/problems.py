@@ -8,6 +8,8 @@ import torch
 from ..losses import (
     binary_cross_entropy,
     cross_entropy,
+    ctc_frame_kl,
+    ctc_loss,
     pair_cosine_error,
     query_classes,
     query_soft_targets,
@@ -15,7 +17,7 @@ from ..losses import (
     soft_target_kl,
     squared_error,
 )
-from ..signals import BOXES, DETECTION, are_soft
+from ..signals import BOXES, CTC, DETECTION, FRAMES, are_soft
 
 __all__ = [
     "PROBLEMS",
@@ -23,7 +25,7 @@ __all__ = [
     "check_exclusive_classes",
     "fits",
     "problem",
-    "refuse_detection",
+    "refuse_sets",
 ]
 
 
@@ -101,6 +103,14 @@ PROBLEMS = {
         agree=None,
         labels="whole numbers, one per image, -100 where missing",
     ),
+    # Ours too: tokens and blanks, frame by frame, learned by terms of their own (`CtcLabels`, `CtcSoftTargets`).
+    CTC: Problem(
+        hard_loss=ctc_loss,
+        soft_loss=ctc_frame_kl,
+        labelled=lambda labels: (labels >= 0).any(1),
+        agree=None,
+        labels="whole numbers of shape (batch, most tokens), -100 behind the last, beside the column 'frames'",
+    ),
     # Ours too: things in images, learned by terms of their own (`QueryLabels`, `BoxLabels`, `QuerySoftTargets`).
     DETECTION: Problem(
         hard_loss=query_classes,
@@ -119,8 +129,14 @@ def problem(problem_type):
     return PROBLEMS[problem_type]
 
 
-def refuse_detection(who, *, problem_type=None, batch=()):
-    """Refuse detectors on behalf of the term `who`: a query's logits are no item with a label of its own."""
+def refuse_sets(who, *, problem_type=None, batch=()):
+    """Refuse detectors, and models of frames, on behalf of the term `who`: their answers have no label each."""
+    if problem_type == CTC or FRAMES in batch:
+        raise ValueError(
+            f"{who} compares one answer with one label, and labels of a clip are for all its frames together. Use "
+            f"CtcLabels ('ctc') for the labels, CtcSoftTargets ('ctc_frames') and CtcTranscript ('ctc_transcript') for "
+            f"the teacher."
+        )
     if problem_type == DETECTION or BOXES in batch:
         raise ValueError(
             f"{who} compares one answer with one label, and a detector gives a set of queries, each a class and a box. "
@@ -153,5 +169,6 @@ def fits(problem_type, labels):
         "regression": floating and (labels.dim() == 1 or labels.shape[-1] == 1),
         "embedding": floating and labels.dim() == 1,
         "identity": not floating,
+        CTC: not floating and labels.dim() == 2,
         DETECTION: not floating and labels.dim() == 2,
     }[problem_type]

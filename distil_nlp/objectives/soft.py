@@ -3,7 +3,7 @@
 from ..losses import cross_entropy, logit_mse, sparse_target_kl
 from ..signals import SOFT_ITEMS, marks_spans
 from .base import Term, every_example, positive
-from .problems import check_exclusive_classes, problem, refuse_detection
+from .problems import check_exclusive_classes, problem, refuse_sets
 
 
 class TeacherPredictions(Term):
@@ -23,7 +23,7 @@ class TeacherPredictions(Term):
         self.problem_type = problem_type
         self.per_token = False
         self._problem = problem(problem_type)
-        refuse_detection(type(self).__name__, problem_type=problem_type)
+        refuse_sets(type(self).__name__, problem_type=problem_type)
 
     def locate(self, student, teacher):
         if marks_spans(student) and not self.over_positions:
@@ -33,7 +33,7 @@ class TeacherPredictions(Term):
             )
 
     def build(self, student, teacher, batch):
-        refuse_detection(type(self).__name__, batch=batch)
+        refuse_sets(type(self).__name__, batch=batch)
         self.check_head(student)
         self.per_token = student.logits.dim() == 3
 

@@ -8,6 +8,7 @@ from .base import Objective
 from .batch import BatchCorrelation, RelationalAngle, RelationalDistance, SimilarityPreserving, SimilarityTargets
 from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
 from .classes import ClassCorrelation, DecoupledSoftTargets, NormalisedSoftTargets, StandardisedSoftTargets
+from .ctc import CtcLabels, CtcSoftTargets, CtcTranscript
 from .default import predictions
 from .embeddings import EmbeddingMatching
 from .hidden import HiddenStates, PatientStates
@@ -23,6 +24,9 @@ TERMS = {
         term.name: term
         for term in (
             HardLabels,
+            CtcLabels,
+            CtcSoftTargets,
+            CtcTranscript,
             SoftTargets,
             TeacherLabels,
             LogitMatching,

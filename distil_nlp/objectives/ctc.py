@@ -1,0 +1,121 @@
+"""Learning to say what is heard, a token or a blank a frame (connectionist temporal classification).
+
+The batch says which frames belong to a clip, in a column `frames`: bool, of the shape of the logits without their last
+dimension. `labels` have shape (batch, most tokens), int64, -100 behind the last token of a clip; all of them where nobody
+knows what is said.
+"""
+
+from ..losses.ctc import ctc_frame_kl, ctc_loss, ctc_transcript
+from ..signals import FRAMES
+from .base import Term, every_example, fraction, positive
+
+
+class CtcTerm(Term):
+    """What terms on such models share.
+
+    Args:
+        weight (`float` or `Schedule`): Weight in the objective.
+        blank (`int`): The token that says nothing: `pad_token_id` of the models of transformers.
+
+    Raises:
+        ValueError: No column `frames`, or one of another shape than the logits; a blank that is no token.
+    """
+
+    def __init__(self, weight, *, blank=0):
+        super().__init__(weight)
+        self.blank = blank
+
+    def build(self, student, teacher, batch):
+        shapes = {"the student's": student.logits.shape}
+        if self.needs_teacher:
+            shapes["the teacher's"] = teacher.logits.shape
+        for whose, shape in shapes.items():
+            if FRAMES not in batch or len(shape) != 3 or shape[:2] != batch[FRAMES].shape:
+                found = (
+                    f"the shape {tuple(batch[FRAMES].shape)}" if FRAMES in batch else f"none among {', '.join(batch)}"
+                )
+                raise ValueError(
+                    f"{type(self).__name__} compares frames: logits of shape (batch, frames, tokens) and a column "
+                    f"{FRAMES!r} of (batch, frames); {whose} are of shape {tuple(shape)}, and the column has {found}. Both "
+                    f"models must answer as many frames a second."
+                )
+        if not 0 <= self.blank < student.logits.shape[-1]:
+            raise ValueError(f"blank is one of the {student.logits.shape[-1]} tokens, from 0; got {self.blank}.")
+
+    def settings(self):
+        return {"blank": self.blank}
+
+
+class CtcLabels(CtcTerm):
+    """Say the labels, in whichever frames. An item is a clip whose labels are known."""
+
+    name, paper = "ctc", "Graves et al. 2006, Connectionist Temporal Classification"
+    needs_teacher = False
+
+    def build(self, student, teacher, batch):
+        super().build(student, teacher, batch)
+        labels = batch.get("labels")
+        if labels is None or labels.dim() != 2 or labels.is_floating_point():
+            found = "there are none" if labels is None else f"got {labels.dtype} of shape {tuple(labels.shape)}"
+            raise ValueError(f"CtcLabels want whole numbers of shape (batch, most tokens), -100 at the end; {found}.")
+        size = student.logits.shape[-1]
+        if (labels == self.blank).any() or (labels >= size).any():
+            raise ValueError(
+                f"Labels are tokens from 0 to {size - 1} but for the blank, {self.blank}; got "
+                f"{labels.unique().tolist()[:20]}."
+            )
+
+    def items(self, batch):
+        return (batch["labels"] >= 0).any(1)
+
+    def values(self, student, teacher, batch):
+        return ctc_loss(student.logits, batch[FRAMES], batch["labels"], blank=self.blank)
+
+
+class CtcTranscript(CtcTerm):
+    """Say what the teacher says, in whichever frames (pseudo-labels). An item is a clip."""
+
+    name = "ctc_transcript"
+    paper = "Gandhi et al. 2023, Distil-Whisper: Robust Knowledge Distillation via Large-Scale Pseudo Labelling"
+
+    def items(self, batch):
+        return every_example(batch)
+
+    def values(self, student, teacher, batch):
+        said = ctc_transcript(teacher.logits, batch[FRAMES], blank=self.blank)
+        return ctc_loss(student.logits, batch[FRAMES], said, blank=self.blank)
+
+
+class CtcSoftTargets(CtcTerm):
+    """Match the teacher's softened distribution over tokens, frame by frame. An item is a frame of a clip.
+
+    Args:
+        temperature (`float` or `Schedule`): Greater than 0.
+        blank_weight (`float`): What a frame counts in which the teacher surely says nothing, 0 to 1.
+    """
+
+    name = "ctc_frames"
+    paper = "Takashima et al. 2018, An Investigation of a Knowledge Distillation Method for CTC Acoustic Models"
+
+    def __init__(self, weight, *, temperature=2.0, blank=0, blank_weight=0.1):
+        super().__init__(weight, blank=blank)
+        self.temperature = self.follow("temperature", temperature, positive)
+        self.blank_weight = fraction(blank_weight, "blank_weight")
+
+    def items(self, batch):
+        return batch[FRAMES].bool()
+
+    def values(self, student, teacher, batch):
+        return ctc_frame_kl(
+            student.logits,
+            teacher.at(self.temperature),
+            temperature=self.temperature,
+            blank=self.blank,
+            blank_weight=self.blank_weight,
+        )
+
+    def observe(self, student, teacher, batch):
+        return {"agreement": (student.best() == teacher.best()).float()}
+
+    def settings(self):
+        return {"temperature": self.temperature, "blank_weight": self.blank_weight, **super().settings()}

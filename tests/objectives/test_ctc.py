@@ -1,0 +1,100 @@
+"""Terms of models that say a token or a blank a frame."""
+
+import pytest
+import torch
+
+from distil_nlp.losses import ctc_loss
+from distil_nlp.objectives import (
+    CtcLabels,
+    CtcSoftTargets,
+    CtcTranscript,
+    HardLabels,
+    Objective,
+    SoftTargets,
+    default_objective,
+    objective_from,
+)
+from distil_nlp.signals import CTC, Signals, problem_type_of
+
+
+def batch_of(lengths=(5, 3), labels=((1, 2), (3, -100))):
+    return {"labels": torch.tensor(labels), "frames": torch.arange(5) < torch.tensor(lengths).unsqueeze(1)}
+
+
+def said(seed):
+    return Signals(2 * torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(seed)))
+
+
+def loss_of(objective, batch, student, teacher):
+    objective.build(student, teacher, batch)
+    loss, logs = objective(student, teacher, batch, objective.count([batch]))[:2]
+    return loss, logs
+
+
+def test_a_batch_with_frames_is_of_this_problem_and_its_default_are_labels_and_frames():
+    assert problem_type_of(None, batch_of()) == CTC
+    names = {ratio: default_objective(CTC, kd_ratio=ratio).names for ratio in (0.0, 0.5, 1.0)}
+    assert names == {0.0: ["ctc"], 0.5: ["ctc", "ctc_frames"], 1.0: ["ctc_frames"]}
+
+
+def test_an_item_of_labels_is_a_clip_and_one_of_soft_targets_a_frame():
+    batch = batch_of(labels=((1, 2), (-100, -100)))
+    assert CtcLabels(1.0).items(batch).tolist() == [True, False]
+    assert CtcTranscript(1.0).items(batch).tolist() == [True, True]
+    assert CtcSoftTargets(1.0).items(batch).sum() == 8
+
+
+def test_a_clip_nobody_knows_learns_from_the_teacher_alone():
+    batch = batch_of(labels=((1, 2), (-100, -100)))
+    student, teacher = said(0), said(1)
+    loss, _ = loss_of(Objective([CtcLabels(1.0)]), batch, student, teacher)
+    torch.testing.assert_close(loss, ctc_loss(student.logits, batch["frames"], batch["labels"], blank=0)[0])
+
+
+def test_a_teacher_that_says_the_labels_gives_the_loss_of_labels():
+    batch, student = batch_of(), said(0)
+    paths = torch.tensor([[1, 1, 0, 2, 2], [0, 3, 3, 1, 1]])  # what follows the three frames of the second is padding
+    teacher = Signals(9.0 * torch.nn.functional.one_hot(paths, 4))
+    one, _ = loss_of(Objective([CtcTranscript(1.0)]), batch, student, teacher)
+    other, _ = loss_of(Objective([CtcLabels(1.0)]), batch, student, teacher)
+    torch.testing.assert_close(one, other)
+
+
+def test_terms_go_by_their_names_in_yaml():
+    objective = objective_from(
+        [
+            {"ctc": {"weight": 0.2}},
+            {"ctc_transcript": {"weight": 0.8}},
+            {"ctc_frames": {"temperature": 3, "blank": 2}},
+        ],
+        problem_type=CTC,
+    )
+    assert objective.names == ["ctc", "ctc_transcript", "ctc_frames"]
+    assert objective.terms[2].settings() == {"temperature": 3.0, "blank_weight": 0.1, "blank": 2}
+
+
+@pytest.mark.parametrize(
+    ("term", "change", "complaint"),
+    [
+        (CtcLabels(1.0), {"frames": None}, r"a column 'frames'.*the column has none among labels"),
+        (
+            CtcSoftTargets(1.0),
+            {"frames": torch.ones(2, 7, dtype=torch.bool)},
+            r"shape \(2, 5, 4\), and .* shape \(2, 7\)",
+        ),
+        (CtcLabels(1.0), {"labels": torch.tensor([1, 2])}, r"whole numbers of shape \(batch, most tokens\)"),
+        (CtcLabels(1.0), {"labels": torch.tensor([[1, 4], [0, 1]])}, "tokens from 0 to 3 but for the blank, 0"),
+        (CtcLabels(1.0, blank=4), {}, "one of the 4 tokens, from 0; got 4"),
+        (HardLabels(1.0), {}, "labels of a clip are for all its frames together. Use CtcLabels"),
+        (SoftTargets(1.0, temperature=2.0), {}, "Use CtcLabels.*CtcSoftTargets"),
+    ],
+)
+def test_what_does_not_fit_is_refused(term, change, complaint):
+    batch = {name: value for name, value in {**batch_of(), **change}.items() if value is not None}
+    with pytest.raises(ValueError, match=complaint):
+        term.build(said(0), said(1), batch)
+
+
+def test_a_weight_of_blanks_out_of_its_range_is_refused():
+    with pytest.raises(ValueError, match="blank_weight must lie in 0 to 1; got 1.5"):
+        CtcSoftTargets(1.0, blank_weight=1.5)
