@@ -8,14 +8,19 @@ from transformers import (
     AutoFeatureExtractor,
     AutoModelForAudioClassification,
     AutoModelForAudioFrameClassification,
+    AutoModelForCTC,
     Wav2Vec2FeatureExtractor,
 )
-from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassifierOutput
-from transformers.models.auto.modeling_auto import MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES
+from transformers.modeling_outputs import CausalLMOutput, SequenceClassifierOutput, TokenClassifierOutput
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES,
+    MODEL_FOR_CTC_MAPPING_NAMES,
+)
 
 from .log_mel import LogMel
 from .network_model import NetworkConfig, NetworkLoader, NetworkModel
 
+_SURE = 30.0  # a logit that leaves nothing to the others
 _SAMPLING_RATE = 16000  # of transformers' audio models, which say none
 
 
@@ -38,6 +43,7 @@ class AudioNetworkConfig(NetworkConfig):
     window: float = 0.032
     hop: float = 0.010
     hmm: dict | None = None
+    pad_token_id: int | None = 0  # where the answers are tokens: the blank
 
 
 class AudioNetwork(NetworkModel):
@@ -178,6 +184,20 @@ class NetworkForAudioFrameClassification(AudioNetwork):
         self.check_answer(once_a_clip=False)
 
 
+class NetworkForCTC(AudioNetwork):
+    """Every frame gets a token or a blank, token 0: for `pipeline("automatic-speech-recognition")`, too."""
+
+    def forward(self, input_values, attention_mask=None, **kwargs):
+        """Logits of shape (batch, frames, tokens) for waves of shape (batch, samples). Padding says blank."""
+        answer, heard = self.answer(input_values, attention_mask)
+        blank = torch.zeros_like(answer)
+        blank[..., 0] = _SURE
+        return CausalLMOutput(logits=torch.where(heard.unsqueeze(-1), answer, blank))
+
+    def try_out(self):
+        self.check_answer(once_a_clip=False)
+
+
 class AudioClassifiers(NetworkLoader):
     """Loads models that classify clips; of a network's name, for sound of `sampling_rate`."""
 
@@ -188,6 +208,12 @@ class AudioFrameClassifiers(NetworkLoader):
     """Loads models that classify frames; of a network's name, for sound of `sampling_rate`."""
 
     auto_class, network_class = AutoModelForAudioFrameClassification, NetworkForAudioFrameClassification
+
+
+class CtcModels(NetworkLoader):
+    """Loads models that say tokens and blanks; of a network's name, for sound of `sampling_rate`."""
+
+    auto_class, network_class = AutoModelForCTC, NetworkForCTC
 
 
 def extractor_for(sampling_rate):
@@ -207,6 +233,8 @@ def register_audio_models():
     """Make transformers' auto classes and pipelines know these models; done when `distil_nlp.adapters` is imported."""
     AutoConfig.register(AudioNetworkConfig.model_type, AudioNetworkConfig, exist_ok=True)
     AutoModelForAudioClassification.register(AudioNetworkConfig, NetworkForAudioClassification, exist_ok=True)
+    AutoModelForCTC.register(AudioNetworkConfig, NetworkForCTC, exist_ok=True)
+    MODEL_FOR_CTC_MAPPING_NAMES[AudioNetworkConfig.model_type] = NetworkForCTC.__name__
     AutoModelForAudioFrameClassification.register(
         AudioNetworkConfig, NetworkForAudioFrameClassification, exist_ok=True
     )

@@ -2,7 +2,7 @@
 
 from transformers import AutoConfig
 
-from .audio_models import NetworkForAudioClassification, NetworkForAudioFrameClassification
+from .audio_models import NetworkForAudioClassification, NetworkForAudioFrameClassification, NetworkForCTC
 from .image_classifier import NetworkForImageClassification
 from .image_embedder import NetworkForImageEmbedding
 
@@ -11,12 +11,13 @@ _KINDS = {
     for kind in (
         NetworkForAudioClassification,
         NetworkForAudioFrameClassification,
+        NetworkForCTC,
         NetworkForImageClassification,
         NetworkForImageEmbedding,
     )
 }
 # Kinds that look at the same input as a more common one are asked for by class, the common ones by what they read.
-_BY_CLASS = (NetworkForImageEmbedding, NetworkForAudioFrameClassification)
+_BY_CLASS = (NetworkForImageEmbedding, NetworkForAudioFrameClassification, NetworkForCTC)
 _BY_INPUT = {
     "pixel_values": NetworkForImageClassification,
     "input_values": NetworkForAudioClassification,

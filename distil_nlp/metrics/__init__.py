@@ -10,7 +10,7 @@ from .similarity import Similarity, similarity_metrics
 from .tagging import Tagging, marks_entities, tag_metrics
 from .usual import usual_yardstick
 from .verification import Verification, verification_metrics
-from .words import WordErrors, word_errors
+from .words import Transcripts, WordErrors, word_errors
 
 __all__ = [
     "Classification",
@@ -20,6 +20,7 @@ __all__ = [
     "MaskedWords",
     "Similarity",
     "Tagging",
+    "Transcripts",
     "Verification",
     "WordErrors",
     "Yardstick",

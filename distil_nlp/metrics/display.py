@@ -51,6 +51,7 @@ _DISPLAYS = {
     "tar_at_far_0.001": Display("TAR@0.1%"),
     "tar_at_far_0.01": Display("TAR@1%"),
     "verification_auc": Display("AUC"),
+    "cer": Display("CER", lower_is_better=True),
     "wer": Display("WER", lower_is_better=True),
 }
 

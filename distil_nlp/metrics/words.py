@@ -23,6 +23,75 @@ def word_errors(said, heard):
     return costs[-1]
 
 
+class Transcripts(Yardstick):
+    """Judges texts written down by models that say a letter or a blank a frame.
+
+    | metric | is |
+    |---|---|
+    | wer | words wrong, added and left out, over words said |
+    | cer | the same of letters, spaces included |
+    | sentences | clips without an error |
+
+    Args:
+        texts (`list[str]`): What was said in each row.
+        written (callable): From a list of tokens to text.
+        main_metric (`str`, *optional*): To decide by, instead of the first.
+
+    Raises:
+        ValueError: Nothing was said in any row; an unknown metric.
+    """
+
+    def __init__(self, texts, written, main_metric=None):
+        if not any(text.split() for text in texts):
+            raise ValueError(f"None of the {len(texts)} texts holds a word, so there is nothing to count.")
+        self._texts, self._written = [" ".join(text.split()) for text in texts], written
+        super().__init__(
+            ["wer", "cer", "sentences"],
+            num_rows=len(texts),
+            num_examples=len(texts),
+            problem_type="ctc",
+            main_metric=main_metric,
+        )
+
+    def answers(self, logits, batch):
+        """The tokens of each row: the best of every frame, without repeats and blanks. NaN where the logits are."""
+        best = logits.argmax(-1).masked_fill(~batch["frames"].to(logits.device), 0).cpu().numpy()
+        broken = logits.isnan().flatten(1).any(1).tolist()
+        kept = (best != 0) & (best != np.pad(best, ((0, 0), (1, 0)))[:, :-1])
+        return [
+            np.array([np.nan]) if nan else row[here].astype(np.float64)
+            for row, here, nan in zip(best, kept, broken, strict=True)
+        ]
+
+    def facts(self, answers):
+        if len(answers) != self.num_rows:
+            raise ValueError(f"There should be an answer for each of {self.num_rows} rows; got {len(answers)}.")
+        if num_bad := sum(np.isnan(one).any() for one in answers):
+            warnings.warn(
+                f"The logits of {num_bad} of {len(answers)} clips hold NaN; every metric is nan.", stacklevel=2
+            )
+            return np.full((self.num_rows, 5), np.nan)
+        rows = []
+        for said, tokens in zip(self._texts, answers, strict=True):
+            heard = " ".join(self._written(np.asarray(tokens, dtype=np.int64).tolist()).split())
+            words, letters = said.split(), list(said)
+            errors = word_errors(words, heard.split())
+            rows.append([errors, len(words), word_errors(letters, list(heard)), len(letters), said == heard])
+        return np.array(rows, dtype=np.float64)
+
+    def measure(self, name, facts):
+        errors, words, wrong, letters, exact = facts.sum(axis=0)
+        if name == "wer":
+            return errors / words if words else float("nan")
+        if name == "cer":
+            return wrong / letters if letters else float("nan")
+        return exact / len(facts)
+
+    def agreement(self, ours, theirs):
+        """The share of rows of which both wrote the same."""
+        return float(np.mean([np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True)]))
+
+
 class WordErrors(Yardstick):
     """Judges sentences by their words, and the frames they are made of.
 

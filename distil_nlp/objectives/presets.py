@@ -102,6 +102,14 @@ PRESETS = {
     "dkd": [
         {"name": "dkd", "objective": [{"hard": {"weight": 1.0}}, {"decoupled": {"weight": 1.0, "temperature": 4.0}}]}
     ],
+    # For models that say a token or a blank a frame. Gandhi et al. 2023, Distil-Whisper, section 4: 0.8 on what the teacher
+    # writes down, 1 on its distributions at temperature 2; there of a decoder, here of frames, without the true labels.
+    "transcripts": [
+        {
+            "name": "transcripts",
+            "objective": [{"ctc_transcript": {"weight": 0.8}}, {"ctc_frames": {"weight": 1.0, "temperature": 2.0}}],
+        }
+    ],
     # What follows is learned from maps, on top of soft targets as the field blends them (0.1 labels, 0.9 at temperature
     # 4): by themselves maps teach less than soft targets, and across architectures less than nothing, see
     # docs/objectives.md. The weights of the maps are ours (losses are averaged here, where authors sum): 10 or 100, of

@@ -82,7 +82,8 @@ class RecipeArguments:
 
     preset: str | None = _setting(
         "Learn as a paper does, in its stages: logits (labels and soft targets, by kd_ratio), "
-        "distilbert, pkd, tinybert, minilm or minilmv2; for images lskd, dist, dkd, fitnets, at, cwd or deit. Default: "
+        "distilbert, pkd, tinybert, minilm or minilmv2; for images lskd, dist, dkd, fitnets, at, cwd or deit; for "
+        "automatic-speech-recognition transcripts. Default: "
         "logits; dist for images of three classes or more where the teacher has ten times the student's parameters."
     )
     stages: str | None = _setting("Or stages of your own, in YAML: each with an objective, data, a learning rate.")

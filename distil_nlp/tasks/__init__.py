@@ -14,6 +14,7 @@ from .sentence_embeddings import SentenceEmbeddings
 from .speech_recognition import SpeechRecognition
 from .text_classification import TextClassification
 from .token_classification import TokenClassification
+from .transcription import Transcription
 
 _ALL = (
     TextClassification,
@@ -24,6 +25,7 @@ _ALL = (
     ImageClassification,
     AudioClassification,
     SpeechRecognition,
+    Transcription,
     FaceVerification,
     ObjectDetection,
 )
@@ -43,6 +45,7 @@ __all__ = [
     "Task",
     "TextClassification",
     "TokenClassification",
+    "Transcription",
     "altered_copies",
     "answer_question",
     "hold_out_people",

@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
+from ..adapters import LogMel
 from ..examples import KEY
-from ..signals import SOFT_ITEMS
+from ..signals import FRAMES, SOFT_ITEMS
 from ..sound_files import resampled
 from .epochs import KnowsEpoch
 
@@ -72,6 +73,30 @@ class FrameCollator(AudioCollator):
         for place, row in enumerate(rows):
             labels[place, : len(row["labels"])] = torch.as_tensor(row["labels"])
         return {"labels": labels, SOFT_ITEMS: torch.arange(labels.shape[1]) < lengths.unsqueeze(1)}
+
+
+class LetterCollator(AudioCollator):
+    """Clips of which it is known what is said in them.
+
+    Rows have "length" and "labels", a list of tokens, empty where nothing is known; the batch has them padded with -100,
+    and beside them "frames", bool, shape (batch, frames): where there is a frame of the front end.
+    """
+
+    def __init__(self, sampling_rate, extractors, **settings):
+        super().__init__(sampling_rate, extractors, **settings)
+        self._front_end = LogMel(extractors[""].sampling_rate)
+
+    reads = (AUDIO, "length", "labels", KEY)
+
+    def labels_of(self, rows):
+        most = max(1, *(len(row["labels"]) for row in rows))
+        labels = torch.full((len(rows), most), -100)
+        for place, row in enumerate(rows):
+            labels[place, : len(row["labels"])] = torch.as_tensor(row["labels"], dtype=torch.int64)
+        rate = self.extractors[""].sampling_rate
+        lengths = torch.tensor([row["length"] * rate // self.sampling_rate for row in rows])
+        frames = self._front_end.num_frames(lengths)
+        return {"labels": labels, FRAMES: torch.arange(int(frames.max())) < frames.unsqueeze(1)}
 
 
 class _Augmenting(KnowsEpoch):

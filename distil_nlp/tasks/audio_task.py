@@ -40,7 +40,7 @@ class AudioTask(FileTask):
         from .altered_files import altered_files
         from .audio_collator import AUDIO, altered_waves, waves_of
 
-        rate, augmentation = sharpest(processor, others).sampling_rate, self.augmentation_from(augmentation or {})
+        rate, augmentation = ear(sharpest(processor, others)).sampling_rate, self.augmentation_from(augmentation or {})
 
         def alter(clips, ids, epoch):
             return altered_waves(waves_of([{AUDIO: one} for one in clips]), augmentation, ids, epoch, rate)
@@ -63,6 +63,7 @@ class AudioTask(FileTask):
         """A second of noise."""
         import numpy as np
 
+        processor = ear(processor)
         rate = processor.sampling_rate
         waves = list(np.random.default_rng(0).normal(scale=0.1, size=(batch_size, rate)).astype(np.float32))
         return dict(processor(waves, sampling_rate=rate, padding=True, return_tensors="pt"))
@@ -70,4 +71,9 @@ class AudioTask(FileTask):
 
 def sharpest(processor, others):
     """Of feature extractors the one with the highest sampling rate."""
-    return max([processor, *others.values()], key=lambda one: one.sampling_rate)
+    return max([processor, *others.values()], key=lambda one: ear(one).sampling_rate)
+
+
+def ear(processor):
+    """The feature extractor of a processor, which may be one itself."""
+    return getattr(processor, "feature_extractor", processor)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..signals import NO_PROBABILITY, POSITIONS, SOFT_ITEMS
+from ..signals import FRAMES, NO_PROBABILITY, POSITIONS, SOFT_ITEMS
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ def layout_of(tensor, batch, *, marks_spans=False):
         return "tokens"
     if SOFT_ITEMS in batch and tensor.dim() >= 3 and tensor.shape[:2] == batch[SOFT_ITEMS].shape:
         return "frames"
+    if FRAMES in batch and tensor.dim() >= 3 and tensor.shape[:2] == batch[FRAMES].shape:
+        return "ctc_frames"
     return "examples"
 
 
@@ -75,6 +77,7 @@ LAYOUTS = {
     "tokens": _at("attention_mask"),
     # Of sound, whose mask is over samples, and which is answered frame by frame.
     "frames": _at(SOFT_ITEMS),
+    "ctc_frames": _at(FRAMES),
     "spans": Layout(
         _marked("attention_mask"),
         lambda tensor, batch: tensor.transpose(1, 2)[batch["attention_mask"].bool()],

@@ -81,6 +81,29 @@ def test_a_cached_teacher_of_frames_teaches_unlabelled_clips_too(folder, tmp_pat
     assert header["signals"]["logits"]["layout"] == "frames" and header["num_examples"] == 68
 
 
+def test_texts_go_through_all_stages_and_the_student_writes_in_a_pipeline(folder, tmp_path):
+    changes = {"task": "automatic-speech-recognition", "teacher": "streamcnn16", "cache": "true"}
+    run(arguments(folder, tmp_path / "out", "sentences", **changes))
+    found = report(tmp_path / "out")
+    assert [model["role"] for model in found["models"]] == ["teacher", "student", "control"]
+    assert [term["name"] for term in found["objective"]] == ["ctc", "ctc_frames"]
+    assert all(set(model["metrics"]) == {"wer", "cer", "sentences"} for model in found["models"])
+    written = pipeline("automatic-speech-recognition", str(tmp_path / "out" / "student"), device="cpu")(
+        wave_of(["ho", "hi"], 5)
+    )
+    assert set(written["text"]) <= set("eiho ")
+
+
+def test_the_teachers_transcripts_teach_clips_without_texts(folder, tmp_path):
+    sentences = datasets.Dataset.from_parquet(str(folder / "sentences-train.parquet"))
+    sentences.remove_columns("text").select(range(20)).to_parquet(tmp_path / "more.parquet")
+    changes = {"task": "automatic-speech-recognition", "teacher": "streamcnn16", "preset": "transcripts"}
+    run(arguments(folder, tmp_path / "out", "sentences", **changes, unlabelled_file=tmp_path / "more.parquet"))
+    found = report(tmp_path / "out")
+    assert found["data"]["learned_from"] == {"labelled": 48, "unlabelled": 20, "altered": 0}
+    assert [term["name"] for term in found["objective"]] == ["ctc_transcript", "ctc_frames"]
+
+
 def test_words_become_sentences_where_that_is_asked_for(folder, tmp_path):
     changes = {"task": "hybrid-speech-recognition", "num_states": 3, "joined_clips": 3, "control": "false"}
     run(arguments(folder, tmp_path / "out", "words", **changes))

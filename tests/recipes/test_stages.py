@@ -9,7 +9,7 @@ from distil_nlp.recipe import main, parse, run
 from distil_nlp.recipe.stages import num_steps, stages_of
 from distil_nlp.tasks import task_class
 from tests.conftest import ROOT
-from tests.objectives.test_presets import OF_IMAGES
+from tests.objectives.test_presets import OF_IMAGES, OF_SOUND
 from tests.recipes.runs import save_rows, weights, words
 from tests.trainer.runs import same_weights
 
@@ -33,7 +33,7 @@ def report_of(output):
     return json.loads((output / "report.json").read_text())
 
 
-@pytest.mark.parametrize("preset", [name for name in PRESETS if name not in OF_IMAGES])
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name not in OF_IMAGES | OF_SOUND])
 def test_every_preset_runs_and_the_control_has_the_steps_of_all_its_stages(preset, folder, tmp_path):
     changes = {"num_layers": 2} if preset == "pkd" else {}
     run(words(folder, tmp_path / "out", preset=preset, per_device_train_batch_size=8, **changes))

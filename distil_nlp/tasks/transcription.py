@@ -1,0 +1,183 @@
+"""What is said in a clip is written down, letter by letter: connectionist temporal classification (CTC)."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import datasets
+
+from ..metrics import Transcripts
+from ..signals import CTC
+from .audio_task import AudioTask, ear, sharpest
+from .base import add_ids
+from .columns import check_texts, first_split, only_column
+from .sound import listen_to, wave_rows
+
+TEXTS = ("text", "sentence", "transcription", "transcript")
+_BLANK, _SPACE, _UNKNOWN = "<pad>", "|", "<unk>"
+
+
+class Transcription(AudioTask):
+    """Sound to text with models that say a letter or a blank for every frame. Make it with `from_splits`.
+
+    Models are networks by name ("streamcnn64") or folders of such, with a vocabulary of the letters of the training texts.
+
+    Attributes:
+        text_column (`str`): What is said in a clip, as it is to be written. Splits may lack it.
+
+    See `AudioTask` for the others.
+    """
+
+    name = "automatic-speech-recognition"
+    problem_type = CTC
+
+    def __init__(self, audio_column, text_column, sampling_rate, letters):
+        self.audio_column, self.text_column, self.sampling_rate = audio_column, text_column, sampling_rate
+        self.label_names = [_BLANK, _UNKNOWN, _SPACE, *letters]
+        self.num_labels = len(self.label_names)
+
+    @property
+    def auto_class(self):
+        from ..adapters import CtcModels  # here, not above: who only looks at data need not wait for torch
+
+        return CtcModels(sampling_rate=self.sampling_rate)
+
+    @classmethod
+    def from_splits(cls, splits, *, audio_column=None, text_column=None, label_names=None):
+        """Read columns and letters off the data.
+
+        Args:
+            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabelled".
+            audio_column, text_column (`str`, *optional*): Where the usual names do not settle it.
+            label_names (`list[str]`, *optional*): The tokens of a teacher, in its order; the blank comes first.
+
+        Raises:
+            ValueError: Columns, clips or texts that cannot be used; a teacher whose first token is no blank.
+        """
+        audio, rate = listen_to(splits, audio_column)
+        reference = first_split(getattr(splits, "whole", splits), "train", "validation", "test")
+        text = only_column(reference.column_names, TEXTS, text_column, "text_column")
+        for name, split in splits.items():
+            if text in split.column_names and name != "unlabelled":
+                check_texts(split, name, (text,))
+        letters = sorted({letter for one in reference[text] for letter in one} - {" ", _SPACE})
+        task = cls(audio, text, rate, letters)
+        if label_names is not None and list(label_names) != task.label_names:
+            if label_names[:3] != task.label_names[:3] or not set(letters) <= set(label_names):
+                missing = sorted(set(task.label_names) - set(label_names))
+                raise ValueError(
+                    f"The teacher's tokens ({', '.join(label_names[:6])}, ...) should begin with {_BLANK}, {_UNKNOWN} and "
+                    f"{_SPACE} and hold all letters of the texts; it lacks {', '.join(missing[:10]) or 'none of them'}."
+                )
+            task.label_names, task.num_labels = list(label_names), len(label_names)
+        return task
+
+    def config_labels(self):
+        """transformers has no word for the problem, and its config takes no other."""
+        labels = super().config_labels()
+        del labels["problem_type"]
+        return labels
+
+    def named_processor(self, name):
+        from transformers import Wav2Vec2Processor
+
+        extractor = super().named_processor(name)
+        return None if extractor is None else Wav2Vec2Processor(extractor, self._tokenizer())
+
+    def saved_processor(self, name_or_path, *, trust_remote_code=False):
+        from transformers import AutoProcessor
+
+        try:
+            return AutoProcessor.from_pretrained(name_or_path, trust_remote_code=trust_remote_code)
+        except (OSError, ValueError):
+            return None
+
+    def same_input(self, processor, other):
+        return processor is other or ear(processor).to_dict() == ear(other).to_dict()
+
+    def _tokenizer(self):
+        from transformers import Wav2Vec2CTCTokenizer
+
+        with tempfile.TemporaryDirectory() as folder:  # it reads its letters from a file
+            file = Path(folder) / "vocab.json"
+            file.write_text(
+                json.dumps({token: place for place, token in enumerate(self.label_names)}), encoding="utf-8"
+            )
+            return Wav2Vec2CTCTokenizer(
+                str(file),
+                pad_token=_BLANK,
+                unk_token=_UNKNOWN,
+                word_delimiter_token=_SPACE,
+                bos_token=None,
+                eos_token=None,
+            )
+
+    def prepare(self, split, processor, *, with_labels=True):
+        """Rows of waves and letters.
+
+        Args:
+            split (`datasets.Dataset`): With the column of sound; labels are missing where it has no text.
+            processor: Feature extractor and tokenizer of the model that hears them.
+            with_labels (`bool`): Off: the texts of the split are not read and count as missing.
+
+        Returns:
+            `datasets.Dataset` of as many rows: audio (bytes of float32 at the extractor's sampling rate), length (samples),
+            labels (list of int, empty where nothing is known), example_id.
+
+        Raises:
+            ValueError: A clip that cannot be read, or that has fewer frames than its text needs.
+        """
+        rows = wave_rows(split, self.audio_column, "given", ear(processor).sampling_rate)
+        labels = [[] for _ in range(len(rows))]
+        if with_labels and self.text_column in split.column_names:
+            ids = {token: place for place, token in enumerate(self.label_names)} | {
+                " ": self.label_names.index(_SPACE)
+            }
+            labels = [[ids.get(letter, 1) for letter in " ".join(text.split())] for text in split[self.text_column]]
+            self._check_room(rows["length"], labels, split[self.text_column], ear(processor).sampling_rate)
+        return add_ids(rows.add_column("labels", labels, feature=datasets.List(datasets.Value("int64"))))
+
+    def _check_room(self, lengths, labels, texts, rate):
+        """A letter said twice needs a blank between."""
+        from ..adapters import LogMel
+
+        front_end = LogMel(rate)
+        for row, (length, label) in enumerate(zip(lengths, labels, strict=True)):
+            needed = len(label) + sum(one == other for one, other in zip(label, label[1:], strict=False))
+            if front_end.num_frames(length) < needed:
+                raise ValueError(
+                    f"Row {row} (counted from 0) has {front_end.num_frames(length)} frames, and its text {texts[row]!r} "
+                    f"needs {needed}, one a letter. Is the text of another clip? Remove the row, or mend the text."
+                )
+
+    def collator_for(self, processor, others, *, augmentation=None):
+        """A `LetterCollator`; `augmentation` (`dict`, *optional*) are settings of `SoundAugmentation`."""
+        from .audio_collator import LetterCollator
+
+        return LetterCollator(
+            ear(sharpest(processor, others)).sampling_rate,
+            {"": ear(processor), **{prefix: ear(one) for prefix, one in others.items()}},
+            augmentation=self.augmentation_from(augmentation),
+        )
+
+    def yardstick(self, prepared, raw=None, main_metric=None):
+        """`Transcripts` of the texts of `raw`, which must be given; see `Task.yardstick`."""
+        if raw is None:
+            raise ValueError("Transcripts are judged against the texts, which prepared rows do not hold: pass raw.")
+        return Transcripts(list(raw[self.text_column]), self._written, main_metric)
+
+    def _written(self, tokens):
+        letters = [self.label_names[token] for token in tokens]
+        return "".join(" " if letter == _SPACE else "" if letter == _UNKNOWN else letter for letter in letters)
+
+    def labelled(self, prepared):
+        import numpy as np
+
+        return np.array([len(row) > 0 for row in prepared["labels"]], dtype=bool)
+
+    def without_labels(self, prepared):
+        missing = [[] for _ in range(len(prepared))]
+        return prepared.remove_columns("labels").add_column("labels", missing, feature=prepared.features["labels"])
+
+    def in_use(self, folder):
+        return f"import transformers, distil_nlp.adapters; {super().in_use(folder)}"

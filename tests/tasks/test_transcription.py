@@ -1,0 +1,85 @@
+"""Sound and texts become waves and letters, and letters become texts again."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCTC
+
+from distil_nlp.metrics import Transcripts
+from distil_nlp.tasks import Transcription
+from tests.speech import spoken, wave_of
+
+
+@pytest.fixture(scope="module")
+def task_and_splits():
+    splits = {"train": spoken(12), "validation": spoken(4, seed=1)}
+    return Transcription.from_splits(splits), splits
+
+
+def test_the_letters_of_the_texts_are_the_tokens(task_and_splits):
+    task, splits = task_and_splits
+    assert task.label_names == ["<pad>", "<unk>", "|", "e", "h", "i", "o"]
+    processor = task.load_processor("streamcnn4")
+    rows = task.prepare(splits["train"], processor)
+    assert rows["labels"] == processor.tokenizer(list(splits["train"]["text"]))["input_ids"]
+    assert [processor.tokenizer.decode(row, group_tokens=False) for row in rows["labels"]] == list(
+        splits["train"]["text"]
+    )
+
+
+def test_a_batch_says_where_frames_are_and_letters_end(task_and_splits):
+    task, splits = task_and_splits
+    processor = task.load_processor("streamcnn4")
+    rows = task.prepare(splits["train"], processor)
+    batch = task.collator(processor)(list(rows)[:3])
+    model = task.auto_class.from_pretrained("streamcnn4", **task.config_labels()).eval()
+    logits = model(input_values=batch["input_values"], attention_mask=batch["attention_mask"]).logits
+    assert logits.shape == (*batch["frames"].shape, 7)
+    assert (logits.argmax(-1)[~batch["frames"]] == 0).all() and (~batch["frames"]).any()
+    assert [(row >= 0).sum().item() for row in batch["labels"]] == [len(row) for row in rows["labels"][:3]]
+
+
+def test_a_saved_model_is_the_auto_class_s_and_its_blank_is_its_padding(task_and_splits, tmp_path):
+    task, _ = task_and_splits
+    model = task.auto_class.from_pretrained("streamcnn4", **task.config_labels()).eval()
+    model.save_pretrained(tmp_path)
+    loaded = AutoModelForCTC.from_pretrained(tmp_path)
+    wave = torch.from_numpy(wave_of(["ho"]))[None]
+    assert loaded.config.pad_token_id == 0 and torch.equal(loaded(wave).logits, model(wave).logits)
+
+
+def test_a_model_that_says_the_letters_makes_no_error(task_and_splits):
+    task, splits = task_and_splits
+    processor = task.load_processor("streamcnn4")
+    rows = task.prepare(splits["validation"], processor)
+    batch = task.collator(processor)(list(rows))
+    paths = torch.zeros(batch["frames"].shape, dtype=torch.long)
+    for place, labels in enumerate(rows["labels"]):
+        paths[place, 1 : 2 * len(labels) : 2] = torch.tensor(labels)  # a blank before each
+    logits = 9.0 * torch.nn.functional.one_hot(paths, 7)
+    yardstick = task.yardstick(rows, splits["validation"])
+    assert yardstick.scores(yardstick.facts(yardstick.answers(logits, batch))) == {"wer": 0, "cer": 0, "sentences": 1}
+    logits[0] = float("nan")
+    with pytest.warns(UserWarning, match="1 of 4 clips hold NaN"):
+        assert np.isnan(yardstick.measure("wer", yardstick.facts(yardstick.answers(logits, batch))))
+
+
+def test_errors_are_counted_in_words_and_in_letters():
+    yardstick = Transcripts(["ho hi", "he"], lambda tokens: "".join("ehio "[token] for token in tokens))
+    facts = yardstick.facts([np.array([1, 3, 4, 1, 0]), np.array([1, 0])])  # "ho he", "he"
+    assert yardstick.scores(facts) == {"wer": 1 / 3, "cer": 1 / 7, "sentences": 0.5}
+
+
+def test_a_text_too_long_for_its_clip_is_named(task_and_splits):
+    task, splits = task_and_splits
+    split = splits["validation"].map(lambda row: {"text": "h" * 300}, load_from_cache_file=False)
+    with pytest.raises(ValueError, match=r"Row 0 .* has \d+ frames, and its text 'h+' needs 599, one a letter"):
+        task.prepare(split, task.load_processor("streamcnn4"))
+
+
+def test_a_teacher_of_other_letters_is_refused_and_one_of_more_is_followed(task_and_splits):
+    task, splits = task_and_splits
+    with pytest.raises(ValueError, match="it lacks e, h, i, o"):
+        Transcription.from_splits(splits, label_names=["<pad>", "<unk>", "|", "x"])
+    theirs = ["<pad>", "<unk>", "|", "o", "x", "i", "h", "e"]
+    assert Transcription.from_splits(splits, label_names=theirs).label_names == theirs
