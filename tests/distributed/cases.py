@@ -23,7 +23,7 @@ from tests.trainer.runs import (
     step_gradients,
     triple_loss,
 )
-from tests.trainer.sound import make_waves, sound_gradients
+from tests.trainer.sound import KINDS, make_waves, sound_gradients
 from tests.trainer.test_spans import TOKENIZER, make_models, make_spans
 
 NUM_ROWS = 32
@@ -60,8 +60,11 @@ CASES = {
     "spans": _case(SPANS, num_micro_batches=2),
     "boxes": _case(BOXES),
     "boxes, accumulated": _case(BOXES, num_micro_batches=2),
-    "sound": _case(SOUND),
-    "sound, few labelled": _case(SOUND, num_micro_batches=2, labelled=lambda row: row < 5),
+    "sound": _case(SOUND, kind="clips"),
+    **{
+        f"sound, {kind}, few labelled": _case(SOUND, num_micro_batches=2, kind=kind, labelled=lambda row: row < 5)
+        for kind in KINDS
+    },
     "hint": _case(SINGLE, hint=True),
     "hint, accumulated": _case(SINGLE, hint=True, num_micro_batches=2),
     "hint, unlabelled": _case("none", hint=True, num_micro_batches=2),
@@ -87,7 +90,7 @@ def gradients(name, folder, num_processes):
     if problem == SOUND:
         rows = make_waves(NUM_ROWS, **case["rows"])
         settings = {"num_micro_batches": num_micro_batches, "num_processes": num_processes}
-        return _flat(sound_gradients(folder, rows=rows, **settings))
+        return _flat(sound_gradients(folder, case["rows"]["kind"], rows=rows, **settings))
     if problem == IMAGES:
         return _image_gradients(case, folder, num_processes)
     if case["term"]:
