@@ -100,10 +100,10 @@ class RecipeArguments:
         "Keep this share of the people from training, and compare on all their images (image-feature-extraction)."
     )
     held_out_speakers: list[str] | None = _setting(
-        "Keep these speakers from training, and compare on all their clips (hybrid-speech-recognition)."
+        "Keep these speakers from training, and compare on all their clips (tasks on sound)."
     )
     joined_clips: int | None = _setting(
-        "Clips hold one word each: join them to sentences of up to so many (hybrid-speech-recognition)."
+        "Clips hold one word each: join them to sentences of up to so many (speech recognition)."
     )
     num_states: int | None = _setting("States of every word (hybrid-speech-recognition). Default: 8.")
     insertion_penalty: float | None = _setting(

@@ -1,5 +1,8 @@
 """What tasks on sound have in common: one wave for all models, of which each hears what it does."""
 
+import datasets
+
+from .columns import require
 from .file_task import FileTask, made_from
 
 
@@ -17,6 +20,22 @@ class AudioTask(FileTask):
     processor_is = "feature extractor"
     may_be_altered = copies_keep_labels = True
     fixed_augmentation = {}  # fields of `SoundAugmentation` that are not the user's to set
+
+    @classmethod
+    def arranged(cls, splits, *, label_column=None, held_out_speakers=None, speaker_column="speaker"):
+        """Speakers kept for the comparison, where that is asked for.
+
+        Args:
+            splits (`dict[str, datasets.Dataset]`): As they came.
+            label_column (`str`, *optional*): Not needed here.
+            held_out_speakers (`list[str]`, *optional*): Leave them out of training; the test split becomes all their clips,
+                of all splits, and nobody else's.
+            speaker_column (`str`): Whose clip it is.
+
+        Raises:
+            ValueError: A speaker that is not in the data, or nobody left to train on.
+        """
+        return splits if held_out_speakers is None else _without(splits, held_out_speakers, speaker_column)
 
     def named_processor(self, name):
         from ..adapters import (  # here, not above: who only looks at data need not wait for torch
@@ -77,3 +96,31 @@ def sharpest(processor, others):
 def ear(processor):
     """The feature extractor of a processor, which may be one itself."""
     return getattr(processor, "feature_extractor", processor)
+
+
+def _without(splits, speakers, column):
+    """Train and validation without these speakers, test with all their clips."""
+    known = {}
+    for split in splits.values():
+        require(column, split.column_names, "speaker_column")
+        feature = split.features.get(column)
+        names = feature.int2str(split[column]) if isinstance(feature, datasets.ClassLabel) else list(split[column])
+        known[id(split)] = [str(name) for name in names]
+    everybody = sorted({name for names in known.values() for name in names})
+    if strange := [one for one in speakers if one not in everybody]:
+        raise ValueError(
+            f"held_out_speakers names {strange[0]!r}, who is not among the {len(everybody)} speakers of the data "
+            f"({', '.join(everybody[:10])})."
+        )
+    if not set(everybody) - set(speakers):
+        raise ValueError(f"held_out_speakers names all {len(everybody)} speakers, and nobody is left to train on.")
+    apart = [
+        split.select([row for row, name in enumerate(known[id(split)]) if name in speakers])
+        for split in splits.values()
+    ]
+    rest = {
+        name: split.select([row for row, one in enumerate(known[id(split)]) if one not in speakers])
+        for name, split in splits.items()
+        if name != "test"
+    }
+    return {**rest, "test": datasets.concatenate_datasets(apart)}

@@ -6,18 +6,15 @@ import numpy as np
 from ..hmm import Decoder, GaussianAligner, Lexicon, cepstra, log_prior_of
 from ..metrics import WordErrors
 from ..metrics.classification import MISSING_LABEL
-from .audio_task import AudioTask, sharpest
+from .audio_task import sharpest
 from .base import add_ids
-from .columns import check_texts, find_label_column, first_split, only_column
-from .file_columns import SOUND, find_file_column
-from .joined_clips import join_clips
+from .columns import check_texts, first_split, only_column
 from .labels import SINGLE
 from .sound import listen_to, wave_rows
+from .spoken import TEXTS, SpokenTask
 
-_TEXTS = ("text", "sentence", "transcription", "transcript")
 
-
-class SpeechRecognition(AudioTask):
+class SpeechRecognition(SpokenTask):
     """Words of a closed vocabulary, one or many a clip. Make it with `from_splits`.
 
     The labels of frames are those of an alignment that needs nothing but what was said: a hidden Markov model of every
@@ -31,7 +28,7 @@ class SpeechRecognition(AudioTask):
         text_column (`str`): What is said in a clip. Splits may lack it; their frames have no labels then.
         decoder (`hmm.Decoder`): Of the words of the training split.
 
-    See `AudioTask` for the others.
+    See `SpokenTask` for the others.
     """
 
     name = "hybrid-speech-recognition"
@@ -49,42 +46,6 @@ class SpeechRecognition(AudioTask):
         from ..adapters import AudioFrameClassifiers  # here, not above: who only looks at data need not wait for torch
 
         return AudioFrameClassifiers(sampling_rate=self.sampling_rate)
-
-    @classmethod
-    def arranged(
-        cls, splits, *, label_column=None, joined_clips=None, held_out_speakers=None, speaker_column="speaker"
-    ):
-        """Splits of single words as splits of sentences, and speakers kept for the comparison.
-
-        Args:
-            splits (`dict[str, datasets.Dataset]`): As they came.
-            label_column (`str`, *optional*): Of single words, by default "label" or "labels".
-            joined_clips (`int`, *optional*): Join clips of one word each to sentences of up to so many, see `join_clips`.
-            held_out_speakers (`list[str]`, *optional*): Leave them out of training; the test split becomes all their clips,
-                of all splits, and nobody else's.
-            speaker_column (`str`): Whose clip it is.
-
-        Raises:
-            ValueError: A speaker that is not in the data, or nobody left to train on.
-        """
-        splits = splits if held_out_speakers is None else _without(splits, held_out_speakers, speaker_column)
-        if joined_clips is None:
-            return splits
-        if joined_clips < 1:
-            raise ValueError(
-                f"joined_clips is the number of words of the longest sentence, 1 or more; got {joined_clips}."
-            )
-        joined = {}
-        for name, split in splits.items():
-            joined[name] = join_clips(
-                split,
-                name,
-                audio_column=find_file_column(split, SOUND),
-                label_column=find_label_column(split.column_names, label_column),
-                most=joined_clips,
-                speaker_column=speaker_column if speaker_column in split.column_names else None,
-            )
-        return joined
 
     @classmethod
     def from_splits(
@@ -112,7 +73,7 @@ class SpeechRecognition(AudioTask):
         audio, rate = listen_to(splits, audio_column)
         train = first_split(splits, "train")
         more = "Clips of one word each, with a class label, become sentences by joined_clips."
-        text = only_column(train.column_names, _TEXTS, text_column, "text_column", more)
+        text = only_column(train.column_names, TEXTS, text_column, "text_column", more)
         for name, split in splits.items():
             if text in split.column_names and name != "unlabelled":
                 check_texts(split, name, (text,))
@@ -215,30 +176,3 @@ class _Hears:
 
         waves = (torch.frombuffer(bytearray(one), dtype=torch.float32) for one in rows["audio"])
         return [cepstra(self.front_end(wave.unsqueeze(0))[0][0].numpy()) for wave in waves]
-
-
-def _without(splits, speakers, column):
-    """Train and validation without these speakers, test with all their clips."""
-    known = {}
-    for split in splits.values():
-        feature = split.features.get(column)
-        names = feature.int2str(split[column]) if isinstance(feature, datasets.ClassLabel) else list(split[column])
-        known[id(split)] = [str(name) for name in names]
-    everybody = sorted({name for names in known.values() for name in names})
-    if strange := [one for one in speakers if one not in everybody]:
-        raise ValueError(
-            f"held_out_speakers names {strange[0]!r}, who is not among the {len(everybody)} speakers of the data "
-            f"({', '.join(everybody[:10])})."
-        )
-    if not set(everybody) - set(speakers):
-        raise ValueError(f"held_out_speakers names all {len(everybody)} speakers, and nobody is left to train on.")
-    apart = [
-        split.select([row for row, name in enumerate(known[id(split)]) if name in speakers])
-        for split in splits.values()
-    ]
-    rest = {
-        name: split.select([row for row, one in enumerate(known[id(split)]) if one not in speakers])
-        for name, split in splits.items()
-        if name != "test"
-    }
-    return {**rest, "test": datasets.concatenate_datasets(apart)}

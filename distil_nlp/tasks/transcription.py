@@ -8,16 +8,16 @@ import datasets
 
 from ..metrics import Transcripts
 from ..signals import CTC
-from .audio_task import AudioTask, ear, sharpest
+from .audio_task import ear, sharpest
 from .base import add_ids
 from .columns import check_texts, first_split, only_column
 from .sound import listen_to, wave_rows
+from .spoken import TEXTS, SpokenTask
 
-TEXTS = ("text", "sentence", "transcription", "transcript")
 _BLANK, _SPACE, _UNKNOWN = "<pad>", "|", "<unk>"
 
 
-class Transcription(AudioTask):
+class Transcription(SpokenTask):
     """Sound to text with models that say a letter or a blank for every frame. Make it with `from_splits`.
 
     Models are networks by name ("streamcnn64") or folders of such, with a vocabulary of the letters of the training texts.
@@ -25,7 +25,7 @@ class Transcription(AudioTask):
     Attributes:
         text_column (`str`): What is said in a clip, as it is to be written. Splits may lack it.
 
-    See `AudioTask` for the others.
+    See `SpokenTask` for the others.
     """
 
     name = "automatic-speech-recognition"
