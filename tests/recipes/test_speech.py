@@ -5,7 +5,14 @@ import json
 import datasets
 import numpy as np
 import pytest
-from transformers import pipeline
+from transformers import (
+    AutoFeatureExtractor,
+    AutoModelForAudioClassification,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForSequenceClassification,
+    pipeline,
+)
 
 from distil_nlp.listening import Recogniser
 from distil_nlp.recipe import run
@@ -53,6 +60,22 @@ def test_keywords_go_through_all_stages_and_the_student_answers_in_a_pipeline(fo
     assert found["data"]["learned_from"] == {"labelled": 48, "unlabelled": 0, "altered": 48}
     said = pipeline("audio-classification", str(tmp_path / "out" / "student"), device="cpu")(wave_of(["hi"], 3))
     assert {one["label"] for one in said} == set(WORDS)
+
+
+def test_a_model_of_transformers_teaches_a_network_and_both_hear_what_they_are_made_for(folder, tmp_path):
+    config = Wav2Vec2Config(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, conv_dim=(8, 8),
+        conv_kernel=(400, 3), conv_stride=(160, 2), num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2,
+        classifier_proj_size=8, num_labels=3, id2label=dict(enumerate(WORDS)),
+    )  # fmt: skip
+    Wav2Vec2ForSequenceClassification(config).save_pretrained(tmp_path / "teacher")
+    extractor = Wav2Vec2FeatureExtractor(sampling_rate=16000, do_normalize=True, return_attention_mask=True)
+    extractor.save_pretrained(tmp_path / "teacher")
+    changes = {"task": "audio-classification", "teacher": tmp_path / "teacher", "train_teacher": "true"}
+    run(arguments(folder, tmp_path / "out", "words", **changes, control="false"))
+    student = AutoModelForAudioClassification.from_pretrained(tmp_path / "out" / "student")
+    assert student.config.sampling_rate == 16000
+    assert AutoFeatureExtractor.from_pretrained(tmp_path / "out" / "student").to_dict() == extractor.to_dict()
 
 
 def test_sentences_go_through_all_stages_and_the_student_hears_words(folder, tmp_path, capsys):
