@@ -23,6 +23,36 @@ class Word:
     last: int
 
 
+class WordTracker:
+    """Goes along a path and notes its words, silence left out.
+
+    Args:
+        graph (`Graph`): Whose nodes the path has.
+
+    Attributes:
+        words (`list[Word]`): That are over: something else was entered after them.
+    """
+
+    def __init__(self, graph):
+        self.words, self._graph = [], graph
+        self._entered, self._first, self._frame, self._before = SILENCE, 0, -1, None
+
+    def step(self, node):
+        """The node of the next frame."""
+        entered = self._graph.entered[node]
+        if node != self._before and entered is not None:
+            self.close()
+            self._entered, self._first = entered, self._frame + 1
+        self._frame += 1
+        self._before = node
+
+    def close(self):
+        """Nothing follows: the last word is over, too."""
+        if self._entered != SILENCE:
+            self.words.append(Word(self._entered, self._first, self._frame))
+        self._entered = SILENCE
+
+
 def words_on(path, graph):
     """The words a path goes through.
 
@@ -33,14 +63,12 @@ def words_on(path, graph):
     Returns:
         `list[Word]`, silence left out.
     """
-    heard, before = [], None
-    path = [node for node in path if node >= 0]
-    for frame, node in enumerate(path):
-        if node != before and graph.entered[node] is not None:
-            heard.append([graph.entered[node], frame, frame])
-        heard[-1][2] = frame
-        before = node
-    return [Word(*one) for one in heard if one[0] != SILENCE]
+    tracker = WordTracker(graph)
+    for node in path:
+        if node >= 0:
+            tracker.step(node)
+    tracker.close()
+    return tracker.words
 
 
 def decode(scores, lengths, graph):

@@ -2,7 +2,7 @@
 
 import torch
 
-from .decoding import words_on
+from .decoding import WordTracker
 
 
 class OnlinePath:
@@ -17,12 +17,8 @@ class OnlinePath:
 
     def __init__(self, graph):
         self.graph = graph
-        self._best, self._back, self._final = None, [], []  # back: of the frames that are not final
-
-    @property
-    def num_frames(self):
-        """Frames taken so far."""
-        return len(self._final) + len(self._back) + (self._best is not None)
+        self._best, self._back = None, []  # back: of the frames that are not final
+        self._tracker = WordTracker(graph)  # has gone along those that are
 
     def take(self, scores):
         """The next frames: log likelihoods of shape (frames, states)."""
@@ -38,12 +34,13 @@ class OnlinePath:
         self._settle()
 
     def _settle(self):
-        """Move the past that all paths share to what is final."""
+        """Go along the past that all paths share, and forget it."""
         alive = torch.nonzero(self._best.isfinite()).flatten() if self._best is not None else []
         for place in range(len(self._back) - 1, -1, -1):
             alive = self._back[place][alive].unique()
             if len(alive) == 1:
-                self._final += self._trace(int(alive), self._back[:place]) + [int(alive)]
+                for node in [*self._trace(int(alive), self._back[:place]), int(alive)]:
+                    self._tracker.step(node)
                 self._back = self._back[place + 1 :]
                 return
 
@@ -56,20 +53,17 @@ class OnlinePath:
             path.append(node)
         return path[::-1]
 
-    def words(self, *, ended=False):
-        """The words so far.
+    def words(self):
+        """The words so far that are final and over, `list[Word]`."""
+        return self._tracker.words
 
-        Args:
-            ended (`bool`): Nothing follows: all words of the best path. Otherwise those that are final and over.
-
-        Returns:
-            `list[Word]`.
-        """
-        if not ended or self._best is None:
-            words = words_on(self._final, self.graph)
-            return words if not words or words[-1].last < len(self._final) - 1 else words[:-1]
-        weights = self._best + self.graph.end
-        if not weights.isfinite().any():
-            return []
-        last = int(weights.argmax())
-        return words_on(self._final + self._trace(last, self._back) + [last], self.graph)
+    def end(self):
+        """Nothing follows: all words of the best path, `list[Word]`."""
+        weights = None if self._best is None else self._best + self.graph.end
+        if weights is not None and weights.isfinite().any():
+            last = int(weights.argmax())
+            for node in [*self._trace(last, self._back), last]:
+                self._tracker.step(node)
+            self._tracker.close()
+        self._best, self._back = None, []
+        return self._tracker.words

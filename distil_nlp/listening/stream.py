@@ -57,7 +57,7 @@ class Stream:
             bands = self._front_end.num_mels
             if self._network.lookahead:
                 self._listen(torch.zeros(1, self._network.lookahead, bands))
-        return self._said(self._path.words(ended=True))
+        return self._said(self._path.end())
 
     def _listen(self, features):
         answers, self._past = self._network.step(features, self._past)
