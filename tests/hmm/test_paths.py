@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from distil_nlp.hmm import SILENCE, Lexicon, Word, best_paths, decode, sentence_graph, word_loop, words_on
+from distil_nlp.hmm import SILENCE, Decoder, Lexicon, Word, best_paths, decode, sentence_graph, word_loop, words_on
 
 LEXICON = Lexicon({"ja": ["j", "a"], "a": ["a"]}, {SILENCE: 1, "j": 1, "a": 2})
 STAY = torch.tensor([0.5, 0.3, 0.6, 0.2]).log()
@@ -66,6 +66,24 @@ def test_a_sentence_goes_through_its_words_in_order_with_or_without_silence():
     nodes, _ = best_paths(clip, torch.tensor([9]), graph)
     assert words_on(nodes[0].tolist(), graph) == [Word("ja", 0, 2), Word("a", 5, 7)]
     assert graph.states[nodes[0]].tolist() == [1, 2, 3, 0, 0, 2, 3, 3, 0]
+
+
+def test_words_may_follow_each_other_without_silence():
+    graph = sentence_graph(LEXICON, ["ja", "a"], STAY)
+    nodes, weights = best_paths(scores(1, 5), torch.tensor([5]), graph)  # five frames are their five states
+    assert weights.isfinite().all() and graph.states[nodes[0]].tolist() == [1, 2, 3, 2, 3]
+
+
+def test_a_decoder_takes_the_prior_out_of_what_a_model_says():
+    prior = torch.tensor([0.7, 0.1, 0.1, 0.1]).log()
+    decoder = Decoder(LEXICON, STAY, prior, insertion_penalty=-2.0)
+    logits = scores(1, 3)
+    torch.testing.assert_close(decoder.scores(logits), logits.log_softmax(-1) - prior)
+    again = Decoder.from_dict(decoder.to_dict())
+    assert (again.lexicon, again.insertion_penalty) == (LEXICON, -2.0)
+    torch.testing.assert_close(again.scores(logits), decoder.scores(logits), rtol=0, atol=1e-3)
+    # A model that says the prior says nothing.
+    assert decoder.scores(prior.expand(1, 2, 4)).abs().max() < 1e-6
 
 
 def test_a_clip_shorter_than_its_words_has_no_path():
