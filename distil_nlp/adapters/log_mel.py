@@ -6,6 +6,8 @@ from transformers.audio_utils import mel_filter_bank
 
 # So that silence has a logarithm. Waves lie in -1 to 1: this is far below what a microphone's noise has in a band.
 _FLOOR = 1e-6
+# About those of speech recorded at close range: they bring the numbers near 0 and 1, no more.
+_MEAN, _STD = -5.0, 4.0
 
 
 class LogMel(nn.Module):
@@ -18,8 +20,6 @@ class LogMel(nn.Module):
         sampling_rate (`int`): Samples a second.
         num_mels (`int`): Bands.
         window (`float`), hop (`float`): Length of a frame, and from one frame to the next, in seconds.
-        mean, std (`float`): Subtracted from every value, and what the rest is divided by. Measured on speech recorded at
-            close range; they are there to bring the numbers near 0 and 1, no more.
 
     Raises:
         ValueError: Bands so narrow that some would hold no frequency at all; a hop of less than a sample.
@@ -28,9 +28,9 @@ class LogMel(nn.Module):
     HTK.
     """
 
-    def __init__(self, sampling_rate=16000, num_mels=40, window=0.032, hop=0.010, mean=-5.0, std=4.0):
+    def __init__(self, sampling_rate=16000, num_mels=40, window=0.032, hop=0.010):
         super().__init__()
-        self.sampling_rate, self.num_mels, self.mean, self.std = sampling_rate, num_mels, mean, std
+        self.sampling_rate, self.num_mels = sampling_rate, num_mels
         self.frame_length, self.hop_length = round(window * sampling_rate), round(hop * sampling_rate)
         if self.hop_length < 1:
             raise ValueError(f"From a frame to the next is less than a sample: {hop} s at {sampling_rate} Hz.")
@@ -77,7 +77,7 @@ class LogMel(nn.Module):
                 waves, self.frame_length, self.hop_length, window=window, center=False, return_complex=True
             )
             power = torch.view_as_real(spectrum).square().sum(-1).transpose(1, 2)
-            features = ((power @ filters + _FLOOR).log() - self.mean) / self.std
+            features = ((power @ filters + _FLOOR).log() - _MEAN) / _STD
         if mask is None:
             return features, features.new_ones(features.shape[:2], dtype=torch.bool)
         places = torch.arange(features.shape[1], device=waves.device)

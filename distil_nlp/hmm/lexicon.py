@@ -27,7 +27,7 @@ class Lexicon:
 
     def __post_init__(self):
         if not self.words:
-            raise ValueError("A lexicon has at least one word; got none.")
+            raise ValueError(f"A lexicon has at least one word; got {self.words!r}.")
         if SILENCE in self.words:
             raise ValueError(f"{SILENCE!r} is what stands between words, and cannot be one. Rename it.")
         for word, units in self.words.items():

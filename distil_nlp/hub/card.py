@@ -100,18 +100,22 @@ def model_card(
     data = public_name(dataset) + (f" ({dataset_config})" if dataset_config else "")
     metadata |= _metadata(report, pipeline_tag, model_name, base_model)
     metadata |= _results_metadata(report, pipeline_tag, dataset, dataset_config, dataset_split, data)
-    loading = f"```python\n{loading_code}\n```" if loading_code else None
-    loading = loading or _how_to_load(report, pipeline_tag, model_name, example, imports)
-    trained = _how_trained(report, objective, arguments, teacher=teacher, data=data, start=student_start)
-    sections = [
-        f"# {model_name.split('/')[-1]}",
-        _what_it_is(report, teacher=teacher, data=data),
-        "## Results\n\n" + _results(report, data=data, split=dataset_split),
-        "## How to load it\n\n" + loading,
-        "## How it was trained\n\n" + trained,
-        "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits(report, data=data)),
-        "## Environment\n\n" + _environment(report),
-    ]
+    loading = _python(loading_code) or _how_to_load(report, pipeline_tag, model_name, example, imports)
+    titled = {
+        "Results": _results(report, data=data, split=dataset_split),
+        "How to load it": loading,
+        "How it was trained": _how_trained(
+            report, objective, arguments, teacher=teacher, data=data, start=student_start
+        ),
+        "Limits": "\n".join(f"- {limit}" for limit in limits(report, data=data)),
+        "Environment": _environment(report),
+    }
+    return _laid_out(metadata, model_name, _what_it_is(report, teacher=teacher, data=data), titled)
+
+
+def _laid_out(metadata, model_name, first, titled):
+    """The text of a card: metadata, the name, a first paragraph without a title, then parts by their titles."""
+    sections = [f"# {model_name.split('/')[-1]}", first, *(f"## {title}\n\n{text}" for title, text in titled.items())]
     return f"---\n{ModelCardData(**metadata).to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"
 
 
@@ -200,6 +204,10 @@ def _results(report, *, data, split):
     parts = [f"Measured on the {split} split of {data}{counted}.", markdown_table(report), " ".join(words)]
     lines = [f"- {line}" for line in difference_lines(report)]
     return "\n\n".join([*parts, *(["\n".join(lines)] if lines else [])])
+
+
+def _python(code):
+    return code and f"```python\n{code}\n```"
 
 
 def _how_to_load(report, tag, repo_id, example, imports):

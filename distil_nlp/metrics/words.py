@@ -1,6 +1,7 @@
 """How good a recogniser of speech is: words wrong, left out and added, for every word that was said."""
 
 import warnings
+from abc import abstractmethod
 
 import numpy as np
 
@@ -23,7 +24,38 @@ def word_errors(said, heard):
     return costs[-1]
 
 
-class Transcripts(Yardstick):
+class SpokenErrors(Yardstick):
+    """What judging sentences has in common, whoever made words of a model's answers.
+
+    Args:
+        names (`list[str]`): Metrics.
+        num_rows (`int`): Sentences.
+        problem_type (`str`): Of the task.
+        main_metric (`str`, *optional*): To decide by, instead of the first.
+    """
+
+    def __init__(self, names, num_rows, problem_type, main_metric):
+        super().__init__(
+            names, num_rows=num_rows, num_examples=num_rows, problem_type=problem_type, main_metric=main_metric
+        )
+
+    @abstractmethod
+    def counts(self, row, answer):
+        """Five numbers for a row, of which metrics are ratios of sums."""
+
+    def facts(self, answers):
+        if len(answers) != self.num_rows:
+            raise ValueError(f"There should be an answer for each of {self.num_rows} rows; got {len(answers)}.")
+        if num_bad := sum(np.isnan(one).any() for one in answers):
+            warnings.warn(
+                f"The logits of {num_bad} of {len(answers)} clips hold NaN; every metric is nan.", stacklevel=2
+            )
+            return np.full((self.num_rows, 5), np.nan)
+        numbers = (np.asarray(one, dtype=np.int64).tolist() for one in answers)
+        return np.array([self.counts(row, one) for row, one in enumerate(numbers)], dtype=np.float64)
+
+
+class Transcripts(SpokenErrors):
     """Judges texts written down by models that say a letter or a blank a frame.
 
     | metric | is |
@@ -45,13 +77,7 @@ class Transcripts(Yardstick):
         if not any(text.split() for text in texts):
             raise ValueError(f"None of the {len(texts)} texts holds a word, so there is nothing to count.")
         self._texts, self._written = [" ".join(text.split()) for text in texts], written
-        super().__init__(
-            ["wer", "cer", "sentences"],
-            num_rows=len(texts),
-            num_examples=len(texts),
-            problem_type="ctc",
-            main_metric=main_metric,
-        )
+        super().__init__(["wer", "cer", "sentences"], len(texts), "ctc", main_metric)
 
     def answers(self, logits, batch):
         """The tokens of each row: the best of every frame, without repeats and blanks. NaN where the logits are."""
@@ -63,21 +89,16 @@ class Transcripts(Yardstick):
             for row, here, nan in zip(best, kept, broken, strict=True)
         ]
 
-    def facts(self, answers):
-        if len(answers) != self.num_rows:
-            raise ValueError(f"There should be an answer for each of {self.num_rows} rows; got {len(answers)}.")
-        if num_bad := sum(np.isnan(one).any() for one in answers):
-            warnings.warn(
-                f"The logits of {num_bad} of {len(answers)} clips hold NaN; every metric is nan.", stacklevel=2
-            )
-            return np.full((self.num_rows, 5), np.nan)
-        rows = []
-        for said, tokens in zip(self._texts, answers, strict=True):
-            heard = " ".join(self._written(np.asarray(tokens, dtype=np.int64).tolist()).split())
-            words, letters = said.split(), list(said)
-            errors = word_errors(words, heard.split())
-            rows.append([errors, len(words), word_errors(letters, list(heard)), len(letters), said == heard])
-        return np.array(rows, dtype=np.float64)
+    def counts(self, row, answer):
+        said, heard = self._texts[row], " ".join(self._written(answer).split())
+        words = said.split()
+        return [
+            word_errors(words, heard.split()),
+            len(words),
+            word_errors(list(said), list(heard)),
+            len(said),
+            said == heard,
+        ]
 
     def measure(self, name, facts):
         errors, words, wrong, letters, exact = facts.sum(axis=0)
@@ -92,7 +113,7 @@ class Transcripts(Yardstick):
         return float(np.mean([np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True)]))
 
 
-class WordErrors(Yardstick):
+class WordErrors(SpokenErrors):
     """Judges sentences by their words, and the frames they are made of.
 
     | metric | is |
@@ -117,13 +138,8 @@ class WordErrors(Yardstick):
         self._numbers = {word: number for number, word in enumerate(decoder.lexicon.words)}
         # A word that the lexicon does not have cannot be heard: it counts as wrong.
         self._said = [[self._numbers.get(word, -1) for word in sentence] for sentence in sentences]
-        super().__init__(
-            ["wer", "sentences", "frames"],
-            num_rows=len(sentences),
-            num_examples=len(sentences),
-            problem_type="single_label_classification",
-            main_metric=main_metric,
-        )
+        names = ["wer", "sentences", "frames"]
+        super().__init__(names, len(sentences), "single_label_classification", main_metric)
 
     def answers(self, logits, batch):
         """For each row: right frames, frames with a state, then the numbers of the words that were heard.
@@ -142,20 +158,10 @@ class WordErrors(Yardstick):
             for ours, frames, words, nan in counts
         ]
 
-    def facts(self, answers):
-        if len(answers) != self.num_rows:
-            raise ValueError(f"There should be an answer for each of {self.num_rows} rows; got {len(answers)}.")
-        if num_bad := sum(np.isnan(one).any() for one in answers):
-            warnings.warn(
-                f"The logits of {num_bad} of {len(answers)} clips hold NaN; every metric is nan.", stacklevel=2
-            )
-            return np.full((self.num_rows, 5), np.nan)
-        rows = []
-        for said, answer in zip(self._said, answers, strict=True):
-            right, frames, *heard = np.asarray(answer, dtype=np.int64).tolist()
-            errors = word_errors(said, heard)
-            rows.append([errors, len(said), errors == 0, right, frames])
-        return np.array(rows, dtype=np.float64)
+    def counts(self, row, answer):
+        right, frames, *heard = answer
+        errors = word_errors(self._said[row], heard)
+        return [errors, len(self._said[row]), errors == 0, right, frames]
 
     def measure(self, name, facts):
         errors, words, exact, right, frames = facts.sum(axis=0)

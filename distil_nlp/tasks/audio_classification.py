@@ -23,11 +23,6 @@ class AudioClassification(AudioTask, ClassificationTask):
         self.audio_column, self.sampling_rate = audio_column, sampling_rate
 
     @property
-    def preset_for_a_gap(self):
-        """As for images."""
-        return "dist" if self.problem_type == "single_label_classification" and self.num_labels > 2 else None
-
-    @property
     def auto_class(self):
         from ..adapters import AudioClassifiers  # here, not above: who only looks at data need not wait for torch
 
