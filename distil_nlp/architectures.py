@@ -74,6 +74,10 @@ ENCODERS = {
 }
 
 
+# Of encoder-decoders, the layers are the decoder's: path of their list from the base model, config name of their number.
+DECODERS = {"whisper": ("decoder.layers", "decoder_layers")}
+
+
 @dataclass(frozen=True)
 class Slot:
     """Where a tensor lies in what modules return: in one of the equal parts of a module's last dimension.
@@ -131,7 +135,7 @@ def layer_names(model):
         ValueError: Neither.
     """
     config = getattr(model, "config", None)
-    if getattr(config, "num_hidden_layers", None) is None or getattr(config, "feature_paths", None):
+    if layer_count(config) is None or getattr(config, "feature_paths", None):
         return stages(model)
     try:
         layers = layer_list(model)
@@ -139,7 +143,22 @@ def layer_names(model):
         if getattr(model, "main_input_name", None) != "pixel_values":
             raise
         return stages(model)  # a network whose config counts its convolutions, a detector: its maps are its layers
-    return [f"{layers}.{place}" for place in range(config.num_hidden_layers)]
+    return [f"{layers}.{place}" for place in range(layer_count(config))]
+
+
+def layer_count(config):
+    """How many layers there are to choose among, of an encoder-decoder those of its decoder; None where nothing says."""
+    return getattr(config, _count_name(config), None)
+
+
+def set_layer_count(config, count):
+    """Change it."""
+    setattr(config, _count_name(config), count)
+
+
+def _count_name(config):
+    _, name = DECODERS.get(getattr(config, "model_type", None), (None, "num_hidden_layers"))
+    return name
 
 
 def attention_slots(model, layer):
@@ -187,12 +206,14 @@ def _check_encoder(model, layer):
 def layer_list(model):
     """The path of the model's list of layers, for example "bert.encoder.layer".
 
-    Architectures outside `ENCODERS` qualify when exactly one `nn.ModuleList` is as long as
+    Architectures outside `ENCODERS` and `DECODERS` qualify when exactly one `nn.ModuleList` is as long as
     `config.num_hidden_layers`.
 
     Raises:
         ValueError: There is no such list, or more than one.
     """
+    if model.config.model_type in DECODERS:
+        return base_prefix(model) + DECODERS[model.config.model_type][0]
     encoder = ENCODERS.get(model.config.model_type)
     if encoder is None:
         return _search_layer_list(model)
@@ -205,6 +226,8 @@ def per_layer_settings(config):
     Outside `ENCODERS` every list as long as `num_hidden_layers` counts, token ids and class names aside.
     """
     encoder = ENCODERS.get(config.model_type)
+    if config.model_type in DECODERS:
+        return {}
     if encoder is not None:
         return {name: list(getattr(config, name)) for name in encoder.per_layer}
     return {

@@ -24,6 +24,7 @@ from .image_processor import (
 from .like import load_network, network_like
 from .log_mel import LogMel
 from .networks import import_line, read_spec, register_network
+from .whisper import SpeechWriters, Writes, read_whisper, whisper_like, whisper_processor
 
 register_audio_models()
 register_models()
@@ -46,6 +47,8 @@ __all__ = [
     "NetworkForImageClassification",
     "NetworkForImageEmbedding",
     "NetworkImageProcessor",
+    "SpeechWriters",
+    "Writes",
     "extractor_for",
     "import_line",
     "load_feature_extractor",
@@ -54,6 +57,9 @@ __all__ = [
     "network_like",
     "processor_for",
     "read_spec",
+    "read_whisper",
     "resized",
     "register_network",
+    "whisper_like",
+    "whisper_processor",
 ]

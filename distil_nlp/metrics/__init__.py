@@ -10,7 +10,7 @@ from .similarity import Similarity, similarity_metrics
 from .tagging import Tagging, marks_entities, tag_metrics
 from .usual import usual_yardstick
 from .verification import Verification, verification_metrics
-from .words import Transcripts, WordErrors, word_errors
+from .words import Transcripts, WordErrors, WrittenTexts, plain_text, word_errors
 
 __all__ = [
     "Classification",
@@ -23,6 +23,7 @@ __all__ = [
     "Transcripts",
     "Verification",
     "WordErrors",
+    "WrittenTexts",
     "Yardstick",
     "compute_metrics",
     "decide",
@@ -30,6 +31,7 @@ __all__ = [
     "labelled_rows",
     "marks_entities",
     "metrics_for",
+    "plain_text",
     "score",
     "similarity_metrics",
     "tag_metrics",

@@ -73,11 +73,13 @@ class Transcripts(SpokenErrors):
         ValueError: Nothing was said in any row; an unknown metric.
     """
 
+    problem_type = "ctc"
+
     def __init__(self, texts, written, main_metric=None):
         if not any(text.split() for text in texts):
             raise ValueError(f"None of the {len(texts)} texts holds a word, so there is nothing to count.")
         self._texts, self._written = [" ".join(text.split()) for text in texts], written
-        super().__init__(["wer", "cer", "sentences"], len(texts), "ctc", main_metric)
+        super().__init__(["wer", "cer", "sentences"], len(texts), self.problem_type, main_metric)
 
     def answers(self, logits, batch):
         """The tokens of each row: the best of every frame, without repeats and blanks. NaN where the logits are."""
@@ -111,6 +113,32 @@ class Transcripts(SpokenErrors):
     def agreement(self, ours, theirs):
         """The share of rows of which both wrote the same."""
         return float(np.mean([np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True)]))
+
+
+class WrittenTexts(Transcripts):
+    """Judges texts written by encoder-decoders. Case and punctuation count for nothing, see `plain_text`.
+
+    Its metrics are those of `Transcripts`; `written` reads the tokens of a row, special ones among them.
+    """
+
+    problem_type = "single_label_classification"
+
+    def __init__(self, texts, written, main_metric=None):
+        super().__init__(list(map(plain_text, texts)), lambda tokens: plain_text(written(tokens)), main_metric)
+
+    def answers(self, tokens, batch):
+        """The tokens of each row, from (batch, most written), int64."""
+        return list(tokens.cpu().numpy())
+
+
+def plain_text(text):
+    """A text as words are compared: lower case, letters and digits and apostrophes, one space between words.
+
+    After Radford et al. 2023, "Robust Speech Recognition via Large-Scale Weak Supervision", appendix C, without its rules
+    for single languages.
+    """
+    kept = (letter if letter.isalnum() or letter == "'" else " " for letter in text.lower())
+    return " ".join("".join(kept).split())
 
 
 class WordErrors(SpokenErrors):

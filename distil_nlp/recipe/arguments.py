@@ -38,7 +38,8 @@ class RecipeArguments:
     )
     task: str = _setting(
         "What is learned: text-classification, token-classification, question-answering, sentence-similarity, "
-        "fill-mask, image-classification, object-detection or image-feature-extraction (faces).",
+        "fill-mask, image-classification, object-detection, image-feature-extraction (faces), audio-classification, or "
+        "speech recognition: hybrid-, automatic- or seq2seq-speech-recognition.",
         "text-classification",
     )
     train_teacher: bool = _setting(
@@ -75,6 +76,11 @@ class RecipeArguments:
         "Word embeddings of a student given by size: random, or pca of the teacher's.", "random"
     )
 
+    freeze_encoder: bool = _setting(
+        "Keep the encoder of a student made of an encoder-decoder's layers as it is; it is then asked once for both.",
+        False,
+    )
+
     assistants: str | None = _setting(
         "Models between teacher and student, the largest first, each taught by the one before: [4x256], or in YAML with "
         "the settings of a student: [{num_layers: 3, learning_rate: 1e-4}]."
@@ -108,6 +114,15 @@ class RecipeArguments:
     num_states: int | None = _setting("States of every word (hybrid-speech-recognition). Default: 8.")
     insertion_penalty: float | None = _setting(
         "Added to the log weight of every word that begins; below 0, fewer words are heard. Default: 0."
+    )
+    language: str | None = _setting(
+        "Of the texts, en for example, where the teacher knows several (seq2seq-speech-recognition)."
+    )
+    pseudo_labels: bool | None = _setting(
+        "Learn the texts that the teacher writes (seq2seq-speech-recognition); false: the given ones. Default: true."
+    )
+    max_word_error: float | None = _setting(
+        "Leave clips out where the teacher wrote more errors a word than this. Default: 0.1."
     )
     unlabelled_file: str | None = _setting("More text without labels, for the teacher to label.")
     num_augmented_copies: int = _setting(

@@ -85,6 +85,7 @@ def _speeds(run, contenders):
 
     if run.own_processors or len(run.teachers) > 1:
         models[run.teacher.name] = run.teacher
+    models = {name: run.data.task.speaker(model, timed=True) for name, model in models.items()}
     return measure_latency(models, make_batch, seconds=run.recipe.latency_seconds, device=run.state.device)
 
 
@@ -151,7 +152,8 @@ def _loaded(run, stage):
 def _answers(run, model, yardstick, processor=None):
     rows, collator = run.data.seen_with(processor)
     device = run.state.device
-    return predict(model, rows, collator, keep=yardstick.answers, device=device, description="Predicting")
+    speaker = run.data.task.speaker(model)
+    return predict(speaker, rows, collator, keep=yardstick.answers, device=device, description="Predicting")
 
 
 def _tfidf(run):

@@ -7,17 +7,19 @@ from accelerate import PartialState
 
 from ..tasks import load_file, load_splits, task_class
 from ..teachers.labels import label_names, reorder
+from .pseudo_labels import pseudo_labelled
 
 # Settings that say how a task reads its data, and how it makes rows of it; a task names those it takes.
 _READING = (
     "text_column", "text_pair_column", "image_column", "image_size", "audio_column", "label_column", "problem_type",
-    "max_answer_length", "num_states", "insertion_penalty",
+    "max_answer_length", "num_states", "insertion_penalty", "language",
 )  # fmt: skip
 _PREPARING = ("max_length", "doc_stride", "mask_probability", "soft_pieces")
 _PREPARING_TRAINING = ("num_mask_copies",)  # rows to learn from only
 _ARRANGING = ("held_out_people", "joined_clips", "held_out_speakers")
 _STUDENT = ("student_image_size",)
 _ALTERING = ("augmentation",)
+_TELLING = ("max_word_error",)
 KINDS = ("all", "labelled", "unlabelled")  # of rows to learn from
 
 
@@ -37,7 +39,7 @@ class RecipeData:
     """
 
     def __init__(self, recipe, *, texts=()):
-        self.recipe, self._copies = recipe, None
+        self.recipe, self._copies, self._kept = recipe, None, None
         self._texts = {one: load_file(one, "data of a stage") for one in texts if one not in KINDS}
         self.splits = load_splits(
             dataset_name=recipe.dataset_name,
@@ -136,6 +138,17 @@ class RecipeData:
         with_test = "test" in self.prepared and self.task.labelled(self.prepared["test"]).any()
         self.compared_on = "test" if with_test else "validation"
 
+    def retell(self, teacher, folder, device):
+        """What the teacher writes, in the place of the texts that a student learns; see `pseudo_labelled`."""
+        if self.recipe.pseudo_labels is False:
+            return
+        settings = self._settings_for(pseudo_labelled, _TELLING)
+        known = self.task.labelled(self.transfer)
+        self.transfer, kept = pseudo_labelled(
+            self.transfer, self.task, teacher, self._processor, folder, device=device, **settings
+        )
+        self._kept = known[kept]
+
     def _rows(self, split, processor, **settings):
         return self.task.prepare_for(split, processor, self._own, **settings)
 
@@ -204,6 +217,21 @@ class RecipeData:
                 f"trim_vocabulary=true gives the student a tokenizer of its own, and for {self.task.name} models are "
                 f"compared token by token. Leave it out, and call trim_vocabulary on the finished student."
             )
+        if self.task.writes and recipe.more_teachers:
+            raise ValueError(
+                f"more_teachers={recipe.more_teachers!r}: a student of {self.task.name} learns the texts that one teacher "
+                f"writes. Leave the others out."
+            )
+        if not self.task.writes and (recipe.pseudo_labels is not None or recipe.max_word_error is not None):
+            raise ValueError(
+                f"pseudo_labels and max_word_error ({recipe.pseudo_labels}, {recipe.max_word_error}) are about texts that "
+                f"a teacher writes, and a model of {self.task.name} writes none. Leave them out."
+            )
+        if recipe.pseudo_labels is False and recipe.max_word_error is not None:
+            raise ValueError(
+                f"max_word_error={recipe.max_word_error} would have no effect where the given texts are learned "
+                f"(pseudo_labels={recipe.pseudo_labels}). Leave one of them out."
+            )
         if (recipe.control or recipe.tfidf_control) and len(self.labelled) == 0:
             raise ValueError(
                 f"None of the {len(self.transfer)} rows to learn from has a label, so a control has nothing to "
@@ -233,6 +261,9 @@ class RecipeData:
     @property
     def learned_from(self):
         """How many texts the student sees, by what is known of them."""
+        if self._kept is not None:  # labels here are texts that were given and that the teacher wrote, too
+            labelled = int(self._kept.sum())
+            return {"labelled": labelled, "unlabelled": len(self._kept) - labelled, "altered": 0}
         total = len(self.transfer)
         copies = self.recipe.num_augmented_copies
         altered = total - total // (1 + copies)

@@ -16,7 +16,7 @@ from ..arguments import NO_BLEND
 from ..files import read_json, write_text
 from ..hub import model_card, push_to_hub
 from ..loading import load_model
-from ..students import build_student, student_start, trim_vocabulary
+from ..students import build_student, freeze_encoder, share_encoder, student_start, trim_vocabulary
 from ..teachers import OnlineTeacher, ZeroShotClassifier
 from ..teachers.capacity import LARGE_GAP, far_larger
 from ..trainer import DistillationTrainer
@@ -65,6 +65,9 @@ class Run:
         self.teachers = [self._load_teacher()]
         self.teachers += further_teachers(self, trained=True)
         self.teacher = self.speaker = together(self.teachers, self.recipe)  # the speaker teaches what is trained next
+        if self.data.task.writes:
+            with self.state.main_process_first():
+                self.data.retell(self.teacher, self.folder.path / "pseudo_labels", self.state.device)
 
     def cached(self):
         """The speaker, asked once about all rows to learn from. An assistant is of this run alone, and so is its cache."""
@@ -239,6 +242,8 @@ class Run:
             self._say(f"{part}: learning from the {whom}, {len(rows):,} examples, seed {training.seed}")
             of_stage = stage.training(training, len(self.data.transfer))
             source = self._teacher_of(stage, objective)
+            if self.recipe.freeze_encoder and source is self.teacher:
+                share_encoder(model, self.pattern)
             self._train(part, model, source, rows, of_stage, objective, save=save if is_last else self._save)
 
     def _train_control(self, seed):
@@ -282,6 +287,8 @@ class Run:
         student = build_student(teacher=self.pattern, trust_remote_code=self.recipe.trust_remote_code, **options)
         for name, value in self.data.task.config_labels().items():
             setattr(student.config, name, value)
+        if self.recipe.freeze_encoder:
+            freeze_encoder(student, self.pattern)
         return student
 
     def _trainer(self, stage, model, teacher, dataset, training, objective, processor, callbacks):

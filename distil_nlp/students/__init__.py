@@ -2,6 +2,7 @@
 
 from .build import build_student, student_start
 from .embeddings import pca_embeddings
+from .encoder import freeze_encoder, share_encoder
 from .from_config import student_from_config
 from .from_teacher import student_from_teacher
 from .layer_choice import DEFAULT_LAYER_CHOICE, choose_layers
@@ -14,7 +15,9 @@ __all__ = [
     "TrimmedVocabulary",
     "build_student",
     "choose_layers",
+    "freeze_encoder",
     "pca_embeddings",
+    "share_encoder",
     "student_from_config",
     "student_from_teacher",
     "student_start",

@@ -6,7 +6,7 @@ import re
 import transformers
 from torch import nn
 
-from ..adapters import NetworkForImageEmbedding, network_like, read_spec
+from ..adapters import NetworkForImageEmbedding, network_like, read_spec, read_whisper, whisper_like
 from ..adapters.detectors import make_detector, read_detector
 from ..loading import load_model
 from ..sentence_encoder import SentenceEncoder
@@ -26,6 +26,7 @@ def build_student(student, teacher, *, embeddings="random", trust_remote_code=Fa
     | "4x256" | `student_from_config` with `embeddings` |
     | "resnet8", "streamcnn64" | a network for what the teacher sees or hears, with its labels |
     | "deformable_detr-64x2" | a detector with the teacher's labels |
+    | "whisper-2x64" | an encoder-decoder that hears and writes as the teacher does |
     | an `nn.Module` | itself |
     | a Hub id or a folder | that model, with the teacher's head type and labels |
 
@@ -60,6 +61,10 @@ def build_student(student, teacher, *, embeddings="random", trust_remote_code=Fa
         _refuse({**of_teacher, **of_config}, f"student={student!r} is a detector to start from scratch")
         check_teacher(teacher)
         return make_detector(student, id2label=teacher.config.id2label)
+    if read_whisper(student) is not None:
+        _refuse({**of_teacher, **of_config}, f"student={student!r} is a model to start from scratch")
+        check_teacher(teacher)
+        return whisper_like(student, teacher)
     _refuse({**of_teacher, **of_config}, f"student={_named(student)} is already a model")
     if isinstance(student, nn.Module):
         return student
@@ -86,7 +91,7 @@ def student_start(student, teacher, *, num_layers=None, layers=None, architectur
     if is_spec(student):
         reduced = ", word embeddings by a PCA of the teacher's" if embeddings == "pca" else ""
         return f"random weights ({student}){reduced}"
-    from_scratch = read_spec(student) is not None or read_detector(student) is not None
+    from_scratch = any(read(student) is not None for read in (read_spec, read_detector, read_whisper))
     return f"random weights ({student})" if from_scratch else str(student)
 
 

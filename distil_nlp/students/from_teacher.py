@@ -5,7 +5,7 @@ import copy
 import torch
 from transformers import PreTrainedModel
 
-from ..architectures import ENCODERS, layer_list, per_layer_settings
+from ..architectures import DECODERS, ENCODERS, layer_count, layer_list, per_layer_settings, set_layer_count
 from .distilbert import distilbert_class, distilbert_config
 from .layer_choice import check_layers, choose_layers
 from .sizes import student_sizes
@@ -24,6 +24,8 @@ def student_from_teacher(
     width_init="svd",
 ):
     """Make a student out of some of the teacher's layers, with its embeddings, pooler and head; narrower if asked.
+
+    Of an encoder-decoder (Whisper) the layers are the decoder's, and the encoder is kept whole.
 
     Args:
         teacher (`PreTrainedModel`): Bare or with any head. Only read: weights are copied, not shared.
@@ -48,7 +50,8 @@ def student_from_teacher(
         ValueError: Layers the teacher does not have or that do not fit together; an unknown architecture; a size that
             cannot be or is larger than the teacher's; a `width_init` that would have no effect.
 
-    Reference: Sanh et al. 2019, "DistilBERT, a distilled version of BERT".
+    Reference: Sanh et al. 2019, "DistilBERT, a distilled version of BERT"; for encoder-decoders Gandhi et al. 2023,
+    "Distil-Whisper: Robust Knowledge Distillation via Large-Scale Pseudo Labelling", section 4.
     """
     check_teacher(teacher)
     layers = chosen_layers(teacher, num_layers, layers)
@@ -89,7 +92,7 @@ def own_config(teacher):
 
 def chosen_layers(teacher, num_layers=None, layers=None):
     """The teacher's layers that `student_from_teacher` would keep, counted from 0."""
-    num_teacher_layers = teacher.config.num_hidden_layers
+    num_teacher_layers = layer_count(teacher.config)
     if layers is None:
         return choose_layers(num_teacher_layers, (num_teacher_layers + 1) // 2 if num_layers is None else num_layers)
     if num_layers is not None:
@@ -105,7 +108,7 @@ def _make(teacher, layers, architecture, sizes):
         layer_list(teacher)  # says what is wrong before the config is touched
         config = own_config(teacher)
         settings = per_layer_settings(config)
-        config.num_hidden_layers = len(layers)
+        set_layer_count(config, len(layers))
         for name, values in settings.items():
             setattr(config, name, [values[layer] for layer in layers])
         kind = type(teacher)
@@ -113,14 +116,17 @@ def _make(teacher, layers, architecture, sizes):
         kind, config = distilbert_class(teacher), distilbert_config(teacher.config, len(layers))
         config.dtype = torch.float32
     else:
-        known = ", ".join(ENCODERS)
+        known = ", ".join([*ENCODERS, *DECODERS])
         raise ValueError(
             f"Cannot make {architecture!r} out of a {own!r} teacher: weights are copied within one architecture "
             f"({known}), or from 'bert' to 'distilbert'. Leave `architecture` out for a {own!r} student."
         )
     if sizes is not None:
         sizes.write(config)
-    return kind(config).to(device=teacher.device, dtype=torch.float32)
+    student = kind(config).to(device=teacher.device, dtype=torch.float32)
+    if teacher.can_generate():
+        student.generation_config = copy.deepcopy(teacher.generation_config)
+    return student
 
 
 def _check_layers_fit(report, student, teacher):

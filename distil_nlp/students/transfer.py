@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..architectures import ENCODERS, base_prefix, layer_list
+from ..architectures import ENCODERS, base_prefix, layer_count, layer_list
 from .distilbert import bert_names, fold_segment
 from .layer_choice import check_layers, choose_layers
 from .narrow import narrow
@@ -69,7 +69,7 @@ def transfer_weights(student, teacher, *, layers=None, width_init=None):
     """
     if width_init not in (None, *WIDTH_INITS):
         raise ValueError(f"width_init must be one of {', '.join(WIDTH_INITS)} or None; got {width_init!r}.")
-    num_layers, num_teacher_layers = student.config.num_hidden_layers, teacher.config.num_hidden_layers
+    num_layers, num_teacher_layers = layer_count(student.config), layer_count(teacher.config)
     if layers is None:
         layers = choose_layers(num_teacher_layers, num_layers)
     layers = check_layers(layers, num_teacher_layers)

@@ -12,6 +12,7 @@ from .own_columns import OwnColumnsCollator, with_own_columns
 from .question_answering import QuestionAnswering, answer_question
 from .sentence_embeddings import SentenceEmbeddings
 from .speech_recognition import SpeechRecognition
+from .speech_to_text import SpeechToText
 from .text_classification import TextClassification
 from .token_classification import TokenClassification
 from .transcription import Transcription
@@ -26,6 +27,7 @@ _ALL = (
     AudioClassification,
     SpeechRecognition,
     Transcription,
+    SpeechToText,
     FaceVerification,
     ObjectDetection,
 )
@@ -42,6 +44,7 @@ __all__ = [
     "QuestionAnswering",
     "SentenceEmbeddings",
     "SpeechRecognition",
+    "SpeechToText",
     "Task",
     "TextClassification",
     "TokenClassification",

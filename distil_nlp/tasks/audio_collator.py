@@ -47,7 +47,7 @@ class AudioCollator:
             waves = alter(waves, [row.get(KEY) for row in rows])
         for prefix, extractor in self.extractors.items():
             heard = [resampled(wave, self.sampling_rate, extractor.sampling_rate) for wave in waves]
-            made = extractor(heard, sampling_rate=extractor.sampling_rate, padding=True, return_tensors="pt")
+            made = features_of(heard, extractor)
             batch |= {prefix + name: tensor for name, tensor in made.items()}
         if KEY in rows[0]:
             batch[KEY] = torch.tensor([row[KEY] for row in rows])
@@ -99,6 +99,32 @@ class LetterCollator(AudioCollator):
         return {"labels": labels, FRAMES: torch.arange(int(frames.max())) < frames.unsqueeze(1)}
 
 
+class WrittenCollator(AudioCollator):
+    """Clips of which a model writes down what is said in them.
+
+    Rows have "labels", a list of tokens from the one that begins a text to the one that ends it, empty where nothing is
+    known. The batch has "decoder_input_ids", all but the last of them, and "labels", all but the first, -100 in padding;
+    and beside them "soft_items", bool, True where there is a token. All three are of shape (batch, tokens).
+
+    Args:
+        processor: Feature extractor and tokenizer.
+    """
+
+    def __init__(self, processor, **settings):
+        extractor, tokenizer = processor.feature_extractor, processor.tokenizer
+        super().__init__(extractor.sampling_rate, {"": extractor}, **settings)
+        self._padding, self._first = tokenizer.pad_token_id, tokenizer.prefix_tokens[0]
+
+    def labels_of(self, rows):
+        most = max(1, *(len(row["labels"]) - 1 for row in rows))
+        said, next_ones = torch.full((len(rows), most), self._padding), torch.full((len(rows), most), -100)
+        said[:, 0] = self._first
+        for place, tokens in enumerate(torch.as_tensor(row["labels"], dtype=torch.int64) for row in rows):
+            said[place, : max(len(tokens) - 1, 0)] = tokens[:-1]
+            next_ones[place, : max(len(tokens) - 1, 0)] = tokens[1:]
+        return {"decoder_input_ids": said, "labels": next_ones, SOFT_ITEMS: next_ones != -100}
+
+
 class _Augmenting(KnowsEpoch):
     """What an `AudioCollator` with an augmentation leaves to training: the same, of altered waves."""
 
@@ -116,6 +142,12 @@ class _Augmenting(KnowsEpoch):
     def _altered(self, waves, ids):
         self.need_ids(ids[0])
         return altered_waves(waves, self.plain.augmentation, ids, self.epoch, self.plain.sampling_rate)
+
+
+def features_of(waves, extractor):
+    """What a feature extractor makes of waves at its sampling rate: as long as the longest, where the model allows it."""
+    padding = "max_length" if hasattr(extractor, "chunk_length") else True
+    return extractor(waves, sampling_rate=extractor.sampling_rate, padding=padding, return_tensors="pt")
 
 
 def waves_of(rows):

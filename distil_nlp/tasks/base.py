@@ -41,6 +41,8 @@ class Task(ABC):
         example (`str` or `dict`): What the model's pipeline is shown in the card.
         text_columns (`tuple[str]`): Columns of the raw data that hold its texts, where it has any.
         reads_tokens (`bool`): Its models read token ids.
+        writes (`bool`): Its models write texts, token after token. A student learns the texts that its (only) teacher
+            writes, which takes two methods more: `texts_of` prepared rows, and rows `with_texts` in their place.
     """
 
     name = None
@@ -58,6 +60,7 @@ class Task(ABC):
     example = "One sentence to judge."
     text_columns = ()
     reads_tokens = True
+    writes = False
 
     @property
     def pipeline_tag(self):
@@ -149,6 +152,10 @@ class Task(ABC):
 
     # ---- What its models are judged by ----
 
+    def speaker(self, model, *, timed=False):
+        """A model as it is asked for what it is judged by, and timed at: here, itself."""
+        return model
+
     @abstractmethod
     def yardstick(self, prepared, raw=None, main_metric=None):
         """How models are judged on a split.
@@ -167,7 +174,7 @@ class Task(ABC):
 
     def in_use(self, folder):
         """A line of Python that loads a student of this task and lets it answer."""
-        return f'transformers.pipeline("{self.name}", "{folder}")({self.example!r})'
+        return f'transformers.pipeline("{self.pipeline_tag}", "{folder}")({self.example!r})'
 
     def pictures(self, folder, raw, prepared, answers):
         """Draw, for the report, what models say of a few examples; nothing where a picture would say nothing.

@@ -133,9 +133,14 @@ def _collect(teacher, batches):
         said, right = teacher(batch), _classes(batch["labels"])
         guesses.append(said.best()[right >= 0].cpu())
         labels.append(right[right >= 0].cpu())
-    # Positions in a text are no classes: each batch has as many as its longest text, and none has a name.
-    num_classes = None if any(map(marks_spans, teacher.models)) else said.num_classes
+    num_classes = said.num_classes if all(map(_has_classes, teacher.models)) else None
     return torch.cat(guesses), torch.cat(labels), num_classes
+
+
+def _has_classes(model):
+    """Positions in a text are none: each batch has as many as its longest text, and no name. Nor are tokens, which a
+    tokenizer names."""
+    return not marks_spans(model) and not getattr(getattr(model, "config", None), "is_encoder_decoder", False)
 
 
 def _classes(labels):

@@ -8,6 +8,7 @@ import pytest
 from transformers import (
     AutoFeatureExtractor,
     AutoModelForAudioClassification,
+    AutoModelForSpeechSeq2Seq,
     Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForSequenceClassification,
@@ -45,7 +46,10 @@ def arguments(folder, output, kind, **changes):
         "output_dir": output,
         **changes,
     }
-    return [*QUICK, *(str(word) for name, value in settings.items() for word in (f"--{name}", value))]
+    return [
+        *QUICK,
+        *(str(word) for name, value in settings.items() if value is not None for word in (f"--{name}", value)),
+    ]
 
 
 def report(output):
@@ -170,3 +174,58 @@ def test_a_folder_of_clips_is_a_data_set(tmp_path):
     words = [*QUICK, "--task", "audio-classification", "--dataset_name", str(tmp_path / "data"), "--control", "false"]
     run([*words, "--teacher", "streamcnn8", "--student", "streamcnn4", "--output_dir", str(tmp_path / "out")])
     assert report(tmp_path / "out")["data"]["learned_from"]["labelled"] == 18
+
+
+def writing(folder, output, **changes):
+    settings = {
+        "task": "seq2seq-speech-recognition", "teacher": "whisper-2x16", "student": None, "num_layers": 1,
+        "freeze_encoder": "true", "max_word_error": 9.0, "teacher_num_train_epochs": 2, **changes,
+    }  # fmt: skip
+    return arguments(folder, output, "sentences", **settings)
+
+
+@pytest.mark.parametrize("cache", ["true", "false"])
+def test_an_encoder_decoder_learns_what_its_teacher_writes(cache, folder, tmp_path, capsys):
+    sentences = datasets.Dataset.from_parquet(str(folder / "sentences-train.parquet"))
+    sentences.remove_columns("text").select(range(20)).to_parquet(tmp_path / "more.parquet")
+    run(writing(folder, tmp_path / "out", cache=cache, unlabelled_file=tmp_path / "more.parquet"))
+    found = report(tmp_path / "out")
+    assert [model["role"] for model in found["models"]] == ["teacher", "student", "control"]
+    assert all(set(model["metrics"]) == {"wer", "cer", "sentences"} for model in found["models"])
+    assert found["data"]["learned_from"] == {"labelled": 48, "unlabelled": 20, "altered": 0}
+    written = json.loads((tmp_path / "out" / "pseudo_labels" / "00000000.json").read_text())
+    assert len(written["texts"]) == 68
+    teacher, student = (
+        AutoModelForSpeechSeq2Seq.from_pretrained(tmp_path / "out" / name) for name in ("teacher", "student")
+    )
+    theirs = teacher.get_encoder().state_dict()
+    assert all((theirs[name] == one).all() for name, one in student.get_encoder().state_dict().items())
+    assert (student.config.encoder_layers, student.config.decoder_layers) == (2, 1)
+    assert f'pipeline("automatic-speech-recognition", "{tmp_path / "out" / "student"}")' in capsys.readouterr().out
+    said = pipeline("automatic-speech-recognition", str(tmp_path / "out" / "student"), device="cpu")
+    assert isinstance(said({"raw": wave_of(["hi"], 3), "sampling_rate": 2 * RATE})["text"], str)
+
+
+def test_texts_that_were_given_can_be_learned_instead(folder, tmp_path):
+    run(writing(folder, tmp_path / "out", max_word_error=None, pseudo_labels="false", control="false"))
+    assert not (tmp_path / "out" / "pseudo_labels").exists()
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"more_teachers": "whisper-1x16"}, "learns the texts that one teacher"),
+        ({"student": "whisper-1x16", "num_layers": None}, "is not the teacher's"),
+        ({"pseudo_labels": "false"}, "max_word_error=9.0 would have no effect"),
+    ],
+)
+def test_what_an_encoder_decoder_cannot_do_is_said_first(changes, message, folder, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        run(writing(folder, tmp_path / "out", **changes))
+    assert not (tmp_path / "out" / "teacher").exists()
+
+
+def test_only_what_writes_has_pseudo_labels(folder, tmp_path):
+    changes = {"task": "hybrid-speech-recognition", "num_states": 3, "pseudo_labels": "true"}
+    with pytest.raises(ValueError, match="hybrid-speech-recognition writes none"):
+        run(arguments(folder, tmp_path / "out", "sentences", **changes))
