@@ -52,7 +52,9 @@ def main(argv=None):
     export.add_argument("folder", help="folder of the model, or its Hub id")
     export.add_argument("file", help="the ONNX file")
     listen = commands.add_parser("listen", help="hear a recording as if it were live, and print its words")
-    listen.add_argument("folder", help="folder of a model of hybrid-speech-recognition, or its Hub id")
+    listen.add_argument(
+        "folder", help="folder or Hub id of a model of hybrid-speech-recognition or audio-classification"
+    )
     listen.add_argument("file", help="sound file: WAV, FLAC, OGG, MP3")
     chosen, rest = parser.parse_known_args(argv)
     if chosen.command in ("run", "cache", "sweep"):
@@ -100,7 +102,7 @@ def _listen(chosen):
 
     try:
         listen(chosen.folder, chosen.file)
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, TypeError, ImportError) as error:
         sys.exit(f"error: {error}")
 
 

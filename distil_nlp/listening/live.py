@@ -32,18 +32,18 @@ class Pace:
         )
 
 
-def hear_live(recogniser, wave, *, say=None):
+def hear_live(listener, wave, *, say=None):
     """Hand a wave to a stream, hop by hop.
 
     Args:
-        recogniser (`Recogniser`): Its network can hear piece by piece.
+        listener (`Recogniser` or `Spotter`): Its network can hear piece by piece.
         wave (`np.ndarray`): Shape (samples,), at its sampling rate.
         say (callable, *optional*): Called with every `Heard` and the second of sound at which it was certain.
 
     Returns:
         `(list[Heard], Pace)`.
     """
-    stream, rate, words, times = recogniser.stream(), recogniser.sampling_rate, [], []
+    stream, rate, words, times = listener.stream(), listener.sampling_rate, [], []
     hop = max(1, round(HOP * rate))
     for start in range(0, len(wave) + hop, hop):
         part, before = wave[start : start + hop], time.perf_counter()
@@ -55,8 +55,8 @@ def hear_live(recogniser, wave, *, say=None):
                 say(word, min(start + hop, len(wave)) / rate)
         if not len(part):
             break
-    front_end, seconds = recogniser.model.front_end, len(wave) / rate
-    ahead = front_end.frame_length + recogniser.model.network.lookahead * front_end.hop_length
+    front_end, seconds = listener.model.front_end, len(wave) / rate
+    ahead = front_end.frame_length + listener.model.network.lookahead * front_end.hop_length
     p50, p95 = 1000 * np.percentile(times, [50, 95])
     return words, Pace(seconds, sum(times) / seconds, float(p50), float(p95), 1000 * ahead / rate)
 
@@ -70,15 +70,16 @@ def listen(folder, file):
 
     Raises:
         ValueError: A file that cannot be read; a model that knows no words, or cannot hear piece by piece.
+        TypeError: See `load_listener`.
     """
     from ..sound_files import read_sound, resampled
-    from .recogniser import Recogniser
+    from .load import load_listener
 
-    recogniser = Recogniser.from_pretrained(folder)
-    wave = resampled(*read_sound(file), recogniser.sampling_rate)
+    listener = load_listener(folder)
+    wave = resampled(*read_sound(file), listener.sampling_rate)
 
     def say(word, now):
         print(f"{word.start:7.2f} s to {word.end:6.2f} s  {word.word}  (certain at {now:.2f} s)", flush=True)
 
-    words, pace = hear_live(recogniser, wave, say=say)
+    words, pace = hear_live(listener, wave, say=say)
     print(f"{' '.join(word.word for word in words) or '(no word)'}\n{pace}")

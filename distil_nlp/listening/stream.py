@@ -1,9 +1,7 @@
 """Words while somebody speaks."""
 
-import numpy as np
-import torch
-
 from ..hmm.online import OnlinePath
+from .frames import FrameStream
 
 
 class Stream:
@@ -13,23 +11,14 @@ class Stream:
     computed once each, from what is kept of the past. Make it with `Recogniser.stream`.
 
     Args:
-        recogniser (`Recogniser`): Its network has `step` and `lookahead`, as `StreamCnn` and `SplicedMlp` do.
+        recogniser (`Recogniser`): See `FrameStream` for what its network must have.
 
     Raises:
         ValueError: A network that has not.
     """
 
     def __init__(self, recogniser):
-        network = recogniser.model.network
-        if not (hasattr(network, "step") and hasattr(network, "lookahead")):
-            raise ValueError(
-                f"{type(network).__name__} cannot hear piece by piece: it has no `step` and `lookahead`. Let the "
-                f"recogniser hear the whole recording, or take a network that has them (streamcnn64)."
-            )
-        self._recogniser, self._network, self._front_end = recogniser, network, recogniser.model.front_end
-        self._samples = torch.zeros(0)  # that are of frames to come
-        self._past = None
-        self._to_skip = network.lookahead  # answers about frames before the first
+        self._recogniser, self._frames = recogniser, FrameStream(recogniser.model)
         self._path = OnlinePath(recogniser.decoder.graph)
         self._num_said = 0
 
@@ -42,29 +31,17 @@ class Stream:
         Returns:
             `list[Heard]`: Words that were not said before.
         """
-        with torch.inference_mode():
-            self._samples = torch.cat([self._samples, torch.from_numpy(np.asarray(samples, dtype=np.float32))])
-            num_frames = self._front_end.num_frames(len(self._samples))
-            if num_frames:
-                features, _ = self._front_end(self._samples.unsqueeze(0))
-                self._samples = self._samples[num_frames * self._front_end.hop_length :]
-                self._listen(features)
+        self._take(self._frames.hear(samples))
         return self._said(self._path.words())
 
     def end(self):
         """Nothing follows: the remaining words."""
-        with torch.inference_mode():
-            bands = self._front_end.num_mels
-            if self._network.lookahead:
-                self._listen(torch.zeros(1, self._network.lookahead, bands))
+        self._take(self._frames.end())
         return self._said(self._path.end())
 
-    def _listen(self, features):
-        answers, self._past = self._network.step(features, self._past)
-        skipped = min(self._to_skip, answers.shape[1])
-        self._to_skip -= skipped
-        if answers.shape[1] > skipped:
-            self._path.take(self._recogniser.decoder.scores(answers[0, skipped:]))
+    def _take(self, answers):
+        if answers is not None:
+            self._path.take(self._recogniser.decoder.scores(answers))
 
     def _said(self, words):
         new, self._num_said = words[self._num_said :], max(self._num_said, len(words))

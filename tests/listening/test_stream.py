@@ -5,11 +5,11 @@ import pytest
 import soundfile
 import torch
 
-from distil_nlp.adapters import NetworkForAudioClassification, NetworkForAudioFrameClassification
+from distil_nlp.adapters import NetworkForAudioClassification, NetworkForAudioFrameClassification, NetworkForCTC
 from distil_nlp.cli import main
 from distil_nlp.hmm import Decoder, Lexicon, best_paths, word_loop, words_on
 from distil_nlp.hmm.online import OnlinePath
-from distil_nlp.listening import Recogniser
+from distil_nlp.listening import FrameStream, Recogniser, Spotter
 from distil_nlp.listening.live import hear_live
 from tests.speech import RATE, WORDS, wave_of
 
@@ -95,3 +95,40 @@ def test_a_file_that_is_not_there_ends_the_command_with_a_message(tmp_path):
     recogniser().model.save_pretrained(tmp_path)
     with pytest.raises(SystemExit, match=r"error: The file \(.*nowhere.wav\) holds no sound that can be read"):
         main(["listen", str(tmp_path), str(tmp_path / "nowhere.wav")])
+
+
+def spotter(network="streamcnn8"):
+    torch.manual_seed(3)
+    names = dict(enumerate(["left", "right", "stop"]))
+    return Spotter(NetworkForAudioClassification.from_network(network, sampling_rate=RATE, id2label=names))
+
+
+@pytest.mark.parametrize("network", ["streamcnn8", "splicedmlp16"])
+@pytest.mark.parametrize("size", [80, 133, 100_000])
+def test_the_answers_to_frames_and_to_the_clip_are_those_of_the_whole(network, size):
+    one = spotter(network)
+    with torch.inference_mode():
+        whole, _ = one.model.answer(torch.from_numpy(WAVE)[None])
+        logits = one.model(torch.from_numpy(WAVE)[None]).logits[0]
+    frames, stream, answers = FrameStream(one.model), one.stream(), []
+    for start in range(0, len(WAVE), size):
+        answers.append(frames.hear(WAVE[start : start + size]))
+        assert stream.hear(WAVE[start : start + size]) == []
+    answers = torch.cat([part for part in [*answers, frames.end()] if part is not None])
+    assert answers.shape == whole[0].shape and (answers - whole[0]).abs().max() < 1e-5
+    assert stream.end() == one(WAVE)
+    assert (stream.logits - logits).abs().max() < 1e-5 and logits.std() > 1e-3
+
+
+def test_the_command_names_the_class_of_a_clip(tmp_path, capsys):
+    one = spotter()
+    one.model.save_pretrained(tmp_path / "model")
+    soundfile.write(tmp_path / "clip.wav", WAVE, RATE, subtype="FLOAT")
+    main(["listen", str(tmp_path / "model"), str(tmp_path / "clip.wav")])
+    assert capsys.readouterr().out.splitlines()[-2] == one(WAVE)[0].word
+
+
+def test_what_does_not_hear_so_ends_the_command_with_a_message(tmp_path):
+    NetworkForCTC.from_network("streamcnn4", sampling_rate=RATE, num_labels=3).save_pretrained(tmp_path)
+    with pytest.raises(SystemExit, match="holds a NetworkForCTC; what hears as sound comes is a"):
+        main(["listen", str(tmp_path), "clip.wav"])

@@ -1,0 +1,51 @@
+"""How fast saved models hear sound that comes in hops of 10 ms: real-time factor and latency, in turn on the same sound.
+
+    python benchmarks/streaming.py runs/digits/teacher runs/digits/student
+
+The models are those of hybrid-speech-recognition or audio-classification, as `distil-nlp listen` takes them. The sound is
+noise: what it holds does not matter to the time. Printed are medians over rounds, in each of which every model hears the
+same seconds.
+"""
+
+import argparse
+
+import numpy as np
+import torch
+
+from distil_nlp.evaluation.comparison import count_parameters
+from distil_nlp.evaluation.table import text_rows
+from distil_nlp.listening import load_listener
+from distil_nlp.listening.live import hear_live
+from distil_nlp.metrics.display import short_count
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", help="Folders of saved models.")
+    parser.add_argument("--seconds", type=float, default=5.0, help="Of sound in each round.")
+    parser.add_argument("--rounds", type=int, default=5, help="Beside one that is not counted.")
+    parser.add_argument("--threads", type=int, default=1)
+    return parser.parse_args()
+
+
+def main():
+    args = parse_args()
+    torch.set_num_threads(args.threads)
+    listeners = {name: load_listener(name) for name in args.models}
+    draw, paces = np.random.default_rng(0), {name: [] for name in listeners}
+    for number in range(1 + args.rounds):
+        for name, one in listeners.items():
+            wave = draw.normal(scale=0.05, size=round(args.seconds * one.sampling_rate)).astype(np.float32)
+            pace = hear_live(one, wave)[1]
+            paces[name] += [pace] * (number > 0)
+    header, rows = ["model", "parameters", "real-time factor", "ms a hop, p50", "p95", "ms of sound waited for"], []
+    for name, one in listeners.items():
+        facts = [[pace.real_time_factor, pace.latency_p50, pace.latency_p95, pace.delay] for pace in paces[name]]
+        factor, p50, p95, delay = np.median(facts, axis=0)
+        count = short_count(count_parameters(one.model))
+        rows.append([name, count, f"{factor:.3f}", f"{p50:.2f}", f"{p95:.2f}", f"{delay:g}"])
+    print(text_rows(header, rows, num_words=1))
+
+
+if __name__ == "__main__":
+    main()
