@@ -103,8 +103,9 @@ class WrittenCollator(AudioCollator):
     """Clips of which a model writes down what is said in them.
 
     Rows have "labels", a list of tokens from the one that begins a text to the one that ends it, empty where nothing is
-    known. The batch has "decoder_input_ids", all but the last of them, and "labels", all but the first, -100 in padding;
-    and beside them "soft_items", bool, True where there is a token. All three are of shape (batch, tokens).
+    known. The batch has "decoder_input_ids", all but the last of them, with their "decoder_attention_mask", and "labels", all
+    but the first, -100 in padding; and beside them "soft_items", bool, True where there is one. All are of shape (batch,
+    tokens).
 
     Args:
         processor: Feature extractor and tokenizer.
@@ -119,10 +120,13 @@ class WrittenCollator(AudioCollator):
         most = max(1, *(len(row["labels"]) - 1 for row in rows))
         said, next_ones = torch.full((len(rows), most), self._padding), torch.full((len(rows), most), -100)
         said[:, 0] = self._first
+        counts = torch.tensor([max(len(row["labels"]) - 1, 1) for row in rows])
+        shown = (torch.arange(most) < counts.unsqueeze(1)).long()
         for place, tokens in enumerate(torch.as_tensor(row["labels"], dtype=torch.int64) for row in rows):
             said[place, : max(len(tokens) - 1, 0)] = tokens[:-1]
             next_ones[place, : max(len(tokens) - 1, 0)] = tokens[1:]
-        return {"decoder_input_ids": said, "labels": next_ones, SOFT_ITEMS: next_ones != -100}
+        soft = next_ones != -100
+        return {"decoder_input_ids": said, "decoder_attention_mask": shown, "labels": next_ones, SOFT_ITEMS: soft}
 
 
 class _Augmenting(KnowsEpoch):

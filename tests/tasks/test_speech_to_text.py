@@ -7,7 +7,7 @@ import torch
 from distil_nlp.metrics import WrittenTexts, plain_text
 from distil_nlp.recipe.pseudo_labels import pseudo_labelled
 from distil_nlp.tasks import SpeechToText
-from distil_nlp.teachers import OnlineTeacher
+from distil_nlp.teachers import CachedTeacher, OnlineTeacher, build_cache
 from tests.speech import spoken
 
 
@@ -43,6 +43,25 @@ def test_a_batch_shows_what_was_written_so_far_and_asks_for_the_next_token(task_
         )
     assert batch["decoder_input_ids"][2, 0] == rows[0]["labels"][0] and (batch["labels"][2] == -100).all()
     assert torch.equal(batch["soft_items"], batch["labels"] != -100)
+    assert batch["decoder_attention_mask"].sum(1).tolist() == [
+        *(len(rows[place]["labels"]) - 1 for place in (0, 1)),
+        1,
+    ]
+
+
+def test_a_cache_knows_a_row_whatever_it_is_batched_with(task_and_splits, tmp_path):
+    task, splits = task_and_splits
+    processor = task.load_processor("whisper-1x16")
+    rows, collator = task.prepare(splits["train"], processor), task.collator(processor)
+    order = sorted(range(12), key=lambda row: len(rows[row]["labels"]))
+    assert len(rows[order[0]]["labels"]) < len(rows[order[-1]]["labels"])
+    teacher = OnlineTeacher(task.auto_class.from_pretrained("whisper-1x16").eval())
+    build_cache(tmp_path, teacher, rows, collator)
+    cached = CachedTeacher(tmp_path)
+    for some in ([order[0]], order[2:9]):
+        batch = collator([rows[row] for row in some])
+        said, kept = teacher(batch).logits, cached(batch).logits
+        assert (said - kept)[batch["soft_items"]].abs().max() < 1e-5
 
 
 def test_a_clip_longer_than_what_is_heard_at_once_is_named(task_and_splits):

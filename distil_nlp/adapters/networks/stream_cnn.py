@@ -5,7 +5,6 @@ from torch import nn
 
 from . import register_network
 
-
 _FEW_FRAMES = 2
 
 
