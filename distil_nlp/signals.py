@@ -60,6 +60,23 @@ class Signals:
         return self.logits.shape[-1] if self.sparse is None else self.sparse.vocabulary
 
 
+def at_frames(tensor, count):
+    """What was said of the frames of a clip, for another number of frames over the same time: each takes the nearest.
+
+    Args:
+        tensor (`torch.Tensor`): Shape (batch, frames, ...); frames are as long as one another.
+        count (`int`): Of frames wanted.
+
+    Returns:
+        `torch.Tensor` of shape (batch, count, ...); itself where it has as many.
+    """
+    have = tensor.shape[1]
+    if have == count:
+        return tensor
+    nearest = ((torch.arange(count, device=tensor.device) + 0.5) * have / count).long()
+    return tensor[:, nearest]
+
+
 def accepted_columns(model):
     """The names of the columns a model's forward takes, labels excepted.
 

@@ -38,6 +38,8 @@ def network_like(network, teacher):
     for kind in _BY_CLASS:
         if isinstance(teacher, kind):
             return kind.like(network, teacher)
+    if type(teacher).__name__.endswith("ForCTC"):
+        return NetworkForCTC.like(network, teacher)
     reads = getattr(teacher, "main_input_name", None)
     if reads not in _BY_INPUT:
         raise ValueError(

@@ -69,8 +69,8 @@ def model_card(
 ):
     """The text of a student's `README.md`: metadata for the Hub, then what a reader should know before using it.
 
-    A part that is missing is said to be missing. Folders of this machine are shown by their last component, and only
-    Hub ids enter the metadata, because the Hub turns them into links.
+    A part that is missing is said to be missing. Folders of this machine are shown by their last component; only Hub ids
+    enter the metadata.
 
     Args:
         report (`dict`): `report.json` of the run: models with metrics, differences, environment, command, seeds.
@@ -80,12 +80,10 @@ def model_card(
         objective (`Objective` or `list[dict]`): Anything with `describe()`, or what `describe()` gives.
         arguments (`TrainingArguments` or `dict`, *optional*): The hyper-parameters of the run.
         dataset_config (`str`, *optional*), dataset_split (`str`): "sst2" of "nyu-mll/glue", and what was measured on.
-        pipeline_tag (`str`): The task by the Hub's word.
-        example (`str` or `dict`): What the loading lines feed the pipeline; {"text": ..., "text_pair": ...} for pairs,
-            {"question": ..., "context": ...} for questions.
-        base_model (`str`, *optional*): Model that the student's first weights came from: the teacher, usually. None
-            for random weights: the Hub calls everything with a base model a fine-tune. Only a Hub id is shown.
-        student_start (`str`, *optional*): The same in words, for the reader: "layers 0, 4, 8 of the teacher".
+        pipeline_tag (`str`): The Hub's word for the task.
+        example (`str` or `dict`): What the loading lines feed the pipeline; {"text": ..., "text_pair": ...} for pairs.
+        base_model (`str`, *optional*): Where its first weights came from; a Hub id, or it is not shown. None: random.
+        student_start (`str`, *optional*): The same in words: "layers 0, 4, 8 of the teacher".
         imports (`str`, *optional*): What must be imported to load it, see `distil_nlp.adapters.import_line`.
         loading_code (`str`, *optional*): Python that loads it and asks it, instead of what `pipeline_tag` implies.
         metadata: Further metadata for the Hub: `license`, `language`, ... None of it is guessed.

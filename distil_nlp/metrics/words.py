@@ -83,7 +83,10 @@ class Transcripts(SpokenErrors):
 
     def answers(self, logits, batch):
         """The tokens of each row: the best of every frame, without repeats and blanks. NaN where the logits are."""
-        best = logits.argmax(-1).masked_fill(~batch["frames"].to(logits.device), 0).cpu().numpy()
+        from ..signals import FRAMES, at_frames  # here, not above: who only counts words need not wait for torch
+
+        heard = at_frames(batch[FRAMES].to(logits.device), logits.shape[1])
+        best = logits.argmax(-1).masked_fill(~heard, 0).cpu().numpy()
         broken = logits.isnan().flatten(1).any(1).tolist()
         kept = (best != 0) & (best != np.pad(best, ((0, 0), (1, 0)))[:, :-1])
         return [

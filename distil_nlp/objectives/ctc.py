@@ -1,12 +1,13 @@
 """Learning to say what is heard, a token or a blank a frame (connectionist temporal classification).
 
-The batch says which frames belong to a clip, in a column `frames`: bool, of the shape of the logits without their last
-dimension. `labels` have shape (batch, most tokens), int64, -100 behind the last token of a clip; all of them where nobody
-knows what is said.
+The batch says which frames belong to a clip, in a column `frames`: bool, shape (batch, frames), every 10 ms. A model may
+answer less often: where it is compared with labels, it is told which of its own frames are there; where it is compared
+with a teacher, each of its answers counts for all the frames that it is about. `labels` have shape (batch, most tokens),
+int64, -100 behind the last token of a clip; all of them where nobody knows what is said.
 """
 
 from ..losses.ctc import ctc_frame_kl, ctc_loss, ctc_transcript
-from ..signals import FRAMES
+from ..signals import FRAMES, at_frames
 from .base import Term, every_example, fraction, positive
 
 
@@ -18,7 +19,7 @@ class CtcTerm(Term):
         blank (`int`): The token that says nothing: `pad_token_id` of the models of transformers.
 
     Raises:
-        ValueError: No column `frames`, or one of another shape than the logits; a blank that is no token.
+        ValueError: No column `frames`; logits that are not one row a frame, or of other tokens; a blank that is no token.
     """
 
     def __init__(self, weight, *, blank=0):
@@ -26,21 +27,24 @@ class CtcTerm(Term):
         self.blank = blank
 
     def build(self, student, teacher, batch):
-        shapes = {"the student's": student.logits.shape}
-        if self.needs_teacher:
-            shapes["the teacher's"] = teacher.logits.shape
-        for whose, shape in shapes.items():
-            if FRAMES not in batch or len(shape) != 3 or shape[:2] != batch[FRAMES].shape:
-                found = (
-                    f"the shape {tuple(batch[FRAMES].shape)}" if FRAMES in batch else f"none among {', '.join(batch)}"
-                )
-                raise ValueError(
-                    f"{type(self).__name__} compares frames: logits of shape (batch, frames, tokens) and a column "
-                    f"{FRAMES!r} of (batch, frames); {whose} are of shape {tuple(shape)}, and the column has {found}. Both "
-                    f"models must answer as many frames a second."
-                )
+        shape = student.logits.shape
+        if FRAMES not in batch or len(shape) != 3 or len(shape) != 1 + batch[FRAMES].dim():
+            found = f"the shape {tuple(batch[FRAMES].shape)}" if FRAMES in batch else f"none among {', '.join(batch)}"
+            raise ValueError(
+                f"{type(self).__name__} is about frames: logits of shape (batch, frames, tokens) and a column {FRAMES!r} "
+                f"of (batch, frames); the student's are of shape {tuple(shape)}, and the column has {found}."
+            )
+        if self.needs_teacher and teacher.logits.shape != (*batch[FRAMES].shape, shape[-1]):
+            raise ValueError(
+                f"{type(self).__name__} wants the teacher's logits of shape {(*batch[FRAMES].shape, shape[-1])}, one a "
+                f"frame and token; got {tuple(teacher.logits.shape)}. Do both models have the same tokens?"
+            )
         if not 0 <= self.blank < student.logits.shape[-1]:
             raise ValueError(f"blank is one of the {student.logits.shape[-1]} tokens, from 0; got {self.blank}.")
+
+    def own_frames(self, student, batch):
+        """Which of the student's frames are there, bool, shape (batch, its frames)."""
+        return at_frames(batch[FRAMES], student.logits.shape[1])
 
     def settings(self):
         return {"blank": self.blank}
@@ -69,7 +73,7 @@ class CtcLabels(CtcTerm):
         return (batch["labels"] >= 0).any(1)
 
     def values(self, student, teacher, batch):
-        return ctc_loss(student.logits, batch[FRAMES], batch["labels"], blank=self.blank)
+        return ctc_loss(student.logits, self.own_frames(student, batch), batch["labels"], blank=self.blank)
 
 
 class CtcTranscript(CtcTerm):
@@ -83,7 +87,7 @@ class CtcTranscript(CtcTerm):
 
     def values(self, student, teacher, batch):
         said = ctc_transcript(teacher.logits, batch[FRAMES], blank=self.blank)
-        return ctc_loss(student.logits, batch[FRAMES], said, blank=self.blank)
+        return ctc_loss(student.logits, self.own_frames(student, batch), said, blank=self.blank)
 
 
 class CtcSoftTargets(CtcTerm):
@@ -107,7 +111,7 @@ class CtcSoftTargets(CtcTerm):
 
     def values(self, student, teacher, batch):
         return ctc_frame_kl(
-            student.logits,
+            at_frames(student.logits, batch[FRAMES].shape[1]),
             teacher.at(self.temperature),
             temperature=self.temperature,
             blank=self.blank,
@@ -115,7 +119,7 @@ class CtcSoftTargets(CtcTerm):
         )
 
     def observe(self, student, teacher, batch):
-        return {"agreement": (student.best() == teacher.best()).float()}
+        return {"agreement": (at_frames(student.best(), batch[FRAMES].shape[1]) == teacher.best()).float()}
 
     def settings(self):
         return {"temperature": self.temperature, "blank_weight": self.blank_weight, **super().settings()}

@@ -39,7 +39,7 @@ class RecipeData:
     """
 
     def __init__(self, recipe, *, texts=()):
-        self.recipe, self._copies, self._kept = recipe, None, None
+        self.recipe, self._copies = recipe, None
         self._texts = {one: load_file(one, "data of a stage") for one in texts if one not in KINDS}
         self.splits = load_splits(
             dataset_name=recipe.dataset_name,
@@ -68,15 +68,24 @@ class RecipeData:
                 f"unlabelled_file."
             )
 
-    def follow(self, teacher):
+    def read_with(self, processor):
+        """Let the task take the names of its outputs from the teacher's processor, where that has them."""
+        names = self.task.names_of(processor)
+        if names is not None and names != self.task.label_names:
+            self.task = self._understood(label_names=names)
+
+    def follow(self, teacher, processor):
         """Give the labels the teacher's names and order, so that one column means one thing everywhere.
 
         Args:
             teacher (`PreTrainedModel`): With a trained head.
+            processor: The teacher's.
 
         Raises:
             ValueError: A label the teacher does not know.
         """
+        if names := self.task.names_of(processor):
+            teacher.config.id2label = dict(enumerate(names))
         theirs, ours = label_names(teacher), self.task.label_names
         if theirs is None or self.task.num_labels is None:
             return
@@ -131,6 +140,7 @@ class RecipeData:
         copies = self.recipe.num_augmented_copies
         if copies:
             self.transfer = self.task.with_copies(self.transfer, self._augmented(processor))
+        self._known, self._kept = self.task.labelled(self.transfer), np.arange(len(self.transfer))
         known = self.transfer if copies and self.task.copies_keep_labels else train
         self.labelled = known.select(np.flatnonzero(self.task.labelled(known)))
         anew = {} if copies else self._settings_for(self.task.collator_for, _ALTERING)
@@ -143,11 +153,10 @@ class RecipeData:
         if self.recipe.pseudo_labels is False:
             return
         settings = self._settings_for(pseudo_labelled, _TELLING)
-        known = self.task.labelled(self.transfer)
         self.transfer, kept = pseudo_labelled(
             self.transfer, self.task, teacher, self._processor, folder, device=device, **settings
         )
-        self._kept = known[kept]
+        self._kept = self._kept[kept]
 
     def _rows(self, split, processor, **settings):
         return self.task.prepare_for(split, processor, self._own, **settings)
@@ -261,14 +270,9 @@ class RecipeData:
     @property
     def learned_from(self):
         """How many texts the student sees, by what is known of them."""
-        if self._kept is not None:  # labels here are texts that were given and that the teacher wrote, too
-            labelled = int(self._kept.sum())
-            return {"labelled": labelled, "unlabelled": len(self._kept) - labelled, "altered": 0}
-        total = len(self.transfer)
-        copies = self.recipe.num_augmented_copies
-        altered = total - total // (1 + copies)
-        labelled = len(self.labelled) // (1 + copies if self.task.copies_keep_labels else 1)
-        return {"labelled": labelled, "unlabelled": total - labelled - altered, "altered": altered}
+        is_copy = self._kept >= len(self._known) // (1 + self.recipe.num_augmented_copies)
+        labelled, altered = int((self._known[self._kept] & ~is_copy).sum()), int(is_copy.sum())
+        return {"labelled": labelled, "unlabelled": len(self._kept) - labelled - altered, "altered": altered}
 
     def compute_metrics(self):
         """A function for `Trainer(compute_metrics=)`, or None."""

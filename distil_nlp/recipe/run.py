@@ -120,6 +120,7 @@ class Run:
         loading = {"trust_remote_code": recipe.trust_remote_code}
         source = self.folder.finished("teacher") or recipe.teacher
         self.teacher_processor = self.data.task.load_processor(source, **loading)
+        self.data.read_with(self.teacher_processor)
         self.processor = self.data.student_processor(self.teacher_processor)
         self.own_processors = own_processors(recipe, self.data.task, self.processor, self.teacher_processor)
         model, fresh = load_model(auto_class, source, dtype=self.training.teacher_dtype, **loading)
@@ -137,7 +138,7 @@ class Run:
                 self._begin(self.pattern)
                 source = self.fine_tune_teacher(self.pattern)
                 model, _ = load_model(auto_class, source, dtype=self.training.teacher_dtype, **loading)
-            self.data.follow(model)
+            self.data.follow(model, self.teacher_processor)
             self.pattern = model
         self._begin(model)
         return first_teacher(self, model)

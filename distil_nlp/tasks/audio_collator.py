@@ -103,9 +103,9 @@ class WrittenCollator(AudioCollator):
     """Clips of which a model writes down what is said in them.
 
     Rows have "labels", a list of tokens from the one that begins a text to the one that ends it, empty where nothing is
-    known. The batch has "decoder_input_ids", all but the last of them, with their "decoder_attention_mask", and "labels", all
-    but the first, -100 in padding; and beside them "soft_items", bool, True where there is one. All are of shape (batch,
-    tokens).
+    known. The batch has "decoder_input_ids", all but the last of them, with their "decoder_attention_mask", and "labels",
+    all but the first, -100 in padding; and beside them "soft_items", bool, True where there is one. All are of shape
+    (batch, tokens).
 
     Args:
         processor: Feature extractor and tokenizer.

@@ -103,6 +103,10 @@ class Task(ABC):
             raise ValueError(f"{name_or_path} has no tokenizer beside it, so its input cannot be made.")
         return tokenizer
 
+    def names_of(self, processor):
+        """The names of a model's outputs, where its processor says them and its config does not: here, None."""
+        return None
+
     def student_processor(self, student, of_teacher, *, trust_remote_code=False):
         """What a student reads with: here, the teacher's tokenizer.
 

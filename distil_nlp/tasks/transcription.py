@@ -1,6 +1,7 @@
 """What is said in a clip is written down, letter by letter: connectionist temporal classification (CTC)."""
 
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -15,15 +16,18 @@ from .sound import listen_to, wave_rows
 from .spoken import TEXTS, SpokenTask
 
 _BLANK, _SPACE, _UNKNOWN = "<pad>", "|", "<unk>"
+_SPECIAL = re.compile(r"<.+>")
 
 
 class Transcription(SpokenTask):
     """Sound to text with models that say a letter or a blank for every frame. Make it with `from_splits`.
 
-    Models are networks by name ("streamcnn64") or folders of such, with a vocabulary of the letters of the training texts.
+    Models are networks by name ("streamcnn64"), with a vocabulary of the letters of the training texts, and whatever
+    `AutoModelForCTC` loads (Wav2Vec2, HuBERT), with the letters of its own tokenizer.
 
     Attributes:
         text_column (`str`): What is said in a clip, as it is to be written. Splits may lack it.
+        label_names (`list[str]`): The tokens, the blank first.
 
     See `SpokenTask` for the others.
     """
@@ -31,10 +35,10 @@ class Transcription(SpokenTask):
     name = "automatic-speech-recognition"
     problem_type = CTC
 
-    def __init__(self, audio_column, text_column, sampling_rate, letters):
+    def __init__(self, audio_column, text_column, sampling_rate, tokens, *, spelt=str):
         self.audio_column, self.text_column, self.sampling_rate = audio_column, text_column, sampling_rate
-        self.label_names = [_BLANK, _UNKNOWN, _SPACE, *letters]
-        self.num_labels = len(self.label_names)
+        self.label_names, self.num_labels = tokens, len(tokens)
+        self._spelt = spelt  # a text in the tokens' case
 
     @property
     def auto_class(self):
@@ -49,10 +53,12 @@ class Transcription(SpokenTask):
         Args:
             splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabelled".
             audio_column, text_column (`str`, *optional*): Where the usual names do not settle it.
-            label_names (`list[str]`, *optional*): The tokens of a teacher, in its order; the blank comes first.
+            label_names (`list[str]`, *optional*): The tokens of a teacher, in its order. Where it knows letters of one case
+                only, texts are written in that.
 
         Raises:
-            ValueError: Columns, clips or texts that cannot be used; a teacher whose first token is no blank.
+            ValueError: Columns, clips or texts that cannot be used; a teacher without a token that the texts need, or whose
+                first token is no blank.
         """
         audio, rate = listen_to(splits, audio_column)
         reference = first_split(getattr(splits, "whole", splits), "train", "validation", "test")
@@ -61,16 +67,19 @@ class Transcription(SpokenTask):
             if text in split.column_names and name != "unlabelled":
                 check_texts(split, name, (text,))
         letters = sorted({letter for one in reference[text] for letter in one} - {" ", _SPACE})
-        task = cls(audio, text, rate, letters)
-        if label_names is not None and list(label_names) != task.label_names:
-            if label_names[:3] != task.label_names[:3] or not set(letters) <= set(label_names):
-                missing = sorted(set(task.label_names) - set(label_names))
-                raise ValueError(
-                    f"The teacher's tokens ({', '.join(label_names[:6])}, ...) should begin with {_BLANK}, {_UNKNOWN} and "
-                    f"{_SPACE} and hold all letters of the texts; it lacks {', '.join(missing[:10]) or 'none of them'}."
-                )
-            task.label_names, task.num_labels = list(label_names), len(label_names)
-        return task
+        if label_names is None:
+            return cls(audio, text, rate, [_BLANK, _UNKNOWN, _SPACE, *letters])
+        tokens = list(label_names)
+        for spelt in (str, str.upper, str.lower):
+            missing = sorted({_UNKNOWN, _SPACE, *map(spelt, letters)} - set(tokens))
+            if tokens[0] == _BLANK and not missing:
+                return cls(audio, text, rate, tokens, spelt=spelt)
+        missing = sorted({_UNKNOWN, _SPACE, *letters} - set(tokens))
+        raise ValueError(
+            f"The teacher's tokens ({', '.join(tokens[:6])}, ...) should begin with {_BLANK} and hold {_UNKNOWN}, {_SPACE} "
+            f"and all letters of the texts, in one case at least; it lacks {', '.join(missing[:10]) or 'none of them'}. "
+            f"Take out of the texts what the teacher cannot write."
+        )
 
     def config_labels(self):
         """transformers has no word for the problem, and its config takes no other."""
@@ -94,6 +103,10 @@ class Transcription(SpokenTask):
 
     def same_input(self, processor, other):
         return processor is other or ear(processor).to_dict() == ear(other).to_dict()
+
+    def names_of(self, processor):
+        vocabulary = processor.tokenizer.get_vocab()
+        return sorted(vocabulary, key=vocabulary.get)
 
     def _tokenizer(self):
         from transformers import Wav2Vec2CTCTokenizer
@@ -130,10 +143,10 @@ class Transcription(SpokenTask):
         rows = wave_rows(split, self.audio_column, "given", ear(processor).sampling_rate)
         labels = [[] for _ in range(len(rows))]
         if with_labels and self.text_column in split.column_names:
-            ids = {token: place for place, token in enumerate(self.label_names)} | {
-                " ": self.label_names.index(_SPACE)
-            }
-            labels = [[ids.get(letter, 1) for letter in " ".join(text.split())] for text in split[self.text_column]]
+            ids = {token: place for place, token in enumerate(self.label_names)}
+            ids[" "], unknown = ids[_SPACE], ids[_UNKNOWN]
+            texts = [self._spelt(" ".join(text.split())) for text in split[self.text_column]]
+            labels = [[ids.get(letter, unknown) for letter in text] for text in texts]
             self._check_room(rows["length"], labels, split[self.text_column], ear(processor).sampling_rate)
         return add_ids(rows.add_column("labels", labels, feature=datasets.List(datasets.Value("int64"))))
 
@@ -164,11 +177,11 @@ class Transcription(SpokenTask):
         """`Transcripts` of the texts of `raw`, which must be given; see `Task.yardstick`."""
         if raw is None:
             raise ValueError("Transcripts are judged against the texts, which prepared rows do not hold: pass raw.")
-        return Transcripts(list(raw[self.text_column]), self._written, main_metric)
+        return Transcripts([self._spelt(text) for text in raw[self.text_column]], self._written, main_metric)
 
     def _written(self, tokens):
         letters = [self.label_names[token] for token in tokens]
-        return "".join(" " if letter == _SPACE else "" if letter == _UNKNOWN else letter for letter in letters)
+        return "".join(" " if letter == _SPACE else letter for letter in letters if not _SPECIAL.fullmatch(letter))
 
     def labelled(self, prepared):
         import numpy as np

@@ -14,7 +14,7 @@ from distil_nlp.objectives import (
     default_objective,
     objective_from,
 )
-from distil_nlp.signals import CTC, Signals, problem_type_of
+from distil_nlp.signals import CTC, Signals, at_frames, problem_type_of
 
 
 def batch_of(lengths=(5, 3), labels=((1, 2), (3, -100))):
@@ -80,7 +80,7 @@ def test_terms_go_by_their_names_in_yaml():
         (
             CtcSoftTargets(1.0),
             {"frames": torch.ones(2, 7, dtype=torch.bool)},
-            r"shape \(2, 5, 4\), and .* shape \(2, 7\)",
+            r"logits of shape \(2, 7, 4\).* got \(2, 5, 4\)",
         ),
         (CtcLabels(1.0), {"labels": torch.tensor([1, 2])}, r"whole numbers of shape \(batch, most tokens\)"),
         (CtcLabels(1.0), {"labels": torch.tensor([[1, 4], [0, 1]])}, "tokens from 0 to 3 but for the blank, 0"),
@@ -98,3 +98,22 @@ def test_what_does_not_fit_is_refused(term, change, complaint):
 def test_a_weight_of_blanks_out_of_its_range_is_refused():
     with pytest.raises(ValueError, match="blank_weight must lie in 0 to 1; got 1.5"):
         CtcSoftTargets(1.0, blank_weight=1.5)
+
+
+def test_a_model_may_answer_less_often_than_there_are_frames():
+    batch = {"labels": torch.tensor([[1, 2], [3, -100]]), "frames": torch.arange(6) < torch.tensor([[6], [4]])}
+    slow, teacher = Signals(2 * torch.randn(2, 3, 4)), Signals(2 * torch.randn(2, 6, 4))
+    labels, _ = loss_of(Objective([CtcLabels(1.0)]), batch, slow, None)
+    own = torch.tensor([[True, True, True], [True, True, False]])
+    torch.testing.assert_close(labels, ctc_loss(slow.logits, own, batch["labels"], blank=0).mean())
+    frames, logs = loss_of(Objective([CtcSoftTargets(1.0)]), batch, slow, teacher)
+    twice = Signals(slow.logits.repeat_interleave(2, dim=1))
+    expected, twice_logs = loss_of(Objective([CtcSoftTargets(1.0)]), batch, twice, teacher)
+    torch.testing.assert_close(frames, expected)
+    assert logs["agreement"] == twice_logs["agreement"]
+
+
+def test_each_frame_takes_the_nearest_of_fewer_or_more():
+    row = torch.tensor([[10, 20, 30]])
+    assert at_frames(row, 6).tolist() == [[10, 10, 20, 20, 30, 30]] and at_frames(row, 3) is row
+    assert at_frames(row, 4).tolist() == [[10, 20, 20, 30]] and at_frames(row, 1).tolist() == [[20]]

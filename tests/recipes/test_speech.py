@@ -8,10 +8,14 @@ import pytest
 from transformers import (
     AutoFeatureExtractor,
     AutoModelForAudioClassification,
+    AutoModelForCTC,
     AutoModelForSpeechSeq2Seq,
     Wav2Vec2Config,
+    Wav2Vec2CTCTokenizer,
     Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForCTC,
     Wav2Vec2ForSequenceClassification,
+    Wav2Vec2Processor,
     pipeline,
 )
 
@@ -119,6 +123,40 @@ def test_texts_go_through_all_stages_and_the_student_writes_in_a_pipeline(folder
         wave_of(["ho", "hi"], 5)
     )
     assert set(written["text"]) <= set("eiho ")
+
+
+def save_wav2vec2(folder):
+    """A model with frames of 20 ms and upper-case letters, as those of the Hub."""
+    tokens = ["<pad>", "<s>", "</s>", "<unk>", "|", *"EHIO"]
+    (folder / "vocab").mkdir(parents=True)
+    (folder / "vocab" / "vocab.json").write_text(json.dumps({token: place for place, token in enumerate(tokens)}))
+    tokenizer = Wav2Vec2CTCTokenizer(str(folder / "vocab" / "vocab.json"))
+    extractor = Wav2Vec2FeatureExtractor(sampling_rate=16000, do_normalize=True, return_attention_mask=True)
+    Wav2Vec2Processor(extractor, tokenizer).save_pretrained(folder / "teacher")
+    config = Wav2Vec2Config(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        conv_dim=(8, 8), conv_kernel=(400, 3), conv_stride=(160, 2), num_conv_pos_embeddings=4,
+        num_conv_pos_embedding_groups=2, pad_token_id=0, feat_extract_norm="layer", do_stable_layer_norm=True,
+    )  # fmt: skip
+    Wav2Vec2ForCTC(config).save_pretrained(folder / "teacher")
+    return folder / "teacher"
+
+
+@pytest.mark.parametrize("cache", ["true", "false"])
+def test_a_model_with_longer_frames_and_letters_of_its_own_teaches_a_network_to_write(cache, folder, tmp_path):
+    teacher = save_wav2vec2(tmp_path)
+    changes = {"task": "automatic-speech-recognition", "teacher": teacher, "train_teacher": "true", "cache": cache}
+    run(arguments(folder, tmp_path / "out", "sentences", **changes))
+    student = AutoModelForCTC.from_pretrained(tmp_path / "out" / "student")
+    assert student.config.sampling_rate == 16000
+    assert list(student.config.id2label.values()) == ["<pad>", "<s>", "</s>", "<unk>", "|", *"EHIO"]
+    written = pipeline("automatic-speech-recognition", str(tmp_path / "out" / "student"), device="cpu")
+    assert isinstance(written({"raw": wave_of(["hi"], 3), "sampling_rate": 16000})["text"], str)
+    found = report(tmp_path / "out")
+    assert [model["role"] for model in found["models"]] == ["teacher", "student", "control"]
+    if cache == "true":
+        header = json.loads((tmp_path / "out" / "teacher_cache" / "cache.json").read_text())
+        assert header["signals"]["logits"]["layout"] == "ctc_frames"
 
 
 def test_the_teachers_transcripts_teach_clips_without_texts(folder, tmp_path):

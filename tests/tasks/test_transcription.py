@@ -83,3 +83,17 @@ def test_a_teacher_of_other_letters_is_refused_and_one_of_more_is_followed(task_
         Transcription.from_splits(splits, label_names=["<pad>", "<unk>", "|", "x"])
     theirs = ["<pad>", "<unk>", "|", "o", "x", "i", "h", "e"]
     assert Transcription.from_splits(splits, label_names=theirs).label_names == theirs
+
+
+def test_texts_are_written_in_the_one_case_that_a_teacher_knows(task_and_splits):
+    _, splits = task_and_splits
+    theirs = ["<pad>", "<s>", "</s>", "<unk>", "|", *"OIHE"]
+    task = Transcription.from_splits(splits, label_names=theirs)
+    processor = task.load_processor("streamcnn4")
+    assert task.names_of(processor) == theirs
+    rows = task.prepare(splits["validation"], processor)
+    written = [text.upper() for text in splits["validation"]["text"]]
+    assert [task._written(row) for row in rows["labels"]] == written
+    yardstick = task.yardstick(rows, splits["validation"])
+    facts = yardstick.facts([np.array(row, dtype=np.float64) for row in rows["labels"]])
+    assert yardstick.measure("wer", facts) == 0.0
