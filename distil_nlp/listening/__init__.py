@@ -1,9 +1,10 @@
 """From a saved model to words: of a whole recording, or while somebody speaks."""
 
 from .frames import FrameStream
+from .listener import Heard, Listener
 from .load import load_listener
-from .recogniser import Heard, Recogniser
+from .recogniser import Recogniser
 from .spotter import Spotter, SpotterStream
 from .stream import Stream
 
-__all__ = ["FrameStream", "Heard", "Recogniser", "Spotter", "SpotterStream", "Stream", "load_listener"]
+__all__ = ["FrameStream", "Heard", "Listener", "Recogniser", "Spotter", "SpotterStream", "Stream", "load_listener"]

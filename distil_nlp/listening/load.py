@@ -1,10 +1,10 @@
 """Who hears with a saved model."""
 
-from ..adapters import NetworkForAudioClassification, NetworkForAudioFrameClassification, load_network
+from ..adapters import load_network
 from .recogniser import Recogniser
 from .spotter import Spotter
 
-_LISTENERS = {NetworkForAudioFrameClassification: Recogniser, NetworkForAudioClassification: Spotter}
+_LISTENERS = {listener.model_class: listener for listener in (Recogniser, Spotter)}
 
 
 def load_listener(name_or_path):

@@ -4,49 +4,23 @@ import torch
 
 from ..adapters import NetworkForAudioClassification
 from .frames import FrameStream
-from .recogniser import Heard
+from .listener import Heard, Listener
 
 
-class Spotter:
-    """A keyword spotter: says which of its classes a clip is, at any time of it.
+class Spotter(Listener):
+    """A keyword spotter: says which of its classes a clip is, as a list of one `Heard`.
 
     Args:
         model (`NetworkForAudioClassification`): Which answers frame by frame.
     """
 
-    def __init__(self, model):
-        self.model = model.eval()
+    model_class = NetworkForAudioClassification
 
-    @classmethod
-    def from_pretrained(cls, name_or_path):
-        """From a folder or a Hub id."""
-        return cls(NetworkForAudioClassification.from_pretrained(name_or_path))
-
-    @property
-    def sampling_rate(self):
-        """Samples a second that it hears."""
-        return self.model.config.sampling_rate
-
-    def __call__(self, wave):
-        """The class of a wave, as a list of one `Heard`.
-
-        Args:
-            wave (`np.ndarray`): Shape (samples,), from -1 to 1, at `sampling_rate`.
-        """
-        with torch.inference_mode():
-            logits = self.model(input_values=torch.as_tensor(wave, dtype=torch.float32).unsqueeze(0)).logits[0]
-        return self.named(logits, len(wave))
-
-    def named(self, logits, num_samples):
-        """The best class of a clip as a list of one `Heard`."""
-        return [Heard(self.model.config.id2label[int(logits.argmax())], 0.0, num_samples / self.sampling_rate)]
+    def heard(self, logits, num_samples):
+        best = int(logits.reshape(-1).argmax())
+        return [Heard(self.model.config.id2label[best], 0.0, num_samples / self.sampling_rate)]
 
     def stream(self):
-        """A `SpotterStream` that hears what comes, piece by piece.
-
-        Raises:
-            ValueError: A network that has to have heard a clip to its end.
-        """
         return SpotterStream(self)
 
 
@@ -79,7 +53,7 @@ class SpotterStream:
     def end(self):
         """Nothing follows: the class, as a list of one `Heard`."""
         self._take(self._frames.end())
-        return self._spotter.named(self.logits, self._num_samples)
+        return self._spotter.heard(self.logits, self._num_samples)
 
     def _take(self, answers):
         if answers is not None:

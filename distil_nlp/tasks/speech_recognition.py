@@ -8,10 +8,10 @@ from ..metrics import WordErrors
 from ..metrics.classification import MISSING_LABEL
 from .audio_task import sharpest
 from .base import add_ids
-from .columns import check_texts, first_split, only_column
+from .columns import first_split
 from .labels import SINGLE
-from .sound import listen_to, wave_rows
-from .spoken import TEXTS, SpokenTask
+from .sound import wave_rows
+from .spoken import SpokenTask, read_sentences
 
 
 class SpeechRecognition(SpokenTask):
@@ -70,13 +70,9 @@ class SpeechRecognition(SpokenTask):
         Raises:
             ValueError: Columns, clips or texts that cannot be used; a training split too small for its words.
         """
-        audio, rate = listen_to(splits, audio_column)
-        train = first_split(splits, "train")
         more = "Clips of one word each, with a class label, become sentences by joined_clips."
-        text = only_column(train.column_names, TEXTS, text_column, "text_column", more)
-        for name, split in splits.items():
-            if text in split.column_names and name != "unlabelled":
-                check_texts(split, name, (text,))
+        audio, text, rate, _ = read_sentences(splits, audio_column, text_column, more=(more,))
+        train = first_split(splits, "train")
         sentences = [one.split() for one in train[text]]
         lexicon = Lexicon.whole_words([word for words in sentences for word in words], num_states=num_states)
         if label_names is not None and list(label_names) != lexicon.state_names:

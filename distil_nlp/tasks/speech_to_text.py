@@ -3,14 +3,12 @@
 import math
 
 import datasets
-import numpy as np
 
 from ..metrics import WrittenTexts
 from .audio_task import ear
 from .base import add_ids
-from .columns import check_texts, first_split, only_column
-from .sound import listen_to, open_clips, wave_rows
-from .spoken import TEXTS, SpokenTask
+from .sound import open_clips, wave_rows
+from .spoken import WrittenTask, read_sentences
 
 _MOST_SECONDS = 30  # that Whisper hears at once
 _MOST_TOKENS = 440  # that it writes, beside those that come first
@@ -18,7 +16,7 @@ _TIMED_TOKENS = 16
 _FEW_TOKENS = 2000  # of which a cache can keep all numbers
 
 
-class SpeechToText(SpokenTask):
+class SpeechToText(WrittenTask):
     """Sound to text with models that are shown what was written so far, and say the next token. Make it with `from_splits`.
 
     A student learns from what its teacher writes, see `Task.writes`, and from what it thinks of the other tokens.
@@ -29,7 +27,7 @@ class SpeechToText(SpokenTask):
     Attributes:
         text_column (`str`): What is said in a clip. Splits may lack it.
 
-    See `SpokenTask` for the others.
+    See `WrittenTask` for the others.
     """
 
     name = "seq2seq-speech-recognition"
@@ -38,11 +36,10 @@ class SpeechToText(SpokenTask):
     processor_is = "processor"
     writes = True
 
-    def __init__(self, audio_column, text_column, sampling_rate, splits, *, language=None):
+    def __init__(self, audio_column, text_column, sampling_rate, texts, splits, *, language=None):
         self.audio_column, self.text_column, self.sampling_rate = audio_column, text_column, sampling_rate
-        self.language, self._splits = language, splits
+        self.language, self._texts, self._splits = language, texts, splits
         self._named_processor = self._tokenizer = None
-        self._texts = list(first_split(splits, "train", "validation", "test")[text_column])
         # No tokenizer makes more of a text than its bytes, beside the tokens that every text begins and ends with.
         self.most_tokens = min(_MOST_TOKENS, 8 + max(len(text.encode()) for text in self._texts))
 
@@ -70,13 +67,8 @@ class SpeechToText(SpokenTask):
         Raises:
             ValueError: Columns, clips or texts that cannot be used.
         """
-        audio, rate = listen_to(splits, audio_column)
-        reference = first_split(splits, "train", "validation", "test")
-        text = only_column(reference.column_names, TEXTS, text_column, "text_column")
-        for name, split in splits.items():
-            if text in split.column_names and name != "unlabelled":
-                check_texts(split, name, (text,))
-        return cls(audio, text, rate, splits, language=language)
+        audio, text, rate, texts = read_sentences(splits, audio_column, text_column)
+        return cls(audio, text, rate, texts, splits, language=language)
 
     def config_labels(self):
         """Tokens are no labels: nothing."""
@@ -176,13 +168,6 @@ class SpeechToText(SpokenTask):
 
     def _read(self, tokens):
         return self._tokenizer.decode(tokens, skip_special_tokens=True)
-
-    def labelled(self, prepared):
-        return np.array([len(row) > 0 for row in prepared["labels"]], dtype=bool)
-
-    def without_labels(self, prepared):
-        missing = [[] for _ in range(len(prepared))]
-        return prepared.remove_columns("labels").add_column("labels", missing, feature=prepared.features["labels"])
 
 
 def _check_lengths(lengths, hears):

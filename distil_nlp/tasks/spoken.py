@@ -1,9 +1,12 @@
 """What tasks on sentences that are spoken have in common: how sentences come to be, and what they are called."""
 
+import numpy as np
+
 from .audio_task import AudioTask
-from .columns import find_label_column
+from .columns import check_texts, find_label_column, first_split, only_column
 from .file_columns import SOUND, find_file_column
 from .joined_clips import join_clips
+from .sound import listen_to
 
 TEXTS = ("text", "sentence", "transcription", "transcript")
 
@@ -44,3 +47,38 @@ class SpokenTask(AudioTask):
             )
             for name, split in splits.items()
         }
+
+
+class WrittenTask(SpokenTask):
+    """A task whose models write tokens: prepared rows have a list of them, empty where nobody knows what is said."""
+
+    def labelled(self, prepared):
+        return np.array([len(row) > 0 for row in prepared["labels"]], dtype=bool)
+
+    def without_labels(self, prepared):
+        missing = [[] for _ in range(len(prepared))]
+        return prepared.remove_columns("labels").add_column("labels", missing, feature=prepared.features["labels"])
+
+
+def read_sentences(splits, audio_column=None, text_column=None, *, more=()):
+    """What a data set of sentences is, after a look at its columns, its texts and a few clips.
+
+    Args:
+        splits (`dict[str, datasets.Dataset]`): See `Task.from_splits`; of subsets, the whole is looked at.
+        audio_column, text_column (`str`, *optional*): Where the usual names do not settle it.
+        more (`tuple[str]`): What else to tell who has no such column.
+
+    Returns:
+        `(audio_column, text_column, sampling_rate, texts)`: texts (`list[str]`) of the whole training split, or of the
+        first that has any.
+
+    Raises:
+        ValueError: Columns, clips or texts that cannot be used.
+    """
+    audio, rate = listen_to(splits, audio_column)
+    reference = first_split(getattr(splits, "whole", splits), "train", "validation", "test")
+    text = only_column(reference.column_names, TEXTS, text_column, "text_column", *more)
+    for name, split in splits.items():
+        if text in split.column_names and name != "unlabelled":
+            check_texts(split, name, (text,))
+    return audio, text, rate, list(reference[text])

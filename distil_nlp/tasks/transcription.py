@@ -11,15 +11,14 @@ from ..metrics import Transcripts
 from ..signals import CTC
 from .audio_task import ear, sharpest
 from .base import add_ids
-from .columns import check_texts, first_split, only_column
-from .sound import listen_to, wave_rows
-from .spoken import TEXTS, SpokenTask
+from .sound import wave_rows
+from .spoken import WrittenTask, read_sentences
 
 _BLANK, _SPACE, _UNKNOWN = "<pad>", "|", "<unk>"
 _SPECIAL = re.compile(r"<.+>")
 
 
-class Transcription(SpokenTask):
+class Transcription(WrittenTask):
     """Sound to text with models that say a letter or a blank for every frame. Make it with `from_splits`.
 
     Models are networks by name ("streamcnn64"), with a vocabulary of the letters of the training texts, and whatever
@@ -60,13 +59,8 @@ class Transcription(SpokenTask):
             ValueError: Columns, clips or texts that cannot be used; a teacher without a token that the texts need, or whose
                 first token is no blank.
         """
-        audio, rate = listen_to(splits, audio_column)
-        reference = first_split(getattr(splits, "whole", splits), "train", "validation", "test")
-        text = only_column(reference.column_names, TEXTS, text_column, "text_column")
-        for name, split in splits.items():
-            if text in split.column_names and name != "unlabelled":
-                check_texts(split, name, (text,))
-        letters = sorted({letter for one in reference[text] for letter in one} - {" ", _SPACE})
+        audio, text, rate, texts = read_sentences(splits, audio_column, text_column)
+        letters = sorted({letter for one in texts for letter in one} - {" ", _SPACE})
         if label_names is None:
             return cls(audio, text, rate, [_BLANK, _UNKNOWN, _SPACE, *letters])
         tokens = list(label_names)
@@ -182,15 +176,6 @@ class Transcription(SpokenTask):
     def _written(self, tokens):
         letters = [self.label_names[token] for token in tokens]
         return "".join(" " if letter == _SPACE else letter for letter in letters if not _SPECIAL.fullmatch(letter))
-
-    def labelled(self, prepared):
-        import numpy as np
-
-        return np.array([len(row) > 0 for row in prepared["labels"]], dtype=bool)
-
-    def without_labels(self, prepared):
-        missing = [[] for _ in range(len(prepared))]
-        return prepared.remove_columns("labels").add_column("labels", missing, feature=prepared.features["labels"])
 
     def in_use(self, folder):
         return f"import transformers, distil_nlp.adapters; {super().in_use(folder)}"
