@@ -2,6 +2,8 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 ARGS ?=
+# Neither measures anything: one makes pages of finished runs, two hold what others share.
+BENCHMARKS := $(filter-out $(addprefix benchmarks/,results.py timing.py starts.py),$(wildcard benchmarks/*.py))
 
 .PHONY: install quickstart test test-slow lint bench docs
 
@@ -32,7 +34,7 @@ lint: install
 	$(RUN) -m ruff format --check .
 
 bench: install
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(RUN) $$script $(ARGS); done
+	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(RUN) $$script $(ARGS); done
 
 docs: .venv/.installed-docs
 	$(RUN) -m mkdocs build --strict

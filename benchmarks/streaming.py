@@ -1,10 +1,11 @@
-"""How fast saved models hear sound that comes in hops of 10 ms: real-time factor and latency, in turn on the same sound.
+"""How fast models hear sound that comes in hops of 10 ms: real-time factor and latency, in turn on the same sound.
 
+    python benchmarks/streaming.py                                       # the networks of the keyword recipe, untrained
     python benchmarks/streaming.py runs/digits/teacher runs/digits/student
 
-The models are those of hybrid-speech-recognition or audio-classification, as `distil-nlp listen` takes them. The sound is
-noise: what it holds does not matter to the time. Printed are medians over rounds, in each of which every model hears the
-same seconds.
+Saved models are those of hybrid-speech-recognition or audio-classification, as `distil-nlp listen` takes them. The sound is
+noise, for neither what it holds nor what a network has learned matters to the time. Printed are medians over rounds, in
+each of which every model hears the same seconds.
 """
 
 import argparse
@@ -12,16 +13,19 @@ import argparse
 import numpy as np
 import torch
 
+from distil_nlp.adapters import NetworkForAudioClassification, read_spec
 from distil_nlp.evaluation.comparison import count_parameters
 from distil_nlp.evaluation.table import text_rows
-from distil_nlp.listening import load_listener
+from distil_nlp.listening import Spotter, load_listener
 from distil_nlp.listening.live import hear_live
 from distil_nlp.metrics.display import short_count
+
+UNTRAINED = ["streamcnn192", "streamcnn24"]
 
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="+", help="Folders of saved models.")
+    parser.add_argument("models", nargs="*", default=UNTRAINED, help="Folders of saved models, or names of networks.")
     parser.add_argument("--seconds", type=float, default=5.0, help="Of sound in each round.")
     parser.add_argument("--rounds", type=int, default=5, help="Beside one that is not counted.")
     parser.add_argument("--threads", type=int, default=1)
@@ -31,7 +35,7 @@ def parse_args():
 def main():
     args = parse_args()
     torch.set_num_threads(args.threads)
-    listeners = {name: load_listener(name) for name in args.models}
+    listeners = {name: listener(name) for name in args.models}
     draw, paces = np.random.default_rng(0), {name: [] for name in listeners}
     for number in range(1 + args.rounds):
         for name, one in listeners.items():
@@ -45,6 +49,12 @@ def main():
         count = short_count(count_parameters(one.model))
         rows.append([name, count, f"{factor:.3f}", f"{p50:.2f}", f"{p95:.2f}", f"{delay:g}"])
     print(text_rows(header, rows, num_words=1))
+
+
+def listener(name):
+    if read_spec(name) is None:
+        return load_listener(name)
+    return Spotter(NetworkForAudioClassification.from_network(name, sampling_rate=8000, num_labels=10))
 
 
 if __name__ == "__main__":
