@@ -96,15 +96,13 @@ def model_card(
     """
     report, model_name = public_report(report), public_name(model_name)
     data = public_name(dataset) + (f" ({dataset_config})" if dataset_config else "")
-    metadata |= _metadata(report, pipeline_tag, model_name, base_model)
+    start, metadata = student_start, metadata | _metadata(report, pipeline_tag, model_name, base_model)
     metadata |= _results_metadata(report, pipeline_tag, dataset, dataset_config, dataset_split, data)
     loading = _python(loading_code) or _how_to_load(report, pipeline_tag, model_name, example, imports)
     titled = {
         "Results": _results(report, data=data, split=dataset_split),
         "How to load it": loading,
-        "How it was trained": _how_trained(
-            report, objective, arguments, teacher=teacher, data=data, start=student_start
-        ),
+        "How it was trained": _how_trained(report, objective, arguments, teacher=teacher, data=data, start=start),
         "Limits": "\n".join(f"- {limit}" for limit in limits(report, data=data)),
         "Environment": _environment(report),
     }
