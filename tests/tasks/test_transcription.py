@@ -97,3 +97,11 @@ def test_texts_are_written_in_the_one_case_that_a_teacher_knows(task_and_splits)
     yardstick = task.yardstick(rows, splits["validation"])
     facts = yardstick.facts([np.array(row, dtype=np.float64) for row in rows["labels"]])
     assert yardstick.measure("wer", facts) == 0.0
+
+
+def test_a_model_that_answers_less_often_is_judged_where_the_clip_is():
+    yardstick = Transcripts(["ho", "h"], lambda tokens: "".join("-ho"[token] for token in tokens))
+    paths = torch.tensor([[1, 0, 2], [1, 0, 2]])  # of the second clip, the last answer is about padding
+    frames = torch.arange(6) < torch.tensor([[6], [4]])
+    said = yardstick.answers(9.0 * torch.nn.functional.one_hot(paths, 3), {"frames": frames})
+    assert [one.tolist() for one in said] == [[1, 2], [1]]
