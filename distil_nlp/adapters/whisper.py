@@ -113,17 +113,18 @@ class SpeechWriters:
     """Loads encoder-decoders that write down what they hear; of a name ("whisper-2x64"), for a processor.
 
     Args:
-        processor (`WhisperProcessor`): Of models that are given by name.
+        make_processor (callable): Gives the `WhisperProcessor` of a model that is given by name; asked only then.
     """
 
-    def __init__(self, processor):
-        self.processor = processor
+    def __init__(self, make_processor):
+        self.make_processor = make_processor
 
     def from_pretrained(self, name, *, output_loading_info=False, **kwargs):
         """A Hub id, a folder, or a name: "whisper-2x64"."""
         if read_whisper(str(name)) is None:
             return AutoModelForSpeechSeq2Seq.from_pretrained(name, output_loading_info=output_loading_info, **kwargs)
-        tokenizer, hears = self.processor.tokenizer, self.processor.feature_extractor
+        processor = self.make_processor()
+        tokenizer, hears = processor.tokenizer, processor.feature_extractor
         model = make_whisper(
             name,
             num_tokens=len(tokenizer),

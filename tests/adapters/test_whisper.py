@@ -19,7 +19,7 @@ def processor():
 @pytest.fixture
 def teacher(processor):
     torch.manual_seed(0)
-    return SpeechWriters(processor).from_pretrained("whisper-3x16").eval()
+    return SpeechWriters(lambda: processor).from_pretrained("whisper-3x16").eval()
 
 
 def features(count=2):

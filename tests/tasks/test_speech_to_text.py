@@ -26,6 +26,11 @@ def test_named_models_hear_as_long_as_the_longest_clip(task_and_splits):
     assert task.kept == "float32"
 
 
+def test_a_vocabulary_of_somebody_else_is_cached_in_parts_and_no_clip_is_read_for_a_tokenizer_of_ours():
+    task = SpeechToText.from_splits({"train": spoken(2)})
+    assert task.auto_class is not None and task._named_processor is None and task.kept == "sampled"
+
+
 def test_a_batch_shows_what_was_written_so_far_and_asks_for_the_next_token(task_and_splits):
     task, splits = task_and_splits
     processor = task.load_processor("whisper-1x16")
