@@ -20,6 +20,7 @@ LEVELS = {
             "architectures",
             "arguments",
             "files",
+            "freed_memory",
             "loading",
             "sampling",
             "examples",

@@ -14,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 from ..adapters import import_line
 from ..arguments import NO_BLEND
 from ..files import read_json, write_text
+from ..freed_memory import keep_freed_memory
 from ..hub import model_card, push_to_hub
 from ..loading import load_model
 from ..students import build_student, freeze_encoder, share_encoder, student_start, trim_vocabulary
@@ -46,6 +47,8 @@ class Run:
         self.asked = training  # with its wishes about the Hub, which concern the student at the end only
         self.training = replace(training, **_PUSHING, dataloader_pin_memory=torch.cuda.is_available())
         self.state = PartialState()
+        if training.device.type == "cpu":
+            keep_freed_memory()
         transformers_logging.disable_progress_bar()  # one for each file read would hide the ones that matter
         if training.disable_tqdm:
             datasets.disable_progress_bars()

@@ -16,6 +16,7 @@ from distil_nlp.adapters import (
     read_spec,
     register_network,
 )
+from distil_nlp.adapters.networks.mobilenet import Convolution
 
 
 @register_network
@@ -71,6 +72,18 @@ def test_the_sizes_of_the_papers_have_the_papers_parameters():
     # He et al. 2016, table 6: 0.27M, 0.46M, 0.66M, 0.85M.
     millions = {"resnet20": 0.27, "resnet32": 0.46, "resnet44": 0.66, "resnet56": 0.85}
     assert {spec: round(count(spec) / 1e6, 2) for spec in millions} == millions
+
+
+def test_a_depthwise_convolution_with_a_stride_is_float32_under_autocast_on_a_processor():
+    torch.manual_seed(0)
+    convolution, images = Convolution(8, 8, 3, stride=2, padding=1, groups=8, bias=False), torch.randn(2, 8, 6, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = convolution(images.bfloat16())
+    assert output.dtype == torch.bfloat16
+    expected = nn.functional.conv2d(images.bfloat16().float(), convolution.weight, stride=2, padding=1, groups=8)
+    assert torch.equal(output, expected.bfloat16())
+    output.float().sum().backward()
+    assert convolution.weight.grad.dtype == torch.float32
 
 
 def test_a_mobilenet_halves_small_images_three_times():
