@@ -114,15 +114,19 @@ class SpeechWriters:
 
     Args:
         make_processor (callable): Gives the `WhisperProcessor` of a model that is given by name; asked only then.
+        language (`str`, *optional*): "en": what a model of several languages hears and writes from now on, and its
+            students, too. By default it guesses the language of each clip. A model of one language is refused with it.
     """
 
-    def __init__(self, make_processor):
-        self.make_processor = make_processor
+    def __init__(self, make_processor, language=None):
+        self.make_processor, self.language = make_processor, language
 
     def from_pretrained(self, name, *, output_loading_info=False, **kwargs):
         """A Hub id, a folder, or a name: "whisper-2x64"."""
         if read_whisper(str(name)) is None:
-            return AutoModelForSpeechSeq2Seq.from_pretrained(name, output_loading_info=output_loading_info, **kwargs)
+            found = AutoModelForSpeechSeq2Seq.from_pretrained(name, output_loading_info=output_loading_info, **kwargs)
+            self._settle_language(name, found[0] if output_loading_info else found)
+            return found
         processor = self.make_processor()
         tokenizer, hears = processor.tokenizer, processor.feature_extractor
         model = make_whisper(
@@ -138,7 +142,19 @@ class SpeechWriters:
             num_mels=hears.feature_size,
         ).to(kwargs.get("dtype") or torch.float32)
         fresh = {"missing_keys": {key for key, _ in model.named_parameters()}, "mismatched_keys": set()}
+        self._settle_language(name, model)
         return (model, fresh) if output_loading_info else model
+
+    def _settle_language(self, name, model):
+        if self.language is None:
+            return
+        generation = model.generation_config
+        if not getattr(generation, "is_multilingual", False):
+            raise ValueError(
+                f"language={self.language!r} is for models of several languages, which are told what to write, and "
+                f"{name} knows one only. Leave it out."
+            )
+        generation.language, generation.task = self.language, "transcribe"
 
 
 def whisper_like(spec, teacher):

@@ -47,7 +47,7 @@ class SpeechToText(WrittenTask):
     def auto_class(self):
         from ..adapters import SpeechWriters  # here, not above: who only looks at data need not wait for torch
 
-        return SpeechWriters(self._made_processor)
+        return SpeechWriters(self._made_processor, self.language)
 
     @property
     def kept(self):

@@ -51,6 +51,31 @@ def test_asked_to_write_it_writes_no_more_and_for_timing_no_less_than_it_is_told
     assert teacher.generation_config.max_length == 448
 
 
+def test_a_model_of_several_languages_and_its_students_write_the_one_they_are_told(teacher, processor, tmp_path):
+    ids, generation = processor.tokenizer.convert_tokens_to_ids, teacher.generation_config
+    generation.is_multilingual, generation.lang_to_id = True, {"<|en|>": ids("<|en|>"), "<|de|>": 5}
+    generation.task_to_id = {name: ids(f"<|{name}|>") for name in ("transcribe", "translate")}
+    generation.no_timestamps_token_id = ids("<|notimestamps|>")
+    generation._from_model_config = False  # it would be read without what it says about languages
+    teacher.save_pretrained(tmp_path / "teacher")
+    told = SpeechWriters(lambda: processor, "en").from_pretrained(tmp_path / "teacher").eval()
+    student_from_teacher(told, num_layers=1).save_pretrained(tmp_path / "student")
+    student = SpeechWriters(lambda: processor).from_pretrained(tmp_path / "student").eval()
+    for model in (told, student):
+        shown = []
+        model.model.decoder.register_forward_pre_hook(
+            lambda module, args, kwargs, shown=shown: shown.append(kwargs["input_ids"].tolist()), with_kwargs=True
+        )
+        Writes(model, 8)(features(1))
+        begin = ["<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>"]
+        assert shown[0] == [[ids(token) for token in begin]]  # at once: no look at the clip for its language
+
+
+def test_a_model_of_one_language_is_told_none(processor):
+    with pytest.raises(ValueError, match="'en'.*whisper-1x16 knows one only"):
+        SpeechWriters(lambda: processor, "en").from_pretrained("whisper-1x16")
+
+
 def test_a_saved_one_answers_in_a_pipeline(teacher, processor, tmp_path):
     for one in (teacher, processor):
         one.save_pretrained(tmp_path)
