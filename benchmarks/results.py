@@ -88,16 +88,22 @@ def commands(reports):
 def circumstances(reports):
     first = next(iter(reports.values()))
     shown = display(first["metric"])
-    unit = "in per cent" if shown.percent else "(lower is better)" if shown.lower_is_better else ""
+    unit = " in per cent" * shown.percent + " (lower is better)" * shown.lower_is_better
     where, packages = first["environment"], first["environment"]["packages"]
-    tokens = "" if str(first["task"]).startswith("image") else ", 32 tokens"
     versions = ", ".join(f"{name} {version}" for name, version in packages.items())
     return [
-        f"{shown.short[:1].upper() + shown.short[1:]} {unit} on {first['num_examples']:,} examples "
+        f"{shown.short[:1].upper() + shown.short[1:]}{unit} on {first['num_examples']:,} examples "
         f"({first['data']['compared_on']}); ± is the standard deviation over seeds; in brackets the 95 % bootstrap "
-        f"interval over examples. Speed-up at batch 1{tokens}, against the teacher. "
+        f"interval over examples. Speed-up at batch 1{timed_on(str(first['task']))}, against the teacher. "
         f"{where['cpu']}, {where['threads']} threads, Python {where['python']}, {versions}."
     ]
+
+
+def timed_on(task):
+    """How long the example is that models of a task are timed on."""
+    if "audio" in task or "speech" in task:
+        return ", a second of sound"
+    return "" if task.startswith(("image", "object")) else ", 32 tokens"
 
 
 if __name__ == "__main__":
