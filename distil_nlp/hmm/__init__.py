@@ -1,5 +1,6 @@
 """Hidden Markov models of words: what may follow what, the best path through it, and a first alignment from nothing."""
 
+from .alignment import forced_alignment
 from .decoding import Decoder, Word, decode, log_prior_of, words_on
 from .gaussians import GaussianAligner, cepstra
 from .graphs import Graph, sentence_graph, word_loop
@@ -16,6 +17,7 @@ __all__ = [
     "best_paths",
     "cepstra",
     "decode",
+    "forced_alignment",
     "log_prior_of",
     "sentence_graph",
     "word_loop",

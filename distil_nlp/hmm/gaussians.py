@@ -5,14 +5,12 @@ import torch
 from scipy.fft import dct
 from scipy.sparse import csr_array
 
-from .graphs import sentence_graph
+from .alignment import forced_alignment
 from .lexicon import SILENCE
-from .viterbi import best_paths
 
 _NUM_CEPSTRA = 13
 _DELTA_REACH = 2
 _LEAST_VARIANCE = 0.05  # of that of all frames together
-_CLIPS_AT_ONCE = 512
 
 
 def cepstra(features):
@@ -74,25 +72,14 @@ class GaussianAligner:
         return states
 
     def align(self, clips, sentences):
-        """The state of every frame.
-
-        Returns:
-            `list[np.ndarray]` of int64, shape (frames,); all -100 where the clip is too short for its words.
-        """
-        graphs = [sentence_graph(self.lexicon, words, self.log_stay) for words in sentences]
-        found = [None] * len(clips)
-        order = sorted(range(len(clips)), key=lambda place: len(clips[place]))
-        for start in range(0, len(order), _CLIPS_AT_ONCE):
-            places = order[start : start + _CLIPS_AT_ONCE]
-            lengths = torch.tensor([len(clips[place]) for place in places])
-            scores = torch.zeros(len(places), int(lengths.max()), self.lexicon.num_states)
-            for row, place in enumerate(places):
-                scores[row, : len(clips[place])] = self._log_likelihoods(clips[place])
-            nodes, weights = best_paths(scores, lengths, [graphs[place] for place in places])
-            for row, place in enumerate(places):
-                path = graphs[place].states[nodes[row, : lengths[row]]]
-                found[place] = (path if weights[row].isfinite() else torch.full_like(path, -100)).numpy()
-        return found
+        """The state of every frame: a `forced_alignment` by the Gaussians."""
+        return forced_alignment(
+            lambda place: self._log_likelihoods(clips[place]),
+            [len(clip) for clip in clips],
+            sentences,
+            self.lexicon,
+            self.log_stay,
+        )
 
     def _log_likelihoods(self, clip):
         # The squares multiplied out, as matrix products; in float64, because their difference is small.

@@ -74,19 +74,25 @@ class RecipeData:
         if names is not None and names != self.task.label_names:
             self.task = self._understood(label_names=names)
 
-    def follow(self, teacher, processor):
+    def follow(self, teacher, processor, *, trained_here):
         """Give the labels the teacher's names and order, so that one column means one thing everywhere.
 
         Args:
             teacher (`PreTrainedModel`): With a trained head.
             processor: The teacher's.
+            trained_here (`bool`): From the labels of this very data.
 
         Raises:
             ValueError: A label the teacher does not know.
         """
         if names := self.task.names_of(processor):
             teacher.config.id2label = dict(enumerate(names))
-        theirs, ours = label_names(teacher), self.task.label_names
+        self._take_names(label_names(teacher))
+        if not trained_here:
+            self.task = self.task.as_known_to(teacher, processor)
+
+    def _take_names(self, theirs):
+        ours = self.task.label_names
         if theirs is None or self.task.num_labels is None:
             return
         if ours is not None:

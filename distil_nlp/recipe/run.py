@@ -135,13 +135,14 @@ class Run:
             model = ZeroShotClassifier(model, self.processor, names, template=template).eval()
         else:
             finished = self.folder.finished("teacher")
-            check_stop(recipe, finished or fresh or recipe.train_teacher)
-            if not finished and (fresh or recipe.train_teacher):
+            trained_here = finished or fresh or recipe.train_teacher
+            check_stop(recipe, trained_here)
+            if trained_here and not finished:
                 self.pattern = self.with_new_head()
                 self._begin(self.pattern)
                 source = self.fine_tune_teacher(self.pattern)
                 model, _ = load_model(auto_class, source, dtype=self.training.teacher_dtype, **loading)
-            self.data.follow(model, self.teacher_processor)
+            self.data.follow(model, self.teacher_processor, trained_here=bool(trained_here))
             self.pattern = model
         self._begin(model)
         return first_teacher(self, model)

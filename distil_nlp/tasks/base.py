@@ -107,6 +107,14 @@ class Task(ABC):
         """The names of a model's outputs, where its processor says them and its config does not: here, None."""
         return None
 
+    def as_known_to(self, teacher, processor):
+        """The task as a teacher that was trained before this run knows it: here, itself.
+
+        Args:
+            teacher (`PreTrainedModel`), processor: As they were loaded.
+        """
+        return self
+
     def student_processor(self, student, of_teacher, *, trust_remote_code=False):
         """What a student reads with: here, the teacher's tokenizer.
 

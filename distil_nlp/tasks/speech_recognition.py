@@ -1,9 +1,11 @@
 """Sentences of a small vocabulary are heard by a DNN-HMM: every frame gets a state, and states make words."""
 
+from functools import partial
+
 import datasets
 import numpy as np
 
-from ..hmm import Decoder, GaussianAligner, Lexicon, cepstra, log_prior_of
+from ..hmm import Decoder, GaussianAligner, Lexicon, cepstra, forced_alignment, log_prior_of
 from ..metrics import WordErrors
 from ..metrics.classification import MISSING_LABEL
 from .audio_task import sharpest
@@ -22,6 +24,9 @@ class SpeechRecognition(SpokenTask):
     say the state of a frame, and a `Decoder` makes words of that. Nobody's network is asked for labels, so that a control
     without a teacher has labels that owe nothing to one.
 
+    A teacher that was trained on other clips has other ideas of where a state begins. What it calls a state is then what
+    all labels mean: the words are given, and it says which frame belongs to which of their states (`as_known_to`).
+
     Models are networks by name ("splicedmlp512", "streamcnn64") or folders of such.
 
     Attributes:
@@ -36,9 +41,9 @@ class SpeechRecognition(SpokenTask):
     problem_type = SINGLE
     fixed_augmentation = {"shift": 0.0}  # a frame has its label where it is
 
-    def __init__(self, audio_column, text_column, sampling_rate, aligner, decoder, *, hears):
+    def __init__(self, audio_column, text_column, sampling_rate, aligner, decoder):
         self.audio_column, self.text_column, self.sampling_rate = audio_column, text_column, sampling_rate
-        self._aligner, self.decoder, self._hears = aligner, decoder, hears
+        self._aligner, self.decoder = aligner, decoder
         self.label_names, self.num_labels = decoder.lexicon.state_names, decoder.lexicon.num_states
 
     @property
@@ -81,13 +86,21 @@ class SpeechRecognition(SpokenTask):
                 f"the training split have {lexicon.num_states} ({', '.join(lexicon.state_names[:4])}, ...). Train on the "
                 f"words that the teacher knows, with as many states each (num_states)."
             )
-        hears, aligner = _Hears(rate), GaussianAligner(lexicon)
-        clips = hears.cepstra_of(wave_rows(train, audio, "train", rate))
-        states = np.concatenate(aligner.fit(clips, sentences))
+        aligner = _ByGaussians(lexicon, rate)
+        states = np.concatenate(aligner.fit(wave_rows(train, audio, "train", rate), sentences))
         decoder = Decoder(
             lexicon, aligner.log_stay, log_prior_of(states, lexicon), insertion_penalty=insertion_penalty
         )
-        return cls(audio, text, rate, aligner, decoder, hears=hears)
+        return cls(audio, text, rate, aligner, decoder)
+
+    def as_known_to(self, teacher, processor):
+        """With the states, their durations and priors as a teacher knows them that was trained on other clips."""
+        kept = getattr(teacher.config, "hmm", None)
+        if kept is None:
+            return self
+        theirs = Decoder.from_dict({**kept, "insertion_penalty": self.decoder.insertion_penalty})
+        aligner = _ByNetwork(teacher, processor, theirs)
+        return type(self)(self.audio_column, self.text_column, self.sampling_rate, aligner, theirs)
 
     def config_labels(self):
         """Beside the names of the states, what makes words of them."""
@@ -114,11 +127,10 @@ class SpeechRecognition(SpokenTask):
                 f"{processor.sampling_rate} Hz. Take models for {self.sampling_rate} Hz, or resample the data."
             )
         rows = wave_rows(split, self.audio_column, "given", processor.sampling_rate)
-        clips = self._hears.cepstra_of(rows)
         if with_labels and self.text_column in split.column_names:
-            labels = self._aligner.align(clips, [text.split() for text in split[self.text_column]])
+            labels = self._aligner(rows, [text.split() for text in split[self.text_column]])
         else:
-            labels = [np.full(len(clip), MISSING_LABEL) for clip in clips]
+            labels = [np.full(length, MISSING_LABEL) for length in _num_frames(rows, self.sampling_rate)]
         feature = datasets.List(datasets.Value("int64"))
         return add_ids(rows.add_column("labels", [one.tolist() for one in labels], feature=feature))
 
@@ -159,16 +171,59 @@ class SpeechRecognition(SpokenTask):
         return prepared.remove_columns("labels").add_column("labels", missing, feature=prepared.features["labels"])
 
 
-class _Hears:
-    """The features that the first alignment is made from: those of the models' front end, frame by frame the same."""
+class _ByGaussians:
+    """Aligns by Gaussians, on features of the models' front end: frame by frame the same."""
 
-    def __init__(self, sampling_rate):
+    def __init__(self, lexicon, sampling_rate):
         from ..adapters import LogMel
 
-        self.front_end = LogMel(sampling_rate)
+        self._front_end, self._aligner = LogMel(sampling_rate), GaussianAligner(lexicon)
 
-    def cepstra_of(self, rows):
+    @property
+    def log_stay(self):
+        return self._aligner.log_stay
+
+    def fit(self, rows, sentences):
+        """The states of the frames of prepared rows, from a flat start."""
+        return self._aligner.fit(self._cepstra_of(rows), sentences)
+
+    def __call__(self, rows, sentences):
+        """The states of the frames of prepared rows, `list` of `np.ndarray`."""
+        return self._aligner.align(self._cepstra_of(rows), sentences)
+
+    def _cepstra_of(self, rows):
         import torch
 
         waves = (torch.frombuffer(bytearray(one), dtype=torch.float32) for one in rows["audio"])
-        return [cepstra(self.front_end(wave.unsqueeze(0))[0][0].numpy()) for wave in waves]
+        return [cepstra(self._front_end(wave.unsqueeze(0))[0][0].numpy()) for wave in waves]
+
+
+class _ByNetwork:
+    """Aligns by what a trained network says of each frame; for `Decoder` see there."""
+
+    def __init__(self, model, processor, decoder):
+        self._model, self._processor, self._decoder = model.eval(), processor, decoder
+
+    def __call__(self, rows, sentences):
+        """The states of the frames of prepared rows, `list` of `np.ndarray`."""
+        decoder, lengths = self._decoder, _num_frames(rows, self._processor.sampling_rate)
+        return forced_alignment(
+            partial(self._log_likelihoods, rows), lengths, sentences, decoder.lexicon, decoder.log_stay
+        )
+
+    def _log_likelihoods(self, rows, place):
+        import torch
+
+        from .audio_collator import features_of, waves_of
+
+        inputs = features_of(waves_of([rows[place]]), self._processor).to(self._model.device)
+        with torch.inference_mode():
+            return self._decoder.scores(self._model(**inputs).logits[0].cpu())
+
+
+def _num_frames(rows, sampling_rate):
+    """Of each prepared row."""
+    from ..adapters import LogMel
+
+    front_end = LogMel(sampling_rate)
+    return [front_end.num_frames(length) for length in rows["length"]]

@@ -112,6 +112,25 @@ def test_a_cached_teacher_of_frames_teaches_unlabelled_clips_too(folder, tmp_pat
     assert header["signals"]["logits"]["layout"] == "frames" and header["num_examples"] == 68
 
 
+def test_a_teacher_that_learned_from_all_labels_teaches_where_few_are_left(folder, tmp_path):
+    settings = {"task": "hybrid-speech-recognition", "num_states": 3}
+    run(arguments(folder, tmp_path / "first", "sentences", **settings, control="false"))
+    changes = {
+        "teacher": tmp_path / "first" / "teacher",
+        "max_train_samples": 6,
+        "unlabelled_file": folder / "sentences-train.parquet",
+        "teacher_learning_rate": None,
+        "teacher_num_train_epochs": None,
+    }
+    run(arguments(folder, tmp_path / "second", "sentences", **settings, **changes))
+    (first, *_), (second, *_) = (report(tmp_path / one)["models"] for one in ("first", "second"))
+    assert second["metrics"]["wer"] == first["metrics"]["wer"]
+    # Its own alignment of what was said is what the frames are called now: it cannot do worse than by another's.
+    assert second["metrics"]["frames"] >= first["metrics"]["frames"]
+    models = [json.loads((tmp_path / one / "config.json").read_text()) for one in ("first/teacher", "second/student")]
+    assert models[0]["hmm"] == models[1]["hmm"]
+
+
 def test_texts_go_through_all_stages_and_the_student_writes_in_a_pipeline(folder, tmp_path):
     changes = {"task": "automatic-speech-recognition", "teacher": "streamcnn16", "cache": "true"}
     run(arguments(folder, tmp_path / "out", "sentences", **changes))

@@ -1,5 +1,7 @@
 """Words in sound become states of frames, and states become words again."""
 
+from types import SimpleNamespace
+
 import datasets
 import numpy as np
 import pytest
@@ -67,6 +69,47 @@ def test_a_batch_has_a_label_a_frame_and_says_where_frames_are(task_and_splits):
     model.eval()
     logits = model(input_values=batch["input_values"], attention_mask=batch["attention_mask"]).logits
     assert logits.shape == (6, max(lengths), task.num_labels)
+
+
+class Elsewhere(torch.nn.Module):
+    """A teacher that was trained on another alignment: to it, every state begins two frames later."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, task, rows):
+        super().__init__()
+        self.config = SimpleNamespace(hmm=task.config_labels()["hmm"])
+        self.states = {
+            row["length"]: torch.tensor([row["labels"][0]] * 2 + row["labels"][:-2]).clamp(min=0) for row in rows
+        }
+        self.num_states = task.num_labels
+
+    def forward(self, input_values, attention_mask=None):
+        states = self.states[input_values.shape[1]].unsqueeze(0)
+        return SimpleNamespace(logits=20 * torch.nn.functional.one_hot(states, self.num_states).float())
+
+
+def test_with_a_teacher_of_other_clips_a_state_is_what_it_calls_so(task_and_splits):
+    task, splits = task_and_splits
+    processor, split = extractor_for(RATE), splits["test"]
+    own = task.prepare(split, processor)
+    teacher = Elsewhere(task, own)
+    assert len(teacher.states) == len(own)
+    known = task.as_known_to(teacher, processor)
+    for before, after in zip(own["labels"], known.prepare(split, processor)["labels"], strict=True):
+        assert after[4:-4] == before[2:-6] != before[4:-4]
+    assert known.decoder.to_dict() == {**task.decoder.to_dict(), "insertion_penalty": 0.0}
+    assert known.prepare(split.remove_columns("text"), processor)["labels"] == task.without_labels(own)["labels"]
+
+
+def test_the_insertion_penalty_is_of_the_recipe_and_not_of_the_teacher(task_and_splits):
+    task, splits = task_and_splits
+    own = task.prepare(splits["test"], extractor_for(RATE))
+    teacher = Elsewhere(task, own)
+    teacher.config.hmm = {**teacher.config.hmm, "insertion_penalty": -7.0}
+    assert task.as_known_to(teacher, extractor_for(RATE)).decoder.insertion_penalty == 0
+    teacher.config = SimpleNamespace()
+    assert task.as_known_to(teacher, extractor_for(RATE)) is task
 
 
 def test_rows_without_texts_have_frames_without_labels(task_and_splits):
