@@ -80,10 +80,11 @@ class Lexicon:
         return [self._first[unit] + place for unit in units for place in range(self.lengths[unit])]
 
     def to_dict(self):
-        """As config.json keeps it."""
-        return {"words": {word: list(units) for word, units in self.words.items()}, "lengths": dict(self.lengths)}
+        """As config.json keeps it: units as a list, because their order numbers the states and a config sorts its keys."""
+        units = [[unit, length] for unit, length in self.lengths.items()]
+        return {"words": {word: list(parts) for word, parts in self.words.items()}, "units": units}
 
     @classmethod
     def from_dict(cls, kept):
         """From what `to_dict` gave."""
-        return cls(kept["words"], kept["lengths"])
+        return cls(kept["words"], dict(kept["units"]))
