@@ -92,11 +92,21 @@ def circumstances(reports):
     where, packages = first["environment"], first["environment"]["packages"]
     versions = ", ".join(f"{name} {version}" for name, version in packages.items())
     return [
-        f"{shown.short[:1].upper() + shown.short[1:]}{unit} on {first['num_examples']:,} examples "
-        f"({first['data']['compared_on']}); ± is the standard deviation over seeds; in brackets the 95 % bootstrap "
-        f"interval over examples. Speed-up at batch 1{timed_on(str(first['task']))}, against the teacher. "
+        f"{shown.short[:1].upper() + shown.short[1:]}{unit} on {compared_on(reports)}; ± is the standard deviation over "
+        f"seeds; in brackets the 95 % bootstrap interval over examples. Speed-up at batch 1"
+        f"{timed_on(str(first['task']))}, against the teacher. "
         f"{where['cpu']}, {where['threads']} threads, Python {where['python']}, {versions}."
     ]
+
+
+def compared_on(reports):
+    """How many examples of which split, and in which runs where they differ."""
+    runs = {}
+    for name, report in reports.items():
+        runs.setdefault(f"{report['num_examples']:,} examples ({report['data']['compared_on']})", []).append(name)
+    return (
+        next(iter(runs)) if len(runs) == 1 else ", ".join(f"{one} in {' and '.join(of)}" for one, of in runs.items())
+    )
 
 
 def timed_on(task):
