@@ -104,9 +104,9 @@ def compared_on(reports):
     runs = {}
     for name, report in reports.items():
         runs.setdefault(f"{report['num_examples']:,} examples ({report['data']['compared_on']})", []).append(name)
-    return (
-        next(iter(runs)) if len(runs) == 1 else ", ".join(f"{one} in {' and '.join(of)}" for one, of in runs.items())
-    )
+    if len(runs) == 1:
+        return next(iter(runs))
+    return ", ".join(f"{examples} in {' and '.join(names)}" for examples, names in runs.items())
 
 
 def timed_on(task):

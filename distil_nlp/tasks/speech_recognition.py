@@ -199,7 +199,7 @@ class _ByGaussians:
 
 
 class _ByNetwork:
-    """Aligns by what a trained network says of each frame; for `Decoder` see there."""
+    """Aligns by what a trained network says of each frame, with the durations and priors of its `Decoder`."""
 
     def __init__(self, model, processor, decoder):
         self._model, self._processor, self._decoder = model.eval(), processor, decoder
@@ -222,7 +222,7 @@ class _ByNetwork:
 
 
 def _num_frames(rows, sampling_rate):
-    """Of each prepared row."""
+    """Frames that the models' front end makes of each prepared row, `list[int]`."""
     from ..adapters import LogMel
 
     front_end = LogMel(sampling_rate)
