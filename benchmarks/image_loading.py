@@ -3,8 +3,9 @@
     python benchmarks/image_loading.py [--steps 40] [--batch_size 128] [--data ../shared/data] [--output FILE]
 
 `DistillationTrainer.train()` on images in memory, made into batches by the process that trains (no loader workers: what
-is measured is the whole work, none of it hidden behind a step). The clock runs inside its data loader, from being asked
-for a batch until it is there. A share is the waiting over waiting and step, of all steps but the first few.
+is measured is the whole work, none of it hidden behind a step), in the memory that a recipe asks for
+(`keep_freed_memory`). The clock runs inside its data loader, from being asked for a batch until it is there. A share is
+the waiting over waiting and step, of all steps but the first few.
 
 Each pair of networks, kind of images and augmentation runs in a process of its own. The smaller the networks, the more
 waiting weighs, so one pair is the smallest there is. Beside it stands what making one batch takes by itself: reading the
@@ -67,9 +68,11 @@ def measure(pipe, args, pair, images, augmentation):
     """One run: what it is, its share, and the seconds of each step and of each wait."""
     import torch
 
+    from distil_nlp.freed_memory import keep_freed_memory
     from distil_nlp.views import Augmentation
 
     torch.set_num_threads(args.threads)
+    keep_freed_memory()
     settings = AUGMENTATIONS[augmentation]
     settings = None if settings is None else Augmentation(**settings, seed=SEED)
     rows, shape = rows_of(args, images)

@@ -340,7 +340,7 @@ def test_what_are_no_images_ids_or_labels_is_refused():
         Augmentation()(images, labels[:8], ids, 0)
     with pytest.raises(ValueError, match="below num_classes=4, .* up to 4"):
         Augmentation(mixup=0.2, num_classes=4)(images, labels, ids, 0)
-    with pytest.raises(ValueError, match=r"\(12, 10\) pixels mirrored .* got crop_padding=10"):
+    with pytest.raises(ValueError, match=r"10 pixels of a side, mirrored .* got crop_padding=10"):
         Augmentation(crop_padding=10, padding="reflect")(images, labels, ids, 0)
 
 

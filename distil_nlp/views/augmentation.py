@@ -101,12 +101,8 @@ class Augmentation:
         ids = np.asarray(example_ids)
         _check(images, labels, ids)
         draw = functools.partial(uniform, self.seed, int(epoch), ids)
-        if self.min_scale < 1:
-            images = _resized_crops(images, self.min_scale, draw)
-        if self.crop_padding:
-            images = _crops(images, self.crop_padding, self.padding, draw)
-        if self.flip:
-            images = _chosen(_of_examples(self.flipped(ids, epoch)), images.flip(-1), images)
+        if self.min_scale < 1 or self.crop_padding or self.flip:
+            images = self._moved(images, self.flipped(ids, epoch), draw)
         if self.erasing:
             images = _erased(images, self.erasing, self.seed, draw)
         return self._mixed(images, labels, draw) if self.mixes else (images, labels)
@@ -115,18 +111,44 @@ class Augmentation:
         """Which examples an epoch shows mirrored: bool, shape (batch,)."""
         return uniform(self.seed, int(epoch), np.asarray(example_ids), "flip") < self.flip
 
+    def _moved(self, images, is_flipped, draw):
+        """Resized crop, crop and flip in one pass: where a pixel comes from is found out backwards, from the last."""
+        height, width = images.shape[-2:]
+        rows, columns = np.arange(height)[None], np.arange(width)[None]
+        columns = np.where(is_flipped[:, None], columns[:, ::-1], columns)
+        if self.crop_padding:
+            rows, columns = (self._shifted(places, draw(side)) for places, side in ((rows, "top"), (columns, "left")))
+        if self.min_scale < 1:
+            return _resized(images, rows, columns, self.min_scale, draw)
+        return _taken(images, rows, columns)
+
+    def _shifted(self, places, draws):
+        """Places along one side after a crop: up to `crop_padding` outside, if not mirrored."""
+        pixels, size = self.crop_padding, places.shape[1]
+        places = places + (draws * (2 * pixels + 1)).astype(np.int64)[:, None] - pixels
+        if self.padding == "zero":
+            return places
+        if pixels >= size:
+            raise ValueError(
+                f"The {size} pixels of a side, mirrored at their ends, give at most {size - 1} more on each; got "
+                f"crop_padding={pixels}. Take less, or padding='zero'."
+            )
+        return size - 1 - np.abs(size - 1 - np.abs(places))
+
     def _mixed(self, images, labels, draw):
         is_cut = draw("mix or cut") < (0.5 if self.mixup and self.cutmix else float(self.cutmix > 0))
         partners, share = images.roll(-1, 0), np.ones(len(images))
         if self.cutmix:
-            inside, cut_share = _cuts(images, beta_quantile(draw("cut share"), self.cutmix), draw)
-            images = _chosen(inside & _of_examples(is_cut), partners, images)
-            share = np.where(is_cut, cut_share, share)
+            wanted = np.where(is_cut, beta_quantile(draw("cut share"), self.cutmix), 1)  # of 1, nothing is cut
+            inside, share = _cuts(images, wanted, draw)
+            images = _chosen(inside, partners, images)
         if self.mixup:
             share = np.where(is_cut, share, beta_quantile(draw("mixed share"), self.mixup))
-            images = _as_float(images)
-            given = _of_examples(np.where(is_cut, 0, 1 - share)).to(images.dtype)
-            images = images + _as_float(partners).sub_(images).mul_(given)
+            given = _of_examples(np.where(is_cut, 0, 1 - share)).float()
+            if images.dtype == torch.uint8:
+                images = images.float().lerp_(partners.float(), given).div_(255)
+            else:
+                images = images.lerp(partners, given.to(images.dtype))
         return images, None if labels is None else self._rows(labels, torch.from_numpy(share).float())
 
     def _rows(self, labels, share):
@@ -149,51 +171,46 @@ class Augmentation:
 # ---- Pixels from elsewhere in the image ----
 
 
-def _crops(images, pixels, padding, draw):
-    """The image, padded on every side, seen through a window of its own size somewhere in it."""
-    places = 2 * pixels + 1
-    tops, lefts = (torch.from_numpy((draw(side) * places).astype(np.int64)) for side in ("top", "left"))
-    return _windows(_padded(images, pixels, padding), tops, lefts, *images.shape[-2:])
+def _taken(images, rows, columns):
+    """Each image's pixels from these rows and columns of it, whole numbers; black from outside.
+
+    Args:
+        images (`torch.Tensor`): Shape (batch, channels, height, width).
+        rows, columns (`np.ndarray`): Shape (batch or 1, height), (batch or 1, width).
+    """
+    batch, channels, height, width = images.shape
+    row, column = (torch.from_numpy(one.clip(0, size - 1)) for one, size in ((rows, height), (columns, width)))
+    places = (row * width).unsqueeze(2) + column.unsqueeze(1)
+    places = places.view(-1, 1, height * width).expand(batch, channels, -1)
+    found = images.flatten(2).gather(2, places).view(images.shape)
+    in_row, in_column = (
+        torch.from_numpy((one >= 0) & (one < size)).to(images.dtype)
+        for one, size in ((rows, height), (columns, width))
+    )
+    return found.mul_(in_row[:, None, :, None]).mul_(in_column[:, None, None, :])
 
 
-def _windows(images, tops, lefts, height, width):
-    """Of each image the part of this height and width that begins at its own top and left."""
-    every = images.unfold(2, height, 1).unfold(3, width, 1)  # a view; nothing is copied but the windows chosen
-    return every[torch.arange(len(images)), :, tops, lefts]
-
-
-def _padded(images, pixels, padding):
-    if padding == "zero":
-        return functional.pad(images, [pixels] * 4)
-    if pixels >= min(images.shape[-2:]):
-        raise ValueError(
-            f"An image of {tuple(images.shape[-2:])} pixels mirrored at its edges gives fewer than its size on a side; got "
-            f"crop_padding={pixels}. Take less, or padding='zero'."
-        )
-    # Torch's own reflection is not made for bytes.
-    for dim in (-1, -2):
-        size = images.shape[dim]
-        before, after = (images.narrow(dim, start, pixels).flip(dim) for start in (1, size - 1 - pixels))
-        images = torch.cat([before, images, after], dim)
-    return images
-
-
-def _resized_crops(images, min_scale, draw):
-    """A part of the image, enlarged to its size."""
+def _resized(images, rows, columns, min_scale, draw):
+    """The same of a part of each image that was enlarged to its size, bilinearly."""
     height, width = images.shape[-2:]
     tall, wide = _sides(draw("scale"), draw("ratio"), (min_scale, 1.0), _CROP_RATIOS, height, width)
-    rows = _normalised_places(draw("crop top") * (height - tall), tall, height)
-    columns = _normalised_places(draw("crop left") * (width - wide), wide, width)
-    shape = (len(images), height, width)
-    grid = torch.stack([columns[:, None, :].expand(shape), rows[:, :, None].expand(shape)], dim=-1)
-    found = functional.grid_sample(images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return found.round_().clamp_(0, 255).byte() if images.dtype == torch.uint8 else found.to(images.dtype)
+    grid = torch.empty(len(images), 2, height, width)  # not (..., 2): each half is written in one piece
+    grid[:, 0] = _places_in(columns, draw("crop left") * (width - wide), wide, width).unsqueeze(1)
+    grid[:, 1] = _places_in(rows, draw("crop top") * (height - tall), tall, height).unsqueeze(2)
+    found = functional.grid_sample(images.float(), grid.permute(0, 2, 3, 1), mode="bilinear", align_corners=False)
+    return found.round_().byte() if images.dtype == torch.uint8 else found.to(images.dtype)
 
 
-def _normalised_places(starts, lengths, size):
-    """Where `size` pixels lie that share out each length from each start; -1 and 1 are the edges of the image."""
-    centres = starts[:, None] + (np.arange(size) + 0.5) * (lengths[:, None] / size)
-    return torch.from_numpy(2 * centres / size - 1).float()
+def _places_in(places, starts, lengths, size):
+    """Where pixels lie in the image if `size` of them share out each length from each start.
+
+    Returns:
+        `torch.Tensor`: -1 and 1 are the edges of the image; nothing is between an edge and the middle of the pixel beside
+        it, and what was outside already is far from it.
+    """
+    is_inside = (places >= 0) & (places < size)
+    centres = starts[:, None] + (places + 0.5) * (lengths[:, None] / size)
+    return torch.from_numpy(np.where(is_inside, 2 * centres.clip(0.5, size - 0.5) / size - 1, 3)).float()
 
 
 def _sides(of_area, of_ratio, areas, ratios, height, width):
@@ -268,10 +285,6 @@ def _chosen(mask, ours, theirs):
     if ours.dtype != torch.uint8:
         return torch.where(mask, ours, theirs)
     return theirs ^ ((ours ^ theirs) & mask.view(torch.uint8).neg())
-
-
-def _as_float(images):
-    return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
 def _check(images, labels, ids):
