@@ -20,11 +20,13 @@ def model_of(kind):
     torch.manual_seed(0)
     if kind == "images":
         return NetworkForImageClassification.from_network("resnet8", image_size=8, num_labels=3)
+    if kind == "depthwise":  # computes some convolutions in float32, whatever the rest is in
+        return NetworkForImageClassification.from_network("mobilenetv2x0.25", image_size=16, num_labels=3)
     made_by = NetworkForAudioClassification if kind == "clips" else NetworkForAudioFrameClassification
     return made_by.from_network("streamcnn4", sampling_rate=8000, num_labels=3, num_blocks=1)
 
 
-@pytest.mark.parametrize("kind", ["images", "clips", "frames"])
+@pytest.mark.parametrize("kind", ["images", "depthwise", "clips", "frames"])
 def test_the_file_answers_as_the_model_does(kind, tmp_path):
     model = model_of(kind).eval()
     session = onnxruntime.InferenceSession(export_onnx(model, tmp_path / "deep" / "model.onnx"))
