@@ -71,7 +71,7 @@ class DistillationTrainer(Outcome, Searching, Trainer):
         self.add_callback(_FollowEpochs(self))
         self.add_callback(_TellProgress(self.objective))
         self._tally, self._evaluation_tally = Tally(), Tally()
-        self._num_steps = 0
+        self._num_steps, self._was_empty = 0, set()
         self._stopwatch = Stopwatch(args.device)
 
     # ---- One step ----
@@ -131,9 +131,11 @@ class DistillationTrainer(Outcome, Searching, Trainer):
         sums, steps = self._tally.take(), max(self._num_steps, 1)
         self._num_steps = 0
         for name, empty in zip(self.objective.names, sums.pop("empty").tolist(), strict=True):
-            if empty:
+            if empty and name not in self._was_empty:
+                self._was_empty.add(name)
                 logger.warning(
-                    "Some of the last %d steps held no item for the term '%s': it was 0 there. Are its labels missing?",
+                    "Some of the last %d steps held no item for the term '%s': it was 0 there. That is as it should be "
+                    "where few examples have labels; are they missing otherwise? (Said once.)",
                     steps,
                     name,
                 )
