@@ -1,6 +1,8 @@
 """Answers as files of SQuAD's form hold them, and whether they stand where they say they do."""
 
-from .columns import listed
+from functools import partial
+
+from .columns import file_rows, listed, read_as, row_of
 
 FORMS = (
     "{'text': ['...'], 'answer_start': [17]} or a list of {'text': '...', 'answer_start': 17}; empty lists where the "
@@ -25,10 +27,11 @@ def read_answers(split, column, split_name):
         ValueError: A row that is not of SQuAD's form; an empty text, which says neither.
     """
     rows = split.with_format(None).select_columns([column])[:][column]
-    return [None if row is None else _pairs(row, index, column, split_name) for index, row in enumerate(rows)]
+    where = partial(row_of, split, split_name)
+    return [None if row is None else _pairs(row, index, column, where) for index, row in enumerate(rows)]
 
 
-def _pairs(row, index, column, split_name):
+def _pairs(row, index, column, where):
     try:
         if isinstance(row, dict):
             pairs = list(zip(row["answer_start"] or [], row["text"] or [], strict=True))
@@ -39,23 +42,23 @@ def _pairs(row, index, column, split_name):
     except (KeyError, TypeError, ValueError):
         pairs = None  # no texts, no starts, or not as many of one as of the other
     raise ValueError(
-        f"Row {index} (counted from 0) of the {split_name} split holds {_short(row)} in column {column!r}. Answers "
-        f"should be {FORMS}. Each text needs its start, a whole number, and none may be empty. A csv cannot hold "
-        f"lists: use jsonl or parquet."
+        f"{where(index)} holds {_short(row)} in column {column!r}. Answers should be {FORMS}. Each text needs its start, "
+        f"a whole number, and none may be empty. A csv cannot hold lists: use jsonl or parquet."
     )
 
 
-def check_answers(contexts, answers, split_name):
+def check_answers(split, context_column, answers, split_name):
     """Refuse answers that are not at their place in the context: a model would learn wrong positions.
 
     Args:
-        contexts (list of `str`): Of the split.
+        split (`datasets.Dataset`), context_column (`str`): Where the contexts are.
         answers (list): From `read_answers`.
         split_name (`str`): For messages.
 
     Raises:
         ValueError: Says how many and which rows, and of the first one what stands there, and where the answer is.
     """
+    contexts = split.with_format(None).select_columns([context_column])[:][context_column]
     wrong = [
         (row, start, text)
         for row, (context, known) in enumerate(zip(contexts, answers, strict=True))
@@ -65,13 +68,13 @@ def check_answers(contexts, answers, split_name):
     if not wrong:
         return
     rows = list(dict.fromkeys(row for row, _, _ in wrong))
-    row, start, text = wrong[0]
+    numbers, (row, start, text) = file_rows(split), wrong[0]
     there = contexts[row][start : start + len(text)] if start >= 0 else ""
     raise ValueError(
-        f"{len(rows)} of {len(contexts)} rows of the {split_name} split have an answer that is not where answer_start "
-        f"says (rows {listed(rows)}, counted from 0). In row {row} the answer is {_short(text)}, and the context's "
-        f"characters {start} to {start + len(text)} are {_short(there)}. {_elsewhere(contexts[row], text)} A model "
-        f"would learn wrong positions, so nothing is trained."
+        f"{len(rows)} of {len(contexts)} rows of the {read_as(split, split_name)} split have an answer that is not where "
+        f"answer_start says (rows {listed(numbers[rows])}, counted from 0). In row {numbers[row]} the answer is "
+        f"{_short(text)}, and the context's characters {start} to {start + len(text)} are {_short(there)}. "
+        f"{_elsewhere(contexts[row], text)} A model would learn wrong positions, so nothing is trained."
     )
 
 

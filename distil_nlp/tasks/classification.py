@@ -7,6 +7,7 @@ import numpy as np
 from ..metrics import Classification, compute_metrics
 from ..metrics.classification import PROBLEM_TYPES
 from .base import Task
+from .columns import file_rows, read_as
 from .labels import column_values
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,8 @@ class ClassificationTask(Task):
         """The labels of raw rows as the losses take them; missing where there is no column, or they are not wanted."""
         if not with_labels or self.label_column not in split.column_names:
             return self.missing_labels(len(split))
-        return self._code.encode(column_values(split, self.label_column), split_name)
+        values, name = column_values(split, self.label_column), read_as(split, split_name)
+        return self._code.encode(values, name, rows=file_rows(split))
 
     def check_labels(self, splits):
         """Every label of every split has its place, and train and validation have some; ValueError."""

@@ -139,6 +139,25 @@ def require(name, found, argument):
         raise ValueError(f"{argument}={name!r} is not a column of the data. The columns are {listed(found)}.")
 
 
+def file_rows(split):
+    """The number that each row of a split had in what it was read from, before rows were shuffled, taken or held out.
+
+    Returns:
+        `np.ndarray` of int, shape (rows,).
+    """
+    return np.arange(len(split)) if split._indices is None else split._indices.column(0).to_numpy()
+
+
+def read_as(split, split_name):
+    """What the split was called where it was read ("train" for validation rows held out of it), else `split_name`."""
+    return str(split.split or split_name)
+
+
+def row_of(split, split_name, row):
+    """Where a row is, for a message: "Row 7 (counted from 0) of the train split", numbered as in the file."""
+    return f"Row {file_rows(split)[row]} (counted from 0) of the {read_as(split, split_name)} split"
+
+
 def check_texts(split, split_name, columns):
     """Refuse a split whose texts are not there, are no strings, or have holes.
 
@@ -155,10 +174,10 @@ def check_texts(split, split_name, columns):
                 f"is the text, set text_column; otherwise make it one string a row."
             )
         if texts.null_count:
-            rows = pyarrow.compute.indices_nonzero(texts.is_null()).to_pylist()
+            rows = file_rows(split)[_true_places(texts.is_null())]
             raise ValueError(
-                f"{len(rows)} of {len(texts)} rows of the {split_name} split have no text in column {name!r} (rows "
-                f"{listed(rows)}, counted from 0). A model cannot read nothing: fill or remove these rows."
+                f"{len(rows)} of {len(texts)} rows of the {read_as(split, split_name)} split have no text in column "
+                f"{name!r} (rows {listed(rows)}, counted from 0). A model cannot read nothing: fill or remove these rows."
             )
 
 
@@ -183,8 +202,9 @@ def check_words(split, split_name, column):
             np.concatenate([_true_places(rows.is_null()), np.repeat(np.arange(len(num_words)), num_words)[holes]])
         )
         raise ValueError(
-            f"{len(bad)} of {len(rows)} rows of the {split_name} split have no list of words in column {column!r}, or one "
-            f"with a missing word (rows {listed(bad)}, counted from 0). Fill or remove these rows."
+            f"{len(bad)} of {len(rows)} rows of the {read_as(split, split_name)} split have no list of words in column "
+            f"{column!r}, or one with a missing word (rows {listed(file_rows(split)[bad])}, counted from 0). Fill or "
+            f"remove these rows."
         )
 
 

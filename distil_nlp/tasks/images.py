@@ -1,11 +1,12 @@
 """Pixels of a data set: found, read, and brought to the size and the channels that a model sees."""
 
 import io
+from functools import partial
 
 import datasets
 import numpy as np
 
-from .columns import first_split
+from .columns import first_split, row_of
 from .file_columns import IMAGES, find_file_column
 
 _GREY = ("L", "1", "I;16", "I", "F", "LA")
@@ -56,7 +57,7 @@ def open_images(split, column, split_name, rows=None):
     """
     encoded = split.with_format(None).select_columns([column]).cast_column(column, datasets.Image(decode=False))
     for row in range(len(split)) if rows is None else rows:
-        yield _opened(encoded[row][column], f"Row {row} (counted from 0) of the {split_name} split")
+        yield _opened(encoded[row][column], row_of(split, split_name, row))
 
 
 def _opened(file, where):
@@ -178,9 +179,12 @@ def pixel_rows(split, column, split_name, processor):
     features = datasets.Features({"image": datasets.Value("large_binary")})
 
     def read(batch, rows):
-        pixels = [pixels_of(one, processor) for one in _of(batch[column], rows, split_name)]
+        where = partial(row_of, split, split_name)
+        pixels = [
+            pixels_of(_opened(file, where(row)), processor) for file, row in zip(batch[column], rows, strict=True)
+        ]
         for row, one in zip(rows, pixels, strict=True):
-            _check_shape(one, first, row, split_name)
+            _check_shape(one, first, where(row))
         return {"image": [one.tobytes() for one in pixels]}
 
     encoded = split.with_format(None).select_columns([column]).cast_column(column, datasets.Image(decode=False))
@@ -199,15 +203,10 @@ def pixel_rows(split, column, split_name, processor):
     return rows, first.shape
 
 
-def _of(files, rows, split_name):
-    for file, row in zip(files, rows, strict=True):
-        yield _opened(file, f"Row {row} (counted from 0) of the {split_name} split")
-
-
-def _check_shape(pixels, first, row, split_name):
+def _check_shape(pixels, first, where):
     if pixels.shape != first.shape:
         raise ValueError(
-            f"Row {row} (counted from 0) of the {split_name} split comes out of the image processor as "
-            f"{pixels.shape}, the first row as {first.shape}, so they cannot share a batch. Use a processor that brings "
-            f"images to one size (size with height and width, or a centre crop)."
+            f"{where} comes out of the image processor as {pixels.shape}, the first row as {first.shape}, so they cannot "
+            f"share a batch. Use a processor that brings images to one size (size with height and width, or a centre "
+            f"crop)."
         )

@@ -1,11 +1,13 @@
 """Things in images are found: what they are, and where."""
 
+from functools import partial
+
 import datasets
 import numpy as np
 
 from ..metrics import FoundBoxes
 from .base import add_ids
-from .columns import first_split, listed, require
+from .columns import first_split, listed, require, row_of
 from .image_task import ImageTask, augmentation_from, readers_of
 from .images import look_at, open_images, pixel_rows
 from .objects import category_names, encode_categories, read_objects, relative_boxes
@@ -80,7 +82,7 @@ class ObjectDetection(ImageTask):
         size = _scaled(native or _SIZE_OF_MANY, image_size)
         task = cls(image, column, given, list(label_names or given), image_size=size)
         for name, found in objects.items():
-            encode_categories(found, given, task.label_names, name)
+            encode_categories(found, given, task.label_names, partial(row_of, whole[name], name))
             relative_boxes(found, whole[name], image, name)
             if name != "test" and not any(one is not None for one in found):
                 raise ValueError(
@@ -174,7 +176,8 @@ class ObjectDetection(ImageTask):
         if not with_labels or self.objects_column not in split.column_names:
             return self.missing_labels(len(split)), [_UNKNOWN] * len(split)
         objects = read_objects(split, self.objects_column, "given")
-        labels = encode_categories(objects, self._given_names, self.label_names, "given")
+        where = partial(row_of, split, "given")
+        labels = encode_categories(objects, self._given_names, self.label_names, where)
         boxes = relative_boxes(objects, split, self.image_column, "given")
         unknown = [one is None for one in objects]
         return (

@@ -1,9 +1,11 @@
 """The things in images as data sets of COCO's form hold them: a category and a box each, and whether they can be."""
 
+from functools import partial
+
 import datasets
 import numpy as np
 
-from .columns import listed
+from .columns import file_rows, listed, read_as, row_of
 from .images import image_sizes
 
 FORM = "{'bbox': [[left, top, width, height], ...] in pixels, 'category': [...]}, or a list of one such for each thing"
@@ -27,10 +29,11 @@ def read_objects(split, column, split_name):
         ValueError: A row that is not of this form; names the row and what it holds.
     """
     rows = split.with_format(None).select_columns([column])[:][column]
-    return [None if row is None else _things(row, index, column, split_name) for index, row in enumerate(rows)]
+    where = partial(row_of, split, split_name)
+    return [None if row is None else _things(row, index, column, where) for index, row in enumerate(rows)]
 
 
-def _things(row, index, column, split_name):
+def _things(row, index, column, where):
     try:
         categories, boxes = _parsed(row)
         if len(boxes) == len(categories) and np.isfinite(boxes).all() and None not in categories:
@@ -40,8 +43,8 @@ def _things(row, index, column, split_name):
         reason = error
     text = repr(row)
     raise ValueError(
-        f"Row {index} (counted from 0) of the {split_name} split holds {text[:80] + '...' if len(text) > 80 else text} in "
-        f"column {column!r}. The things in an image should be {FORM}: four finite numbers and a category for each, empty "
+        f"{where(index)} holds {text[:80] + '...' if len(text) > 80 else text} in column {column!r}. The "
+        f"things in an image should be {FORM}: four finite numbers and a category for each, empty "
         f"lists where there is nothing in the image, null where nobody looked."
     ) from reason
 
@@ -90,14 +93,14 @@ def _feature_names(feature):
     return feature.names if isinstance(feature, datasets.ClassLabel) else None
 
 
-def encode_categories(objects, given, names, split_name):
+def encode_categories(objects, given, names, where):
     """Categories as class indices.
 
     Args:
         objects (`list`): From `read_objects`.
         given (`list[str]`): Names by the data's own numbers, see `category_names`.
         names (`list[str]`): Names in the order that is wanted.
-        split_name (`str`): For messages.
+        where (callable): What a message calls a row, by its place in `objects`.
 
     Returns:
         `list` of `list[int]` or None, one for each row.
@@ -111,8 +114,8 @@ def encode_categories(objects, given, names, split_name):
         strange = [one for one in ([] if things is None else things[0]) if one not in known]
         if strange:
             raise ValueError(
-                f"Row {row} (counted from 0) of the {split_name} split has something of category {strange[0]!r}, and there "
-                f"are {len(names)}: {listed(names)}. Correct it, or let the training split have one of it."
+                f"{where(row)} has something of category {strange[0]!r}, and there are {len(names)}: {listed(names)}. "
+                f"Correct it, or let the training split have one of it."
             )
     return [None if things is None else [known[one] for one in things[0]] for things in objects]
 
@@ -136,7 +139,7 @@ def relative_boxes(objects, split, image_column, split_name):
     sizes = image_sizes(split, image_column, split_name)
     rows = np.repeat(np.arange(len(objects)), [0 if one is None else len(one[1]) for one in objects])
     boxes = np.concatenate([np.zeros((0, 4)), *(one[1] for one in objects if one is not None)])
-    _check_boxes(boxes, rows, sizes[rows], split_name)
+    _check_boxes(boxes, file_rows(split)[rows], sizes[rows], read_as(split, split_name))
     first, last = boxes[:, :2].clip(min=0), np.minimum(boxes[:, :2] + boxes[:, 2:], sizes[rows])
     relative = np.hstack([(first + last) / 2, last - first]) / np.tile(sizes[rows], 2)
     ends = np.cumsum([0 if one is None else len(one[1]) for one in objects])

@@ -75,7 +75,7 @@ class QuestionAnswering(Task):
             check_texts(split, split_name, columns[:2])
             if split_name != "unlabelled" and label_column in split.column_names:
                 answers = read_answers(split, label_column, split_name)
-                check_answers(_column(split, text_pair_column), answers, split_name)
+                check_answers(split, text_pair_column, answers, split_name)
                 no_answer = no_answer or any(one == [] for one in answers)
         return cls(columns, max_answer_length=max_answer_length, no_answer=no_answer)
 
@@ -129,7 +129,7 @@ class QuestionAnswering(Task):
         answers = [None] * len(split)
         if with_labels and self.answers_column in split.column_names:
             answers = read_answers(split, self.answers_column, "given")
-            check_answers(_column(split, self.context_column), answers, "given")
+            check_answers(split, self.context_column, answers, "given")
         cut = _Windows(tokenizer, questions, answers, max_length=max_length, doc_stride=doc_stride)
         contexts = split.with_format(None).select_columns([self.context_column])
         windows = contexts.map(

@@ -5,7 +5,7 @@ import numpy as np
 
 from ..metrics import Similarity, similarity_metrics
 from .base import Task, add_ids, add_labels
-from .columns import check_texts, find_label_column, find_text_columns, listed
+from .columns import check_texts, file_rows, find_label_column, find_text_columns, listed, read_as
 from .labels import column_values, read_labels
 from .room import room
 
@@ -178,7 +178,8 @@ class SentenceEmbeddings(Task):
         if self.label_column not in split.column_names:
             return self.missing_labels(len(split))
         code = read_labels(split, self.label_column, problem_type="regression")
-        scores = code.encode(column_values(split, self.label_column), split_name)
+        values, name = column_values(split, self.label_column), read_as(split, split_name)
+        scores = code.encode(values, name, rows=file_rows(split))
         low, high = self.score_range
         return [(score - low) / (high - low) for score in scores]
 

@@ -3,7 +3,7 @@
 import datasets
 
 from ..sound_files import resampled, say_once, wave_of
-from .columns import first_split
+from .columns import first_split, row_of
 from .file_columns import SOUND, find_file_column
 
 _ROWS_AT_ONCE = 256
@@ -50,7 +50,7 @@ def open_clips(split, column, split_name, rows=None):
     """
     encoded = _encoded(split, column)
     for row in range(len(split)) if rows is None else rows:
-        yield wave_of(encoded[row][column], f"Row {row} (counted from 0) of the {split_name} split")
+        yield wave_of(encoded[row][column], row_of(split, split_name, row))
 
 
 def _encoded(split, column):
@@ -76,7 +76,7 @@ def wave_rows(split, column, split_name, rate):
     def read(batch, rows):
         waves = []
         for row, file in zip(rows, batch[column], strict=True):
-            where = f"Row {row} (counted from 0) of the {split_name} split"
+            where = row_of(split, split_name, row)
             wave, theirs = wave_of(file, where)
             if theirs != rate:
                 say_once("%s has %d samples a second, and models hear %d: clips are resampled.", where, theirs, rate)

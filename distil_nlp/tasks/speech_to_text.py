@@ -7,6 +7,7 @@ import datasets
 from ..metrics import WrittenTexts
 from .audio_task import ear
 from .base import add_ids
+from .columns import row_of
 from .sound import open_clips, wave_rows
 from .spoken import WrittenTask, read_sentences
 
@@ -127,7 +128,7 @@ class SpeechToText(WrittenTask):
         """
         self._tokenizer = processor.tokenizer  # all models of a comparison share it
         rows = wave_rows(split, self.audio_column, "given", ear(processor).sampling_rate)
-        _check_lengths(rows["length"], ear(processor))
+        _check_lengths(rows["length"], ear(processor), split)
         known = with_labels and self.text_column in split.column_names
         return self.with_texts(rows, split[self.text_column] if known else [None] * len(rows), processor)
 
@@ -170,13 +171,13 @@ class SpeechToText(WrittenTask):
         return self._tokenizer.decode(tokens, skip_special_tokens=True)
 
 
-def _check_lengths(lengths, hears):
+def _check_lengths(lengths, hears, split):
     """transformers would cut a clip off where the model's sound ends, and leave the text."""
     most = hears.chunk_length * hears.sampling_rate
     for row, length in enumerate(lengths):
         if length > most:
             raise ValueError(
-                f"Row {row} (counted from 0) lasts {length / hears.sampling_rate:.1f} s, and the model hears "
+                f"{row_of(split, 'given', row)} lasts {length / hears.sampling_rate:.1f} s, and the model hears "
                 f"{hears.chunk_length} s at once: the rest would be cut off and the text would not. Cut the clip, with its "
                 f"text, or leave the row out."
             )

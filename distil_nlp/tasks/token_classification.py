@@ -9,7 +9,18 @@ import pyarrow
 from ..metrics import Tagging, marks_entities, tag_metrics
 from ..metrics.classification import MISSING_LABEL
 from .base import Task, add_ids
-from .columns import TAGS, arrow_column, check_words, find_words_column, first_split, flat_lists, label_column_of
+from .columns import (
+    TAGS,
+    arrow_column,
+    check_words,
+    file_rows,
+    find_words_column,
+    first_split,
+    flat_lists,
+    label_column_of,
+    read_as,
+    row_of,
+)
 from .labels import SINGLE, column_values, read_labels
 from .room import room
 from .tokens import tokenized
@@ -211,12 +222,13 @@ class TokenClassification(Task):
         if len(wrong):
             row = wrong[0]
             raise ValueError(
-                f"Row {row} (counted from 0) of the {split_name} split has {num_words[row]} words and {num_tags[row]} "
-                f"tags ({len(wrong)} such rows), so it is not known which tag is whose. Each word needs one; a row "
+                f"{row_of(split, split_name, row)} has {num_words[row]} words and {num_tags[row]} tags "
+                f"({len(wrong)} such rows), so it is not known which tag is whose. Each word needs one; a row "
                 f"without any tag is learned from the teacher alone."
             )
         values = [tag for row in rows for tag in row or ()]
-        codes = self._code.encode(values, split_name, rows=np.repeat(np.arange(len(rows)), num_tags))
+        numbers = np.repeat(file_rows(split), num_tags)
+        codes = self._code.encode(values, read_as(split, split_name), rows=numbers)
         tags[np.repeat(num_tags > 0, num_words)] = codes
         return tags, num_words
 

@@ -11,6 +11,7 @@ from ..metrics import Transcripts
 from ..signals import CTC
 from .audio_task import ear, sharpest
 from .base import add_ids
+from .columns import row_of
 from .sound import wave_rows
 from .spoken import WrittenTask, read_sentences
 
@@ -141,10 +142,10 @@ class Transcription(WrittenTask):
             ids[" "], unknown = ids[_SPACE], ids[_UNKNOWN]
             texts = [self._spelt(" ".join(text.split())) for text in split[self.text_column]]
             labels = [[ids.get(letter, unknown) for letter in text] for text in texts]
-            self._check_room(rows["length"], labels, split[self.text_column], ear(processor).sampling_rate)
+            self._check_room(rows["length"], labels, split, ear(processor).sampling_rate)
         return add_ids(rows.add_column("labels", labels, feature=datasets.List(datasets.Value("int64"))))
 
-    def _check_room(self, lengths, labels, texts, rate):
+    def _check_room(self, lengths, labels, split, rate):
         """A letter said twice needs a blank between."""
         from ..adapters import LogMel
 
@@ -153,8 +154,9 @@ class Transcription(WrittenTask):
             needed = len(label) + sum(one == other for one, other in zip(label, label[1:], strict=False))
             if front_end.num_frames(length) < needed:
                 raise ValueError(
-                    f"Row {row} (counted from 0) has {front_end.num_frames(length)} frames, and its text {texts[row]!r} "
-                    f"needs {needed}, one a letter. Is the text of another clip? Remove the row, or mend the text."
+                    f"{row_of(split, 'given', row)} has {front_end.num_frames(length)} frames, and its text "
+                    f"{split[self.text_column][row]!r} needs {needed}, one a letter. Is the text of another clip? Remove "
+                    f"the row, or mend the text."
                 )
 
     def collator_for(self, processor, others, *, augmentation=None):
