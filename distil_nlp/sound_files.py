@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 
 import numpy as np
 
@@ -9,6 +10,7 @@ logger = logging.getLogger(__name__)
 
 # Seconds. Nothing that anybody says is shorter, and a front end needs a whole frame.
 SHORTEST = 0.04
+_UNKNOWN_LENGTH = 0x7FFF0000
 
 
 def wave_of(file, where):
@@ -39,6 +41,12 @@ def wave_of(file, where):
             f"{where} holds no sound that can be read: {str(error).rstrip('.')}{size}. Was the copy cut off? WAV, FLAC, "
             f"OGG and MP3 can be read. Replace the file, or remove the row."
         ) from error
+    has, declared = _sizes(file)
+    if has < declared:
+        raise ValueError(
+            f"{where} has {has:,} bytes and says of itself that it has {declared:,}: it was cut off, and what was said may "
+            f"not be what is left. Replace the file, or remove the row."
+        )
     if samples.shape[1] > 1:
         say_once("%s has %d channels, and models hear one: channels are averaged.", where, samples.shape[1])
     wave = samples.mean(axis=1)
@@ -53,6 +61,22 @@ def wave_of(file, where):
             f"make every weight NaN. Replace the file, or remove the row."
         )
     return wave, rate
+
+
+def _sizes(file):
+    """Bytes that a file has, and that its first lines say it has: 0 where they say nothing. WAV and AIFF do.
+
+    A FLAC that was cut off is an error when it is read; OGG and MP3 have no length of their own.
+    """
+    if file["bytes"] is not None:
+        head, has = file["bytes"][:8], len(file["bytes"])
+    else:
+        with open(file["path"], "rb") as stream:
+            head, has = stream.read(8), os.path.getsize(file["path"])
+    order = {b"RIFF": "little", b"FORM": "big"}.get(head[:4])
+    declared = 0 if order is None else int.from_bytes(head[4:], order)
+    # Who writes into a pipe does not know the length, and writes 0 or as much as there can be.
+    return has, declared + 8 if 0 < declared < _UNKNOWN_LENGTH else 0
 
 
 def read_sound(path):

@@ -45,6 +45,11 @@ class AudioNetworkConfig(NetworkConfig):
     hmm: dict | None = None
     pad_token_id: int | None = 0  # where the answers are tokens: the blank
 
+    @property
+    def inputs_to_logits_ratio(self):
+        """Samples from one answer to the next, by which transformers' pipeline cuts long clips and dates letters."""
+        return round(self.hop * self.sampling_rate)
+
 
 class AudioNetwork(NetworkModel):
     """A plain network behind a front end that turns waves into log-mel features.

@@ -23,7 +23,8 @@ def best_paths(scores, lengths, graphs):
     lengths = lengths.to(scores.device)
     states, before, weights, start, end = _stacked(graphs, scores)
     emitted = scores.gather(2, states.unsqueeze(1).expand(-1, scores.shape[1], -1))
-    best, back = start + emitted[:, 0], []
+    # In float64: over minutes of sound a sum of float32 would forget what one frame says.
+    best, back = (start + emitted[:, 0]).double(), []
     stay = torch.arange(states.shape[1], device=scores.device).expand(len(scores), -1)
     for frame in range(1, scores.shape[1]):
         reached, way = (best.gather(1, before.flatten(1)).view_as(weights) + weights).max(dim=2)
@@ -38,7 +39,7 @@ def best_paths(scores, lengths, graphs):
     nodes = torch.stack(path[::-1], dim=1)
     # Behind its end a clip stays where it ended.
     outside = torch.arange(scores.shape[1], device=scores.device) >= lengths.unsqueeze(1)
-    return nodes.masked_fill(outside, -1), weight
+    return nodes.masked_fill(outside, -1), weight.to(scores.dtype)
 
 
 def _stacked(graphs, scores):

@@ -1,5 +1,7 @@
 """Waves of a data set: found, read, and brought to the sampling rate that a model hears."""
 
+import os
+
 import datasets
 
 from ..sound_files import resampled, say_once, wave_of
@@ -83,7 +85,7 @@ def wave_rows(split, column, split_name, rate):
             waves.append(resampled(wave, theirs, rate))
         return {"audio": [wave.tobytes() for wave in waves], "length": [len(wave) for wave in waves]}
 
-    size = _ENCODED_TO_WAVE * sum(len(file["bytes"] or b"") for file in _encoded(split, column)[:100][column] if file)
+    size = _ENCODED_TO_WAVE * sum(map(_num_bytes, _encoded(split, column)[:100][column]))
     return _encoded(split, column).map(
         read,
         batched=True,
@@ -96,3 +98,10 @@ def wave_rows(split, column, split_name, rate):
         new_fingerprint=datasets.fingerprint.Hasher.hash([split._fingerprint, column, rate]),
         desc="Reading sound",
     )
+
+
+def _num_bytes(file):
+    """Of an encoded clip, 0 where there is none."""
+    if file is None or file["bytes"] is not None:
+        return 0 if file is None else len(file["bytes"])
+    return os.path.getsize(file["path"]) if os.path.isfile(file["path"] or "") else 0

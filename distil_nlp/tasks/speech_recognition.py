@@ -1,5 +1,6 @@
 """Sentences of a small vocabulary are heard by a DNN-HMM: every frame gets a state, and states make words."""
 
+import logging
 from functools import partial
 
 import datasets
@@ -10,10 +11,12 @@ from ..metrics import WordErrors
 from ..metrics.classification import MISSING_LABEL
 from .audio_task import sharpest
 from .base import add_ids
-from .columns import first_split
+from .columns import first_split, row_of
 from .labels import SINGLE
 from .sound import wave_rows
 from .spoken import SpokenTask, read_sentences
+
+logger = logging.getLogger(__name__)
 
 
 class SpeechRecognition(SpokenTask):
@@ -73,7 +76,7 @@ class SpeechRecognition(SpokenTask):
             insertion_penalty (`float`): See `hmm.word_loop`.
 
         Raises:
-            ValueError: Columns, clips or texts that cannot be used; a training split too small for its words.
+            ValueError: Columns, clips or texts that cannot be used; most clips too short for their words.
         """
         more = "Clips of one word each, with a class label, become sentences by joined_clips."
         audio, text, rate, _ = read_sentences(splits, audio_column, text_column, more=(more,))
@@ -86,8 +89,9 @@ class SpeechRecognition(SpokenTask):
                 f"the training split have {lexicon.num_states} ({', '.join(lexicon.state_names[:4])}, ...). Train on the "
                 f"words that the teacher knows, with as many states each (num_states)."
             )
-        aligner = _ByGaussians(lexicon, rate)
-        states = np.concatenate(aligner.fit(wave_rows(train, audio, "train", rate), sentences))
+        aligner, rows = _ByGaussians(lexicon, rate), wave_rows(train, audio, "train", rate)
+        _without_room(rows, sentences, lexicon, rate, train)
+        states = np.concatenate(aligner.fit(rows, sentences))
         decoder = Decoder(
             lexicon, aligner.log_stay, log_prior_of(states, lexicon), insertion_penalty=insertion_penalty
         )
@@ -119,7 +123,8 @@ class SpeechRecognition(SpokenTask):
             labels (list of int, -100 where nothing is known), example_id.
 
         Raises:
-            ValueError: A clip that cannot be read; a word that the training split does not have.
+            ValueError: A clip that cannot be read; a word that the training split does not have; most clips too short for
+                their words. Where a few are, their frames have no labels and the log says so.
         """
         if processor.sampling_rate != self.sampling_rate:
             raise ValueError(
@@ -128,7 +133,11 @@ class SpeechRecognition(SpokenTask):
             )
         rows = wave_rows(split, self.audio_column, "given", processor.sampling_rate)
         if with_labels and self.text_column in split.column_names:
-            labels = self._aligner(rows, [text.split() for text in split[self.text_column]])
+            sentences = [text.split() for text in split[self.text_column]]
+            lost = _without_room(rows, sentences, self.decoder.lexicon, self.sampling_rate, split)
+            if lost:
+                logger.warning("%s These clips have no labels.", lost)
+            labels = self._aligner(rows, sentences)
         else:
             labels = [np.full(length, MISSING_LABEL) for length in _num_frames(rows, self.sampling_rate)]
         feature = datasets.List(datasets.Value("int64"))
@@ -169,6 +178,29 @@ class SpeechRecognition(SpokenTask):
     def without_labels(self, prepared):
         missing = [[MISSING_LABEL] * len(row) for row in prepared["labels"]]
         return prepared.remove_columns("labels").add_column("labels", missing, feature=prepared.features["labels"])
+
+
+def _without_room(rows, sentences, lexicon, sampling_rate, split):
+    """A sentence about the clips that are too short for their words, each of whose states lasts a frame; "" if none is.
+
+    Raises:
+        ValueError: Most of them are; a word that is not in the lexicon.
+    """
+    lengths, short = _num_frames(rows, sampling_rate), []
+    for row, (length, words) in enumerate(zip(lengths, sentences, strict=True)):
+        try:
+            needed = sum(len(lexicon.chain(word)) for word in words)
+        except ValueError as error:
+            raise ValueError(f"{row_of(split, 'given', row)}: {error}") from None
+        if length < needed:
+            short.append((row, f"has {length} frames, and the states of {' '.join(words)!r} last {needed} at least"))
+    if not short:
+        return ""
+    row, reason = short[0]
+    found = f"{len(short)} of {len(rows)} clips are too short for their words: {row_of(split, 'given', row)} {reason}."
+    if 2 * len(short) > len(rows):
+        raise ValueError(f"{found} Nothing could be learned from them. Set fewer states a word (num_states).")
+    return found
 
 
 class _ByGaussians:

@@ -48,6 +48,15 @@ def test_the_best_path_is_the_best_of_all_paths(words):
         torch.testing.assert_close(weight_of(path.tolist(), clip, graph), best)
 
 
+def test_minutes_of_sound_have_the_path_that_a_longer_number_would_give():
+    clip = (
+        scores(1, 3000) - 200
+    )  # likelihoods of many dimensions are far below 1, and their sum is longer than a float32
+    graph = word_loop(LEXICON, STAY)
+    (short, _), (long, _) = (best_paths(one, torch.tensor([3000]), graph) for one in (clip, clip.double()))
+    assert torch.equal(short, long)
+
+
 def test_clips_of_several_lengths_and_graphs_have_the_paths_they_have_alone():
     sentences = [["ja"], ["a", "ja", "a"], ["a"]]
     graphs = [sentence_graph(LEXICON, words, STAY) for words in sentences]

@@ -57,6 +57,29 @@ def test_a_model_that_says_the_states_of_the_alignment_makes_no_error(task_and_s
     assert yardstick.scores(yardstick.facts(yardstick.answers(silent, batch)))["wer"] == 1
 
 
+def test_clips_too_short_for_their_words_have_no_labels_and_the_log_says_so(task_and_splits, caplog):
+    task, _ = task_and_splits
+    split = spoken(4, seed=3)
+    texts = [*split["text"][:3], " ".join(["hi"] * 60)]
+    split = split.remove_columns("text").add_column("text", texts)
+    rows = task.prepare(split, extractor_for(RATE))
+    assert task.labelled(rows).tolist() == [True, True, True, False]
+    assert "1 of 4 clips are too short for their words: Row 3 " in caplog.text and "last 180 at least" in caplog.text
+
+
+def test_a_task_whose_words_are_longer_than_its_clips_is_refused():
+    with pytest.raises(ValueError, match=r"clips are too short for their words: Row 0 .*Set fewer states.*num_states"):
+        SpeechRecognition.from_splits({"train": spoken(4), "validation": spoken(2, seed=1)}, num_states=200)
+
+
+def test_a_word_that_nobody_learned_is_named_with_its_row(task_and_splits):
+    task, _ = task_and_splits
+    split = spoken(2, seed=3)
+    split = split.remove_columns("text").add_column("text", ["hi", "zebra"])
+    with pytest.raises(ValueError, match=r"^Row 1 \(counted from 0\) .*: The word 'zebra' is not among the 3"):
+        task.prepare(split, extractor_for(RATE))
+
+
 def test_a_batch_has_a_label_a_frame_and_says_where_frames_are(task_and_splits):
     task, splits = task_and_splits
     rows = task.prepare(splits["test"], extractor_for(RATE))
