@@ -1,5 +1,6 @@
 """A network of ours as one ONNX file, its front end inside."""
 
+import copy
 import logging
 import os
 from pathlib import Path
@@ -17,7 +18,8 @@ def export_onnx(model, path):
     Args:
         model (`NetworkModel`): An image classifier or embedder, or a classifier of clips or frames of sound. A front end is
             part of it: the file takes waves and their mask (batch, samples), or pixels (batch, channels, height, width).
-        path (`str` or `Path`): Of the file. Any batch size, and of sound any length, can be asked.
+        path (`str` or `Path`): Of the file. Any batch size, and of sound any length, can be asked. Numbers are
+            float32, whatever the model's are.
 
     Returns:
         `Path`: The file. It is there whole or not at all.
@@ -34,7 +36,8 @@ def export_onnx(model, path):
         )
     runtime, path = _runtime(), Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    inputs = model.eval().sample_inputs(2)
+    model = copy.deepcopy(model).cpu().float().eval()  # in half precision runtimes lack operators
+    inputs = model.sample_inputs(2)
     part = path.with_name(f".{path.name}.part")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:

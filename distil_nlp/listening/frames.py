@@ -1,7 +1,8 @@
 """What a network says of frames, while sound comes."""
 
-import numpy as np
 import torch
+
+from .samples import samples_of
 
 
 class FrameStream:
@@ -24,6 +25,7 @@ class FrameStream:
                 f"whole recording, or take a network that has them (streamcnn64)."
             )
         self._network, self._front_end = network, model.front_end
+        self._dtype, self._has_ended = next(network.parameters()).dtype, False
         self._samples = torch.zeros(0)  # that are of frames to come
         self._past = None
         self._to_skip = network.lookahead  # answers about frames before the first
@@ -35,9 +37,13 @@ class FrameStream:
             samples (`np.ndarray`): Shape (any,), from -1 to 1.
 
         Returns:
-            `torch.Tensor` of shape (frames, outputs), of any number of frames, or None where there are none.
+            `torch.Tensor` of float32, shape (frames, outputs), of any number of frames, or None where there are none.
+
+        Raises:
+            ValueError: No sound, see `samples_of`; a stream that has ended.
         """
-        self._samples = torch.cat([self._samples, torch.from_numpy(np.asarray(samples, dtype=np.float32))])
+        self._go_on()
+        self._samples = torch.cat([self._samples, samples_of(samples)])
         num_frames = self._front_end.num_frames(len(self._samples))
         if not num_frames:
             return None
@@ -48,12 +54,21 @@ class FrameStream:
 
     def end(self):
         """Nothing follows: answers about the remaining frames, or None."""
+        self._go_on()
+        self._has_ended = True
         with torch.inference_mode():
             ahead = self._network.lookahead
             return self._answers(torch.zeros(1, ahead, self._front_end.num_mels)) if ahead else None
 
+    def _go_on(self):
+        if self._has_ended:
+            raise ValueError(
+                f"This stream was told that nothing follows, after {len(self._samples)} samples of a frame that was not "
+                f"whole. Make another for what comes next."
+            )
+
     def _answers(self, features):
-        answers, self._past = self._network.step(features, self._past)
+        answers, self._past = self._network.step(features.to(self._dtype), self._past)
         skipped = min(self._to_skip, answers.shape[1])
         self._to_skip -= skipped
-        return answers[0, skipped:] if answers.shape[1] > skipped else None
+        return answers[0, skipped:].float() if answers.shape[1] > skipped else None

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
+from .samples import samples_of
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -50,9 +52,12 @@ class Listener(ABC):
 
         Returns:
             `list[Heard]`.
+
+        Raises:
+            ValueError: No sound, see `samples_of`; nothing as long as a frame.
         """
         with torch.inference_mode():
-            logits = self.model(input_values=torch.as_tensor(wave, dtype=torch.float32).unsqueeze(0)).logits
+            logits = self.model(input_values=samples_of(wave).unsqueeze(0)).logits.float()
         return self.heard(logits, len(wave))
 
     @abstractmethod

@@ -44,6 +44,8 @@ def hear_live(listener, wave, *, say=None):
         `(list[Heard], Pace)`.
     """
     stream, rate, words, times = listener.stream(), listener.sampling_rate, [], []
+    if not len(wave):
+        raise ValueError(f"There is nothing to hear in 0 samples (of {rate} a second).")
     hop = max(1, round(HOP * rate))
     for start in range(0, len(wave) + hop, hop):
         part, before = wave[start : start + hop], time.perf_counter()

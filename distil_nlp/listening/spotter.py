@@ -51,8 +51,10 @@ class SpotterStream:
         return []
 
     def end(self):
-        """Nothing follows: the class, as a list of one `Heard`."""
+        """Nothing follows: the class, as a list of one `Heard`, or an empty list where there was no frame."""
         self._take(self._frames.end())
+        if not self._num_frames:
+            return []
         return self._spotter.heard(self.logits, self._num_samples)
 
     def _take(self, answers):

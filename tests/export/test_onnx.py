@@ -36,6 +36,13 @@ def test_the_file_answers_as_the_model_does(kind, tmp_path):
     assert [one.name for one in tmp_path.rglob("*") if one.is_file()] == ["model.onnx"]
 
 
+def test_a_model_in_half_precision_becomes_a_file_in_float32_and_stays_what_it_is(tmp_path):
+    model = model_of("clips").to(torch.bfloat16).train()
+    session = onnxruntime.InferenceSession(export_onnx(model, tmp_path / "model.onnx"))
+    assert {one.type for one in session.get_outputs()} == {"tensor(float)"}
+    assert model.training and next(model.network.parameters()).dtype == torch.bfloat16
+
+
 def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(onnx, "_TOLERANCE", -1.0)
     with pytest.raises(RuntimeError, match="answers otherwise than NetworkForImageClassification"):

@@ -128,6 +128,51 @@ def test_the_command_names_the_class_of_a_clip(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-2] == one(WAVE)[0].word
 
 
+@pytest.mark.parametrize("make", [recogniser, spotter])
+@pytest.mark.parametrize(
+    ("sound", "complaint"),
+    [
+        ((32767 * WAVE).astype(np.int16), "got int16 of shape .*divide 16-bit numbers by 32768"),
+        (np.stack([WAVE, WAVE]), r"got float32 of shape \(2, .*Average channels"),
+        (np.where(np.arange(len(WAVE)) == 96, np.nan, WAVE), "1 of .* samples are not finite"),
+    ],
+    ids=["whole numbers", "two channels", "nan"],
+)
+def test_what_is_no_sound_is_refused_at_once_and_while_it_comes(make, sound, complaint):
+    one = make()
+    for hear in (one, one.stream().hear):
+        with pytest.raises(ValueError, match=complaint):
+            hear(sound)
+
+
+@pytest.mark.parametrize("make", [recogniser, spotter])
+def test_a_stream_ends_once(make):
+    stream = make().stream()
+    stream.hear(WAVE)
+    stream.end()
+    for go_on in (stream.end, lambda: stream.hear(WAVE)):
+        with pytest.raises(ValueError, match="was told that nothing follows"):
+            go_on()
+
+
+def test_a_spotter_that_heard_no_frame_says_no_class():
+    stream = spotter().stream()
+    assert stream.hear(WAVE[:10]) == stream.end() == []
+    with pytest.raises(ValueError, match="nothing to hear in 0 samples"):
+        hear_live(spotter(), WAVE[:0])
+
+
+def test_a_model_in_half_precision_hears_while_somebody_speaks_what_it_hears_in_the_whole():
+    one = spotter()
+    one.model.to(torch.bfloat16)
+    with torch.inference_mode():
+        whole, _ = one.model.answer(torch.from_numpy(WAVE)[None])
+    stream = FrameStream(one.model)
+    answers = torch.cat([stream.hear(WAVE), stream.end()])
+    assert answers.dtype == torch.float32 and (answers - whole[0]).abs().max() < 0.05 * whole.abs().max()
+    assert len(hear_live(one, WAVE)[0]) == 1
+
+
 def test_what_does_not_hear_so_ends_the_command_with_a_message(tmp_path):
     NetworkForCTC.from_network("streamcnn4", sampling_rate=RATE, num_labels=3).save_pretrained(tmp_path)
     with pytest.raises(SystemExit, match="holds a NetworkForCTC; what hears as sound comes is a"):
