@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCTC
+from transformers import AutoModelForCTC, pipeline
 
 from distil_nlp.metrics import Transcripts
 from distil_nlp.tasks import Transcription
@@ -46,6 +46,27 @@ def test_a_saved_model_is_the_auto_class_s_and_its_blank_is_its_padding(task_and
     loaded = AutoModelForCTC.from_pretrained(tmp_path)
     wave = torch.from_numpy(wave_of(["ho"]))[None]
     assert loaded.config.pad_token_id == 0 and torch.equal(loaded(wave).logits, model(wave).logits)
+
+
+def test_a_long_clip_is_written_down_in_parts_as_in_one_and_letters_have_their_time(task_and_splits):
+    task, _ = task_and_splits
+    torch.manual_seed(1)
+    model = task.auto_class.from_pretrained("streamcnn4", **task.config_labels()).eval()
+    with torch.no_grad():
+        model.network.classifier.weight.mul_(20)
+    processor = task.load_processor("streamcnn4")
+    write = pipeline(
+        "automatic-speech-recognition",
+        model,
+        tokenizer=processor.tokenizer,
+        feature_extractor=processor.feature_extractor,
+    )
+    wave = wave_of(["ho", "hi", "he"] * 8)
+    whole = write(wave.copy(), return_timestamps="char")
+    assert len(whole["text"]) > 20
+    assert write(wave.copy(), chunk_length_s=3)["text"] == whole["text"]
+    seconds = len(wave) / task.sampling_rate
+    assert whole["chunks"][-1]["timestamp"][1] > 0.9 * seconds
 
 
 def test_a_model_that_says_the_letters_makes_no_error(task_and_splits):
