@@ -16,8 +16,9 @@ POSITIONS = "positions"
 BOXES = "boxes"
 # The problem type of a batch that has them; transformers has no word for it.
 DETECTION = "object_detection"
-# Bool, shape (batch, frames): which answers of a model that says a token or a blank a frame are about the clip.
+# Bool, shape (batch, frames): which frames, one every 10 ms, belong to a clip of which a token or a blank a frame is said.
 FRAMES = "frames"
+_FRAME_HOP = 0.010  # seconds
 # The problem type of a batch that has them; transformers has no word for it.
 CTC = "ctc"
 # What the loss reads beside the models: Trainer must not drop it.
@@ -40,11 +41,13 @@ class Signals:
             Of a detector: (batch, queries, classes + 4), the class logits of each query and then its box.
         features (`dict[str, torch.Tensor]`): Outputs of tapped modules by module name.
         sparse (`SparseTargets`, *optional*): Instead of logits, where a distribution over a vocabulary was kept in parts.
+        hop (`float`, *optional*): From an answer to the next, in frames of the batch, see `frame_hop`.
     """
 
     logits: torch.Tensor | None
     features: dict = field(default_factory=dict)
     sparse: object = None
+    hop: float | None = None
 
     def at(self, temperature):
         """Logits whose softmax at this temperature is what was said. Several speakers give others at each."""
@@ -60,21 +63,76 @@ class Signals:
         return self.logits.shape[-1] if self.sparse is None else self.sparse.vocabulary
 
 
-def at_frames(tensor, count):
-    """What was said of the frames of a clip, for another number of frames over the same time: each takes the nearest.
+def frame_hop(model):
+    """From an answer of a model of sound to the next, in frames of 10 ms; None where the model does not say.
+
+    What it says about a clip is read off by this number alone: by how long the batch and its answers are, it would depend
+    on what the clip is padded to.
+    """
+    model = getattr(model, "module", model)  # DistributedDataParallel
+    front_end, config = getattr(model, "front_end", None), getattr(model, "config", None)
+    if front_end is not None:
+        hop, rate = front_end.hop_length, front_end.sampling_rate
+    else:  # transformers' own models of sound hear 16 kHz, which none of them says
+        hop, rate = getattr(config, "inputs_to_logits_ratio", None), getattr(config, "sampling_rate", 16000)
+    if hop is None:
+        return None
+    if getattr(config, "add_adapter", False):  # of Wav2Vec2 and its kin: it makes fewer of the answers
+        hop *= config.adapter_stride**config.num_adapter_layers
+    return hop / round(_FRAME_HOP * rate)
+
+
+def at_frames(tensor, count, hop):
+    """What was said of clips, for each of their frames: an answer counts for all the frames that begin in its time.
 
     Args:
-        tensor (`torch.Tensor`): Shape (batch, frames, ...); frames are as long as one another.
-        count (`int`): Of frames wanted.
+        tensor (`torch.Tensor`): Shape (batch, answers, ...).
+        count (`int`): Of frames.
+        hop (`float` or None): See `frame_hop`; None where an answer is a frame.
 
     Returns:
-        `torch.Tensor` of shape (batch, count, ...); itself where it has as many.
+        `torch.Tensor` of shape (batch, count, ...).
+
+    Raises:
+        ValueError: Another number of answers, and nobody knows how long they are.
     """
-    have = tensor.shape[1]
-    if have == count:
+    if _is_a_frame(hop, tensor.shape[1], count):
         return tensor
-    nearest = ((torch.arange(count, device=tensor.device) + 0.5) * have / count).long()
-    return tensor[:, nearest]
+    places = _places(torch.arange(count, device=tensor.device), hop)
+    # A model that looks further than a frame may have no answer for the very last of them.
+    return tensor[:, places.clamp(max=tensor.shape[1] - 1)]
+
+
+def own_frames(frames, count, hop):
+    """Which answers are about a clip: those that count for a frame of it. The other way round than `at_frames`.
+
+    Args:
+        frames (`torch.BoolTensor`): Shape (batch, frames), those of the clip first.
+        count (`int`): Of answers.
+        hop (`float` or None): As for `at_frames`.
+
+    Returns:
+        `torch.BoolTensor` of shape (batch, count).
+    """
+    if _is_a_frame(hop, count, frames.shape[1]):
+        return frames
+    last = _places(frames.sum(1, keepdim=True) - 1, hop)
+    return torch.arange(count, device=frames.device) <= last
+
+
+def _places(frames, hop):
+    """The answer that each frame is in; -1 for frame -1."""
+    return ((frames + 0.5) / hop).floor().long()
+
+
+def _is_a_frame(hop, answers, frames):
+    if hop is None and answers != frames:
+        raise ValueError(
+            f"A model gave {answers} answers to clips of {frames} frames of 10 ms, and nothing says how far apart its "
+            f"answers are, so it cannot be told which is about which frame. Set its `config.inputs_to_logits_ratio` to the "
+            f"samples from one answer to the next."
+        )
+    return hop is None or (hop == 1 and answers == frames)
 
 
 def accepted_columns(model):
@@ -167,6 +225,12 @@ def ask(model, batch, columns):
             f"begins with it, or an output with `.logits`; a bare encoder needs a head (AutoModelFor...)."
         )
     return output
+
+
+def ask_each_frame(model, batch, columns):
+    """As `ask`; where the batch has frames, an answer for each of them, however far apart the model's own are."""
+    logits = ask(model, batch, columns)
+    return at_frames(logits, batch[FRAMES].shape[1], frame_hop(model)) if FRAMES in batch else logits
 
 
 def _part(output, name):

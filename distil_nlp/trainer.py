@@ -17,7 +17,7 @@ from .objectives.rehearsal import rehearse
 from .outcome import Outcome
 from .sampling import LengthGroupedSampler, dataset_lengths
 from .search import Searching
-from .signals import TASK_COLUMNS, Signals, accepted_columns, ask, problem_type_of, to_gather
+from .signals import TASK_COLUMNS, Signals, accepted_columns, ask, frame_hop, problem_type_of, to_gather
 from .tally import Stopwatch, Tally
 from .taps import FeatureTap
 from .teachers import as_teacher, probe
@@ -95,7 +95,7 @@ class DistillationTrainer(Outcome, Searching, Trainer):
     def _student_says(self, model, inputs):
         with FeatureTap(self.model, self.objective.student_taps) as tap:
             logits = ask(model, inputs, self._student_columns)
-            return Signals(logits, tap.take())
+            return Signals(logits, tap.take(), hop=frame_hop(self.model))
 
     def _teacher_says(self, inputs):
         return self.teacher(inputs) if self.objective.needs_teacher else None

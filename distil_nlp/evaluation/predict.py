@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 
 from ..examples import column_names, columns_read, longest_first, with_columns
 from ..metrics.base import rows_of
-from ..signals import CONTEXT_SPAN, LABELS, accepted_columns, ask
+from ..signals import CONTEXT_SPAN, LABELS, accepted_columns, ask_each_frame
 
 _SHOW_AFTER_S = 3.0  # a progress bar for less than this only flickers
 
@@ -111,7 +111,7 @@ def speaking(model, device=None):
             model.to(device)
         model.eval()
         restore.enter_context(torch.inference_mode())
-        yield lambda batch: ask(model, _moved(batch, device), columns)
+        yield lambda batch: ask_each_frame(model, _moved(batch, device), columns)
 
 
 def device_of(model):

@@ -82,11 +82,14 @@ class Transcripts(SpokenErrors):
         super().__init__(["wer", "cer", "sentences"], len(texts), self.problem_type, main_metric)
 
     def answers(self, logits, batch):
-        """The tokens of each row: the best of every frame, without repeats and blanks. NaN where the logits are."""
-        heard, count = batch["frames"].to(logits.device), logits.shape[1]
-        # A model may answer less often than there are frames: each answer is there where the nearest frame is.
-        nearest = [int((place + 0.5) * heard.shape[1] / count) for place in range(count)]
-        best = logits.argmax(-1).masked_fill(~heard[:, nearest], 0).cpu().numpy()
+        """The tokens of each row: the best of every frame, without repeats and blanks. NaN where the logits are.
+
+        Args:
+            logits (`torch.Tensor`): Shape (batch, frames, tokens), from `signals.ask_each_frame`: an answer that counts for
+                several frames is a repeat.
+            batch (`dict[str, torch.Tensor]`): frames, bool, shape (batch, frames).
+        """
+        best = logits.argmax(-1).masked_fill(~batch["frames"].to(logits.device), 0).cpu().numpy()
         broken = logits.isnan().flatten(1).any(1).tolist()
         kept = (best != 0) & (best != np.pad(best, ((0, 0), (1, 0)))[:, :-1])
         return [

@@ -7,7 +7,7 @@ int64, -100 behind the last token of a clip; all of them where nobody knows what
 """
 
 from ..losses.ctc import ctc_frame_kl, ctc_loss, ctc_transcript
-from ..signals import FRAMES, at_frames
+from ..signals import FRAMES, at_frames, own_frames
 from .base import Term, every_example, fraction, positive
 
 
@@ -44,7 +44,7 @@ class CtcTerm(Term):
 
     def own_frames(self, student, batch):
         """Which of the student's frames are there, bool, shape (batch, its frames)."""
-        return at_frames(batch[FRAMES], student.logits.shape[1])
+        return own_frames(batch[FRAMES], student.logits.shape[1], student.hop)
 
     def settings(self):
         return {"blank": self.blank}
@@ -111,7 +111,7 @@ class CtcSoftTargets(CtcTerm):
 
     def values(self, student, teacher, batch):
         return ctc_frame_kl(
-            at_frames(student.logits, batch[FRAMES].shape[1]),
+            at_frames(student.logits, batch[FRAMES].shape[1], student.hop),
             teacher.at(self.temperature),
             temperature=self.temperature,
             blank=self.blank,
@@ -119,7 +119,8 @@ class CtcSoftTargets(CtcTerm):
         )
 
     def observe(self, student, teacher, batch):
-        return {"agreement": (at_frames(student.best(), batch[FRAMES].shape[1]) == teacher.best()).float()}
+        ours = at_frames(student.best(), batch[FRAMES].shape[1], student.hop)
+        return {"agreement": (ours == teacher.best()).float()}
 
     def settings(self):
         return {"temperature": self.temperature, "blank_weight": self.blank_weight, **super().settings()}

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..signals import Signals, accepted_columns, ask
+from ..signals import Signals, accepted_columns, ask, frame_hop
 from ..stages import in_eval_mode
 from ..taps import FeatureTap
 
@@ -24,7 +24,7 @@ def rehearse(objective, student, teacher, batch, *, seed=0):
         torch.manual_seed(seed)
         objective.locate(student, getattr(teacher, "anatomy", None))
         with in_eval_mode(student), FeatureTap(student, objective.student_taps) as tap:
-            said = Signals(ask(student, batch, accepted_columns(student)), tap.take())
+            said = Signals(ask(student, batch, accepted_columns(student)), tap.take(), hop=frame_hop(student))
         answer = None
         if teacher is not None and objective.needs_teacher:
             teacher.listen(objective.teacher_taps)

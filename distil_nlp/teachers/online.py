@@ -8,7 +8,7 @@ from torch import nn
 from ..adapters import NetworkForImageEmbedding
 from ..loading import load_model, load_tokenizer
 from ..sentence_encoder import SentenceEncoder
-from ..signals import FRAMES, Signals, accepted_columns, ask, at_frames
+from ..signals import Signals, accepted_columns, ask_each_frame
 from ..taps import FeatureTap
 from .base import Teacher
 from .labels import label_names, label_order, ordered
@@ -63,12 +63,10 @@ class OnlineTeacher(Teacher):
         # Asked every time: somebody may have called .train() on a model the teacher is a part of.
         self.model.eval()
         with torch.inference_mode(), self._tap as tap:
-            logits = ask(self.model, batch, self._columns)
+            logits = ask_each_frame(self.model, batch, self._columns)
             features = tap.take()
             if self._order is not None:
                 logits = ordered(logits, self._order, len(self.label_names))
-            if FRAMES in batch:  # of a teacher with longer frames, each counts as several of these
-                logits = at_frames(logits, batch[FRAMES].shape[1])
         # Inference tensors cannot enter a graph; a clone made out here is an ordinary tensor, as taps make them already.
         return Signals(logits.clone(), features)
 

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
+from distil_nlp.adapters import NetworkForCTC, extractor_for
 from distil_nlp.losses import ctc_loss
 from distil_nlp.objectives import (
     CtcLabels,
@@ -14,7 +16,19 @@ from distil_nlp.objectives import (
     default_objective,
     objective_from,
 )
-from distil_nlp.signals import CTC, Signals, at_frames, problem_type_of
+from distil_nlp.signals import (
+    CTC,
+    Signals,
+    accepted_columns,
+    ask,
+    ask_each_frame,
+    at_frames,
+    frame_hop,
+    own_frames,
+    problem_type_of,
+)
+from distil_nlp.tasks.audio_collator import LetterCollator
+from distil_nlp.teachers import OnlineTeacher
 
 
 def batch_of(lengths=(5, 3), labels=((1, 2), (3, -100))):
@@ -102,7 +116,7 @@ def test_a_weight_of_blanks_out_of_its_range_is_refused():
 
 def test_a_model_may_answer_less_often_than_there_are_frames():
     batch = {"labels": torch.tensor([[1, 2], [3, -100]]), "frames": torch.arange(6) < torch.tensor([[6], [4]])}
-    slow, teacher = Signals(2 * torch.randn(2, 3, 4)), Signals(2 * torch.randn(2, 6, 4))
+    slow, teacher = Signals(2 * torch.randn(2, 3, 4), hop=2.0), Signals(2 * torch.randn(2, 6, 4))
     labels, _ = loss_of(Objective([CtcLabels(1.0)]), batch, slow, None)
     own = torch.tensor([[True, True, True], [True, True, False]])
     torch.testing.assert_close(labels, ctc_loss(slow.logits, own, batch["labels"], blank=0).mean())
@@ -113,7 +127,59 @@ def test_a_model_may_answer_less_often_than_there_are_frames():
     assert logs["agreement"] == twice_logs["agreement"]
 
 
-def test_each_frame_takes_the_nearest_of_fewer_or_more():
+def test_an_answer_counts_for_the_frames_that_begin_in_its_time():
     row = torch.tensor([[10, 20, 30]])
-    assert at_frames(row, 6).tolist() == [[10, 10, 20, 20, 30, 30]] and at_frames(row, 3) is row
-    assert at_frames(row, 4).tolist() == [[10, 20, 20, 30]] and at_frames(row, 1).tolist() == [[20]]
+    assert at_frames(row, 6, 2.0).tolist() == [[10, 10, 20, 20, 30, 30]] and at_frames(row, 3, 1.0) is row
+    assert at_frames(row, 3, None) is row and at_frames(row, 4, 2.0).tolist() == [[10, 10, 20, 20]]
+    assert at_frames(row, 2, 0.5).tolist() == [[20, 30]] and at_frames(row, 7, 2.0).tolist()[0][-2:] == [30, 30]
+    frames = torch.arange(6) < torch.tensor([[6], [3], [0]])
+    assert own_frames(frames, 4, 2.0).sum(1).tolist() == [3, 2, 0] and own_frames(frames, 6, None) is frames
+    for unknown in (lambda: at_frames(row, 6, None), lambda: own_frames(frames, 3, None)):
+        with pytest.raises(
+            ValueError, match="3 answers to clips of 6 frames of 10 ms.*Set its `config.inputs_to_logits"
+        ):
+            unknown()
+
+
+@pytest.fixture(scope="module")
+def models():
+    """One that answers every 20 ms and a network that answers every 10."""
+    torch.manual_seed(0)
+    config = Wav2Vec2Config(
+        vocab_size=6, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        conv_dim=(8,) * 7, num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2, feat_extract_norm="layer",
+        do_stable_layer_norm=True,
+    )  # fmt: skip
+    network = NetworkForCTC.from_network("streamcnn4", sampling_rate=16000, num_labels=6)
+    return [model.eval().double() for model in (Wav2Vec2ForCTC(config), network)]
+
+
+def test_a_model_says_how_far_its_answers_are_apart(models):
+    assert [frame_hop(model) for model in (*models, torch.nn.Linear(1, 1))] == [2.0, 1.0, None]
+    adapted = Wav2Vec2Config(add_adapter=True)
+    assert frame_hop(type("Model", (), {"config": adapted})) == 2.0 * 2**3
+
+
+@pytest.mark.parametrize("term", [CtcSoftTargets(1.0), CtcLabels(1.0), CtcTranscript(1.0)])
+@pytest.mark.parametrize("length", [1050, 1440, 16000])
+def test_what_a_clip_is_padded_to_changes_nothing_where_one_model_answers_less_often(term, length, models):
+    collator = LetterCollator(16000, {"": extractor_for(16000)})
+    draw = torch.Generator().manual_seed(0)
+    rows = [
+        {"audio": (0.1 * torch.randn(size, generator=draw)).numpy().tobytes(), "length": size, "labels": [3]}
+        for size in (length, 50000)
+    ]
+    for student, teacher in (models, reversed(models)):
+        values, said = [], []
+        for some in (rows[:1], rows):
+            batch = collator(some)
+            batch["input_values"] = batch["input_values"].double()
+            with torch.no_grad():
+                logits = ask(student, batch, accepted_columns(student))
+                ours = Signals(logits, hop=frame_hop(student))
+                values.append(term.values(ours, OnlineTeacher(teacher)(batch), batch)[0])
+                each = ask_each_frame(student, batch, accepted_columns(student))
+            values[-1] = values[-1][term.items(batch)[0]]
+            said.append(each[0][batch["frames"][0]])
+        torch.testing.assert_close(values[1], values[0], rtol=0, atol=1e-6)
+        torch.testing.assert_close(said[1], said[0], rtol=0, atol=1e-6)

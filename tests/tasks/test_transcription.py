@@ -6,6 +6,7 @@ import torch
 from transformers import AutoModelForCTC, pipeline
 
 from distil_nlp.metrics import Transcripts
+from distil_nlp.signals import at_frames
 from distil_nlp.tasks import Transcription
 from tests.speech import spoken, wave_of
 
@@ -124,5 +125,5 @@ def test_a_model_that_answers_less_often_is_judged_where_the_clip_is():
     yardstick = Transcripts(["ho", "h"], lambda tokens: "".join("-ho"[token] for token in tokens))
     paths = torch.tensor([[1, 0, 2], [1, 0, 2]])  # of the second clip, the last answer is about padding
     frames = torch.arange(6) < torch.tensor([[6], [4]])
-    said = yardstick.answers(9.0 * torch.nn.functional.one_hot(paths, 3), {"frames": frames})
-    assert [one.tolist() for one in said] == [[1, 2], [1]]
+    logits = at_frames(9.0 * torch.nn.functional.one_hot(paths, 3), 6, 2.0)
+    assert [one.tolist() for one in yardstick.answers(logits, {"frames": frames})] == [[1, 2], [1]]
