@@ -116,8 +116,13 @@ def own_frames(frames, count, hop):
     """
     if _is_a_frame(hop, count, frames.shape[1]):
         return frames
-    last = _places(frames.sum(1, keepdim=True) - 1, hop)
-    return torch.arange(count, device=frames.device) <= last
+    return torch.arange(count, device=frames.device) < num_answers(frames, hop).unsqueeze(1)
+
+
+def num_answers(frames, hop):
+    """How many answers are about each clip, shape (batch,); see `own_frames`."""
+    frames = frames.sum(1)
+    return frames if hop is None else _places(frames - 1, hop) + 1
 
 
 def _places(frames, hop):

@@ -35,6 +35,19 @@ def ctc_loss(logits, frames, labels, *, blank):
     return torch.where(lengths > 0, values / lengths.clamp(min=1), 0 * values)
 
 
+def frames_needed(labels):
+    """The fewest frames in which labels can be said: one a token, and a blank between two that are the same.
+
+    Args:
+        labels (`torch.LongTensor`): Shape (batch, most tokens), -100 behind the last token of a clip.
+
+    Returns:
+        `torch.LongTensor` of shape (batch,).
+    """
+    twice = (labels[:, 1:] == labels[:, :-1]) & (labels[:, 1:] >= 0)
+    return (labels >= 0).sum(1) + twice.sum(1)
+
+
 def ctc_frame_kl(student_logits, teacher_logits, *, temperature, blank, blank_weight):
     """Divergence of the student's softened distribution over tokens from the teacher's, frame by frame.
 

@@ -6,9 +6,13 @@ with a teacher, each of its answers counts for all the frames that it is about. 
 int64, -100 behind the last token of a clip; all of them where nobody knows what is said.
 """
 
-from ..losses.ctc import ctc_frame_kl, ctc_loss, ctc_transcript
-from ..signals import FRAMES, at_frames, own_frames
+import logging
+
+from ..losses.ctc import ctc_frame_kl, ctc_loss, ctc_transcript, frames_needed
+from ..signals import FRAMES, at_frames, num_answers, own_frames
 from .base import Term, every_example, fraction, positive
+
+logger = logging.getLogger(__name__)
 
 
 class CtcTerm(Term):
@@ -51,13 +55,19 @@ class CtcTerm(Term):
 
 
 class CtcLabels(CtcTerm):
-    """Say the labels, in whichever frames. An item is a clip whose labels are known."""
+    """Say the labels, in whichever frames. An item is a clip whose labels are known, and are no more than the student has
+    answers for: nothing can be learned from another, and the log says once that there is one."""
 
     name, paper = "ctc", "Graves et al. 2006, Connectionist Temporal Classification"
     needs_teacher = False
 
+    def __init__(self, weight, *, blank=0):
+        super().__init__(weight, blank=blank)
+        self._hop, self._told = None, False
+
     def build(self, student, teacher, batch):
         super().build(student, teacher, batch)
+        self._hop = student.hop
         labels = batch.get("labels")
         if labels is None or labels.dim() != 2 or labels.is_floating_point():
             found = "there are none" if labels is None else f"got {labels.dtype} of shape {tuple(labels.shape)}"
@@ -70,9 +80,18 @@ class CtcLabels(CtcTerm):
             )
 
     def items(self, batch):
-        return (batch["labels"] >= 0).any(1)
+        return (batch["labels"] >= 0).any(1) & ~self._lacks_room(batch)
+
+    def _lacks_room(self, batch):
+        return frames_needed(batch["labels"]) > num_answers(batch[FRAMES], self._hop)
 
     def values(self, student, teacher, batch):
+        if not self._told and self._lacks_room(batch).any():
+            self._told = True
+            logger.warning(
+                "A clip has more letters than the student can answer in its time, so its text cannot be learned: such "
+                "clips do not count. A student whose answers are closer together has room for them. (Said once.)"
+            )
         return ctc_loss(student.logits, self.own_frames(student, batch), batch["labels"], blank=self.blank)
 
 

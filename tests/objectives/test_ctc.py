@@ -127,6 +127,18 @@ def test_a_model_may_answer_less_often_than_there_are_frames():
     assert logs["agreement"] == twice_logs["agreement"]
 
 
+def test_a_clip_with_more_letters_than_answers_does_not_count_and_the_log_says_so_once(caplog):
+    batch = {"labels": torch.tensor([[1, 2, 3], [1, 1, -100]]), "frames": torch.arange(6) < torch.tensor([[6], [4]])}
+    term, slow = CtcLabels(1.0), Signals(torch.randn(2, 3, 4, requires_grad=True), hop=2.0)
+    assert term.items(batch).tolist() == [True, True]
+    for _ in range(2):
+        loss, _ = loss_of(Objective([term]), batch, slow, None)
+    assert term.items(batch).tolist() == [True, False]  # it has two answers, and its letters need a blank between
+    own = torch.tensor([[True] * 3, [True, True, False]])
+    torch.testing.assert_close(loss, ctc_loss(slow.logits, own, batch["labels"], blank=0)[0])
+    assert caplog.text.count("has more letters than the student can answer in its time") == 1
+
+
 def test_an_answer_counts_for_the_frames_that_begin_in_its_time():
     row = torch.tensor([[10, 20, 30]])
     assert at_frames(row, 6, 2.0).tolist() == [[10, 10, 20, 20, 30, 30]] and at_frames(row, 3, 1.0) is row
