@@ -12,7 +12,8 @@ from .sound import open_clips, wave_rows
 from .spoken import WrittenTask, read_sentences
 
 _MOST_SECONDS = 30  # that Whisper hears at once
-_MOST_TOKENS = 440  # that it writes, beside those that come first
+_MOST_TOKENS = 448  # of a text, those that come first included, as in every published model
+_FIRST_TOKENS = 8  # at most, the one that ends a text included
 _TIMED_TOKENS = 16
 _FEW_TOKENS = 2000  # of which a cache can keep all numbers
 
@@ -41,8 +42,7 @@ class SpeechToText(WrittenTask):
         self.audio_column, self.text_column, self.sampling_rate = audio_column, text_column, sampling_rate
         self.language, self._texts, self._splits = language, texts, splits
         self._named_processor = self._tokenizer = None
-        # No tokenizer makes more of a text than its bytes, beside the tokens that every text begins and ends with.
-        self.most_tokens = min(_MOST_TOKENS, 8 + max(len(text.encode()) for text in self._texts))
+        self.most_tokens = min(_MOST_TOKENS - _FIRST_TOKENS, self._longest_text())
 
     @property
     def auto_class(self):
@@ -93,6 +93,15 @@ class SpeechToText(WrittenTask):
         clips = (clip for name, split in self._splits.items() for clip in open_clips(split, column, name))
         return max(len(wave) / rate for wave, rate in clips)
 
+    def _longest_text(self):
+        """Tokens that are enough for every text of all splits; no bound where there are clips whose text nobody knows."""
+        if "unlabelled" in self._splits:
+            return math.inf
+        column = self.text_column
+        known = [self._texts, *(split[column] for split in self._splits.values() if column in split.column_names)]
+        # No tokenizer makes more of a text than its bytes, beside the tokens that every text begins and ends with.
+        return _FIRST_TOKENS + max(len(text.encode()) for texts in known for text in texts)
+
     def saved_processor(self, name_or_path, *, trust_remote_code=False):
         from transformers import AutoProcessor
 
@@ -124,17 +133,21 @@ class SpeechToText(WrittenTask):
             example_id.
 
         Raises:
-            ValueError: A clip that cannot be read, or that is longer than the model hears at once.
+            ValueError: A clip that cannot be read, or that is longer than the model hears at once; a text that is longer
+                than it can write.
         """
         self._tokenizer = processor.tokenizer  # all models of a comparison share it
         rows = wave_rows(split, self.audio_column, "given", ear(processor).sampling_rate)
         _check_lengths(rows["length"], ear(processor), split)
         known = with_labels and self.text_column in split.column_names
-        return self.with_texts(rows, split[self.text_column] if known else [None] * len(rows), processor)
+        texts = split[self.text_column] if known else [None] * len(rows)
+        return self._with_labels(rows, _tokens_of(texts, processor, split))
 
     def with_texts(self, rows, texts, processor):
         """Rows with other texts, None where nothing is known, and the ids 0, 1, ..."""
-        labels = [[] if text is None else processor.tokenizer(" ".join(text.split())).input_ids for text in texts]
+        return self._with_labels(rows, _tokens_of(texts, processor, rows))
+
+    def _with_labels(self, rows, labels):
         rows = rows.remove_columns([name for name in ("labels", "example_id") if name in rows.column_names])
         return add_ids(rows.add_column("labels", labels, feature=datasets.List(datasets.Value("int64"))))
 
@@ -169,6 +182,20 @@ class SpeechToText(WrittenTask):
 
     def _read(self, tokens):
         return self._tokenizer.decode(tokens, skip_special_tokens=True)
+
+
+def _tokens_of(texts, processor, split):
+    """The tokens of each text, from the one that begins it to the one that ends it; a ValueError where a model has no
+    positions for so many."""
+    found = [[] if text is None else processor.tokenizer(" ".join(text.split())).input_ids for text in texts]
+    for row, tokens in enumerate(found):
+        if len(tokens) > _MOST_TOKENS:
+            raise ValueError(
+                f"{row_of(split, 'given', row)} has a text of {len(tokens)} tokens, and a model writes {_MOST_TOKENS} at "
+                f"most, those that every text begins and ends with included: it has no positions for more. Cut the clip, "
+                f"with its text, or leave the row out."
+            )
+    return found
 
 
 def _check_lengths(lengths, hears, split):

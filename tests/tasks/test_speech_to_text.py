@@ -81,6 +81,28 @@ def test_a_clip_longer_than_what_is_heard_at_once_is_named(task_and_splits):
         processor.feature_extractor.chunk_length = 2
 
 
+def test_models_may_write_as_much_as_the_longest_text_of_any_split_and_all_they_can_where_nobody_knows_it():
+    short, long = spoken(4), spoken(1).map(lambda row: {"text": "ho " * 50}, load_from_cache_file=False)
+    splits = {"train": short, "validation": short}
+    usual = SpeechToText.from_splits(splits).most_tokens
+    assert usual == 8 + max(map(len, short["text"]))
+    for name in ("validation", "test"):
+        assert SpeechToText.from_splits({**splits, name: long}).most_tokens == 8 + 150
+    assert SpeechToText.from_splits({**splits, "unlabelled": long.remove_columns("text")}).most_tokens == 440
+
+
+def test_a_text_that_the_model_has_no_positions_for_is_named(task_and_splits):
+    task, splits = task_and_splits
+    processor = task.load_processor("whisper-1x16")
+    split = splits["validation"]
+    texts = [*split["text"][:3], "x " * 300]
+    longer = split.remove_columns("text").add_column("text", texts).select([3, 0])
+    with pytest.raises(ValueError, match=r"Row 3 .* has a text of 60\d tokens, and a model writes 448 at most"):
+        task.prepare(longer, processor)
+    with pytest.raises(ValueError, match="Row 1 .* a model writes 448 at most"):
+        task.with_texts(task.prepare(split, processor), ["ho", "x " * 300, "ho", "ho"], processor)
+
+
 def test_case_and_punctuation_count_for_nothing():
     assert plain_text("  Don't STOP, now!") == "don't stop now"
     yardstick = WrittenTexts(["Don't stop now.", "hi"], lambda tokens: ["don't stop", "ho, hi"][tokens[0]])
