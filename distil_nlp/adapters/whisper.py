@@ -115,7 +115,8 @@ class SpeechWriters:
     Args:
         make_processor (callable): Gives the `WhisperProcessor` of a model that is given by name; asked only then.
         language (`str`, *optional*): "en": what a model of several languages hears and writes from now on, and its
-            students, too. By default it guesses the language of each clip. A model of one language is refused with it.
+            students, too. A model of one language is refused with it, and one of several without, unless it was told
+            before: it would guess the language of each clip, and write after other tokens than students are taught to.
     """
 
     def __init__(self, make_processor, language=None):
@@ -146,10 +147,17 @@ class SpeechWriters:
         return (model, fresh) if output_loading_info else model
 
     def _settle_language(self, name, model):
-        if self.language is None:
-            return
         generation = model.generation_config
-        if not getattr(generation, "is_multilingual", False):
+        knows_several = getattr(generation, "is_multilingual", False)
+        if self.language is None:
+            if knows_several and getattr(generation, "language", None) is None:
+                raise ValueError(
+                    f"{name} knows several languages and would guess one for each clip: what it writes then begins with "
+                    f"other tokens than the texts that are learned. Say which it is: language=en (--language en), for "
+                    f"example."
+                )
+            return
+        if not knows_several:
             raise ValueError(
                 f"language={self.language!r} is for models of several languages, which are told what to write, and "
                 f"{name} knows one only. Leave it out."

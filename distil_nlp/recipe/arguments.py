@@ -116,7 +116,7 @@ class RecipeArguments:
         "Added to the log weight of every word that begins; below 0, fewer words are heard. Default: 0."
     )
     language: str | None = _setting(
-        "Of the texts, en for example, where the teacher knows several (seq2seq-speech-recognition)."
+        "Of the texts, en for example; needed where the teacher knows several (seq2seq-speech-recognition)."
     )
     pseudo_labels: bool | None = _setting(
         "Learn the texts that the teacher writes (seq2seq-speech-recognition); false: the given ones. Default: true."

@@ -63,7 +63,7 @@ class SpeechToText(WrittenTask):
             splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabelled".
             audio_column, text_column (`str`, *optional*): Where the usual names do not settle it.
             label_names (`list[str]`, *optional*): Not needed here.
-            language (`str`, *optional*): Of the texts, "en", for models of several languages.
+            language (`str`, *optional*): Of the texts, "en". Models of several languages need it.
 
         Raises:
             ValueError: Columns, clips or texts that cannot be used.

@@ -58,6 +58,8 @@ def test_a_model_of_several_languages_and_its_students_write_the_one_they_are_to
     generation.no_timestamps_token_id = ids("<|notimestamps|>")
     generation._from_model_config = False  # it would be read without what it says about languages
     teacher.save_pretrained(tmp_path / "teacher")
+    with pytest.raises(ValueError, match="teacher knows several languages .* Say which it is: language=en"):
+        SpeechWriters(lambda: processor).from_pretrained(tmp_path / "teacher")
     told = SpeechWriters(lambda: processor, "en").from_pretrained(tmp_path / "teacher").eval()
     student_from_teacher(told, num_layers=1).save_pretrained(tmp_path / "student")
     student = SpeechWriters(lambda: processor).from_pretrained(tmp_path / "student").eval()
