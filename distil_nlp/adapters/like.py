@@ -39,7 +39,7 @@ def network_like(network, teacher):
         if isinstance(teacher, kind):
             return kind.like(network, teacher)
     if type(teacher).__name__.endswith("ForCTC"):
-        return NetworkForCTC.like(network, teacher)
+        return _with_tokens_of(teacher, network)
     reads = getattr(teacher, "main_input_name", None)
     if reads not in _BY_INPUT:
         raise ValueError(
@@ -47,6 +47,18 @@ def network_like(network, teacher):
             f"reads {reads!r}. Name a student that reads it, too."
         )
     return _BY_INPUT[reads].like(network, teacher)
+
+
+def _with_tokens_of(teacher, network):
+    """A model of transformers answers with its vocabulary, whatever its labels are: 2 of them where nobody named any."""
+    config = teacher.config
+    named = len(config.id2label) == config.vocab_size
+    return NetworkForCTC.from_network(
+        network,
+        num_labels=config.vocab_size,
+        id2label=config.id2label if named else None,
+        problem_type=config.problem_type,
+    )
 
 
 def load_network(name_or_path):

@@ -3,6 +3,7 @@ import logging
 import pytest
 import torch
 from torch import nn
+from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
 from distil_nlp.students import build_student, student_from_teacher, student_start
 from tests.tiny import tiny_model
@@ -26,6 +27,17 @@ def test_no_student_means_the_teachers_layers():
 def test_a_size_means_a_student_from_scratch():
     student = build_student("2x8", make_teacher(), embeddings="pca")
     assert (student.config.num_hidden_layers, student.config.hidden_size) == (2, 8)
+
+
+def test_a_network_of_a_teacher_that_says_tokens_has_all_of_them_and_their_names_where_there_are_any():
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    convolutions = {"conv_dim": (8,), "conv_kernel": (400,), "conv_stride": (320,), "num_conv_pos_embedding_groups": 2}
+    teacher = Wav2Vec2ForCTC(Wav2Vec2Config(vocab_size=5, **sizes, **convolutions))
+    assert build_student("streamcnn4", teacher).config.num_labels == 5
+    teacher.config.id2label = dict(enumerate(["<pad>", "<unk>", "|", "a", "b"]))
+    student = build_student("streamcnn4", teacher)
+    assert student.config.id2label == teacher.config.id2label
+    assert student(torch.zeros(1, 1600)).logits.shape[2] == 5
 
 
 def test_a_module_is_returned_as_it_is():
