@@ -29,11 +29,11 @@ class AudioTask(FileTask):
             splits (`dict[str, datasets.Dataset]`): As they came.
             label_column (`str`, *optional*): Not needed here.
             held_out_speakers (`list[str]`, *optional*): Leave them out of training; the test split becomes all their clips,
-                of all splits, and nobody else's.
+                of all splits but the unlabelled one, and nobody else's.
             speaker_column (`str`): Whose clip it is.
 
         Raises:
-            ValueError: A speaker that is not in the data, or nobody left to train on.
+            ValueError: A speaker of whom there is no clip to compare on, or nobody left to train on.
         """
         return splits if held_out_speakers is None else _without(splits, held_out_speakers, speaker_column)
 
@@ -101,7 +101,7 @@ def ear(processor):
 
 
 def _without(splits, speakers, column):
-    """Train and validation without these speakers, test with all their clips."""
+    """Splits to train on without these speakers, test with all their clips of which it is known what they are."""
     known = {}
     for split in splits.values():
         require(column, split.column_names, "speaker_column")
@@ -118,8 +118,14 @@ def _without(splits, speakers, column):
         raise ValueError(f"held_out_speakers names all {len(everybody)} speakers, and nobody is left to train on.")
     apart = [
         split.select([row for row, name in enumerate(known[id(split)]) if name in speakers])
-        for split in splits.values()
+        for name, split in splits.items()
+        if name != "unlabelled"
     ]
+    if not any(map(len, apart)):
+        raise ValueError(
+            f"held_out_speakers names {', '.join(speakers)}, of whom there are unlabelled clips only, so nothing could be "
+            f"compared on them. Name speakers of the labelled splits."
+        )
     rest = {
         name: split.select([row for row, one in enumerate(known[id(split)]) if one not in speakers])
         for name, split in splits.items()

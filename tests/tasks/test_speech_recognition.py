@@ -199,6 +199,17 @@ def test_speakers_that_are_held_out_are_compared_on_and_not_trained_on():
     assert set(found["test"]["speaker"]) == {1} and len(found["test"]) == 9 + 3 + 3
 
 
+def test_unlabelled_clips_of_held_out_speakers_are_neither_learned_from_nor_compared_on():
+    labelled, bare = of_single_words(12), of_single_words(12).remove_columns("label")
+    splits = {"train": labelled, "validation": of_single_words(9), "unlabelled": bare}
+    found = SpeechRecognition.arranged(splits, held_out_speakers=["bea"])
+    assert len(found["test"]) == 3 + 3 and set(found["unlabelled"]["speaker"]) == {0, 2}
+    assert set(found["test"]["speaker"]) == {1} and None not in found["test"]["label"]
+    splits["unlabelled"] = bare.remove_columns("speaker").add_column("speaker", ["dan"] * 12)
+    with pytest.raises(ValueError, match="names dan, of whom there are unlabelled clips only"):
+        SpeechRecognition.arranged(splits, held_out_speakers=["dan"])
+
+
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
