@@ -41,7 +41,7 @@ class SpokenTask(AudioTask):
                 split,
                 name,
                 audio_column=find_file_column(split, SOUND),
-                label_column=find_label_column(split.column_names, label_column),
+                label_column=None if name == "unlabelled" else find_label_column(split.column_names, label_column),
                 most=joined_clips,
                 speaker_column=speaker_column if speaker_column in split.column_names else None,
             )

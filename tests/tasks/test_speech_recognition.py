@@ -192,6 +192,15 @@ def test_single_words_become_sentences_of_one_speaker_and_each_is_in_one():
     assert join_clips(split, "train", **settings, seed=1)["text"] != joined["text"]
 
 
+def test_clips_whose_words_nobody_knows_are_joined_without_a_text():
+    labelled = of_single_words(9)
+    for unlabelled in (labelled, labelled.remove_columns("label")):
+        found = SpeechRecognition.arranged({"train": labelled, "unlabelled": unlabelled}, joined_clips=2)
+        assert found["train"].column_names == ["audio", "text", "speaker"]
+        assert found["unlabelled"].column_names == ["audio", "speaker"]
+        assert found["unlabelled"][0]["audio"] == found["train"][0]["audio"]
+
+
 def test_speakers_that_are_held_out_are_compared_on_and_not_trained_on():
     splits = {"train": of_single_words(), "validation": of_single_words(9), "test": of_single_words(9)}
     found = SpeechRecognition.arranged(splits, held_out_speakers=["bea"])
