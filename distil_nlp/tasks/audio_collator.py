@@ -94,7 +94,8 @@ class LetterCollator(AudioCollator):
         for place, row in enumerate(rows):
             labels[place, : len(row["labels"])] = torch.as_tensor(row["labels"], dtype=torch.int64)
         rate = self.extractors[""].sampling_rate
-        lengths = torch.tensor([row["length"] * rate // self.sampling_rate for row in rows])
+        # Rounded up, as `resampled` does.
+        lengths = torch.tensor([-(-row["length"] * rate // self.sampling_rate) for row in rows])
         frames = self._front_end.num_frames(lengths)
         return {"labels": labels, FRAMES: torch.arange(int(frames.max())) < frames.unsqueeze(1)}
 

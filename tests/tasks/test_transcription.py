@@ -5,9 +5,11 @@ import pytest
 import torch
 from transformers import AutoModelForCTC, pipeline
 
+from distil_nlp.adapters import NetworkForCTC, extractor_for
 from distil_nlp.metrics import Transcripts
 from distil_nlp.signals import at_frames
 from distil_nlp.tasks import Transcription
+from distil_nlp.tasks.audio_collator import LetterCollator
 from tests.speech import spoken, wave_of
 
 
@@ -38,6 +40,15 @@ def test_a_batch_says_where_frames_are_and_letters_end(task_and_splits):
     assert logits.shape == (*batch["frames"].shape, 7)
     assert (logits.argmax(-1)[~batch["frames"]] == 0).all() and (~batch["frames"]).any()
     assert [(row >= 0).sum().item() for row in batch["labels"]] == [len(row) for row in rows["labels"][:3]]
+
+
+@pytest.mark.parametrize("length", [2110, 2111, 2112])
+def test_there_are_as_many_frames_as_the_model_has_answers_at_another_sampling_rate(length):
+    row = {"audio": np.zeros(length, dtype=np.float32).tobytes(), "length": length, "labels": [3]}
+    batch = LetterCollator(16000, {"": extractor_for(8000)})([row])
+    model = NetworkForCTC.from_network("streamcnn4", sampling_rate=8000, num_labels=5)
+    answers = model(batch["input_values"], batch["attention_mask"]).logits.shape[1]
+    assert batch["frames"].sum() == batch["frames"].shape[1] == answers
 
 
 def test_a_saved_model_is_the_auto_class_s_and_its_blank_is_its_padding(task_and_splits, tmp_path):
