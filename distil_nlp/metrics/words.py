@@ -1,5 +1,6 @@
 """How good a recogniser of speech is: words wrong, left out and added, for every word that was said."""
 
+import unicodedata
 import warnings
 from abc import abstractmethod
 
@@ -138,12 +139,14 @@ class WrittenTexts(Transcripts):
 
 
 def plain_text(text):
-    """A text as words are compared: lower case, letters and digits and apostrophes, one space between words.
+    """A text as words are compared: lower case, letters and digits and apostrophes, one space between words. An accent
+    that is written behind its letter is part of it, and a typographic apostrophe is an apostrophe.
 
     After Radford et al. 2023, "Robust Speech Recognition via Large-Scale Weak Supervision", appendix C, without its rules
     for single languages.
     """
-    kept = (letter if letter.isalnum() or letter == "'" else " " for letter in text.lower())
+    text = unicodedata.normalize("NFKC", text).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").lower()
+    kept = (letter if letter.isalnum() or letter == "'" else " " for letter in text)
     return " ".join("".join(kept).split())
 
 

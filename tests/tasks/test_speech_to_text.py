@@ -1,5 +1,7 @@
 """Sound and texts become features and tokens, and tokens become texts again."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 import torch
@@ -105,6 +107,8 @@ def test_a_text_that_the_model_has_no_positions_for_is_named(task_and_splits):
 
 def test_case_and_punctuation_count_for_nothing():
     assert plain_text("  Don't STOP, now!") == "don't stop now"
+    assert plain_text("don\N{RIGHT SINGLE QUOTATION MARK}t") == "don't"
+    assert plain_text(unicodedata.normalize("NFD", "Les élèves")) == plain_text("les élèves") == "les élèves"
     yardstick = WrittenTexts(["Don't stop now.", "hi"], lambda tokens: ["don't stop", "ho, hi"][tokens[0]])
     facts = yardstick.facts([np.array([0]), np.array([1])])
     assert yardstick.measure("wer", facts) == 2 / 4 and yardstick.measure("sentences", facts) == 0.0
