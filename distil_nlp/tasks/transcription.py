@@ -11,7 +11,7 @@ from ..metrics import Transcripts
 from ..signals import CTC
 from .audio_task import ear, sharpest
 from .base import add_ids
-from .columns import row_of
+from .columns import listed, row_of
 from .sound import wave_rows
 from .spoken import WrittenTask, read_sentences
 
@@ -22,8 +22,8 @@ _SPECIAL = re.compile(r"<.+>")
 class Transcription(WrittenTask):
     """Sound to text with models that say a letter or a blank for every frame. Make it with `from_splits`.
 
-    Models are networks by name ("streamcnn64"), with a vocabulary of the letters of the training texts, and whatever
-    `AutoModelForCTC` loads (Wav2Vec2, HuBERT), with the letters of its own tokenizer.
+    Models are networks by name ("streamcnn64"), with a vocabulary of the letters of the training texts, and those that
+    `AutoModelForCTC` loads (Wav2Vec2, HuBERT), with the letters of their own tokenizer, of which token 0 is the blank.
 
     Attributes:
         text_column (`str`): What is said in a clip, as it is to be written. Splits may lack it.
@@ -65,15 +65,19 @@ class Transcription(WrittenTask):
         if label_names is None:
             return cls(audio, text, rate, [_BLANK, _UNKNOWN, _SPACE, *letters])
         tokens = list(label_names)
+        if tokens[0] != _BLANK or not {_UNKNOWN, _SPACE} <= set(tokens):
+            raise ValueError(
+                f"A teacher's tokens should begin with {_BLANK}, the blank, and hold {_UNKNOWN} and {_SPACE}, which stands "
+                f"between words; this one's are {listed(tokens)}. Token 0 is taken for the blank everywhere, so it would "
+                f"teach something else. Take a teacher whose tokenizer has them, as facebook/wav2vec2-base-960h."
+            )
         for spelt in (str, str.upper, str.lower):
-            missing = sorted({_UNKNOWN, _SPACE, *map(spelt, letters)} - set(tokens))
-            if tokens[0] == _BLANK and not missing:
+            if set(map(spelt, letters)) <= set(tokens):
                 return cls(audio, text, rate, tokens, spelt=spelt)
-        missing = sorted({_UNKNOWN, _SPACE, *letters} - set(tokens))
+        missing = [letter for letter in letters if letter not in tokens]
         raise ValueError(
-            f"The teacher's tokens ({', '.join(tokens[:6])}, ...) should begin with {_BLANK} and hold {_UNKNOWN}, {_SPACE} "
-            f"and all letters of the texts, in one case at least; it lacks {', '.join(missing[:10]) or 'none of them'}. "
-            f"Take out of the texts what the teacher cannot write."
+            f"The teacher's tokens ({listed(tokens, 6)}) should hold all letters of the texts, in one case at least; it "
+            f"lacks {listed(missing)}. Take out of the texts what the teacher cannot write."
         )
 
     def config_labels(self):

@@ -114,6 +114,15 @@ def test_a_teacher_of_other_letters_is_refused_and_one_of_more_is_followed(task_
     task, splits = task_and_splits
     with pytest.raises(ValueError, match="it lacks e, h, i, o"):
         Transcription.from_splits(splits, label_names=["<pad>", "<unk>", "|", "x"])
+    for tokens in (
+        ["e", "h", "i", "o", "|", "[UNK]", "[PAD]"],
+        ["<pad>", "[UNK]", "|", *"ehio"],
+        ["|", "<unk>", "<pad>"],
+    ):
+        with pytest.raises(
+            ValueError, match=r"begin with <pad>, .* hold <unk> and \|.* this one's are .*\. Take a teacher"
+        ):
+            Transcription.from_splits(splits, label_names=tokens)
     theirs = ["<pad>", "<unk>", "|", "o", "x", "i", "h", "e"]
     assert Transcription.from_splits(splits, label_names=theirs).label_names == theirs
 
