@@ -94,7 +94,7 @@ def at_frames(tensor, count, hop):
         `torch.Tensor` of shape (batch, count, ...).
 
     Raises:
-        ValueError: Another number of answers, and nobody knows how long they are.
+        ValueError: Another number of answers, and nobody knows how far apart they are; far too few for that.
     """
     if _is_a_frame(hop, tensor.shape[1], count):
         return tensor
@@ -131,11 +131,18 @@ def _places(frames, hop):
 
 
 def _is_a_frame(hop, answers, frames):
-    if hop is None and answers != frames:
+    # What a model looks at beyond a frame costs it an answer or two at the end of a clip, no more.
+    too_few = answers != frames if hop is None else answers * hop < frames - 2 * hop - 4
+    if too_few:
+        said = (
+            "nothing says how far apart its answers are"
+            if hop is None
+            else f"an answer should be about {hop:g} of them"
+        )
         raise ValueError(
-            f"A model gave {answers} answers to clips of {frames} frames of 10 ms, and nothing says how far apart its "
-            f"answers are, so it cannot be told which is about which frame. Set its `config.inputs_to_logits_ratio` to the "
-            f"samples from one answer to the next."
+            f"A model gave {answers} answers to clips of {frames} frames of 10 ms, and {said}, so it cannot be told which "
+            f"is about which frame. Set its `config.inputs_to_logits_ratio` to the samples from one answer to the next, "
+            f"and `config.sampling_rate` where that is not 16000."
         )
     return hop is None or (hop == 1 and answers == frames)
 

@@ -147,10 +147,12 @@ def test_an_answer_counts_for_the_frames_that_begin_in_its_time():
     frames = torch.arange(6) < torch.tensor([[6], [3], [0]])
     assert own_frames(frames, 4, 2.0).sum(1).tolist() == [3, 2, 0] and own_frames(frames, 6, None) is frames
     for unknown in (lambda: at_frames(row, 6, None), lambda: own_frames(frames, 3, None)):
-        with pytest.raises(
-            ValueError, match="3 answers to clips of 6 frames of 10 ms.*Set its `config.inputs_to_logits"
-        ):
+        with pytest.raises(ValueError, match="3 answers to clips of 6 frames of 10 ms, and nothing says"):
             unknown()
+    with pytest.raises(
+        ValueError, match="3 answers to clips of 16 frames .* should be about 2 of them.*sampling_rate"
+    ):
+        at_frames(row, 16, 2.0)
 
 
 @pytest.fixture(scope="module")
