@@ -10,6 +10,7 @@ from .columns import first_split, row_of
 from .file_columns import IMAGES, find_file_column
 
 _GREY = ("L", "1", "I;16", "I", "F", "LA")
+_ORIENTATION, _ON_ITS_SIDE = 0x0112, range(5, 9)  # the Exif tag, and its values that swap width and height
 _SIZE_OF_MANY = (64, 64)  # of images of many sizes, for a network that says nothing of its own
 _ROWS_AT_ONCE = 256
 _MOST_BYTES_IN_MEMORY = 2 << 30
@@ -50,7 +51,7 @@ def open_images(split, column, split_name, rows=None):
         rows (`Iterable[int]`, *optional*): Which; all of them by default.
 
     Yields:
-        `PIL.Image.Image`, decoded.
+        `PIL.Image.Image`, decoded, turned as its Exif says: that is how `datasets` and pipelines show it.
 
     Raises:
         ValueError: A file that is none, is cut off or is missing: which row, which file, and what to do.
@@ -64,10 +65,13 @@ def _opened(file, where):
     if file is None or (file["bytes"] is None and file["path"] is None):
         raise ValueError(f"{where} has no image. Remove the row, or fill it.")
     Image = pillow()
+    from PIL import ImageOps
+
     named = f" ({file['path']})" if file["path"] else ""
     try:
         image = Image.open(io.BytesIO(file["bytes"]) if file["bytes"] is not None else file["path"])
         image.load()
+        ImageOps.exif_transpose(image, in_place=True)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = "its format is none that pillow knows" if "cannot identify" in str(error) else str(error).rstrip(".")
         size = "" if file["bytes"] is None else f" ({len(file['bytes']):,} bytes, the first {file['bytes'][:8]!r})"
@@ -79,7 +83,9 @@ def _opened(file, where):
 
 
 def image_sizes(split, column, split_name):
-    """Width and height of every image of a split, `np.ndarray` of float64, shape (rows, 2). Only headers are read.
+    """Width and height of every image of a split as `open_images` shows it, `np.ndarray` of float64, shape (rows, 2).
+
+    Only headers are read; PNG files without Exif there whole, because theirs may stand at the end.
 
     Raises:
         ValueError: See `open_images`.
@@ -91,7 +97,7 @@ def image_sizes(split, column, split_name):
         file = example[column] or {"bytes": None, "path": None}
         try:
             with Image.open(io.BytesIO(file["bytes"]) if file["bytes"] is not None else file["path"]) as image:
-                sizes.append(image.size)
+                sizes.append(image.size[:: -1 if image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE else 1])
         except (OSError, SyntaxError, ValueError, AttributeError, TypeError):
             sizes.append(next(open_images(split, column, split_name, [row])).size)  # which says what is wrong
     return np.array(sizes, dtype=np.float64).reshape(-1, 2)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from distil_nlp.adapters import processor_for
 from distil_nlp.tasks import ImageClassification, load_splits
-from distil_nlp.tasks.images import pixel_rows, seen_shape
+from distil_nlp.tasks.images import image_sizes, open_images, pixel_rows, seen_shape
 
 NAMES = ["cat", "dog", "owl"]
 
@@ -21,9 +21,9 @@ def picture(seed, size=(6, 8), mode="RGB"):
     return Image.fromarray(pixels).convert(mode)
 
 
-def encoded(image, format="PNG"):
+def encoded(image, format="PNG", **settings):
     buffer = io.BytesIO()
-    image.save(buffer, format)
+    image.save(buffer, format, **settings)
     return buffer.getvalue()
 
 
@@ -90,6 +90,17 @@ def test_every_processor_of_transformers_is_followed_in_size_crop_and_normalisat
 def test_a_model_without_a_processor_is_refused(tmp_path):
     with pytest.raises(ValueError, match="has no image processor beside it"):
         ImageClassification.from_splits(splits()).load_processor(tmp_path)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_seen_as_its_exif_turns_it_like_everywhere_else(orientation, format):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    rows = split(1, files=[{"bytes": encoded(picture(0), format, exif=exif), "path": None}])
+    seen, expected = next(open_images(rows, "image", "train")), rows.cast_column("image", datasets.Image())[0]["image"]
+    assert np.array_equal(np.asarray(seen), np.asarray(expected))
+    assert image_sizes(rows, "image", "train").tolist() == [list(expected.size)]
 
 
 @pytest.mark.parametrize("names", [{"image": "img"}, {"image": "picture", "label": "labels"}])
