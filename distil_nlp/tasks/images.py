@@ -1,6 +1,7 @@
 """Pixels of a data set: found, read, and brought to the size and the channels that a model sees."""
 
 import io
+import struct
 from functools import partial
 
 import datasets
@@ -72,7 +73,8 @@ def _opened(file, where):
         image = Image.open(io.BytesIO(file["bytes"]) if file["bytes"] is not None else file["path"])
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    # RuntimeError comes of a damaged AVIF, struct.error of a damaged Exif.
+    except (OSError, SyntaxError, ValueError, RuntimeError, struct.error, Image.DecompressionBombError) as error:
         reason = "its format is none that pillow knows" if "cannot identify" in str(error) else str(error).rstrip(".")
         size = "" if file["bytes"] is None else f" ({len(file['bytes']):,} bytes, the first {file['bytes'][:8]!r})"
         raise ValueError(
@@ -98,7 +100,7 @@ def image_sizes(split, column, split_name):
         try:
             with Image.open(io.BytesIO(file["bytes"]) if file["bytes"] is not None else file["path"]) as image:
                 sizes.append(image.size[:: -1 if image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE else 1])
-        except (OSError, SyntaxError, ValueError, AttributeError, TypeError):
+        except Exception:
             sizes.append(next(open_images(split, column, split_name, [row])).size)  # which says what is wrong
     return np.array(sizes, dtype=np.float64).reshape(-1, 2)
 

@@ -1,12 +1,14 @@
 """Images as data sets have them become rows of pixels, and batches as models read them."""
 
 import io
+import struct
+from unittest.mock import Mock
 
 import datasets
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 
 from distil_nlp.adapters import processor_for
 from distil_nlp.tasks import ImageClassification, load_splits
@@ -129,6 +131,13 @@ def test_a_file_that_is_no_image_is_named_with_its_row(file, complaint):
     broken = split(5, files=files)
     with pytest.raises(ValueError, match=rf"Row 4 \(counted from 0\) of the train split \(owl-17.png\) {complaint}"):
         pixel_rows(broken, "image", "train", processor_for((6, 8), 3))
+
+
+@pytest.mark.parametrize("error", [RuntimeError("Failed to decode"), struct.error("no integer")])  # of AVIF, of Exif
+def test_a_file_whose_decoder_fails_in_its_own_way_is_named_with_its_row_too(error, monkeypatch):
+    monkeypatch.setattr(ImageFile.ImageFile, "load", Mock(side_effect=error))
+    with pytest.raises(ValueError, match=f"Row 0 .* holds no image that can be read: {error}"):
+        next(open_images(split(1), "image", "train"))
 
 
 def test_a_row_without_an_image_is_refused():
