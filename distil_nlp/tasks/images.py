@@ -10,7 +10,8 @@ import numpy as np
 from .columns import first_split, row_of
 from .file_columns import IMAGES, find_file_column
 
-_GREY = ("L", "1", "I;16", "I", "F", "LA")
+_GREY = ("L", "1", "LA")
+_DEEP_GREY = ("I", "F")  # how modes of more than 8 bits a pixel begin, "I;16B" among them
 _ORIENTATION, _ON_ITS_SIDE = 0x0112, range(5, 9)  # the Exif tag, and its values that swap width and height
 _SIZE_OF_MANY = (64, 64)  # of images of many sizes, for a network that says nothing of its own
 _ROWS_AT_ONCE = 256
@@ -55,7 +56,8 @@ def open_images(split, column, split_name, rows=None):
         `PIL.Image.Image`, decoded, turned as its Exif says: that is how `datasets` and pipelines show it.
 
     Raises:
-        ValueError: A file that is none, is cut off or is missing: which row, which file, and what to do.
+        ValueError: A file that is none, is cut off or is missing, or holds more than 8 bits of grey: which row, which file,
+            and what to do.
     """
     encoded = split.with_format(None).select_columns([column]).cast_column(column, datasets.Image(decode=False))
     for row in range(len(split)) if rows is None else rows:
@@ -81,6 +83,12 @@ def _opened(file, where):
             f"{where}{named} holds no image that can be read: {reason}{size}. Was the copy cut off? Replace the file, or "
             f"remove the row."
         ) from error
+    if image.mode.startswith(_DEEP_GREY):
+        raise ValueError(
+            f"{where}{named} holds an image of 16 or more bits a pixel (pillow calls it {image.mode!r}), and models here "
+            f"read 8: cut down to these it would be all white or all black. Scale its values to 0 to 255 and save it as "
+            f"8 bit."
+        )
     return image
 
 

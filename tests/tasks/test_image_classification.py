@@ -140,6 +140,14 @@ def test_a_file_whose_decoder_fails_in_its_own_way_is_named_with_its_row_too(err
         next(open_images(split(1), "image", "train"))
 
 
+@pytest.mark.parametrize(("kind", "mode"), [("uint16", "I;16"), ("int32", "I"), ("float32", "F")])
+def test_an_image_of_more_than_8_bits_is_refused_with_its_row(kind, mode):
+    deep = Image.fromarray(np.linspace(0, 60_000, 48).reshape(6, 8).astype(kind))
+    files = [{"bytes": encoded(picture(0)), "path": None}, {"bytes": encoded(deep, "TIFF"), "path": "deep.tif"}]
+    with pytest.raises(ValueError, match=rf"Row 1 .* \(deep.tif\) .* \(pillow calls it '{mode}'\).*save it as 8 bit"):
+        pixel_rows(split(2, files=files), "image", "train", processor_for((6, 8), 1))
+
+
 def test_a_row_without_an_image_is_refused():
     files = [{"bytes": encoded(picture(0)), "path": None}, None, None]
     with pytest.raises(ValueError, match="Row 1 .* has no image"):
