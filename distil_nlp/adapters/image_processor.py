@@ -55,15 +55,30 @@ def processor_for(image_size, num_channels):
 
 
 def resized(processor, image_size):
-    """The processor of a network that sees images in another size, normalised as before.
+    """The processor of a network that sees the same images in another size, normalised as before.
 
     Args:
-        processor: Of any kind, with one mean and one standard deviation a channel.
+        processor: Of any kind that shows images whole, with one mean and one standard deviation a channel if any.
         image_size (`int`): Height and width.
+
+    Raises:
+        ValueError: A processor that crops images or keeps their ratio: both models would be trained on its part of them,
+            and the new one shows all.
     """
-    made = processor_for(image_size, len(processor.image_mean))
+    size, crops = dict(processor.size or {}), getattr(processor, "do_center_crop", None)
+    if crops or (processor.do_resize and not {"height", "width"} <= size.keys()):
+        raise ValueError(
+            f"student_image_size={image_size} needs an image processor that resizes images to one height and width; this "
+            f"{type(processor).__name__} brings them to {size}{' and crops them' if crops else ''}. The student would be "
+            f"trained on the part of an image that it shows, and be shown all of it when it is used. Leave "
+            f"student_image_size out, or save another beside the model: ViTImageProcessor(size={{'height': 224, 'width': "
+            f"224}}), with the same image_mean and image_std."
+        )
+    made = processor_for(image_size, len(processor.image_mean or "RGB"))
     for name in ("image_mean", "image_std", "do_normalize", "do_rescale", "rescale_factor"):
-        setattr(made, name, getattr(processor, name))
+        value = getattr(processor, name)
+        if value is not None:  # as mean and deviation may be where nothing is normalised
+            setattr(made, name, value)
     return made
 
 

@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 from torch import nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification, pipeline
+from transformers.models.convnext.image_processing_pil_convnext import ConvNextImageProcessorPil
+from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from distil_nlp.adapters import (
     NetworkForImageClassification,
@@ -15,6 +17,7 @@ from distil_nlp.adapters import (
     processor_for,
     read_spec,
     register_network,
+    resized,
 )
 from distil_nlp.adapters.networks.mobilenet import Convolution
 
@@ -155,6 +158,26 @@ def test_the_processor_comes_back_as_it_was(tmp_path):
     loaded = AutoImageProcessor.from_pretrained(tmp_path)
     assert type(loaded) is NetworkImageProcessor and loaded.num_channels == 1
     assert loaded(picture(), return_tensors="pt")["pixel_values"].shape == (1, 1, 8, 6)
+
+
+@pytest.mark.parametrize(
+    ("processor", "brings"),
+    [
+        (ConvNextImageProcessorPil(size={"shortest_edge": 64}, crop_pct=0.5), "{'shortest_edge': 64}"),
+        (ViTImageProcessorPil(do_center_crop=True, crop_size={"height": 9, "width": 9}), "224} and crops them"),
+    ],
+)
+def test_a_processor_that_shows_a_part_of_an_image_is_not_made_smaller(processor, brings):
+    with pytest.raises(ValueError, match=f"student_image_size=8 needs .* brings them to .*{brings}.* Leave"):
+        resized(processor, 8)
+
+
+def test_a_processor_in_another_size_normalises_as_before_or_not_at_all():
+    smaller = resized(ViTImageProcessorPil(image_mean=[0.1, 0.2, 0.3]), 8)
+    assert smaller.size == {"height": 8, "width": 8} and list(smaller.image_mean) == [0.1, 0.2, 0.3]
+    plain = ViTImageProcessorPil(do_normalize=False)
+    plain.image_mean = plain.image_std = None
+    assert resized(plain, 8)(picture(), return_tensors="np")["pixel_values"].max() <= 1
 
 
 def test_the_first_two_lines_of_a_new_process_are_enough_to_load_a_built_in_network(tmp_path):
