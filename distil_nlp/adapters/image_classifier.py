@@ -75,10 +75,10 @@ class NetworkForImageClassification(NetworkModel):
         )
 
     @classmethod
-    def like(cls, network, teacher, **own):
-        """One with random weights for the images and the labels of a teacher."""
+    def like(cls, network, teacher, *, image_size=None, **own):
+        """One with random weights for the images and the labels of a teacher; for images of another size if it is given."""
         config = teacher.config
-        size = getattr(config, "image_size", None) or _IMAGE_SIZE
+        size = image_size or getattr(config, "image_size", None) or _IMAGE_SIZE
         return cls.from_network(
             network,
             image_size=size if isinstance(size, int) else tuple(size),

@@ -53,9 +53,9 @@ class NetworkForImageEmbedding(NetworkForImageClassification):
         return self.config.embedding_width
 
     @classmethod
-    def like(cls, network, teacher):
+    def like(cls, network, teacher, **own):
         """As wide as the teacher, so that it can live in its space."""
-        return super().like(network, teacher, embedding_width=teacher.config.embedding_width)
+        return super().like(network, teacher, embedding_width=teacher.config.embedding_width, **own)
 
     def forward(self, pixel_values, **kwargs):
         """Vectors of shape (batch, width) for pixels of shape (batch, channels, height, width)."""

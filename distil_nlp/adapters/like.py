@@ -25,19 +25,20 @@ _BY_INPUT = {
 }
 
 
-def network_like(network, teacher):
+def network_like(network, teacher, **own):
     """A network with random weights that reads what a teacher reads and answers as it does.
 
     Args:
         network (`str`): A registered name, with its size.
         teacher (`PreTrainedModel`): Its input, its labels.
+        own: What of its input is another: `image_size`.
 
     Raises:
         ValueError: A teacher that reads neither pixels nor waves.
     """
     for kind in _BY_CLASS:
         if isinstance(teacher, kind):
-            return kind.like(network, teacher)
+            return kind.like(network, teacher, **own)
     if type(teacher).__name__.endswith("ForCTC"):
         return _with_tokens_of(teacher, network)
     reads = getattr(teacher, "main_input_name", None)
@@ -46,7 +47,7 @@ def network_like(network, teacher):
             f"The network {network!r} looks at images or listens to sound, and the teacher, {type(teacher).__name__}, "
             f"reads {reads!r}. Name a student that reads it, too."
         )
-    return _BY_INPUT[reads].like(network, teacher)
+    return _BY_INPUT[reads].like(network, teacher, **own)
 
 
 def _with_tokens_of(teacher, network):

@@ -289,7 +289,12 @@ class Run:
     def new_student(self, options=None):
         """The student before training, or an assistant by its options; the same weights for the same random state."""
         options = making(vars(self.recipe)) if options is None else options
-        student = build_student(teacher=self.pattern, trust_remote_code=self.recipe.trust_remote_code, **options)
+        student = build_student(
+            teacher=self.pattern,
+            image_size=self.recipe.student_image_size,
+            trust_remote_code=self.recipe.trust_remote_code,
+            **options,
+        )
         for name, value in self.data.task.config_labels().items():
             setattr(student.config, name, value)
         if self.recipe.freeze_encoder:

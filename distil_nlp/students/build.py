@@ -17,7 +17,7 @@ from .sizes import WIDTH_INITS, Sizes, student_sizes
 logger = logging.getLogger(__name__)
 
 
-def build_student(student, teacher, *, embeddings="random", trust_remote_code=False, **of_teacher):
+def build_student(student, teacher, *, embeddings="random", image_size=None, trust_remote_code=False, **of_teacher):
     """Make a student out of any of the ways to name one.
 
     | `student` | gives |
@@ -34,6 +34,8 @@ def build_student(student, teacher, *, embeddings="random", trust_remote_code=Fa
         student (`None`, `str`, `Path` or `nn.Module`): See above.
         teacher (`PreTrainedModel`): May be None where `student` is a module.
         embeddings (`str`): See `student_from_config`.
+        image_size (`int` or `(int, int)`, *optional*): What a network by name is made for, where it is not the teacher's;
+            students of other kinds keep what they have.
         trust_remote_code (`bool`): Run code that comes with a Hub student. Off unless the user turns it on.
         of_teacher: `num_layers`, `layers`, `architecture`, sizes, `width_init`: see `student_from_teacher`.
 
@@ -56,7 +58,8 @@ def build_student(student, teacher, *, embeddings="random", trust_remote_code=Fa
     if read_spec(student) is not None:
         _refuse({**of_teacher, **of_config}, f"student={student!r} is a network to start from scratch")
         check_teacher(teacher)
-        return network_like(student, teacher).train()
+        own = {} if image_size is None else {"image_size": image_size}
+        return network_like(student, teacher, **own).train()
     if read_detector(student) is not None:
         _refuse({**of_teacher, **of_config}, f"student={student!r} is a detector to start from scratch")
         check_teacher(teacher)

@@ -60,6 +60,12 @@ def test_a_student_given_by_name_is_as_wide_as_the_teacher_and_sees_the_same_pic
     assert (student.config.embedding_width, list(student.config.image_size)) == (7, [16, 12])
 
 
+def test_a_student_given_by_name_is_made_for_the_size_it_is_to_see():
+    student = build_student("mobilefacenetx0.1", tiny_embedder(), image_size=32).eval()
+    assert student.config.image_size == 32
+    assert student(**student.sample_inputs(1)).logits.shape == (1, 6)
+
+
 def test_a_teacher_given_by_its_folder_is_an_embedder_too(tmp_path):
     tiny_embedder(seed=1).save_pretrained(tmp_path)
     teacher = load_teacher(tmp_path, like=tiny_embedder())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
+from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification, pipeline
 
 from distil_nlp.adapters import processor_for
 from distil_nlp.recipe import run
@@ -115,6 +115,7 @@ def test_a_student_of_a_smaller_size_is_saved_with_its_own_processor_and_hints_r
     run(arguments(folder, tmp_path / "out", control="false", **settings))
     processor = AutoImageProcessor.from_pretrained(tmp_path / "out" / "student")
     assert processor(picture(0), return_tensors="pt")["pixel_values"].shape == (1, 3, 8, 8)
+    assert AutoConfig.from_pretrained(tmp_path / "out" / "student").image_size == 8
     assert report(tmp_path / "out")["models"][0]["kept"] == 1.0
 
 
