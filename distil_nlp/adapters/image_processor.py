@@ -1,5 +1,8 @@
 """The image processor of our networks, and the loading of others."""
 
+import logging
+import math
+
 import transformers
 from transformers import AutoImageProcessor
 from transformers.image_processing_backends import PilBackend
@@ -7,6 +10,8 @@ from transformers.image_utils import PILImageResampling
 
 from .image_classifier import ImageNetworkConfig
 from .image_embedder import ImageEmbedderConfig
+
+logger = logging.getLogger(__name__)
 
 _MODES = {1: "L", 3: "RGB"}
 
@@ -83,11 +88,45 @@ def resized(processor, image_size):
 
 
 def load_image_processor(name_or_path, *, trust_remote_code=False):
-    """The image processor of a Hub id or folder, or None where there is none."""
+    """The image processor of a Hub id or folder, or None where there is none.
+
+    Of a timm model, whose processor cannot resize without normalising, it is one of ours that does the same.
+
+    Raises:
+        ValueError: A timm model that wants its images cut in a way that ours cannot.
+    """
     try:
-        return transformers.AutoImageProcessor.from_pretrained(name_or_path, trust_remote_code=trust_remote_code)
+        loaded = transformers.AutoImageProcessor.from_pretrained(name_or_path, trust_remote_code=trust_remote_code)
     except (OSError, ValueError):
         return None
+    timm = getattr(loaded, "data_config", None)
+    return loaded if timm is None else _as_timm(timm, name_or_path)
+
+
+def _as_timm(config, name):
+    """The processor that does to an image for evaluation what timm does by its `data_config`."""
+    channels, height, width = config["input_size"]
+    share, mode = config.get("crop_pct") or 1, config.get("crop_mode") or "center"
+    if mode == "squash":
+        size = {"height": math.floor(height / share), "width": math.floor(width / share)}
+    elif mode == "center" and height == width:
+        size = {"shortest_edge": math.floor(height / share)}
+    else:
+        raise ValueError(
+            f"The timm model {name} wants images of {height} x {width} by crop_mode={mode!r}; here they are squashed to a "
+            f"size ('squash'), or cut to a square from the middle ('center'). Set crop_mode in the pretrained_cfg of its "
+            f"config.json if one of these will do, or take another model."
+        )
+    logger.info("%s: images are resized to %s and cut to %d x %d, as timm does", name, size, height, width)
+    return NetworkImageProcessor(
+        channels,
+        size=size,
+        do_center_crop=True,
+        crop_size={"height": height, "width": width},
+        resample=PILImageResampling[config["interpolation"].upper()],
+        image_mean=list(config["mean"]),
+        image_std=list(config["std"]),
+    )
 
 
 def register_processor():

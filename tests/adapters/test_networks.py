@@ -14,12 +14,14 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 from distil_nlp.adapters import (
     NetworkForImageClassification,
     NetworkImageProcessor,
+    load_image_processor,
     processor_for,
     read_spec,
     register_network,
     resized,
 )
 from distil_nlp.adapters.networks.mobilenet import Convolution
+from distil_nlp.tasks.images import pixels_of
 
 
 @register_network
@@ -158,6 +160,49 @@ def test_the_processor_comes_back_as_it_was(tmp_path):
     loaded = AutoImageProcessor.from_pretrained(tmp_path)
     assert type(loaded) is NetworkImageProcessor and loaded.num_channels == 1
     assert loaded(picture(), return_tensors="pt")["pixel_values"].shape == (1, 1, 8, 6)
+
+
+class TimmWrapperImageProcessor:
+    """As that of transformers, which needs timm: nothing can be asked of it but all steps at once."""
+
+    def __init__(self, **changes):
+        self.data_config = {
+            "input_size": (3, 8, 8), "interpolation": "bicubic", "mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6),
+            "crop_pct": 0.75, "crop_mode": "center", **changes,
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "size", "box"),
+    [
+        ({}, (10, 15), (3, 1, 11, 9)),
+        ({"crop_pct": 1.0, "interpolation": "bilinear"}, (8, 12), (2, 0, 10, 8)),
+        ({"crop_mode": "squash", "input_size": (3, 6, 8), "crop_pct": 1.0}, (6, 8), (0, 0, 8, 6)),
+    ],
+)
+def test_the_processor_of_a_timm_model_becomes_one_of_ours_that_does_the_same(
+    changes, size, box, monkeypatch, tmp_path
+):
+    timm = TimmWrapperImageProcessor(**changes)
+    monkeypatch.setattr(AutoImageProcessor, "from_pretrained", lambda *args, **kwargs: timm)
+    processor = load_image_processor("timm/some")
+    resample = Image.Resampling[timm.data_config["interpolation"].upper()]
+    cut = np.asarray(picture(size=(20, 30)).resize(size[::-1], resample).crop(box)).transpose(2, 0, 1)
+    assert np.array_equal(pixels_of(picture(size=(20, 30)), processor), cut)
+    seen = processor(picture(size=(20, 30)), return_tensors="np")["pixel_values"][0]
+    mean, std = (np.reshape(timm.data_config[name], (3, 1, 1)) for name in ("mean", "std"))
+    assert np.abs(seen - (cut / 255 - mean) / std).max() < 1e-5
+    monkeypatch.undo()
+    processor.save_pretrained(tmp_path)
+    small().save_pretrained(tmp_path)
+    assert load_image_processor(tmp_path).to_dict() == processor.to_dict()
+
+
+def test_a_timm_model_whose_images_are_cut_in_another_way_is_refused(monkeypatch):
+    timm = TimmWrapperImageProcessor(crop_mode="border")
+    monkeypatch.setattr(AutoImageProcessor, "from_pretrained", lambda *args, **kwargs: timm)
+    with pytest.raises(ValueError, match="timm/some wants images of 8 x 8 by crop_mode='border'"):
+        load_image_processor("timm/some")
 
 
 @pytest.mark.parametrize(
