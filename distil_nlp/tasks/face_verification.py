@@ -59,7 +59,7 @@ class FaceVerification(ImageClassification):
         image, channels, native = look_at(splits, image_column)
         label = label_column_of(whole, label_column)
         known = _people(splits, ["train"], label)  # of a subset, those that are left: nobody else gets a centre
-        others = [name for name in _people(whole, _LABELLED, label) if name not in set(known)]
+        others = _others(whole, label, known)
         task = cls(
             image, label, known + others, len(known), num_channels=channels, image_size=square(image_size, native)
         )
@@ -117,7 +117,9 @@ def hold_out_people(splits, share, *, label_column=None):
             f"held_out_people={share:g} of {len(people)} people would be {count}, and it takes two or more on either side "
             f"to tell people apart. Choose another share."
         )
-    held = set(np.random.default_rng(EVAL_SEED).permutation(people)[:count].tolist())
+    held = [people.index(name) for name in np.random.default_rng(EVAL_SEED).permutation(people)[:count]]
+    names = people + _others(whole, label, people)
+    code = LabelCode(SINGLE, names, len(names))
 
     def divided(parts):
         aside, kept = [], {}
@@ -125,13 +127,18 @@ def hold_out_people(splits, share, *, label_column=None):
             if name not in _LABELLED or label not in split.column_names:
                 kept[name] = split
                 continue
-            ours = np.array([str(value) in held for value in column_values(split, label)])
+            ours = np.isin(code.encode(column_values(split, label), name), held)
             aside.append(split.select(np.flatnonzero(ours)))
             if name != "test":
                 kept[name] = split.select(np.flatnonzero(~ours))
         return {**kept, "test": datasets.concatenate_datasets(aside)}
 
     return Splits(divided(splits), datasets.DatasetDict(divided(whole)))
+
+
+def _others(splits, label, known):
+    """Names of those people who are in some split and not among the known."""
+    return [name for name in _people(splits, _LABELLED, label) if name not in set(known)]
 
 
 def _people(splits, names, label):
@@ -147,11 +154,15 @@ def _people(splits, names, label):
     classes = next((one.names for one in features if isinstance(one, datasets.ClassLabel)), None)
     if classes is not None:
         return [name for name in classes if name in found]
-    numbers = [as_number(value) for value in found]
-    if found and None not in numbers:
-        if any(number % 1 for number in numbers):
-            raise ValueError(
-                f"Column {label!r} holds fractions ({listed(sorted(found), 5)}); people are counted whole."
-            )
-        return [str(number) for number in sorted(map(int, numbers))]
-    return sorted(map(str, found))
+    numbers = {_name(value): as_number(value) for value in found}
+    if None in numbers.values():
+        return sorted(numbers)
+    if any(number % 1 for number in numbers.values()):
+        raise ValueError(f"Column {label!r} holds fractions ({listed(sorted(found), 5)}); people are counted whole.")
+    return sorted(numbers, key=numbers.get)
+
+
+def _name(value):
+    """Who a value is: 1, 1.0, "1" and "1.0" are one person, as they are one class for a `LabelCode`."""
+    number = as_number(value)
+    return str(value) if number is None or number % 1 else str(int(number))

@@ -84,6 +84,21 @@ def test_people_held_out_are_in_no_other_split_and_come_with_all_their_images():
     assert len(task.people) == 6 and set(task.prepare(found["test"], PROCESSOR)["labels"]) == {6, 7}
 
 
+@pytest.mark.parametrize("written", ["{}.0", "+{}", "0{}", float, int])
+def test_people_are_held_out_however_their_numbers_are_written(written):
+    names = [written.format(row) if isinstance(written, str) else written(row) for row in range(1, 9)]
+    found = hold_out_people(splits(renamed(names), renamed(names)), 0.25)
+    task = FaceVerification.from_splits(found)
+    assert {name: len(split) for name, split in found.items()} == {"train": 12, "validation": 12, "test": 8}
+    assert set(task.prepare(found["test"], PROCESSOR)["labels"]) == {6, 7}
+
+
+def test_a_number_is_the_same_person_beside_words():
+    task = FaceVerification.from_splits(splits(renamed(["1.0", "2.0"]), renamed(["1.0", "Eve"])))
+    assert task.people == ["1", "2"]
+    assert task.prepare(renamed(["1.0", "Eve"]), PROCESSOR)["labels"][:] == [0, 0, 2, 2]
+
+
 def test_of_a_test_split_only_the_people_held_out_are_left_and_unlabelled_images_stay():
     unlabelled = make_faces(1, 3).remove_columns("label")
     found = hold_out_people(splits(test=make_faces(4, 1, seed=2), unlabelled=unlabelled), 0.5)
