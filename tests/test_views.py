@@ -63,6 +63,12 @@ def test_a_crop_is_a_window_into_the_padded_image(padding, floats):
         assert torch.equal(found[place], slow_crop(image, tops[place], lefts[place], 3, padding))
 
 
+def test_a_whole_number_of_pixels_may_be_written_as_a_fraction():
+    images, _, ids = make_images()
+    found, expected = (Augmentation(crop_padding=pixels)(images, None, ids, 0)[0] for pixels in (2.0, 2))
+    assert torch.equal(found, expected)
+
+
 @pytest.mark.parametrize("floats", [False, True])
 def test_a_flip_turns_whole_images_left_to_right(floats):
     images, labels, ids = make_images(floats=floats)
@@ -313,6 +319,10 @@ SETTINGS = {
     "min_scale is a share .* got 0.0": dict(min_scale=0.0),
     "crop_padding is a number of pixels, 0 or more; got -1": dict(crop_padding=-1),
     "crop_padding is a number of pixels, 0 or more; got 1.5": dict(crop_padding=1.5),
+    "crop_padding is a number of pixels, 0 or more; got nan": dict(crop_padding=float("nan")),
+    "crop_padding is a number; got None": dict(crop_padding=None),
+    "flip is a number; got 'half'": dict(flip="half"),
+    "seed is a number; got '0'": dict(seed="0"),
     "padding must be one of zero, reflect; got 'edge'": dict(padding="edge"),
     "mixup is the alpha of a Beta distribution, 0 or more; got -1": dict(mixup=-1),
     "cutmix is the alpha of a Beta distribution, 0 or more; got nan": dict(cutmix=float("nan")),

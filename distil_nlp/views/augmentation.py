@@ -1,6 +1,7 @@
 """Images altered for training: operations on whole batches, each a pure function of seed, epoch and example."""
 
 import functools
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,13 +57,17 @@ class Augmentation:
     seed: int = 0
 
     def __post_init__(self):
+        for name in ("flip", "crop_padding", "min_scale", "erasing", "mixup", "cutmix", "seed"):
+            if not isinstance(getattr(self, name), numbers.Real):
+                raise ValueError(f"{name} is a number; got {getattr(self, name)!r}.")
         for name in ("flip", "erasing"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a probability, 0 to 1; got {getattr(self, name)!r}.")
         if not 0 < self.min_scale <= 1:
             raise ValueError(f"min_scale is a share of the image's area, above 0 to 1; got {self.min_scale!r}.")
-        if self.crop_padding != int(self.crop_padding) or self.crop_padding < 0:
+        if not (self.crop_padding >= 0 and self.crop_padding % 1 == 0):
             raise ValueError(f"crop_padding is a number of pixels, 0 or more; got {self.crop_padding!r}.")
+        object.__setattr__(self, "crop_padding", int(self.crop_padding))
         if self.padding not in PADDINGS:
             raise ValueError(f"padding must be one of {', '.join(PADDINGS)}; got {self.padding!r}.")
         for name in ("mixup", "cutmix"):
