@@ -51,13 +51,14 @@ class FileTask(Task):
         return processor is other or processor.to_dict() == other.to_dict()
 
 
-def made_from(settings, augmentation, example, **fixed):
+def made_from(settings, augmentation, example, usual=None, **fixed):
     """An augmentation by settings as YAML holds them.
 
     Args:
         settings (`dict`): Its fields.
         augmentation (`type`): A dataclass.
         example (`str`): For the message.
+        usual (`dict`, *optional*): Fields where the task's default is another.
         fixed: Fields that are the task's to say.
 
     Raises:
@@ -70,4 +71,4 @@ def made_from(settings, augmentation, example, **fixed):
                 f"augmentation is a mapping of {', '.join(known)}, such as {example}; got {settings!r}"
                 f"{nearest(name, known)}."
             )
-    return augmentation(**{**fixed, **settings})
+    return augmentation(**{**(usual or {}), **fixed, **settings})

@@ -121,8 +121,13 @@ class ImageClassification(ImageTask, ClassificationTask):
         return altered_images(rows, shape, self._augmentation(augmentation or {}), num_copies=num_copies)
 
     def _augmentation(self, settings):
-        classes = self.num_labels if self.problem_type == "single_label_classification" else None
-        return augmentation_from(settings, num_classes=classes)
+        made = augmentation_from(settings, num_classes=self.num_labels or 1)
+        if made.mixes and self.problem_type != "single_label_classification":
+            raise ValueError(
+                f"With mixup={made.mixup} and cutmix={made.cutmix} a label becomes a row of shares of the classes, which a "
+                f"single-label classification learns from; this is {self.problem_type}. Leave both out."
+            )
+        return made
 
     def in_use(self, folder):
         return f"import transformers, distil_nlp.adapters; {super().in_use(folder)}"

@@ -49,8 +49,8 @@ def readers_of(processor, others):
     return seen_shape(largest(readers.values())), {prefix: sees(one) for prefix, one in readers.items()}
 
 
-def augmentation_from(settings, **fixed):
-    """An `Augmentation` by settings as YAML holds them, see `made_from`; `fixed` are fields that the task sets."""
+def augmentation_from(settings, *, num_classes, example="{flip: 0.5, crop_padding: 4}", usual=None):
+    """An `Augmentation` by settings as YAML holds them, see `made_from`; `num_classes` is the task's to say."""
     from ..views import Augmentation
 
-    return made_from(settings, Augmentation, "{flip: 0.5, crop_padding: 4}", **fixed)
+    return made_from(settings, Augmentation, example, usual, num_classes=num_classes)

@@ -136,7 +136,11 @@ class ObjectDetection(ImageTask):
         # Here, not above: who only looks at data need not wait for torch.
         from .box_collator import BoxCollator
 
-        flips = None if augmentation is None else augmentation_from(augmentation, crop_padding=0)
+        flips = None
+        if augmentation is not None:
+            flips = augmentation_from(
+                augmentation, num_classes=self.num_labels, example="{flip: 0.5}", usual={"crop_padding": 0}
+            )
         return BoxCollator(*readers_of(processor, others), augmentation=flips)
 
     def yardstick(self, prepared, raw=None, main_metric=None):

@@ -113,6 +113,11 @@ def test_a_share_that_leaves_too_few_people_is_refused(share):
         hold_out_people(splits(), share)
 
 
+def test_people_are_not_mixed():
+    with pytest.raises(ValueError, match="mixup=0.2 .* this is identity. Leave both out"):
+        FaceVerification.from_splits(splits()).collator_for(PROCESSOR, {}, augmentation={"mixup": 0.2})
+
+
 def test_fractions_are_no_people():
     with pytest.raises(ValueError, match="holds fractions"):
         FaceVerification.from_splits(splits(renamed([0.5, 1.5])))

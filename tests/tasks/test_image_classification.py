@@ -163,6 +163,13 @@ def test_a_label_out_of_range_is_named_with_its_row():
         ImageClassification.from_splits({"train": train, "validation": validation})
 
 
+def test_images_of_several_classes_are_not_mixed():
+    rows = split(3).remove_columns("label").add_column("label", [[0, 1], [1], [2]])
+    task = ImageClassification.from_splits({"train": rows, "validation": rows})
+    with pytest.raises(ValueError, match="cutmix=1.0 .* this is multi_label_classification. Leave both out"):
+        task.collator_for(processor_for((6, 8), 3), {}, augmentation={"cutmix": 1.0})
+
+
 def test_a_folder_of_images_is_a_data_set(tmp_path):
     for part, count in (("train", 4), ("validation", 2)):
         for name in NAMES:

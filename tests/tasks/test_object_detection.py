@@ -115,6 +115,19 @@ def test_an_augmentation_that_boxes_cannot_follow_is_refused():
         collators(detector_processor(), mixup=0.2, num_classes=3)
 
 
+def test_settings_for_training_are_flips_and_nothing_sends_in_circles():
+    task, processor = task_of(), detector_processor()
+    for settings in ({"flip": 0.5}, {"flip": 0.5, "crop_padding": 0}):
+        assert task.collator_for(processor, {}, augmentation=settings).for_training is not None
+    for settings, message in (
+        ({"mixup": 0.2}, r"Boxes follow a flip, and mixup=0.2 would"),
+        ({"crop_padding": 4}, r"and crop_padding=4 would .* Use Augmentation\(flip=0.5, crop_padding=0\)"),
+        ({"flips": 0.5}, r"such as {flip: 0.5}; got {'flips': 0.5}"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            task.collator_for(processor, {}, augmentation=settings)
+
+
 @pytest.mark.parametrize(
     ("boxes", "message"),
     [
