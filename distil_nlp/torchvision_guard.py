@@ -33,7 +33,7 @@ def hide_where_broken():
     """Make torchvision look as if it were not installed, in this process, where its import fails."""
     try:
         importlib.import_module("torchvision")
-    except (ImportError, RuntimeError, OSError) as error:
+    except Exception as error:  # an AttributeError, too: an old torchvision asks a new torch for what it no longer has
         for name in [name for name in sys.modules if name.startswith("torchvision.")]:
             del sys.modules[name]
         sys.modules["torchvision"] = None  # how Python writes down that there is none

@@ -38,7 +38,7 @@ def test_a_broken_torchvision_is_left_alone_and_a_warning_says_so(tmp_path):
     assert "torchvision is installed and cannot be imported (RuntimeError: operator torchvision::nms" in done.stderr
 
 
-@pytest.mark.parametrize("source", ["", "raise ImportError('no libcudart')"])
+@pytest.mark.parametrize("source", ["", "raise ImportError('no libcudart')", "import torch; torch.no_longer_there"])
 def test_a_torchvision_that_works_stays_and_one_without_its_libraries_goes(source, tmp_path):
     code = "import distil_nlp, transformers, sys; print(sys.modules['torchvision'] is None)"
     assert in_a_process_beside(tmp_path, source, code).stdout.strip() == str(bool(source))
