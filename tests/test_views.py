@@ -402,6 +402,13 @@ def test_what_a_model_sees_of_an_image_does_not_depend_on_the_others(channels, f
     assert torch.equal(sees(images), torch.cat([sees(images[:1]), sees(images[1:])]))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_floats_of_any_kind_are_seen(dtype):
+    images = (make_images()[0] / 255).to(dtype)
+    sees = Sees(6, 5, 3, (0.5,) * 3, (0.5,) * 3)
+    torch.testing.assert_close(sees(images), sees(images.float()), rtol=0, atol=0)
+
+
 def test_what_no_model_can_see_is_refused():
     with pytest.raises(ValueError, match=r"got \(3, 0, 8\)"):
         Sees(0, 8, 3, [0.5] * 3, [0.5] * 3)

@@ -45,6 +45,8 @@ class Sees:
             )
 
     def __call__(self, images):
+        if images.is_floating_point():
+            images = images.float()  # a processor cannot resize halves
         images = _recoloured(images, self.num_channels)
         size = (self.height, self.width)
         if images.shape[-2:] != size:
