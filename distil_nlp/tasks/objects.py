@@ -158,7 +158,9 @@ def _check_boxes(boxes, rows, sizes, split_name):
             np.ones(len(boxes), dtype=bool), boxes, rows, sizes, split_name, "are within one pixel",
             "These are parts of the image: multiply by its width and height. ",
         )  # fmt: skip
-    outside = (boxes[:, :2] < -_ROUNDING).any(1) | (boxes[:, :2] + boxes[:, 2:] > sizes + _ROUNDING).any(1)
+    first, last = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    beyond = (first < -_ROUNDING) | (last > sizes + _ROUNDING)
+    outside = (beyond | (first >= sizes) | (last <= 0)).any(1)  # of the last two nothing would be left after the cut
     if outside.any():
         _refuse(outside, boxes, rows, sizes, split_name, "lie outside of their image", _other_forms(boxes, sizes))
 

@@ -137,6 +137,8 @@ def test_settings_for_training_are_flips_and_nothing_sends_in_circles():
             r"1 of 2 boxes .* outside .*In row 0 the box is \[60.0, 40.0, 40.0, 10.0\]",
         ),
         ([[-5, 10, 20, 10]], "96 pixels wide and 64 high"),
+        ([[96, 5, 1, 5], [10, 10, 5, 5]], r"1 of 2 boxes .* outside .*\[96.0, 5.0, 1.0, 5.0\]"),
+        ([[5, -1, 5, 1], [10, 10, 5, 5]], r"1 of 2 boxes .* outside .*\[5.0, -1.0, 5.0, 1.0\]"),
         ([[60, 40, 90, 60], [10, 10, 30, 30]], r"\[left, top, right, bottom\]: subtract"),
         ([[0.1, 0.1, 0.5, 0.5]], "multiply by its width and height"),
     ],
