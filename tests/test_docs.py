@@ -40,6 +40,14 @@ def test_a_block_of_python_uses_only_keywords_that_are_taken(block):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_uses_of_the_package_it_imports(page):
+    nodes = list(ast.walk(ast.parse("".join(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)))))
+    imported = {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    used = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert not (used & set(distil_nlp.__all__)) - imported
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_links_only_to_files_that_are_there(page):
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
         if "://" not in target and not target.startswith("mailto:"):
