@@ -13,7 +13,7 @@ from transformers.trainer_utils import has_length
 from .arguments import DistillationTrainingArguments, blend, refuse_idle
 from .checkpoints import last_complete_checkpoint, load_projections, load_renamed, save_projections
 from .objectives import default_objective
-from .objectives.rehearsal import rehearse
+from .objectives.rehearsal import rehearse, rehearse_last_row
 from .outcome import Outcome
 from .sampling import LengthGroupedSampler, dataset_lengths
 from .search import Searching
@@ -213,6 +213,8 @@ class DistillationTrainer(Outcome, Searching, Trainer):
         objective = objective if objective is not None else self._default_objective(batch)
         if batch is not None:
             rehearse(objective, self.model, self.teacher, batch, seed=self.args.seed)
+            if has_length(self.train_dataset):
+                rehearse_last_row(self.model, batch, len(self.train_dataset), self.args)
             if self.train_dataset is not None and self._training_collator is not self.data_collator:
                 # Labels may be mixed in training only: a term that cannot count such labels says so now.
                 altered = self._batches_of(self.train_dataset, range(2), collate=self._training_collator)

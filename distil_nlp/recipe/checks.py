@@ -1,6 +1,6 @@
 """What is refused before any training time is spent."""
 
-from ..objectives.rehearsal import rehearse
+from ..objectives.rehearsal import rehearse, rehearse_last_row
 
 
 def check_zero_shot(recipe, task, fresh):
@@ -36,7 +36,7 @@ def check_stop(recipe, trains):
         )
 
 
-def check_link(teacher, student, lessons, collator):
+def check_link(teacher, student, lessons, collator, training):
     """Have a student meet its teacher, and try every stage on two examples: labels, vocabularies, layers, data.
 
     Args:
@@ -44,6 +44,7 @@ def check_link(teacher, student, lessons, collator):
         student (`nn.Module`): To learn from it.
         lessons (`list` of `(Stage, Objective, Dataset)`): What is to be learned, a new objective each, and from which rows.
         collator (callable): Makes batches of rows.
+        training (`TrainingArguments`): Of the recipe.
 
     Raises:
         ValueError: What the trainer would refuse later.
@@ -53,7 +54,9 @@ def check_link(teacher, student, lessons, collator):
         if len(rows) == 0:
             raise ValueError(f"The stage {stage.name!r} learns from data={stage.data!r}, and there is no such row.")
         examples = [rows[index] for index in range(min(2, len(rows)))]
-        rehearse(objective, student, teacher if objective.needs_teacher else None, collator(examples))
+        batch = collator(examples)
+        rehearse(objective, student, teacher if objective.needs_teacher else None, batch)
+        rehearse_last_row(student, batch, len(rows), stage.training(training, len(rows)))
         if (
             getattr(collator, "for_training", None) is not None
         ):  # labels may be mixed there: not every term counts those

@@ -181,7 +181,7 @@ class Run:
         for (role, speaker), (_, model) in pairwise(chain):
             lessons = [(stage, self._objective(stage), self._rows(stage)) for stage in self.stages]
             speaker = stand_in if role == "teacher" else OnlineTeacher(speaker)
-            check_link(speaker, model, lessons, self.data.collator)
+            check_link(speaker, model, lessons, self.data.collator, self.training)
             cached = [objective for stage, objective, _ in lessons if self._may_cache(stage)]
             self.listened_to[role] = list(dict.fromkeys(name for one in cached for name in one.teacher_taps))
             self.temperatures = [temperature for one in cached for temperature in one.temperatures]

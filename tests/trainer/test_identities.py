@@ -138,3 +138,14 @@ def test_people_kept_from_training_may_be_evaluated_on(tmp_path):
 def test_a_comparison_of_embedders_is_by_verification(tmp_path):
     comparison = make_trainer(make_models(), tmp_path).compare(seconds=0.1)
     assert comparison.metric == "verification_auc" and comparison.problem_type == "identity"
+
+
+def test_a_row_left_over_is_refused_before_training_where_the_student_cannot_learn_from_one(tmp_path):
+    student, teacher = tiny_embedder(network="mobilefacenetx0.1"), tiny_embedder()
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    settings = {"per_device_train_batch_size": 23}
+    with pytest.raises(ValueError, match=r"24 rows in batches of 23 leave one row .* Set dataloader_drop_last=True"):
+        make_trainer((student, teacher), tmp_path, **settings)
+    assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
+    make_trainer((student, teacher), tmp_path, **settings, dataloader_drop_last=True)
+    make_trainer((tiny_embedder(network="resnet8"), teacher), tmp_path, **settings)  # its maps are larger
