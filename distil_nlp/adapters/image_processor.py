@@ -1,12 +1,13 @@
 """The image processor of our networks, and the loading of others."""
 
+import copy
 import logging
 import math
 
 import transformers
 from transformers import AutoImageProcessor
 from transformers.image_processing_backends import PilBackend
-from transformers.image_utils import PILImageResampling
+from transformers.image_utils import PILImageResampling, SizeDict
 
 from .image_classifier import ImageNetworkConfig
 from .image_embedder import ImageEmbedderConfig
@@ -60,31 +61,35 @@ def processor_for(image_size, num_channels):
 
 
 def resized(processor, image_size):
-    """The processor of a network that sees the same images in another size, normalised as before.
+    """The processor of a network that sees images in another size, normalised as before.
 
     Args:
-        processor: Of any kind that shows images whole, with one mean and one standard deviation a channel if any.
+        processor: Of any kind, with one mean and one standard deviation a channel if any.
         image_size (`int`): Height and width.
 
-    Raises:
-        ValueError: A processor that crops images or keeps their ratio: both models would be trained on its part of them,
-            and the new one shows all.
+    Returns:
+        One of ours where images are resized to a height and a width; else a copy whose sizes are all as much larger or
+        smaller, so that it shows about the same part of an image.
     """
-    size, crops = dict(processor.size or {}), getattr(processor, "do_center_crop", None)
-    if crops or (processor.do_resize and not {"height", "width"} <= size.keys()):
-        raise ValueError(
-            f"student_image_size={image_size} needs an image processor that resizes images to one height and width; this "
-            f"{type(processor).__name__} brings them to {size}{' and crops them' if crops else ''}. The student would be "
-            f"trained on the part of an image that it shows, and be shown all of it when it is used. Leave "
-            f"student_image_size out, or save another beside the model: ViTImageProcessor(size={{'height': 224, 'width': "
-            f"224}}), with the same image_mean and image_std."
-        )
+    sizes = {name: _given(getattr(processor, name, None)) for name in ("size", "crop_size")}
+    crops = getattr(processor, "do_center_crop", None)
+    if crops or not {"height", "width"} <= sizes["size"].keys():
+        shown = next(iter((sizes["crop_size"] if crops else sizes["size"]).values()))
+        made = copy.deepcopy(processor)
+        for name, size in sizes.items():
+            if size:
+                setattr(made, name, SizeDict(**{of: round(edge * image_size / shown) for of, edge in size.items()}))
+        return made
     made = processor_for(image_size, len(processor.image_mean or "RGB"))
     for name in ("image_mean", "image_std", "do_normalize", "do_rescale", "rescale_factor"):
         value = getattr(processor, name)
         if value is not None:  # as mean and deviation may be where nothing is normalised
             setattr(made, name, value)
     return made
+
+
+def _given(size):
+    return {name: edge for name, edge in dict(size or {}).items() if edge is not None}
 
 
 def load_image_processor(name_or_path, *, trust_remote_code=False):

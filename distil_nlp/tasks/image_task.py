@@ -1,7 +1,7 @@
 """What tasks on images have in common: one view of an image for all models, of which each reads what it does."""
 
 from .file_task import FileTask, made_from
-from .images import largest, seen_shape, sees
+from .images import largest, seen_shape, sees, shows_the_same
 
 
 class ImageTask(FileTask):
@@ -22,11 +22,25 @@ class ImageTask(FileTask):
         return load_image_processor(name_or_path, trust_remote_code=trust_remote_code)
 
     def student_processor(self, student, of_teacher, *, student_image_size=None, trust_remote_code=False):
-        """The processor saved beside the student, or the teacher's; in another size where one is given."""
+        """The processor saved beside the student, or the teacher's; in another size where one is given.
+
+        Raises:
+            ValueError: A processor that shows another part of an image in another size.
+        """
         from ..adapters import resized
 
         processor = super().student_processor(student, of_teacher, trust_remote_code=trust_remote_code)
-        return processor if student_image_size is None else resized(processor, student_image_size)
+        if student_image_size is None:
+            return processor
+        made = resized(processor, student_image_size)
+        if not shows_the_same(processor, made):
+            raise ValueError(
+                f"student_image_size={student_image_size}: {type(processor).__name__} with size {dict(made.size)} shows "
+                f"another part of an image than with {dict(processor.size)}, so the student would be used on other images "
+                f"than it is trained on. Leave student_image_size out, or save another processor beside the model: "
+                f"ViTImageProcessor(size={{'height': 224, 'width': 224}}), with the same image_mean and image_std."
+            )
+        return made
 
     def prepare_for(self, split, processor, others, **settings):
         # One view for all: that of the largest. The collator makes of it what each of them reads.

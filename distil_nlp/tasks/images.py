@@ -139,6 +139,18 @@ def seen_shape(processor):
     return pixels_of(pillow().new("RGB", (64, 64)), processor).shape
 
 
+def shows_the_same(processor, other):
+    """Whether two image processors show the same part of an image, to a hundredth of it, whatever its size there."""
+    across, down = np.meshgrid(np.linspace(0, 255, 640), np.linspace(0, 255, 480))
+    image = pillow().fromarray(np.stack([across, down, across], axis=-1).astype(np.uint8))
+    centres, extents = [], []
+    for one in (processor, other):
+        shown = pixels_of(image, one).reshape(num_channels_of(one), -1).astype(np.float64)
+        centres.append(shown.mean(1))
+        extents.append(shown.std(1))
+    return all(np.allclose(*pair, rtol=0, atol=2.55) for pair in (centres, extents))
+
+
 def largest(processors):
     """Of image processors the one whose model sees the most pixels; the first of several."""
     return max(processors, key=lambda one: int(np.prod(seen_shape(one))))

@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 from torch import nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification, pipeline
-from transformers.models.convnext.image_processing_pil_convnext import ConvNextImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from distil_nlp.adapters import (
@@ -203,18 +202,6 @@ def test_a_timm_model_whose_images_are_cut_in_another_way_is_refused(monkeypatch
     monkeypatch.setattr(AutoImageProcessor, "from_pretrained", lambda *args, **kwargs: timm)
     with pytest.raises(ValueError, match="timm/some wants images of 8 x 8 by crop_mode='border'"):
         load_image_processor("timm/some")
-
-
-@pytest.mark.parametrize(
-    ("processor", "brings"),
-    [
-        (ConvNextImageProcessorPil(size={"shortest_edge": 64}, crop_pct=0.5), "{'shortest_edge': 64}"),
-        (ViTImageProcessorPil(do_center_crop=True, crop_size={"height": 9, "width": 9}), "224} and crops them"),
-    ],
-)
-def test_a_processor_that_shows_a_part_of_an_image_is_not_made_smaller(processor, brings):
-    with pytest.raises(ValueError, match=f"student_image_size=8 needs .* brings them to .*{brings}.* Leave"):
-        resized(processor, 8)
 
 
 def test_a_processor_in_another_size_normalises_as_before_or_not_at_all():

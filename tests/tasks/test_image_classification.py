@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFile
+from transformers import ConvNextImageProcessorPil, MobileNetV2ImageProcessorPil, ViTImageProcessorPil
 
 from distil_nlp.adapters import processor_for
 from distil_nlp.tasks import ImageClassification, load_splits
-from distil_nlp.tasks.images import image_sizes, open_images, pixel_rows, seen_shape
+from distil_nlp.tasks.images import image_sizes, open_images, pixel_rows, seen_shape, shows_the_same
 
 NAMES = ["cat", "dog", "owl"]
 
@@ -211,3 +212,28 @@ def test_holding_out_beside_a_validation_file_is_refused(tmp_path):
         load_splits(
             train_file=tmp_path / "train.parquet", validation_file=tmp_path / "validation.parquet", train_val_split=0.2
         )
+
+
+@pytest.mark.parametrize(
+    ("processor", "size"),
+    [
+        (ViTImageProcessorPil(size={"height": 24, "width": 24}), 8),
+        (ConvNextImageProcessorPil(size={"shortest_edge": 64}, crop_pct=0.5), 32),
+        (MobileNetV2ImageProcessorPil(), 96),
+    ],
+    ids=["resizes", "keeps the ratio", "crops"],
+)
+def test_a_student_of_another_size_is_shown_the_same_part_of_an_image(processor, size):
+    task = ImageClassification.from_splits(splits())
+    made = task.student_processor(None, processor, student_image_size=size)
+    assert seen_shape(made) == (3, size, size) and shows_the_same(processor, made)
+    assert not shows_the_same(
+        processor, ViTImageProcessorPil(do_center_crop=True, crop_size={"height": 9, "width": 9})
+    )
+
+
+def test_a_size_in_which_a_processor_shows_another_part_is_refused():
+    task = ImageClassification.from_splits(splits())
+    whole = ConvNextImageProcessorPil(size={"shortest_edge": 384})
+    with pytest.raises(ValueError, match="student_image_size=192: .*'shortest_edge': 192.* another part .* Leave"):
+        task.student_processor(None, whole, student_image_size=192)
