@@ -20,12 +20,15 @@ RECIPE = str(Path(__file__).with_suffix(".yaml"))
 
 
 def run_on_docstrings(flags):
-    parse([RECIPE, *flags])  # reading the docstrings takes half a minute; a flag that nobody knows is refused before
     teacher = DATA / "all-MiniLM-L6-v2"
+    settings = [RECIPE, f"--teacher={teacher}"]
+    parse(
+        [*settings, *flags]
+    )  # reading the docstrings takes half a minute; a flag that nobody knows is refused before
     if not (teacher / "config.json").is_file():
         export_model(teacher)
     files = [f"--{split}_file={path}" for split, path in write_splits(DATA).items()]
-    run([RECIPE, f"--teacher={teacher}", *files, *flags])
+    run([*settings, *files, *flags])
 
 
 if __name__ == "__main__":

