@@ -37,7 +37,7 @@ def test_the_file_answers_as_the_model_does(kind, tmp_path):
 
 
 def test_a_model_in_half_precision_becomes_a_file_in_float32_and_stays_what_it_is(tmp_path):
-    model = model_of("clips").to(torch.bfloat16).train()
+    model = model_of("images").to(torch.bfloat16).train()
     session = onnxruntime.InferenceSession(export_onnx(model, tmp_path / "model.onnx"))
     assert {one.type for one in session.get_outputs()} == {"tensor(float)"}
     assert model.training and next(model.network.parameters()).dtype == torch.bfloat16
