@@ -79,6 +79,17 @@ def test_a_flip_turns_whole_images_left_to_right(floats):
         assert torch.equal(new, image[:, :, list(range(9, -1, -1))] if is_flipped else image)
 
 
+@pytest.mark.parametrize("min_scale", [1.0, 0.4])
+def test_a_crop_is_one_of_the_resized_crop_and_is_turned_as_a_whole(min_scale):
+    images, labels, ids = make_images()
+    resized, _ = Augmentation(**OFF, min_scale=min_scale)(images, labels, ids, 2)
+    cropped, _ = Augmentation(flip=0.0, crop_padding=3)(resized, labels, ids, 2)
+    found, _ = Augmentation(flip=0.5, crop_padding=3, min_scale=min_scale)(images, labels, ids, 2)
+    is_flipped = torch.from_numpy(drawn(ids, "flip") < 0.5)[:, None, None, None]
+    assert 0 < is_flipped.sum() < len(ids)
+    assert torch.equal(found, torch.where(is_flipped, cropped.flip(-1), cropped))
+
+
 def test_a_resized_crop_is_the_bilinear_enlargement_of_its_part():
     images, labels, ids = make_images(height=8, width=8, floats=True)
     found, _ = Augmentation(**OFF, min_scale=0.3)(images, labels, ids, 2)
