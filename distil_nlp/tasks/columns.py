@@ -155,7 +155,9 @@ def read_as(split, split_name):
 
 def row_of(split, split_name, row):
     """Where a row is, for a message: "Row 7 (counted from 0) of the train split", numbered as in the file."""
-    return f"Row {file_rows(split)[row]} (counted from 0) of the {read_as(split, split_name)} split"
+    # Not by `file_rows`: this is asked for every row that is read, and that would make all numbers each time.
+    number = row if split._indices is None else split._indices.column(0)[row].as_py()
+    return f"Row {number} (counted from 0) of the {read_as(split, split_name)} split"
 
 
 def check_texts(split, split_name, columns):
