@@ -102,7 +102,7 @@ def run(pipe, args, system, seed):
     from transformers import DataCollatorWithPadding
 
     from distil_nlp.evaluation import predict_logits
-    from distil_nlp.loading import load_model, load_tokenizer
+    from distil_nlp.models.loading import load_model, load_tokenizer
     from distil_nlp.students import build_student
 
     torch.set_num_threads(args.threads)

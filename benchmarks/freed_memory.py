@@ -78,7 +78,7 @@ def run(pipe, kind, keep, threads, num_batches):
     """In a process of its own: train; the most megabytes it had."""
     import torch
 
-    from distil_nlp.freed_memory import keep_freed_memory
+    from distil_nlp.internals.malloc import keep_freed_memory
 
     torch.set_num_threads(threads)
     if keep:
@@ -98,7 +98,7 @@ def run(pipe, kind, keep, threads, num_batches):
 def make_model(kind):
     from transformers import BertConfig, BertForSequenceClassification
 
-    from distil_nlp.adapters import NetworkForImageClassification
+    from distil_nlp.models import NetworkForImageClassification
 
     if kind == "images":
         return NetworkForImageClassification.from_network("resnet20", image_size=32, num_labels=10)

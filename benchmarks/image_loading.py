@@ -68,8 +68,8 @@ def measure(pipe, args, pair, images, augmentation):
     """One run: what it is, its share, and the seconds of each step and of each wait."""
     import torch
 
-    from distil_nlp.freed_memory import keep_freed_memory
-    from distil_nlp.views import Augmentation
+    from distil_nlp.augmentation import Augmentation
+    from distil_nlp.internals.malloc import keep_freed_memory
 
     torch.set_num_threads(args.threads)
     keep_freed_memory()
@@ -133,7 +133,7 @@ def rows_of(args, images):
 
     shape, total = IMAGES[images], (args.warmup_steps + args.steps) * args.batch_size
     if args.data is not None:
-        from distil_nlp.adapters import processor_for
+        from distil_nlp.models import processor_for
         from distil_nlp.tasks.image_classification import ImageClassification
 
         split = datasets.Dataset.from_parquet(str(Path(args.data) / DATA[images] / "train.parquet"))
@@ -154,9 +154,9 @@ def make_trainer(args, pair, rows, shape, augmentation):
     import torch
 
     from distil_nlp import DistillationTrainer, DistillationTrainingArguments
-    from distil_nlp.adapters import NetworkForImageClassification
-    from distil_nlp.tasks.image_collator import ImageCollator
-    from distil_nlp.views import Sees
+    from distil_nlp.augmentation import Sees
+    from distil_nlp.collators.images import ImageCollator
+    from distil_nlp.models import NetworkForImageClassification
 
     torch.manual_seed(SEED)
     channels, height, width = shape

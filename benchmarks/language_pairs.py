@@ -7,9 +7,10 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, set_seed
 
 from distil_nlp import build_student
-from distil_nlp.loading import load_model, load_tokenizer
-from distil_nlp.signals import accepted_columns, ask
-from distil_nlp.tasks import MaskedLanguageModeling, load_splits
+from distil_nlp.data.splits import load_splits
+from distil_nlp.models.loading import load_model, load_tokenizer
+from distil_nlp.signals.forward import accepted_columns, ask
+from distil_nlp.tasks import MaskedLanguageModeling
 
 
 class Stories:

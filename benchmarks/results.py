@@ -9,8 +9,8 @@ import argparse
 import json
 from pathlib import Path
 
-from distil_nlp.files import write_json, write_text
-from distil_nlp.hub.names import public_command, public_name
+from distil_nlp.hub.redaction import public_command, public_name
+from distil_nlp.internals.files import write_json, write_text
 from distil_nlp.metrics import display
 from distil_nlp.metrics.display import short_count
 

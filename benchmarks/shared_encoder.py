@@ -14,9 +14,9 @@ import time
 import torch
 from timing import load_average, orders, paired_ratio, share_cores, text_table, write_result
 
-from distil_nlp.adapters import SpeechWriters, whisper_processor
+from distil_nlp.models import SpeechWriters, whisper_processor
 from distil_nlp.objectives import HardLabels, Objective, SoftTargets
-from distil_nlp.signals import Signals
+from distil_nlp.signals.forward import Signals
 from distil_nlp.students import freeze_encoder, share_encoder, student_from_teacher
 
 SECONDS, TOKENS = 5, 12

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from transformers.utils import logging
 
 from distil_nlp.losses import cross_entropy, soft_target_kl, sparse_target_kl
-from distil_nlp.sparse import SampledFormat, TopKFormat, offsets_for
+from distil_nlp.teachers.cache.sparse import SampledFormat, TopKFormat, offsets_for
 
 SAMPLED, INDEPENDENT, TAIL, SCALED = "systematic", "independent", "top-k and the rest", "top-k, scaled"
 DENSE, LABELS = "dense", "labels alone"

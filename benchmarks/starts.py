@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from distil_nlp import CachedTeacher, DistillationTrainer, DistillationTrainingArguments, predict_logits
-from distil_nlp.loading import load_model, load_tokenizer
-from distil_nlp.tasks import TextClassification, load_splits
+from distil_nlp.data.splits import load_splits
+from distil_nlp.models.loading import load_model, load_tokenizer
+from distil_nlp.tasks import TextClassification
 from distil_nlp.teachers import OnlineTeacher, write_cache
 
 

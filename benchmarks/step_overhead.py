@@ -89,8 +89,8 @@ def main():
 
 def make_batches(args, num_batches):
     """Length-grouped batches, as our defaults make them: short ones, whose overhead weighs most. Networks get images."""
-    from distil_nlp.adapters import read_spec
-    from distil_nlp.sampling import LengthGroupedSampler
+    from distil_nlp.models import read_spec
+    from distil_nlp.training.sampling import LengthGroupedSampler
 
     if read_spec(args.teacher) is not None:
         return image_batches(args, num_batches)
@@ -134,7 +134,7 @@ def texts_of(args, num_texts):
 def real_texts(args, num_texts):
     import pyarrow.parquet
 
-    from distil_nlp.loading import load_tokenizer
+    from distil_nlp.models.loading import load_tokenizer
 
     tokenizer = load_tokenizer(args.teacher) if Path(args.teacher).is_dir() else None
     if tokenizer is None:
@@ -168,8 +168,8 @@ def make_models(args):
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
-    from distil_nlp.adapters import NetworkForImageClassification, read_spec
-    from distil_nlp.loading import load_model
+    from distil_nlp.models import NetworkForImageClassification, read_spec
+    from distil_nlp.models.loading import load_model
     from distil_nlp.students import build_student
     from distil_nlp.students.from_config import is_spec, parse_spec
 
@@ -285,7 +285,7 @@ def bare_loop(pipe, args, num_batches):
 
 
 def bare_loop_again(pipe, args, num_batches):
-    import distil_nlp.trainer  # noqa: F401
+    import distil_nlp.training.trainer  # noqa: F401
 
     return bare_loop(pipe, args, num_batches)
 

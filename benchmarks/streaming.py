@@ -13,12 +13,12 @@ import argparse
 import numpy as np
 import torch
 
-from distil_nlp.adapters import NetworkForAudioClassification, read_spec
 from distil_nlp.evaluation.comparison import count_parameters
-from distil_nlp.evaluation.table import text_rows
-from distil_nlp.listening import Spotter, load_listener
-from distil_nlp.listening.live import hear_live
 from distil_nlp.metrics.display import short_count
+from distil_nlp.models import NetworkForAudioClassification, read_spec
+from distil_nlp.reports.tables import text_rows
+from distil_nlp.streaming import Spotter, load_listener
+from distil_nlp.streaming.live import hear_live
 
 UNTRAINED = ["streamcnn192", "streamcnn24"]
 

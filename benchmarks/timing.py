@@ -245,8 +245,8 @@ def write_result(path, result, *, threads, load):
         threads (`int`): That the workers used.
         load (`dict`): `load_average()` before the measurement began.
     """
-    from distil_nlp.evaluation import environment
-    from distil_nlp.files import write_json
+    from distil_nlp.internals.files import write_json
+    from distil_nlp.reports import environment
 
     command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
     write_json(path, {"command": command, "environment": {**environment(), "threads": threads, **load}, **result})

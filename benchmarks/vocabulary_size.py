@@ -18,8 +18,9 @@ from transformers import set_seed
 from transformers.utils import logging
 
 from distil_nlp import build_student, predict_logits, trim_vocabulary
-from distil_nlp.loading import load_model, load_tokenizer
-from distil_nlp.tasks import TextClassification, load_splits
+from distil_nlp.data.splits import load_splits
+from distil_nlp.models.loading import load_model, load_tokenizer
+from distil_nlp.tasks import TextClassification
 
 
 def parse_args():

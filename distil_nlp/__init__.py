@@ -7,14 +7,14 @@ module with it when it is first used.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .torchvision_guard import guard_torchvision
+from .internals.torchvision import guard_torchvision
 
 __version__ = "0.1.0"
 
 _NAMES = {
-    "adapters": ["NetworkForImageClassification", "processor_for", "register_network"],
-    "arguments": ["DistillationTrainingArguments"],
-    "examples": ["number_examples"],
+    "models": ["NetworkForImageClassification", "processor_for", "register_network"],
+    "training.arguments": ["DistillationTrainingArguments"],
+    "data.examples": ["number_examples"],
     "evaluation": ["compare", "predict_logits"],
     "hub": ["model_card", "push_to_hub"],
     "objectives": [
@@ -52,11 +52,11 @@ _NAMES = {
         "Term",
         "objective_from",
     ],
-    "sentence_encoder": ["SentenceEncoder"],
-    "signals": ["Signals"],
-    "sparse": ["SampledFormat", "SparseTargets", "TopKFormat"],
+    "models.sentence_encoder": ["SentenceEncoder"],
+    "signals.forward": ["Signals"],
+    "teachers.cache.sparse": ["SampledFormat", "SparseTargets", "TopKFormat"],
     "students": ["build_student", "student_from_config", "student_from_teacher", "trim_vocabulary"],
-    "taps": ["FeatureTap"],
+    "signals.taps": ["FeatureTap"],
     "tasks": [
         "FaceVerification",
         "ImageClassification",
@@ -76,8 +76,8 @@ _NAMES = {
         "ZeroShotClassifier",
         "load_teacher",
     ],
-    "trainer": ["DistillationTrainer"],
-    "views": ["Augmentation", "Sees"],
+    "training.trainer": ["DistillationTrainer"],
+    "augmentation": ["Augmentation", "Sees"],
 }
 guard_torchvision()
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
@@ -85,15 +85,17 @@ _HOME = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_import.py compares the two
-    from .adapters import NetworkForImageClassification as NetworkForImageClassification
-    from .adapters import processor_for as processor_for
-    from .adapters import register_network as register_network
-    from .arguments import DistillationTrainingArguments as DistillationTrainingArguments
+    from .augmentation import Augmentation as Augmentation
+    from .augmentation import Sees as Sees
+    from .data.examples import number_examples as number_examples
     from .evaluation import compare as compare
     from .evaluation import predict_logits as predict_logits
-    from .examples import number_examples as number_examples
     from .hub import model_card as model_card
     from .hub import push_to_hub as push_to_hub
+    from .models import NetworkForImageClassification as NetworkForImageClassification
+    from .models import processor_for as processor_for
+    from .models import register_network as register_network
+    from .models.sentence_encoder import SentenceEncoder as SentenceEncoder
     from .objectives import Attention as Attention
     from .objectives import AttentionMaps as AttentionMaps
     from .objectives import BatchCorrelation as BatchCorrelation
@@ -127,16 +129,12 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .objectives import TeacherLabels as TeacherLabels
     from .objectives import Term as Term
     from .objectives import objective_from as objective_from
-    from .sentence_encoder import SentenceEncoder as SentenceEncoder
-    from .signals import Signals as Signals
-    from .sparse import SampledFormat as SampledFormat
-    from .sparse import SparseTargets as SparseTargets
-    from .sparse import TopKFormat as TopKFormat
+    from .signals.forward import Signals as Signals
+    from .signals.taps import FeatureTap as FeatureTap
     from .students import build_student as build_student
     from .students import student_from_config as student_from_config
     from .students import student_from_teacher as student_from_teacher
     from .students import trim_vocabulary as trim_vocabulary
-    from .taps import FeatureTap as FeatureTap
     from .tasks import FaceVerification as FaceVerification
     from .tasks import ImageClassification as ImageClassification
     from .tasks import MaskedLanguageModeling as MaskedLanguageModeling
@@ -152,9 +150,11 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .teachers import ZeroShotClassifier as ZeroShotClassifier
     from .teachers import build_cache as build_cache
     from .teachers import load_teacher as load_teacher
-    from .trainer import DistillationTrainer as DistillationTrainer
-    from .views import Augmentation as Augmentation
-    from .views import Sees as Sees
+    from .teachers.cache.sparse import SampledFormat as SampledFormat
+    from .teachers.cache.sparse import SparseTargets as SparseTargets
+    from .teachers.cache.sparse import TopKFormat as TopKFormat
+    from .training.arguments import DistillationTrainingArguments as DistillationTrainingArguments
+    from .training.trainer import DistillationTrainer as DistillationTrainer
 
 
 def __getattr__(name):

@@ -6,7 +6,7 @@
 `distil-nlp run FILE.yaml` is the same thing in one process. The YAML files beside this script say what to expect.
 """
 
-from distil_nlp.recipe import main
+from distil_nlp.cli.commands import main
 
 if __name__ == "__main__":
     main()

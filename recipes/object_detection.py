@@ -7,7 +7,7 @@ Data of COCO's form. Every model that `AutoModelForObjectDetection` loads will d
 one height and width. The YAML file beside this script says what to expect.
 """
 
-from distil_nlp.recipe import main
+from distil_nlp.cli.commands import main
 
 if __name__ == "__main__":
     main()

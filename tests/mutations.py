@@ -73,7 +73,9 @@ def try_out(mutation):
         copied(folder)
         if mutation is not None:
             mutate(folder, mutation)
-        return run_tests(folder, mutation.tests if mutation is not None else "tests/losses tests/test_sampling.py")
+        return run_tests(
+            folder, mutation.tests if mutation is not None else "tests/losses tests/training/test_sampling.py"
+        )
 
 
 def main(words):

@@ -10,7 +10,7 @@ import pytest
 import distil_nlp
 from distil_nlp.recipe import RecipeArguments
 from distil_nlp.recipe.arguments import SweepArguments
-from distil_nlp.recipe.space import KINDS
+from distil_nlp.sweeps.space import KINDS
 from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -33,7 +33,7 @@ def test_listing_the_public_names_imports_nothing_heavy():
 
 def test_the_command_line_answers_help_without_importing_anything_heavy():
     code = (
-        "from distil_nlp import cli\n"
+        "from distil_nlp.cli import main as cli\n"
         "try:\n"
         "    cli.main(['--help'])\n"
         "except SystemExit as stop:\n"
@@ -43,7 +43,7 @@ def test_the_command_line_answers_help_without_importing_anything_heavy():
 
 
 def test_a_training_process_does_not_import_evaluate():
-    assert "evaluate" not in heavy_modules_after("import distil_nlp.trainer")
+    assert "evaluate" not in heavy_modules_after("import distil_nlp.training.trainer")
 
 
 @pytest.mark.parametrize("name", distil_nlp.__all__)

@@ -111,7 +111,7 @@ def tiny_tokenizer(words=WORDS, *, max_length=64, token_type_ids=True, pieces=Fa
 
 def tiny_encoder(architecture="bert", *, seed=0, pooling="mean", normalize=False, **settings):
     """A randomly initialised `SentenceEncoder` in eval mode, see `tiny_model`."""
-    from distil_nlp.sentence_encoder import encoder_class
+    from distil_nlp.models.sentence_encoder import encoder_class
 
     config = tiny_config(architecture, **settings)
     config.sentence_embedding = {"pooling": pooling, "normalize": normalize}

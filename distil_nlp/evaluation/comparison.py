@@ -6,12 +6,12 @@ from functools import partial
 import numpy as np
 import torch
 
+from ..internals.messages import nearest
 from ..metrics import display
-from ..suggestions import nearest
+from ..reports.markdown import environment, plain, report_markdown
+from ..reports.tables import text_table
 from .bootstrap import difference_of_means, difference_of_metrics
 from .latency import speed_up
-from .report import environment, plain, report_markdown
-from .table import text_table
 
 ROLES = ("teacher", "member", "assistant", "student", "control")
 

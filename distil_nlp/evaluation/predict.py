@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from ..examples import column_names, columns_read, longest_first, with_columns
+from ..data.examples import column_names, columns_read, longest_first, with_columns
 from ..metrics.base import rows_of
-from ..signals import CONTEXT_SPAN, LABELS, accepted_columns, ask_each_frame
+from ..signals.forward import CONTEXT_SPAN, LABELS, accepted_columns, ask_each_frame
 
 _SHOW_AFTER_S = 3.0  # a progress bar for less than this only flickers
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from ..adapters.network_model import NetworkModel
+from ..internals.optional import import_extra
+from ..models.network import NetworkModel
 
 _TOLERANCE = 1e-4  # of logits, between torch and the runtime
 
@@ -31,10 +32,10 @@ def export_onnx(model, path):
     """
     if not isinstance(model, NetworkModel):
         raise TypeError(
-            f"export_onnx takes the networks of distil_nlp.adapters; got {type(model).__name__}. Models of transformers "
+            f"export_onnx takes the networks of distil_nlp.models; got {type(model).__name__}. Models of transformers "
             f"are exported by optimum: `optimum-cli export onnx --model FOLDER OUT`."
         )
-    runtime, path = _runtime(), Path(path)
+    runtime, path = import_extra("onnx"), Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     model = copy.deepcopy(model).cpu().float().eval()  # in half precision runtimes lack operators
     inputs = model.sample_inputs(2)
@@ -80,15 +81,3 @@ def _check(model, session, inputs):
             f"The ONNX file answers otherwise than {type(model).__name__} ({apart}; {_TOLERANCE:g} allowed), so it was "
             f"not kept. Please report the network."
         )
-
-
-def _runtime():
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f'Exporting needs onnx, onnxscript and onnxruntime ({error}): pip install "distil-nlp[onnx]".'
-        ) from error
-    return onnxruntime

@@ -7,12 +7,12 @@ from numbers import Real
 from huggingface_hub import EvalResult, ModelCardData
 
 from .. import __version__
-from ..evaluation.table import difference_lines, legend, markdown_table
 from ..metrics import display
 from ..metrics.display import short_count
-from .limits import limits
-from .names import is_hub_id, public_command, public_facts, public_name
-from .reading import of_role, percent, public_report
+from ..reports.tables import difference_lines, legend, markdown_table
+from .caveats import limits
+from .redaction import is_hub_id, public_command, public_facts, public_name
+from .report_view import of_role, percent, public_report
 
 _METRIC_IDS = {"pearson": "pearsonr", "f1_micro": "f1", "f1_macro": "f1"}  # where the Hub has another word
 _AUTO_CLASSES = {
@@ -84,7 +84,7 @@ def model_card(
         example (`str` or `dict`): What the loading lines feed the pipeline; {"text": ..., "text_pair": ...} for pairs.
         base_model (`str`, *optional*): Where its first weights came from; a Hub id, or it is not shown. None: random.
         student_start (`str`, *optional*): The same in words: "layers 0, 4, 8 of the teacher".
-        imports (`str`, *optional*): What must be imported to load it, see `distil_nlp.adapters.import_line`.
+        imports (`str`, *optional*): What must be imported to load it, see `distil_nlp.models.import_line`.
         loading_code (`str`, *optional*): Python that loads it and asks it, instead of what `pipeline_tag` implies.
         metadata: Further metadata for the Hub: `license`, `language`, ... None of it is guessed.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
 
-from ..loading import check_folder
+from ..models.loading import check_folder
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def push_to_hub(
         `str`: Address of the repository (of the branch, where `revision` is given).
 
     Raises:
-        FileNotFoundError, ValueError: `folder` cannot be loaded back: see `distil_nlp.loading.check_folder`.
+        FileNotFoundError, ValueError: `folder` cannot be loaded back: see `distil_nlp.models.loading.check_folder`.
         ValueError: `private=True`, and the repository exists and is public.
         PermissionError: The Hub refuses the token (401, 403).
         ConnectionError: The Hub cannot be reached, or HF_HUB_OFFLINE is set.

@@ -4,11 +4,11 @@ from .attention import attention_kl, attention_mse, dot_products
 from .boxes import box_distance, foreground, generalized_iou, matching_cost, query_classes, query_soft_targets
 from .correlation import batch_correlation, class_correlation
 from .ctc import ctc_frame_kl, ctc_loss, ctc_transcript
+from .ensemble import mean_number, mean_sigmoid, mean_softmax
 from .features import hidden_cosine, hidden_mse, normalised_mse
 from .hard import binary_cross_entropy, cross_entropy, squared_error
 from .maps import attention_transfer, channel_wise_kl, hint_mse, pearson_maps
 from .margins import angular_margin_loss, class_centres, cosine_margin_loss
-from .mixture import mean_number, mean_sigmoid, mean_softmax
 from .pairs import pair_cosine_error
 from .pooling import mean_of_pixels, mean_of_tokens, to_smaller_size
 from .reduction import mean_over_items

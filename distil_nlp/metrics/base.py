@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 
-from ..suggestions import nearest
+from ..internals.messages import nearest
 
 
 class Yardstick(ABC):

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from ..suggestions import nearest
+from ..internals.messages import nearest
 from .base import Yardstick
 
 MISSING_LABEL = -100

@@ -2,21 +2,21 @@
 
 from .attention import Attention, Relations
 from .base import Objective, Term, kd_weight, positive
-from .batch import BatchCorrelation, RelationalAngle, RelationalDistance, SimilarityPreserving, SimilarityTargets
 from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
-from .classes import ClassCorrelation, DecoupledSoftTargets, NormalisedSoftTargets, StandardisedSoftTargets
+from .class_targets import ClassCorrelation, DecoupledSoftTargets, NormalisedSoftTargets, StandardisedSoftTargets
 from .ctc import CtcLabels, CtcSoftTargets, CtcTranscript
 from .default import default_objective
 from .embeddings import EmbeddingMatching
+from .from_config import objective_from
+from .hard_labels import HardLabels
 from .hidden import HiddenStates, PatientStates
-from .labels import HardLabels
 from .layers import layer_pairs
 from .maps import AttentionMaps, ChannelMaps, FeatureMaps, PearsonMaps
 from .margins import MarginLabels
 from .presets import PRESETS, preset
+from .relational import BatchCorrelation, RelationalAngle, RelationalDistance, SimilarityPreserving, SimilarityTargets
 from .schedules import Schedule
 from .soft import LogitMatching, SoftTargets, TeacherLabels
-from .spec import objective_from
 
 __all__ = [
     "PRESETS",

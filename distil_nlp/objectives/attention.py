@@ -2,8 +2,8 @@
 
 from math import gcd
 
-from ..architectures import ENCODERS, QKV, attention_slots
 from ..losses import attention_kl, attention_mse, dot_products
+from ..models.architectures import ENCODERS, QKV, attention_slots
 from .layers import LayerTerm
 
 _LEAST_HEAD = 16  # MiniLMv2's 48 relation heads of a 768 wide teacher

@@ -1,14 +1,14 @@
 """Learning to detect: which things are in an image, and where.
 
-A detector's logits are its class logits followed by its boxes, see `distil_nlp.signals.ask`. The batch holds the true
-boxes: `labels` of shape (batch, most boxes), int64, -100 where an image has fewer, and `boxes` of shape
+A detector's logits are its class logits followed by its boxes, see `distil_nlp.signals.forward.ask`. The batch holds the
+true boxes: `labels` of shape (batch, most boxes), int64, -100 where an image has fewer, and `boxes` of shape
 (batch, most boxes, 4), centre and size, 0 to 1 of the image. A row of NaN boxes is an image whose boxes nobody knows.
 """
 
 import torch
 
 from ..losses.boxes import NO_OBJECT_WEIGHT, box_distance, query_classes, query_soft_targets
-from ..signals import BOXES, split_boxes
+from ..signals.forward import BOXES, split_boxes
 from .base import Term, every_example, positive
 from .matching import match_labels, match_teacher
 

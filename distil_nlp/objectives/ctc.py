@@ -9,7 +9,7 @@ int64, -100 behind the last token of a clip; all of them where nobody knows what
 import logging
 
 from ..losses.ctc import ctc_frame_kl, ctc_loss, ctc_transcript, frames_needed
-from ..signals import FRAMES, at_frames, num_answers, own_frames
+from ..signals.forward import FRAMES, at_frames, num_answers, own_frames
 from .base import Term, every_example, fraction, positive
 
 logger = logging.getLogger(__name__)

@@ -1,11 +1,11 @@
 """The objective nobody had to write."""
 
-from ..signals import CTC, DETECTION
+from ..signals.forward import CTC, DETECTION
 from .base import Objective, kd_weight
 from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
 from .ctc import CtcLabels, CtcSoftTargets
 from .embeddings import EmbeddingMatching
-from .labels import HardLabels
+from .hard_labels import HardLabels
 from .margins import MarginLabels
 from .problems import problem
 from .schedules import Schedule

@@ -1,6 +1,6 @@
 """Which layer of the student listens to which layer of the teacher."""
 
-from ..architectures import layer_name, layer_names
+from ..models.architectures import layer_name, layer_names
 from .base import Term, every_example
 
 STRATEGIES = ("uniform", "skip", "last")

@@ -2,9 +2,9 @@
 
 from ..losses import attention_transfer, channel_wise_kl, hint_mse, pearson_maps, to_smaller_size
 from .base import every_example, positive
-from .batch import whole_batch
 from .hidden import ProjectedTerm
 from .layers import LayerTerm, check_examples
+from .relational import whole_batch
 
 
 class MapTerm(LayerTerm):

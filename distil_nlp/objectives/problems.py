@@ -17,7 +17,7 @@ from ..losses import (
     soft_target_kl,
     squared_error,
 )
-from ..signals import BOXES, CTC, DETECTION, FRAMES, are_soft
+from ..signals.forward import BOXES, CTC, DETECTION, FRAMES, are_soft
 
 __all__ = [
     "PROBLEMS",

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..teachers.ensemble import normalised
-from .reading import load_yaml
+from .yaml_loader import load_yaml
 
 _HELP = "help"
 

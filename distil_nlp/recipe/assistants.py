@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
+from ..internals.messages import nearest
 from ..metrics.display import short_count
-from ..suggestions import nearest
 from ..teachers.capacity import num_parameters
 
 # Settings that say which model, by their names in `build_student`.

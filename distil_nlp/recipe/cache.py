@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..teachers import CachedTeacher, OnlineTeacher, OwnColumns, build_cache
-from ..teachers.kept import DENSE
+from ..teachers.cache.formats import DENSE
 from .teachers import teacher_stage
 
 # Settings of a recipe that make its rows what they are, beside the data itself and the tokenizer.

@@ -1,6 +1,6 @@
 """What is refused before any training time is spent."""
 
-from ..objectives.rehearsal import rehearse, rehearse_last_row
+from ..training.dry_run import rehearse, rehearse_last_row
 
 
 def check_zero_shot(recipe, task, fresh):

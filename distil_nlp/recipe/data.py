@@ -5,9 +5,10 @@ import inspect
 import numpy as np
 from accelerate import PartialState
 
-from ..tasks import load_file, load_splits, task_class
+from ..data.splits import load_file, load_splits
+from ..generation.sequence_targets import pseudo_labelled
+from ..tasks import task_class
 from ..teachers.labels import label_names, reorder
-from .pseudo_labels import pseudo_labelled
 
 # Settings that say how a task reads its data, and how it makes rows of it; a task names those it takes.
 _READING = (
@@ -191,7 +192,7 @@ class RecipeData:
             )
         elif self._copies is None:
             # Here, not above: who only looks at data need not wait for torch.
-            from ..tasks.replacement import load_replacer, replaced_copies
+            from ..augmentation.masked_lm import load_replacer, replaced_copies
 
             model = load_replacer(recipe.augmentation_model, tokenizer, trust_remote_code=recipe.trust_remote_code)
             self._copies = replaced_copies(

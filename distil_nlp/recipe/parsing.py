@@ -6,10 +6,10 @@ from pathlib import Path
 import yaml
 from transformers import HfArgumentParser
 
-from ..arguments import NO_BLEND, DistillationTrainingArguments
-from ..suggestions import nearest
+from ..internals.messages import nearest
+from ..training.arguments import NO_BLEND, DistillationTrainingArguments
 from .arguments import RecipeArguments, SweepArguments
-from .reading import load_yaml
+from .yaml_loader import load_yaml
 
 _KINDS = (RecipeArguments, DistillationTrainingArguments)
 _OF_A_SWEEP = [one.name for one in dataclasses.fields(SweepArguments)]

@@ -11,23 +11,23 @@ from accelerate import PartialState
 from transformers import set_seed
 from transformers.utils import logging as transformers_logging
 
-from ..adapters import import_line
-from ..arguments import NO_BLEND
-from ..files import read_json, write_text
-from ..freed_memory import keep_freed_memory
 from ..hub import model_card, push_to_hub
-from ..loading import load_model
+from ..internals.files import read_json, write_text
+from ..internals.malloc import keep_freed_memory
+from ..models import import_line
+from ..models.loading import load_model
 from ..students import build_student, freeze_encoder, share_encoder, student_start, trim_vocabulary
 from ..teachers import OnlineTeacher, ZeroShotClassifier
 from ..teachers.capacity import LARGE_GAP, far_larger
-from ..trainer import DistillationTrainer
+from ..training.arguments import NO_BLEND
+from ..training.trainer import DistillationTrainer
 from .assistants import assistants_of, check_sizes, making
 from .cache import cached_teachers
+from .callbacks import Interrupted, SaveOnInterrupt, StopAtEpoch
 from .checks import check_link, check_stop, check_zero_shot
-from .comparing import compare_models
+from .compare import compare_models
 from .data import KINDS, RecipeData
-from .folder import RunFolder, stage_name
-from .interrupt import Interrupted, SaveOnInterrupt, StopAtEpoch
+from .run_folder import RunFolder, stage_name
 from .stages import chosen, stages_of
 from .teachers import first_teacher, further_teachers, own_processors, teacher_stage, together
 

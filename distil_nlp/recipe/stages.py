@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass, field, replace
 
-from ..arguments import NO_BLEND, blend, in_words
+from ..internals.messages import nearest
 from ..objectives import PRESETS, default_objective, objective_from
-from ..suggestions import nearest
+from ..training.arguments import NO_BLEND, blend, in_words
 
 # What a stage may set for itself, of the training arguments.
 TRAINING = (

@@ -1,7 +1,7 @@
 """Several teachers of a recipe: those beside the first, fine-tuned where they have no trained head."""
 
-from ..hub.names import public_name
-from ..loading import check_folder, load_model
+from ..hub.redaction import public_name
+from ..models.loading import check_folder, load_model
 from ..teachers import OnlineTeacher, OwnColumns, TeacherEnsemble
 
 

@@ -6,10 +6,10 @@ import re
 import transformers
 from torch import nn
 
-from ..adapters import NetworkForImageEmbedding, network_like, read_spec, read_whisper, whisper_like
-from ..adapters.detectors import make_detector, read_detector
-from ..loading import load_model
-from ..sentence_encoder import SentenceEncoder
+from ..models import NetworkForImageEmbedding, network_like, read_spec, read_whisper, whisper_like
+from ..models.detectors import make_detector, read_detector
+from ..models.loading import load_model
+from ..models.sentence_encoder import SentenceEncoder
 from .from_config import is_spec, student_from_config
 from .from_teacher import check_teacher, chosen_layers, student_from_teacher
 from .sizes import WIDTH_INITS, Sizes, student_sizes

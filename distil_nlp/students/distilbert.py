@@ -2,7 +2,7 @@
 
 import transformers
 
-from ..architectures import base_prefix
+from ..models.architectures import base_prefix
 
 # DistilBERT writes this number into its code, BERT takes it from the config.
 _LAYER_NORM_EPS = 1e-12

@@ -4,7 +4,7 @@ import re
 
 import torch
 
-from ..architectures import ENCODERS, per_layer_settings
+from ..models.architectures import ENCODERS, per_layer_settings
 from .embeddings import pca_embeddings
 from .from_teacher import check_teacher, own_config
 from .sizes import Sizes, num_heads

@@ -5,7 +5,7 @@ import copy
 import torch
 from transformers import PreTrainedModel
 
-from ..architectures import DECODERS, ENCODERS, layer_count, layer_list, per_layer_settings, set_layer_count
+from ..models.architectures import DECODERS, ENCODERS, layer_count, layer_list, per_layer_settings, set_layer_count
 from .distilbert import distilbert_class, distilbert_config
 from .layer_choice import check_layers, choose_layers
 from .sizes import student_sizes

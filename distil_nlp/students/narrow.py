@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from ..architectures import ENCODERS, base_prefix, layer_list, pooled_units
+from ..models.architectures import ENCODERS, base_prefix, layer_list, pooled_units
+from .activation_statistics import listen
 from .embeddings import principal_directions
-from .listening import listen
 from .sizes import Sizes
 
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from ..architectures import ENCODERS
+from ..models.architectures import ENCODERS
 
 WIDTH_INITS = ("svd", "slice")
 _HEAD_SIZE = 64

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..architectures import ENCODERS, base_prefix, layer_count, layer_list
+from ..models.architectures import ENCODERS, base_prefix, layer_count, layer_list
 from .distilbert import bert_names, fold_segment
 from .layer_choice import check_layers, choose_layers
 from .narrow import narrow

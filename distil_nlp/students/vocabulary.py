@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from ..architectures import EMBEDDINGS, ENCODERS
-from ..files import read_json, write_json
+from ..internals.files import read_json, write_json
+from ..models.architectures import EMBEDDINGS, ENCODERS
 from .tokenizer_json import needed_pieces, special_ids, trimmed_json
 
 _TOKEN_ID = re.compile(r"\w+_token_ids?")

@@ -1,21 +1,18 @@
 """What the data of a task looks like, and how it becomes batches. Adding a task is adding one file."""
 
 from .audio_classification import AudioClassification
-from .augmentation import altered_copies
 from .base import Task
-from .data import load_file, load_splits
+from .ctc_speech_recognition import Transcription
 from .face_verification import FaceVerification, hold_out_people
+from .hybrid_speech_recognition import SpeechRecognition
 from .image_classification import ImageClassification
 from .masked_language_modeling import MaskedLanguageModeling
 from .object_detection import ObjectDetection
-from .own_columns import OwnColumnsCollator, with_own_columns
 from .question_answering import QuestionAnswering, answer_question
 from .sentence_embeddings import SentenceEmbeddings
-from .speech_recognition import SpeechRecognition
-from .speech_to_text import SpeechToText
+from .seq2seq_speech_recognition import SpeechToText
 from .text_classification import TextClassification
 from .token_classification import TokenClassification
-from .transcription import Transcription
 
 _ALL = (
     TextClassification,
@@ -40,7 +37,6 @@ __all__ = [
     "ImageClassification",
     "MaskedLanguageModeling",
     "ObjectDetection",
-    "OwnColumnsCollator",
     "QuestionAnswering",
     "SentenceEmbeddings",
     "SpeechRecognition",
@@ -49,13 +45,9 @@ __all__ = [
     "TextClassification",
     "TokenClassification",
     "Transcription",
-    "altered_copies",
     "answer_question",
     "hold_out_people",
-    "load_file",
-    "load_splits",
     "task_class",
-    "with_own_columns",
 ]
 
 

@@ -1,11 +1,11 @@
 """A clip of sound gets a class, several classes, or a score: keywords, for example."""
 
+from ..data.audio import listen_to, wave_rows
+from ..data.columns import first_split, label_column_of
+from ..data.labels import read_labels
 from .audio_task import AudioTask, sharpest
 from .base import add_ids, add_labels
 from .classification import ClassificationTask, check_problem_type
-from .columns import first_split, label_column_of
-from .labels import read_labels
-from .sound import listen_to, wave_rows
 
 
 class AudioClassification(AudioTask, ClassificationTask):
@@ -24,7 +24,7 @@ class AudioClassification(AudioTask, ClassificationTask):
 
     @property
     def auto_class(self):
-        from ..adapters import AudioClassifiers  # here, not above: who only looks at data need not wait for torch
+        from ..models import AudioClassifiers  # here, not above: who only looks at data need not wait for torch
 
         return AudioClassifiers(sampling_rate=self.sampling_rate)
 
@@ -77,7 +77,7 @@ class AudioClassification(AudioTask, ClassificationTask):
         """
         import torch  # here, not above: who only looks at data need not wait for it
 
-        from .audio_collator import AudioCollator
+        from ..collators.audio import AudioCollator
 
         return AudioCollator(
             sharpest(processor, others).sampling_rate,
@@ -87,4 +87,4 @@ class AudioClassification(AudioTask, ClassificationTask):
         )
 
     def in_use(self, folder):
-        return f"import transformers, distil_nlp.adapters; {super().in_use(folder)}"
+        return f"import transformers, distil_nlp.models; {super().in_use(folder)}"

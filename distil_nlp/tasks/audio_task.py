@@ -2,7 +2,7 @@
 
 import datasets
 
-from .columns import require
+from ..data.columns import require
 from .file_task import FileTask, made_from
 
 
@@ -38,15 +38,12 @@ class AudioTask(FileTask):
         return splits if held_out_speakers is None else _without(splits, held_out_speakers, speaker_column)
 
     def named_processor(self, name):
-        from ..adapters import (  # here, not above: who only looks at data need not wait for torch
-            extractor_for,
-            read_spec,
-        )
+        from ..models import extractor_for, read_spec
 
         return extractor_for(self.sampling_rate) if read_spec(name) is not None else None
 
     def saved_processor(self, name_or_path, *, trust_remote_code=False):
-        from ..adapters import load_feature_extractor
+        from ..models import load_feature_extractor
 
         return load_feature_extractor(name_or_path, trust_remote_code=trust_remote_code)
 
@@ -56,8 +53,8 @@ class AudioTask(FileTask):
 
     def altered(self, rows, processor, others, *, num_copies, augmentation=None):
         """Copies of prepared rows, altered as `SoundAugmentation` does without a word, or as `augmentation` says."""
-        from .altered_files import altered_files
-        from .audio_collator import AUDIO, altered_waves, waves_of
+        from ..augmentation.copies import altered_files
+        from ..collators.audio import AUDIO, altered_waves, waves_of
 
         rate, augmentation = ear(sharpest(processor, others)).sampling_rate, self.augmentation_from(augmentation or {})
 
@@ -68,7 +65,7 @@ class AudioTask(FileTask):
 
     def augmentation_from(self, settings):
         """A `SoundAugmentation` by settings as YAML holds them; None where there are none."""
-        from ..views import SoundAugmentation
+        from ..augmentation import SoundAugmentation
 
         if settings is None:
             return None
@@ -82,7 +79,7 @@ class AudioTask(FileTask):
         """A second of noise."""
         import numpy as np
 
-        from .audio_collator import features_of
+        from ..collators.audio import features_of
 
         processor = ear(processor)
         rate = processor.sampling_rate

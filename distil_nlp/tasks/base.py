@@ -5,11 +5,11 @@ from abc import ABC, abstractmethod
 import datasets
 import numpy as np
 
-from ..examples import text_batch
+from ..augmentation.text import altered_copies
+from ..collators.teacher_inputs import OwnColumnsCollator, with_own_columns
+from ..data.examples import text_batch
 from ..metrics import labelled_rows
 from ..metrics.classification import MISSING_LABEL
-from .augmentation import altered_copies
-from .own_columns import OwnColumnsCollator, with_own_columns
 
 
 class Task(ABC):
@@ -96,7 +96,7 @@ class Task(ABC):
         Raises:
             ValueError: The model has none beside it.
         """
-        from ..loading import load_tokenizer  # here, not above: who only looks at data need not wait for torch
+        from ..models.loading import load_tokenizer  # here, not above: who only looks at data need not wait for torch
 
         tokenizer = load_tokenizer(name_or_path, trust_remote_code=trust_remote_code)
         if tokenizer is None:

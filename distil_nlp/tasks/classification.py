@@ -4,11 +4,11 @@ import logging
 
 import numpy as np
 
+from ..data.columns import file_rows, read_as
+from ..data.labels import column_values
 from ..metrics import Classification, compute_metrics
 from ..metrics.classification import PROBLEM_TYPES
 from .base import Task
-from .columns import file_rows, read_as
-from .labels import column_values
 
 logger = logging.getLogger(__name__)
 

@@ -3,12 +3,12 @@
 import datasets
 import numpy as np
 
+from ..data.columns import find_label_column, first_split, label_column_of, listed
+from ..data.images import look_at, square
+from ..data.labels import SINGLE, LabelCode, as_number, column_values
+from ..data.splits import EVAL_SEED, Splits
 from ..metrics import Verification, verification_metrics
-from .columns import find_label_column, first_split, label_column_of, listed
-from .data import EVAL_SEED, Splits
 from .image_classification import ImageClassification
-from .images import look_at, square
-from .labels import SINGLE, LabelCode, as_number, column_values
 
 _LABELLED = ("train", "validation", "test")
 
@@ -38,7 +38,7 @@ class FaceVerification(ImageClassification):
 
     @property
     def auto_class(self):
-        from ..adapters import ImageEmbedders  # here, not above: who only looks at data need not wait for torch
+        from ..models import ImageEmbedders  # here, not above: who only looks at data need not wait for torch
 
         return ImageEmbedders(num_channels=self.num_channels, image_size=self.image_size)
 

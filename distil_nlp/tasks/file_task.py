@@ -3,7 +3,7 @@
 import dataclasses
 from abc import abstractmethod
 
-from ..suggestions import nearest
+from ..internals.messages import nearest
 from .base import Task
 
 

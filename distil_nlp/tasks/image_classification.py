@@ -1,11 +1,11 @@
 """An image gets a class, several classes, or a score."""
 
+from ..data.columns import first_split, label_column_of
+from ..data.images import look_at, pixel_rows, square
+from ..data.labels import read_labels
 from .base import add_ids, add_labels
 from .classification import ClassificationTask, check_problem_type
-from .columns import first_split, label_column_of
 from .image_task import ImageTask, augmentation_from, readers_of
-from .images import look_at, pixel_rows, square
-from .labels import read_labels
 
 
 class ImageClassification(ImageTask, ClassificationTask):
@@ -35,7 +35,7 @@ class ImageClassification(ImageTask, ClassificationTask):
 
     @property
     def auto_class(self):
-        from ..adapters import ImageClassifiers  # here, not above: who only looks at data need not wait for torch
+        from ..models import ImageClassifiers  # here, not above: who only looks at data need not wait for torch
 
         return ImageClassifiers(num_channels=self.num_channels, image_size=self.image_size)
 
@@ -72,7 +72,7 @@ class ImageClassification(ImageTask, ClassificationTask):
         return task
 
     def named_processor(self, name):
-        from ..adapters import processor_for, read_spec
+        from ..models import processor_for, read_spec
 
         return processor_for(self.image_size, self.num_channels) if read_spec(name) is not None else None
 
@@ -106,7 +106,7 @@ class ImageClassification(ImageTask, ClassificationTask):
             augmentation (`dict`, *optional*): Settings of `Augmentation` for batches to train on.
         """
         # Here, not above: who only looks at data need not wait for torch.
-        from .image_collator import ImageCollator
+        from ..collators.images import ImageCollator
 
         return ImageCollator(
             *readers_of(processor, others),
@@ -115,7 +115,7 @@ class ImageClassification(ImageTask, ClassificationTask):
 
     def altered(self, rows, processor, others, *, num_copies, augmentation=None):
         """Copies of prepared rows, flipped and shifted (or as `augmentation` says), with their labels."""
-        from .altered_files import altered_images
+        from ..augmentation.copies import altered_images
 
         shape, _ = readers_of(processor, others)
         return altered_images(rows, shape, self._augmentation(augmentation or {}), num_copies=num_copies)
@@ -130,4 +130,4 @@ class ImageClassification(ImageTask, ClassificationTask):
         return made
 
     def in_use(self, folder):
-        return f"import transformers, distil_nlp.adapters; {super().in_use(folder)}"
+        return f"import transformers, distil_nlp.models; {super().in_use(folder)}"

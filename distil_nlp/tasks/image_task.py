@@ -1,7 +1,7 @@
 """What tasks on images have in common: one view of an image for all models, of which each reads what it does."""
 
+from ..data.images import largest, seen_shape, sees, shows_the_same
 from .file_task import FileTask, made_from
-from .images import largest, seen_shape, sees, shows_the_same
 
 
 class ImageTask(FileTask):
@@ -17,7 +17,7 @@ class ImageTask(FileTask):
     processor_is = "image processor"
 
     def saved_processor(self, name_or_path, *, trust_remote_code=False):
-        from ..adapters import load_image_processor  # here, not above: who only looks at data need not wait for torch
+        from ..models import load_image_processor  # here, not above: who only looks at data need not wait for torch
 
         return load_image_processor(name_or_path, trust_remote_code=trust_remote_code)
 
@@ -27,7 +27,7 @@ class ImageTask(FileTask):
         Raises:
             ValueError: A processor that shows another part of an image in another size.
         """
-        from ..adapters import resized
+        from ..models import resized
 
         processor = super().student_processor(student, of_teacher, trust_remote_code=trust_remote_code)
         if student_image_size is None:
@@ -65,6 +65,6 @@ def readers_of(processor, others):
 
 def augmentation_from(settings, *, num_classes, example="{flip: 0.5, crop_padding: 4}", usual=None):
     """An `Augmentation` by settings as YAML holds them, see `made_from`; `num_classes` is the task's to say."""
-    from ..views import Augmentation
+    from ..augmentation import Augmentation
 
     return made_from(settings, Augmentation, example, usual, num_classes=num_classes)

@@ -3,11 +3,11 @@
 import datasets
 import numpy as np
 
+from ..data.columns import check_texts, find_text_columns
+from ..data.masking import MaskableTokens, blocks, hidden
+from ..data.max_length import room
 from ..metrics import MaskedWords
 from .base import Task, add_ids
-from .columns import check_texts, find_text_columns
-from .masking import MaskableTokens, blocks, hidden
-from .room import room
 
 
 class MaskedLanguageModeling(Task):
@@ -121,7 +121,7 @@ class MaskedLanguageModeling(Task):
 
     def collator(self, tokenizer, *, pad_to_multiple_of=None):
         """A function from a list of prepared rows to a batch of tensors, see `MaskedCollator`."""
-        from .masked_collator import MaskedCollator
+        from ..collators.masked import MaskedCollator
 
         return MaskedCollator(tokenizer, pad_to_multiple_of=pad_to_multiple_of)
 

@@ -5,12 +5,12 @@ from functools import partial
 import datasets
 import numpy as np
 
+from ..data.coco import category_names, encode_categories, read_objects, relative_boxes
+from ..data.columns import first_split, listed, require, row_of
+from ..data.images import look_at, open_images, pixel_rows
 from ..metrics import FoundBoxes
 from .base import add_ids
-from .columns import first_split, listed, require, row_of
 from .image_task import ImageTask, augmentation_from, readers_of
-from .images import look_at, open_images, pixel_rows
-from .objects import category_names, encode_categories, read_objects, relative_boxes
 
 USUAL = ("objects", "annotations")
 _SIZE_OF_MANY = (480, 480)  # for a detector given by name, of images of many sizes
@@ -42,7 +42,7 @@ class ObjectDetection(ImageTask):
     @property
     def auto_class(self):
         """`Detectors`: AutoModelForObjectDetection, and detectors by name."""
-        from ..adapters.detectors import Detectors  # here, not above: who only looks at data need not wait for torch
+        from ..models.detectors import Detectors  # here, not above: who only looks at data need not wait for torch
 
         return Detectors
 
@@ -92,7 +92,7 @@ class ObjectDetection(ImageTask):
         return task
 
     def named_processor(self, name):
-        from ..adapters.detectors import detector_processor, read_detector
+        from ..models.detectors import detector_processor, read_detector
 
         return detector_processor(name, self.image_size) if read_detector(name) is not None else None
 
@@ -134,7 +134,7 @@ class ObjectDetection(ImageTask):
             augmentation (`dict`, *optional*): Settings of `Augmentation` for batches to train on: {"flip": 0.5}.
         """
         # Here, not above: who only looks at data need not wait for torch.
-        from .box_collator import BoxCollator
+        from ..collators.boxes import BoxCollator
 
         flips = None
         if augmentation is not None:
@@ -149,7 +149,7 @@ class ObjectDetection(ImageTask):
 
     def pictures(self, folder, raw, prepared, answers):
         """boxes.png: true boxes and found ones on a few images of the split, one model beside the other."""
-        from .box_pictures import SURE, draw_pictures, true_boxes  # pillow may not be there until it is needed
+        from ..reports.box_plots import SURE, draw_pictures, true_boxes  # pillow may not be there until it is needed
 
         rows = np.unique(np.linspace(0, len(raw) - 1, min(_PICTURED, len(raw))).astype(int)).tolist()
         shown = prepared.select(rows)

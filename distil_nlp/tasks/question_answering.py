@@ -6,12 +6,12 @@ import datasets
 import numpy as np
 from datasets.fingerprint import Hasher
 
-from ..metrics.answers import MAX_ANSWER_LENGTH, ExtractedAnswers
+from ..data.columns import check_texts, listed
+from ..data.max_length import room
+from ..data.squad import check_answers, read_answers
 from ..metrics.classification import MISSING_LABEL
-from .answers import check_answers, read_answers
+from ..metrics.spans import MAX_ANSWER_LENGTH, ExtractedAnswers
 from .base import Task, add_ids
-from .columns import check_texts, listed
-from .room import room
 
 logger = logging.getLogger(__name__)
 
@@ -160,7 +160,7 @@ class QuestionAnswering(Task):
     def collator(self, tokenizer, *, pad_to_multiple_of=None):
         """A function from a list of prepared rows to a batch of tensors, see `SpanCollator`."""
         # Here, not above: who only looks at data need not wait for torch.
-        from .span_collator import SpanCollator
+        from ..collators.spans import SpanCollator
 
         return SpanCollator(tokenizer, pad_to_multiple_of=pad_to_multiple_of)
 
@@ -200,8 +200,8 @@ def answer_question(model, *, question, context, max_answer_length=MAX_ANSWER_LE
     """
     import torch
 
-    from ..loading import load_model, load_tokenizer
-    from ..signals import accepted_columns, ask
+    from ..models.loading import load_model, load_tokenizer
+    from ..signals.forward import accepted_columns, ask
 
     name, (model, _) = model, load_model(QuestionAnswering.auto_class, model)
     tokenizer = load_tokenizer(name)

@@ -3,11 +3,11 @@
 import datasets
 import numpy as np
 
+from ..data.columns import check_texts, file_rows, find_label_column, find_text_columns, listed, read_as
+from ..data.labels import column_values, read_labels
+from ..data.max_length import room
 from ..metrics import Similarity, similarity_metrics
 from .base import Task, add_ids, add_labels
-from .columns import check_texts, file_rows, find_label_column, find_text_columns, listed, read_as
-from .labels import column_values, read_labels
-from .room import room
 
 _SCORED = ("train", "validation", "test")
 
@@ -39,7 +39,7 @@ class SentenceEmbeddings(Task):
     def auto_class(self):
         """`SentenceEncoder`."""
         # Here, not above: who only looks at data need not wait for torch.
-        from ..sentence_encoder import SentenceEncoder
+        from ..models.sentence_encoder import SentenceEncoder
 
         return SentenceEncoder
 
@@ -127,7 +127,7 @@ class SentenceEmbeddings(Task):
 
     def collator(self, tokenizer, *, pad_to_multiple_of=None):
         """A function from a list of prepared pairs to a batch of tensors, see `PairCollator`."""
-        from .pair_collator import PairCollator
+        from ..collators.pairs import PairCollator
 
         return PairCollator(tokenizer, pad_to_multiple_of=pad_to_multiple_of)
 

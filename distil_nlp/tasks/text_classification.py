@@ -1,11 +1,11 @@
 """A text, or a pair of texts, gets a class, several classes, or a score."""
 
+from ..data.columns import check_texts, find_text_columns, first_split, label_column_of
+from ..data.labels import read_labels
+from ..data.max_length import room
+from ..data.tokenization import tokenized
 from .base import add_ids, add_labels
 from .classification import ClassificationTask, check_problem_type
-from .columns import check_texts, find_text_columns, first_split, label_column_of
-from .labels import read_labels
-from .room import room
-from .tokens import tokenized
 
 
 class TextClassification(ClassificationTask):
@@ -117,7 +117,7 @@ class TextClassification(ClassificationTask):
             ValueError: A tokenizer without a padding token.
         """
         # Here, not above: who only looks at data need not wait for torch.
-        from .collator import PaddingCollator
+        from ..collators.text import PaddingCollator
 
         return PaddingCollator(
             tokenizer,

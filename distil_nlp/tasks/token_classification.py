@@ -6,10 +6,7 @@ import datasets
 import numpy as np
 import pyarrow
 
-from ..metrics import Tagging, marks_entities, tag_metrics
-from ..metrics.classification import MISSING_LABEL
-from .base import Task, add_ids
-from .columns import (
+from ..data.columns import (
     TAGS,
     arrow_column,
     check_words,
@@ -21,9 +18,12 @@ from .columns import (
     read_as,
     row_of,
 )
-from .labels import SINGLE, column_values, read_labels
-from .room import room
-from .tokens import tokenized
+from ..data.labels import SINGLE, column_values, read_labels
+from ..data.max_length import room
+from ..data.tokenization import tokenized
+from ..metrics import Tagging, marks_entities, tag_metrics
+from ..metrics.classification import MISSING_LABEL
+from .base import Task, add_ids
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ class TokenClassification(Task):
             ValueError: A tokenizer without a padding token.
         """
         # Here, not above: who only looks at data need not wait for torch.
-        from .collator import PaddingCollator
+        from ..collators.text import PaddingCollator
 
         return PaddingCollator(tokenizer, per_token=self.per_token, pad_to_multiple_of=pad_to_multiple_of)
 

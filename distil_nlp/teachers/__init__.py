@@ -1,13 +1,13 @@
 """Teachers: a batch goes in, Signals come out, never a gradient."""
 
 from .base import Teacher
-from .cached import CachedTeacher
-from .caching import build_cache
+from .cache.build import build_cache
+from .cache.teacher import CachedTeacher
 from .ensemble import TeacherEnsemble
 from .labels import label_order, reorder
 from .online import OnlineTeacher, as_teacher, load_teacher
-from .own_columns import OwnColumns
 from .probe import ProbeResult, probe
+from .separate_inputs import OwnColumns
 from .zero_shot import ZeroShotClassifier
 
 __all__ = [

@@ -5,13 +5,13 @@ import json
 
 import torch
 
-from ..losses.mixture import mean_number, mean_sigmoid, mean_softmax
+from ..losses.ensemble import mean_number, mean_sigmoid, mean_softmax
 from ..losses.precision import widened
-from ..signals import BOXES, Signals, are_soft, problem_type_of
+from ..signals.forward import BOXES, Signals, are_soft, problem_type_of
 from .base import Teacher
 from .labels import known_labels, label_names, listed
 from .online import as_teacher
-from .student_view import StudentView
+from .student_proxy import StudentView
 
 _MEANS = {
     "single_label_classification": mean_softmax,

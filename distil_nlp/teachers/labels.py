@@ -2,7 +2,7 @@
 
 import logging
 
-from ..signals import marks_spans, problem_type_of
+from ..signals.forward import marks_spans, problem_type_of
 
 logger = logging.getLogger(__name__)
 

@@ -5,11 +5,11 @@ import hashlib
 import torch
 from torch import nn
 
-from ..adapters import NetworkForImageEmbedding
-from ..loading import load_model, load_tokenizer
-from ..sentence_encoder import SentenceEncoder
-from ..signals import Signals, accepted_columns, ask_each_frame
-from ..taps import FeatureTap
+from ..models import NetworkForImageEmbedding
+from ..models.loading import load_model, load_tokenizer
+from ..models.sentence_encoder import SentenceEncoder
+from ..signals.forward import Signals, accepted_columns, ask_each_frame
+from ..signals.taps import FeatureTap
 from .base import Teacher
 from .labels import label_names, label_order, ordered
 from .vocabulary import check_vocabulary
@@ -19,7 +19,7 @@ class OnlineTeacher(Teacher):
     """A model that is asked at every step, in eval mode, without gradient.
 
     Args:
-        model (`torch.nn.Module`): Returns logits (see `distil_nlp.signals.ask`).
+        model (`torch.nn.Module`): Returns logits (see `distil_nlp.signals.forward.ask`).
         name (`str`, *optional*): For reports; the model's `name_or_path` otherwise.
         tokenizer (*optional*): Its tokenizer, to be compared with the student's.
     """

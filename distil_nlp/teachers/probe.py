@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ..losses.hard import MISSING
-from ..signals import LABELS, marks_spans
+from ..signals.forward import LABELS, marks_spans
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from ..signals import accepted_columns, ask
+from ..signals.forward import accepted_columns, ask
 
 TEMPLATE = "This text is about {}."
 

@@ -1,7 +1,7 @@
 """What one process and two do alike: named cases of one optimizer step, and a short run with everything on."""
 
-from tests.trainer.detection_runs import detection_gradients
-from tests.trainer.images import (
+from tests.training.detection_runs import detection_gradients
+from tests.training.images import (
     MAP_BATCH_TERMS,
     MAP_TERMS,
     image_gradients,
@@ -10,7 +10,7 @@ from tests.trainer.images import (
     make_networks,
     map_objective,
 )
-from tests.trainer.runs import (
+from tests.training.runs import (
     BATCH_TERMS,
     PROBLEMS,
     TERMS,
@@ -23,8 +23,8 @@ from tests.trainer.runs import (
     step_gradients,
     triple_loss,
 )
-from tests.trainer.sound import KINDS, make_waves, sound_gradients
-from tests.trainer.test_spans import TOKENIZER, make_models, make_spans
+from tests.training.sound import KINDS, make_waves, sound_gradients
+from tests.training.test_spans import TOKENIZER, make_models, make_spans
 
 NUM_ROWS = 32
 BOXES = "boxes"  # images with boxes, and detectors

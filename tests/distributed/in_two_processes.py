@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from tests.distributed.cases import CASES, figures, gradients, short_image_run, short_run, weights_of
 from tests.teachers.cache_building import a_shard_an_example, make_cache
-from tests.trainer.test_search import two_trials_and_alone
+from tests.training.test_search import two_trials_and_alone
 
 
 def main(folder):

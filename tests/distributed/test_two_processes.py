@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from tests.conftest import ROOT
 from tests.distributed.cases import CASES, figures, gradients, short_image_run, weights_of
 from tests.teachers.cache_building import a_shard_an_example, make_cache
-from tests.trainer.images import WITH_PROJECTION
-from tests.trainer.runs import relative_difference, same_weights
+from tests.training.images import WITH_PROJECTION
+from tests.training.runs import relative_difference, same_weights
 
 # Terms whose projections are trained, too.
 PROJECTED = {"hidden states", "embeddings, cosine", "patient", *(f"images, {term}" for term in WITH_PROJECTION)}

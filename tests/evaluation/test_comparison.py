@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from distil_nlp.evaluation import Classification, Contender, Latency, compare, score
+from distil_nlp.evaluation import Contender, Latency, compare
 from distil_nlp.evaluation.comparison import count_parameters, saved_size
+from distil_nlp.metrics import Classification, score
 
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 

@@ -6,7 +6,8 @@ from functools import partial
 import pytest
 import torch
 
-from distil_nlp.evaluation import Latency, measure_latency, speed_up, text_batch
+from distil_nlp.data.examples import text_batch
+from distil_nlp.evaluation import Latency, measure_latency, speed_up
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from distil_nlp.adapters import (
+from distil_nlp.cli.main import main
+from distil_nlp.export import export_onnx, onnx
+from distil_nlp.models import (
     NetworkForAudioClassification,
     NetworkForAudioFrameClassification,
     NetworkForImageClassification,
     load_network,
 )
-from distil_nlp.cli import main
-from distil_nlp.export import export_onnx, onnx
 
 
 def model_of(kind):

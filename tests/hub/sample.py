@@ -4,8 +4,8 @@ import pickle
 
 import torch
 
-from distil_nlp.files import write_text
 from distil_nlp.hub import model_card
+from distil_nlp.internals.files import write_text
 from tests.tiny import tiny_model, tiny_tokenizer
 
 TEXTS = ["this film is great", "a very boring plot", "not bad", "the movie was poor and boring"]

@@ -5,7 +5,7 @@ import csv
 import pytest
 from huggingface_hub import ModelCard
 
-from distil_nlp.files import write_json
+from distil_nlp.internals.files import write_json
 from tests.hub.conftest import ROOT
 from tests.hub.sample import TERMS, make_report, save_student
 from tests.tiny import tiny_model, tiny_tokenizer

@@ -3,9 +3,9 @@
 import pytest
 from huggingface_hub import ModelCard
 
-from distil_nlp.evaluation.table import difference_lines, markdown_table
-from distil_nlp.hub.reading import public_report
+from distil_nlp.hub.report_view import public_report
 from distil_nlp.objectives import HardLabels, Objective, SoftTargets
+from distil_nlp.reports.tables import difference_lines, markdown_table
 from tests.hub.sample import make_card, make_report
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from distil_nlp.hub.names import public_command, public_facts, public_name
+from distil_nlp.hub.redaction import public_command, public_facts, public_name
 
 
 @pytest.mark.parametrize(

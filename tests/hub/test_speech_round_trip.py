@@ -5,19 +5,15 @@ import json
 import pytest
 import torch
 
-from distil_nlp.adapters import (
-    NetworkForAudioClassification,
-    NetworkForAudioFrameClassification,
-    extractor_for,
-)
 from distil_nlp.hmm import Decoder, Lexicon
+from distil_nlp.models import NetworkForAudioClassification, NetworkForAudioFrameClassification, extractor_for
 from tests.speech import RATE, WORDS
 
 KEYWORDS, SENTENCES = "tester/keywords", "tester/sentences"
 SAID = """
 import json, sys
-import torch, transformers, distil_nlp.adapters
-from distil_nlp.listening import Recogniser
+import torch, transformers, distil_nlp.models
+from distil_nlp.streaming import Recogniser
 from tests.speech import wave_of
 where = json.loads(sys.argv[1])
 wave = wave_of(["ho", "hi", "he"], 4)
@@ -51,7 +47,7 @@ def folders(tmp_path_factory):
 
 def test_scores_words_and_the_front_end_are_those_of_the_saved_models(folders, hub):
     for name, repo in (("keywords", KEYWORDS), ("sentences", SENTENCES)):
-        hub.python("-m", "distil_nlp.cli", "push", folders[name], repo)
+        hub.python("-m", "distil_nlp.cli.main", "push", folders[name], repo)
     here = json.loads(hub.python("-c", SAID, json.dumps(folders)).splitlines()[-1])
     there = json.loads(
         hub.python("-c", SAID, json.dumps({"keywords": KEYWORDS, "sentences": SENTENCES})).splitlines()[-1]

@@ -6,7 +6,7 @@ import sys
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from tests.trainer.runs import make_pair, make_rows, make_trainer
+from tests.training.runs import make_pair, make_rows, make_trainer
 
 
 def main(folder):

@@ -4,8 +4,9 @@ import pytest
 import torch
 from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
-from distil_nlp.adapters import NetworkForCTC, extractor_for
+from distil_nlp.collators.audio import LetterCollator
 from distil_nlp.losses import ctc_loss
+from distil_nlp.models import NetworkForCTC, extractor_for
 from distil_nlp.objectives import (
     CtcLabels,
     CtcSoftTargets,
@@ -16,7 +17,7 @@ from distil_nlp.objectives import (
     default_objective,
     objective_from,
 )
-from distil_nlp.signals import (
+from distil_nlp.signals.forward import (
     CTC,
     Signals,
     accepted_columns,
@@ -27,7 +28,6 @@ from distil_nlp.signals import (
     own_frames,
     problem_type_of,
 )
-from distil_nlp.tasks.audio_collator import LetterCollator
 from distil_nlp.teachers import OnlineTeacher
 
 

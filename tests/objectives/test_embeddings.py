@@ -12,7 +12,7 @@ from distil_nlp.objectives import (
     default_objective,
     objective_from,
 )
-from distil_nlp.signals import Signals, problem_type_of
+from distil_nlp.signals.forward import Signals, problem_type_of
 from tests.tiny import tiny_encoder
 
 

@@ -18,9 +18,9 @@ from distil_nlp.objectives import (
     SoftTargets,
     objective_from,
 )
-from distil_nlp.objectives.rehearsal import rehearse
-from distil_nlp.signals import Signals
+from distil_nlp.signals.forward import Signals
 from distil_nlp.teachers import OnlineTeacher
+from distil_nlp.training.dry_run import rehearse
 from tests.tiny import tiny_image_model
 
 BATCH = {"pixel_values": torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(7))}

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from distil_nlp.objectives import PRESETS, objective_from, preset
-from distil_nlp.objectives.rehearsal import rehearse
 from distil_nlp.teachers import OnlineTeacher
+from distil_nlp.training.dry_run import rehearse
 from tests.tiny import tiny_image_model, tiny_model
-from tests.trainer.runs import make_rows
+from tests.training.runs import make_rows
 
 # Student of 3 layers, teacher of 6: for each stage its share, then for each term its name, weight and pairs of layers.
 UNIFORM = [[0, 1], [1, 3], [2, 5]]
@@ -74,7 +74,7 @@ def rehearsed(stage, *, student=None, problem="single_label_classification"):
 
 
 def described(stage):
-    """The objective of a stage of clips; tests/recipes/test_speech.py runs it."""
+    """The objective of a stage of clips; tests/recipe/test_speech.py runs it."""
     return objective_from(stage["objective"], problem_type="ctc")
 
 

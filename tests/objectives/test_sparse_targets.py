@@ -19,10 +19,10 @@ from distil_nlp.objectives import (
     StandardisedSoftTargets,
     Term,
 )
-from distil_nlp.objectives.rehearsal import rehearse
-from distil_nlp.signals import Signals
-from distil_nlp.sparse import SampledFormat, TopKFormat, offsets_for
+from distil_nlp.signals.forward import Signals
 from distil_nlp.teachers import Teacher, probe
+from distil_nlp.teachers.cache.sparse import SampledFormat, TopKFormat, offsets_for
+from distil_nlp.training.dry_run import rehearse
 from tests.tiny import tiny_model
 
 DRAW = torch.Generator().manual_seed(0)

@@ -5,7 +5,7 @@ import torch
 import transformers
 from torch import nn
 
-from distil_nlp.architectures import pooled_units
+from distil_nlp.models.architectures import pooled_units
 from distil_nlp.students import build_student, student_from_teacher, student_start, transfer_weights
 from distil_nlp.students.narrow import _Svd
 from distil_nlp.students.sizes import num_heads

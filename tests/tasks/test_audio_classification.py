@@ -8,8 +8,8 @@ import pytest
 import soundfile
 import torch
 
-from distil_nlp import sound_files
-from distil_nlp.adapters import extractor_for
+from distil_nlp.data import audio_files as sound_files
+from distil_nlp.models import extractor_for
 from distil_nlp.tasks import AudioClassification
 
 RATE = 8000

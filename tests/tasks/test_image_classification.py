@@ -11,9 +11,10 @@ import torch
 from PIL import Image, ImageFile
 from transformers import ConvNextImageProcessorPil, MobileNetV2ImageProcessorPil, ViTImageProcessorPil
 
-from distil_nlp.adapters import processor_for
-from distil_nlp.tasks import ImageClassification, load_splits
-from distil_nlp.tasks.images import image_sizes, open_images, pixel_rows, seen_shape, shows_the_same
+from distil_nlp.data.images import image_sizes, open_images, pixel_rows, seen_shape, shows_the_same
+from distil_nlp.data.splits import load_splits
+from distil_nlp.models import processor_for
+from distil_nlp.tasks import ImageClassification
 
 NAMES = ["cat", "dog", "owl"]
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from PIL import Image
 
+from distil_nlp.augmentation import Augmentation
+from distil_nlp.collators.boxes import BoxCollator
+from distil_nlp.data.images import seen_shape, sees
+from distil_nlp.reports.box_plots import draw_pictures, true_boxes
 from distil_nlp.tasks import ObjectDetection, task_class
-from distil_nlp.tasks.box_collator import BoxCollator
-from distil_nlp.tasks.box_pictures import draw_pictures, true_boxes
-from distil_nlp.tasks.images import seen_shape, sees
-from distil_nlp.views import Augmentation
 from tests.detectors import CLASSES, SIZE, as_dataset, detector_processor, draw_things, png_bytes, tiny_detector
 
 BLANK = np.zeros((64, 96, 3), dtype=np.uint8)

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from distil_nlp.data.splits import load_splits
 from distil_nlp.metrics import ExtractedAnswers
-from distil_nlp.tasks import QuestionAnswering, load_splits, task_class
+from distil_nlp.tasks import QuestionAnswering, task_class
 from tests.questions import make_questions, save_questions
 from tests.tiny import tiny_tokenizer
 

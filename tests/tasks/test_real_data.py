@@ -2,7 +2,8 @@
 
 import pytest
 
-from distil_nlp.tasks import TextClassification, load_splits
+from distil_nlp.data.splits import load_splits
+from distil_nlp.tasks import TextClassification
 
 
 def load(folder, *, validation="validation", **settings):

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import torch
 
+from distil_nlp.data.splits import load_splits
 from distil_nlp.metrics import Similarity
-from distil_nlp.sentence_encoder import SentenceEncoder
-from distil_nlp.tasks import SentenceEmbeddings, load_splits, task_class
+from distil_nlp.models.sentence_encoder import SentenceEncoder
+from distil_nlp.tasks import SentenceEmbeddings, task_class
 from tests.tiny import tiny_tokenizer
 
 PAIRS = {

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from distil_nlp.tasks import Task, TextClassification, load_splits
+from distil_nlp.data.splits import load_splits
+from distil_nlp.tasks import Task, TextClassification
 from tests.tiny import tiny_tokenizer
 
 SINGLE, MULTI = "single_label_classification", "multi_label_classification"

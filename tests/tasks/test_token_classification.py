@@ -8,7 +8,9 @@ import pytest
 import torch
 from transformers import RobertaTokenizerFast
 
-from distil_nlp.tasks import TokenClassification, altered_copies, load_splits
+from distil_nlp.augmentation.text import altered_copies
+from distil_nlp.data.splits import load_splits
+from distil_nlp.tasks import TokenClassification
 from tests.tiny import SPECIAL, WORDS, tiny_model, tiny_tokenizer
 
 PIECES = [*WORDS, "##s", "##ly"]

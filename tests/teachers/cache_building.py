@@ -4,11 +4,12 @@ import time
 
 from transformers import DataCollatorForTokenClassification, DataCollatorWithPadding
 
-from distil_nlp.examples import number_examples
-from distil_nlp.tasks.masked_collator import MaskedCollator
-from distil_nlp.teachers import OnlineTeacher, build_cache, caching
+from distil_nlp.collators.masked import MaskedCollator
+from distil_nlp.data.examples import number_examples
+from distil_nlp.teachers import OnlineTeacher, build_cache
+from distil_nlp.teachers.cache import build as caching
 from tests.tiny import tiny_model, tiny_tokenizer
-from tests.trainer.runs import make_rows
+from tests.training.runs import make_rows
 
 _TASKS = {"token": "token", "masked": "mlm"}
 _COLLATORS = {"token": DataCollatorForTokenClassification, "masked": MaskedCollator}

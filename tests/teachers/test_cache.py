@@ -12,13 +12,14 @@ import pytest
 import torch
 from transformers import DataCollatorWithPadding
 
-from distil_nlp.examples import number_examples
+from distil_nlp.data.examples import number_examples
 from distil_nlp.objectives import HardLabels, HiddenStates, LogitMatching, Objective, PatientStates, Relations
-from distil_nlp.teachers import CachedTeacher, OnlineTeacher, build_cache, caching
-from distil_nlp.trainer import DistillationTrainer
+from distil_nlp.teachers import CachedTeacher, OnlineTeacher, build_cache
+from distil_nlp.teachers.cache import build as caching
+from distil_nlp.training.trainer import DistillationTrainer
 from tests.teachers.cache_building import a_shard_an_example, build_slowly, collator_of, make_cache, teacher_of
 from tests.tiny import tiny_model, tiny_tokenizer
-from tests.trainer.runs import make_arguments, make_pair, make_rows, make_trainer, same_weights
+from tests.training.runs import make_arguments, make_pair, make_rows, make_trainer, same_weights
 
 KINDS = ["single_label_classification", "multi_label_classification", "regression", "token", "masked"]
 

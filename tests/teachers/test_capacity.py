@@ -10,7 +10,7 @@ from distil_nlp.teachers import CachedTeacher, OnlineTeacher, Teacher
 from distil_nlp.teachers.capacity import LARGE_GAP, _warn_once, num_parameters, warn_of_gap
 from tests.teachers.cache_building import make_cache
 from tests.tiny import tiny_model
-from tests.trainer.runs import make_rows, make_trainer
+from tests.training.runs import make_rows, make_trainer
 
 
 @pytest.fixture(autouse=True)

@@ -5,11 +5,13 @@ import copy
 import pytest
 import torch
 
+from distil_nlp.collators.teacher_inputs import OwnColumnsCollator, with_own_columns
+from distil_nlp.data.splits import load_file
 from distil_nlp.objectives import SoftTargets
-from distil_nlp.signals import Signals
-from distil_nlp.tasks import OwnColumnsCollator, TextClassification, load_file, with_own_columns
+from distil_nlp.signals.forward import Signals
+from distil_nlp.tasks import TextClassification
 from distil_nlp.teachers import CachedTeacher, OnlineTeacher, OwnColumns, TeacherEnsemble, build_cache
-from tests.recipes.runs import save_rows
+from tests.recipe.runs import save_rows
 from tests.teachers.cache_building import make_cache
 from tests.teachers.test_online import BATCH
 from tests.tiny import WORDS, tiny_encoder, tiny_model, tiny_tokenizer

@@ -1,0 +1,1 @@
+"""From files and data sets to rows: splits, columns, labels, images, audio, tokenization, example ids."""

@@ -1,0 +1,259 @@
+"""The quickstart's data: docstrings of the installed libraries. Which library does a sentence come from?
+
+Text that is on every machine which has installed us, read with `ast` and never imported. A row is the first
+paragraph of a docstring; its label is the library. What would give the answer away without reading is taken out:
+
+- the libraries' own names, their dotted paths and the names people import them by (`nx`, `pd`), in all texts alike;
+- markup: each library has its own (roles, double or single backticks, links), so all of it goes;
+- repetition: a text that two libraries share is dropped, and of texts that differ only in identifiers and numbers
+  ("Construct a BertTokenizer", "Construct a RobertaTokenizer") one is kept.
+
+What a library is about stays: "dataframe" and "graph" are what a reader would go by. Rows of one file never stand
+in two of train, validation and test; labelled and unlabelled training rows do share files.
+"""
+
+import ast
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import platform
+import random
+import re
+import sysconfig
+import warnings
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from ..internals.files import read_json, write_json, write_text
+
+LIBRARIES = ("networkx", "pandas", "python", "sympy", "transformers")
+SIZES = {"train": 250, "unlabelled": 6600, "validation": 500, "test": 1250}
+MASK = "library"
+MIN_WORDS, MAX_WORDS = 5, 60
+MAX_ROWS_PER_FILE = 20  # a file of a thousand methods is not a picture of its library
+
+_MANIFEST = "manifest.json"
+_SKIPPED_FOLDERS = {"__pycache__", "test", "tests", "benchmarks", "site-packages", "dist-packages", "_vendor"}
+_OTHER_NAMES = {"networkx": [r"\bnx\b"], "pandas": [r"\bpd\b"], "transformers": [r"hugging ?face", r"\bhf\b"]}
+_SECTION = re.compile(
+    r"\s*(>>>|\.\. |:\w+[ \w]*:\s|[-=~*^#]{3,}|@\w+"
+    r"|(args?|arguments|parameters?|params|returns?|yields?|raises|examples?|usage|notes?|see also)\s*:?\s*$)",
+    re.IGNORECASE,
+)
+_MARKUP = [
+    (re.compile(r"!?\[([^\]]*)\]\([^)]*\)"), r"\1"),  # [text](address)
+    (re.compile(r"`([^`<]*?)\s*<[^>`]*>`_*"), r"\1"),  # `text <address>`_
+    (re.compile(r"\bhttps?://\S+"), " "),
+    (re.compile(r":[a-z]+(?::[a-z]+)?:`[~!]?([^`]*)`"), r"\1"),  # :func:`name`
+    (re.compile(r"[`*|$\[\]{}<>\\~]|(?<=\w)_(?=\W|$)"), " "),
+    (re.compile(r"\s+(?=[.,;:!?)])"), ""),  # what the markup stood between
+]
+_IDENTIFIER = re.compile(r"\b(?:\w*[._\d]\w[\w.]*|\w*[a-z]\w*[A-Z]\w*|\w*[A-Z]{2}\w*)\b")
+_COMMON_WORDS = set("a an and are as at be by for from if in into is it not of on or that the this to with".split())
+
+
+def installed_libraries():
+    """`dict[str, Path]`: the folder of each of `LIBRARIES`; "python" is the standard library.
+
+    Raises:
+        ModuleNotFoundError: One of them is not installed.
+    """
+    folders = {}
+    for label in LIBRARIES:
+        spec = None if label == "python" else importlib.util.find_spec(label)
+        if label == "python":
+            folders[label] = Path(sysconfig.get_paths()["stdlib"])
+        elif spec is None:
+            raise ModuleNotFoundError(
+                f"The quickstart reads the docstrings of {', '.join(LIBRARIES)}, and {label!r} is not installed. "
+                f'Install it: pip install "distil-nlp[quickstart]".'
+            )
+        else:
+            folders[label] = Path(spec.submodule_search_locations[0])
+    return folders
+
+
+def harvest(libraries=None, *, seed=0, sizes=SIZES):
+    """Rows from the docstrings of `libraries`, every class equally often in train, validation and test.
+
+    Args:
+        libraries (`dict[str, Path]`, *optional*): Label to folder; `installed_libraries()` where None.
+        seed (`int`): Decides which files are in which split and which training rows keep their label. The same
+            versions and the same seed give the same rows.
+        sizes (`dict[str, int]`): Rows of "train", "unlabelled", "validation" and "test", all classes together.
+
+    Returns:
+        `dict[str, list[dict]]`: Split to rows `{"text", "label"}`, shuffled. The rows of "unlabelled" carry their
+        label as well, to look at. There are fewer of them than asked where a library has too few docstrings.
+
+    Raises:
+        ModuleNotFoundError: See `installed_libraries`.
+        ValueError: A library has too few docstrings to fill train, validation and test.
+    """
+    libraries = installed_libraries() if libraries is None else libraries
+    shares = {split: count // len(libraries) for split, count in sizes.items()}
+    # What is left of the last file of a split is not used elsewhere, hence some more than are asked for.
+    wanted = sum(shares.values()) + 3 * MAX_ROWS_PER_FILE
+    splits = {split: [] for split in sizes}
+    for label, rows in _collect(libraries, wanted).items():
+        for split, texts in _divide(label, rows, shares, random.Random(f"{seed} {label}")).items():
+            splits[split] += [{"text": text, "label": label} for text in texts]
+    for split, rows in splits.items():
+        random.Random(f"{seed} {split}").shuffle(rows)
+    return splits
+
+
+def write_splits(folder, *, seed=0, sizes=SIZES):
+    """Write `harvest()` as `train.jsonl`, `unlabelled.jsonl` (no labels), `validation.jsonl`, `test.jsonl`.
+
+    `manifest.json`, written last, holds versions, seed, counts and the files' fingerprint. Where it fits what is
+    asked for and the files are as they were written, nothing is done again.
+
+    Returns:
+        `dict[str, Path]`: Split to file.
+    """
+    folder = Path(folder)
+    libraries = installed_libraries()
+    paths = {split: folder / f"{split}.jsonl" for split in sizes}
+    request = {
+        "versions": {label: _version(label) for label in sorted(libraries)},
+        "code": hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16],
+        "seed": seed,
+        "sizes": dict(sizes),
+    }
+    if _is_written(folder / _MANIFEST, request, paths.values()):
+        return paths
+    splits = harvest(libraries, seed=seed, sizes=sizes)
+    for split, rows in splits.items():
+        kept = [{"text": row["text"]} for row in rows] if split == "unlabelled" else rows
+        write_text(paths[split], "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
+    counts = {split: len(rows) for split, rows in splits.items()}
+    write_json(folder / _MANIFEST, {**request, "counts": counts, "fingerprint": _fingerprint(paths.values())})
+    return paths
+
+
+def _is_written(manifest, request, paths):
+    if not all(path.is_file() for path in [manifest, *paths]):
+        return False
+    written = read_json(manifest)
+    return request.items() <= written.items() and written.get("fingerprint") == _fingerprint(paths)
+
+
+def _fingerprint(paths):
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _version(label):
+    try:
+        return platform.python_version() if label == "python" else importlib.metadata.version(label)
+    except importlib.metadata.PackageNotFoundError:  # a folder that nobody installed
+        return "unknown"
+
+
+def _collect(libraries, wanted):
+    """Label -> up to `wanted` (file, text), no two of which say the same."""
+    mask = _mask(libraries)
+    found, owner, shared = {}, {}, set()
+    with tqdm(total=wanted * len(libraries), desc="Reading docstrings", unit="row", delay=3) as progress:
+        for label, root in sorted(libraries.items()):
+            rows = found[label] = {}
+            for file in _source_files(Path(root)):
+                for text in _texts(file, mask):
+                    key = _essence(text)
+                    if owner.setdefault(key, label) != label:
+                        shared.add(key)
+                    elif key not in rows:
+                        rows[key] = (file, text)
+                        progress.update()
+                if len(rows) >= wanted:
+                    break
+    return {label: [row for key, row in rows.items() if key not in shared] for label, rows in found.items()}
+
+
+def _divide(label, rows, shares, generator):
+    """Split -> texts: whole files for test and validation, the others for train and unlabelled."""
+    by_file = {}
+    for file, text in rows:
+        by_file.setdefault(file, []).append(text)
+    files = list(by_file)
+    generator.shuffle(files)
+    splits = {}
+    for split in ("test", "validation"):
+        splits[split] = []
+        while files and len(splits[split]) < shares[split]:
+            splits[split] += by_file[files.pop()]
+    pool = [text for file in files for text in by_file[file]]
+    generator.shuffle(pool)
+    splits["train"], splits["unlabelled"] = pool[: shares["train"]], pool[shares["train"] :]
+    for split, share in shares.items():
+        if len(splits[split]) < share and split != "unlabelled":
+            raise ValueError(
+                f"{label!r} has {len(rows)} usable docstrings, too few for {share} rows in {split!r} "
+                f"(asked of each library: {shares}). Ask for smaller `sizes`, or leave the library out."
+            )
+        splits[split] = splits[split][:share]
+    return splits
+
+
+def _source_files(root):
+    """The Python files below `root`, tests left out, in an order that is scattered and the same on every machine."""
+    files = {path.relative_to(root).as_posix(): path for path in root.rglob("*.py")}
+    kept = [name for name in files if not _SKIPPED_FOLDERS & set(name.split("/")) and "test" not in files[name].name]
+    return [files[name] for name in sorted(kept, key=lambda name: hashlib.sha256(name.encode()).digest())]
+
+
+def _texts(file, mask):
+    """The cleaned first paragraphs of the docstrings in `file`, at most `MAX_ROWS_PER_FILE`."""
+    texts = []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # other people's invalid escapes
+            tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):  # templates and broken samples are not data
+        return texts
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            text = _clean(ast.get_docstring(node) or "", mask)
+            if _reads_like_english(text):
+                texts.append(text)
+    return texts[:MAX_ROWS_PER_FILE]
+
+
+def _clean(docstring, mask):
+    """The first paragraph on one line, without markup and without the libraries' names."""
+    lines = []
+    for line in docstring.splitlines():
+        if not line.strip() or _SECTION.match(line):
+            break
+        lines.append(line)
+    text = " ".join(lines)
+    for pattern, replacement in _MARKUP:
+        text = pattern.sub(replacement, text)
+    return " ".join(mask.sub(MASK, text).split())
+
+
+def _mask(labels):
+    """A pattern of every name of `labels`: "SymPy", "sympy.core.add", "nx", wherever it stands in a word."""
+    names = [re.escape(label) for label in labels] + [name for label in labels for name in _OTHER_NAMES.get(label, [])]
+    return re.compile(rf"(?:{'|'.join(names)})(?:\.\w+)*", re.IGNORECASE)
+
+
+def _reads_like_english(text):
+    words = re.findall(r"[^\W\d_]+", text)
+    letters = sum(character.isascii() and (character.isalpha() or character == " ") for character in text)
+    return (
+        MIN_WORDS <= len(text.split()) <= MAX_WORDS
+        and len(words) >= MIN_WORDS
+        and letters >= 0.85 * len(text)
+        and any(word.lower() in _COMMON_WORDS for word in words)
+    )
+
+
+def _essence(text):
+    """What two texts share that differ only in identifiers, numbers, case and punctuation."""
+    return " ".join(re.findall(r"[a-z]+", _IDENTIFIER.sub(" ", text).lower()))

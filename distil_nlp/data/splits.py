@@ -1,0 +1,297 @@
+"""Splits from a Hub data set or from files; every reason to refuse them is found before time is spent."""
+
+import glob
+import itertools
+import logging
+from pathlib import Path
+
+import datasets
+import pandas
+import pyarrow.compute
+import pyarrow.parquet
+
+from .audio_folder import sound_files, sound_folder
+from .columns import TEXT_PAIRS, TEXTS, listed
+
+logger = logging.getLogger(__name__)
+
+READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+# Fixed, whatever seed a run has: teachers, students and controls of all seeds are measured on the same rows.
+EVAL_SEED = 0
+_TRAIN_SEED = 42
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+
+class Splits(datasets.DatasetDict):
+    """The splits, of which some may be subsets; `whole` has all rows, so that a subset cannot lose a class."""
+
+    def __init__(self, splits, whole):
+        super().__init__(splits)
+        self.whole = whole
+
+
+def load_splits(
+    *,
+    dataset_name=None,
+    dataset_config_name=None,
+    train_file=None,
+    validation_file=None,
+    test_file=None,
+    unlabelled_file=None,
+    train_val_split=None,
+    max_train_samples=None,
+    max_eval_samples=None,
+    seed=_TRAIN_SEED,
+):
+    """Splits by name, from a data set of the Hub or from files.
+
+    The arguments have the names of the transformers example scripts. Files are csv, tsv, json, jsonl or parquet, by
+    their extension, and may differ in kind. Parquet keeps its class labels; the cells of csv and tsv stay strings as
+    they stand (a text "NA", a label "007"), an empty cell is missing, and the task reads the labels.
+
+    Args:
+        dataset_name, dataset_config_name (`str`, *optional*): As for `datasets.load_dataset`: a Hub id such as "glue"
+            with "sst2", or a folder of files.
+        train_file, validation_file, test_file (`str` or `Path`, *optional*): Instead of `dataset_name`.
+        unlabelled_file (`str` or `Path`, *optional*): Texts that only the teacher speaks about, beside either.
+        train_val_split (`float`, *optional*): Where there is no validation split: hold out this share of the training
+            rows as one, above 0 and below 1; by a fixed seed, so that all runs hold out the same rows.
+        max_train_samples (`int`, *optional*): Train on so many rows: the first of a shuffle by `seed`, so a larger
+            number adds rows and takes none away. Unlabelled rows are not counted.
+        max_eval_samples (`int`, *optional*): The same for validation and test, by a fixed seed, so that runs with
+            different seeds are measured on the same rows.
+        seed (`int`): Which training rows are taken.
+
+    Returns:
+        `datasets.DatasetDict` with those of "train", "validation", "test", "unlabelled" that were given. Where the Hub
+        data set has no "validation" but "test", that is taken and a warning says so.
+
+    Raises:
+        FileNotFoundError: A file is not there.
+        ValueError: Nothing, or too much, was given; a file that is empty or cannot be read; no validation split;
+            splits without a common column. The message says what to do.
+    """
+    files = {"train": train_file, "validation": validation_file, "test": test_file, "unlabelled": unlabelled_file}
+    files = {split: Path(path).expanduser() for split, path in files.items() if path is not None}
+    holds_out = _checked_share(train_val_split) is not None
+    _check_sources(dataset_name, dataset_config_name, files, holds_out=holds_out)
+    _check_counts(max_train_samples=max_train_samples, max_eval_samples=max_eval_samples)
+    for split, path in files.items():
+        _check_file(path, f"{split}_file")
+    whole = {} if dataset_name is None else _hub_splits(dataset_name, dataset_config_name, holds_out=holds_out)
+    whole.update({split: _read(path, split) for split, path in files.items()})
+    if holds_out:
+        whole = _held_out(whole, train_val_split)
+    _check_columns(whole)
+    limits = {"train": (max_train_samples, seed), "validation": (max_eval_samples, EVAL_SEED)}
+    limits["test"] = limits["validation"]
+    splits = {name: _subset(split, *limits.get(name, (None, None))) for name, split in whole.items()}
+    return Splits(splits, datasets.DatasetDict(whole))
+
+
+def load_file(path, argument):
+    """One file of rows: csv, tsv, json, jsonl or parquet.
+
+    Args:
+        path (`str` or `Path`): The file.
+        argument (`str`): What a message should call it.
+
+    Raises:
+        FileNotFoundError, ValueError: See `load_splits`.
+    """
+    path = Path(path).expanduser()
+    _check_file(path, argument)
+    return _read(path, "train")
+
+
+def _checked_share(train_val_split):
+    if train_val_split is not None and not 0 < train_val_split < 1:
+        raise ValueError(
+            f"train_val_split is a share of the training rows, above 0 and below 1; got {train_val_split!r}."
+        )
+    return train_val_split
+
+
+def _check_counts(**counts):
+    for argument, count in counts.items():
+        if count is not None and count < 1:
+            raise ValueError(f"{argument} must be at least 1, or not given for all rows; got {count}.")
+
+
+def _held_out(whole, share):
+    """The splits with a part of train as validation."""
+    if "validation" in whole or "train" not in whole:
+        raise ValueError(
+            f"train_val_split={share:g} would have no effect: it makes a validation split of training rows, and the splits "
+            f"are {listed(whole)}. Leave it out."
+        )
+    train = whole["train"].shuffle(seed=EVAL_SEED, keep_in_memory=True)
+    count = round(share * len(train))
+    if not 0 < count < len(train):
+        raise ValueError(
+            f"train_val_split={share:g} of {len(train)} rows leaves no row on one side. Choose another share."
+        )
+    parts = {"train": train.select(range(count, len(train))), "validation": train.select(range(count))}
+    return {**whole, **parts}
+
+
+def _check_sources(dataset_name, dataset_config_name, files, *, holds_out=False):
+    """Exactly one source, and something to measure on."""
+    named = [f"{split}_file={str(path)!r}" for split, path in files.items() if split != "unlabelled"]
+    if dataset_name is None and not files:
+        raise ValueError(
+            "No data was given. Set dataset_name (a Hub id such as 'glue', with dataset_config_name 'sst2'), or "
+            "train_file and validation_file."
+        )
+    if dataset_name is not None and named:
+        raise ValueError(
+            f"Both dataset_name={dataset_name!r} and {', '.join(named)} were given; only one can be the data. Drop "
+            f"one of them; beside a dataset_name only unlabelled_file makes sense."
+        )
+    if dataset_name is None and dataset_config_name is not None:
+        raise ValueError(
+            f"dataset_config_name={dataset_config_name!r} says which part of a dataset_name; set that, too."
+        )
+    if dataset_name is not None and Path(dataset_name).is_file():
+        raise ValueError(
+            f"dataset_name={str(dataset_name)!r} is a file. Give it as train_file, with a validation_file."
+        )
+    if dataset_name is None and "validation" not in files and not holds_out:
+        test = files.get("test")
+        instead = "validation_file" if test is None else f"validation_file={str(test)!r} instead of test_file"
+        raise ValueError(
+            f"There is no validation data (given: {', '.join(f'{split}_file' for split in files)}), so neither "
+            f"teacher nor student can be measured. Set {instead}; rows in it must not be in train_file; "
+            f"or let train_val_split hold out a share of the training rows."
+        )
+    if files.get("train") is not None and files["train"] == files.get("validation"):
+        raise ValueError(
+            f"train_file and validation_file are the same file ({files['train']}): every model would be measured on "
+            f"what it learned by heart. Hold some rows back in a file of their own."
+        )
+
+
+def _check_file(path, argument):
+    if path.is_dir():
+        raise ValueError(f"{argument}={str(path)!r} is a folder; give a file in it, or the folder as dataset_name.")
+    if not path.is_file():
+        beside = sorted(other.name for other in path.parent.glob("*") if other.suffix.lower() in READERS)
+        raise FileNotFoundError(
+            f"{argument}={str(path)!r} does not exist. Data files in {str(path.parent)!r}: {listed(beside) or 'none'}."
+        )
+    if path.suffix.lower() not in READERS:
+        raise ValueError(
+            f"{argument}={str(path)!r} has the extension {path.suffix!r}, which says nothing about its format here. "
+            f"Known: {', '.join(READERS)}."
+        )
+    if path.stat().st_size == 0:
+        raise ValueError(f"{argument}={str(path)!r} is empty (0 bytes). Was the copy or the download cut off?")
+
+
+def _hub_splits(name, config, *, holds_out=False):
+    try:
+        found = sound_folder(name) if sound_files(name) else datasets.load_dataset(name, config)
+    except (OSError, ValueError, RuntimeError) as error:  # not found, no network, a wrong config, a data set script
+        raise ValueError(
+            f"The data set {name!r} (config {config!r}) cannot be loaded: {str(error).rstrip('.')}. Check "
+            f"dataset_name and dataset_config_name, or give files (train_file, validation_file)."
+        ) from error
+    splits = {split: found[split] for split in ("train", "test") if split in found}
+    if holds_out and not {"validation", "validation_matched"} & set(found):
+        return splits
+    measured = next((split for split in ("validation", "validation_matched", "test") if split in found), None)
+    if measured is None:
+        raise ValueError(
+            f"The data set {name!r} has no validation split and no test split (splits: {listed(found)}), so neither "
+            f"teacher nor student can be measured. Let train_val_split hold out a share of the training rows, "
+            f"or save some of them as validation_file."
+        )
+    if measured != "validation":
+        logger.warning(
+            "%s has no split 'validation': '%s' is used to measure (splits: %s).", name, measured, listed(found)
+        )
+        splits.pop(measured, None)
+    return {**splits, "validation": found[measured]}
+
+
+def _read(path, split):
+    """One file as a `datasets.Dataset`. Its arrow copy goes to the cache of `datasets`, never beside the file."""
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".parquet" and pyarrow.parquet.read_metadata(path).num_rows == 0:
+            raise ValueError("it holds no rows.")
+        options = _as_strings(path, _SEPARATORS[suffix]) if suffix in _SEPARATORS else {}
+        # Escaped: a path is no pattern, whatever brackets are in it. Absolute: `datasets` would look elsewhere.
+        files = {split: [glob.escape(str(path.resolve()))]}
+        dataset = datasets.load_dataset(READERS[suffix], data_files=files, split=split, **options)
+    except (datasets.exceptions.DatasetGenerationError, ValueError) as error:
+        raise ValueError(f"{split}_file={str(path)!r} cannot be read as {suffix[1:]}: {_reason(error)}") from error
+    if suffix == ".tsv":
+        _check_quotes(dataset, path)
+    return dataset
+
+
+def _reason(error):
+    """The cause in words, with what usually lies behind it."""
+    cause = error.__cause__ or error
+    if "corresponds to no data" in str(cause):  # how `datasets` says that there are 0 rows
+        return "it holds no rows."
+    if isinstance(cause, UnicodeDecodeError):
+        return f"it is not UTF-8 ({cause}). Save it as UTF-8."
+    text = str(cause).strip()
+    if "EOF inside string" in text:
+        return f"{text}. A quotation mark is opened and never closed: double those within a text, or use jsonl."
+    return text
+
+
+def _as_strings(path, separator):
+    """Options that leave every cell as it stands. Guessing types a chunk at a time, pandas reads "NA" as missing and
+    10,000 ints before a word as an error."""
+    head = pandas.read_csv(path, sep=separator, nrows=1, dtype=str)
+    columns = list(head.columns)
+    if len(head) == 0:
+        raise ValueError(f"it holds no rows, only the column names {listed(columns)}.")
+    if not isinstance(head.index, pandas.RangeIndex):
+        raise ValueError(
+            f"its first row has more cells than there are column names ({listed(columns)}). Put texts that contain "
+            f"{separator!r} in quotation marks."
+        )
+    others = [other for other in (";", "\t", ",", "|") if len(columns) == 1 and other in columns[0]]
+    if others:
+        raise ValueError(
+            f"its only column is {columns[0]!r}, which looks like several separated by {others[0]!r}. Separate cells "
+            f"by {separator!r}."
+        )
+    features = datasets.Features({name: datasets.Value("string") for name in columns})
+    return {"sep": separator, "features": features, "keep_default_na": False, "na_values": [""]}
+
+
+def _check_quotes(dataset, path):
+    """A quotation mark that opens one text and closes another takes all rows between with it, silently."""
+    for name in dataset.column_names:
+        column = dataset.with_format("arrow")[:].column(name)
+        row = pyarrow.compute.index(pyarrow.compute.match_substring(column, "\t"), True).as_py()
+        if row >= 0:
+            raise ValueError(
+                f"Row {row} (counted from 0) of {path} holds a tab within column {name!r}: a quotation mark opens "
+                f"there and closes in a later row, which would be lost. Double the quotation marks within texts and "
+                f"put such texts in quotation marks, or use jsonl."
+            )
+
+
+def _check_columns(splits):
+    """Every split shares a column with the one it is compared with: a file without column names shares none."""
+    first = next(iter(splits))
+    for name, split in splits.items():
+        usual = name == "unlabelled" and set(split.column_names) & {*TEXTS, *itertools.chain(*TEXT_PAIRS)}
+        if not usual and not set(split.column_names) & set(splits[first].column_names):
+            raise ValueError(
+                f"The {first} and {name} splits share no column: {listed(splits[first].column_names)} against "
+                f"{listed(split.column_names)}. Has each file a first line with the same column names?"
+            )
+
+
+def _subset(split, count, seed):
+    if count is None or count >= len(split):
+        return split
+    return split.shuffle(seed=seed, keep_in_memory=True).select(range(count))

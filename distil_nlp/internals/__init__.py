@@ -1,0 +1,1 @@
+"""Files, messages and guards that every room may use."""

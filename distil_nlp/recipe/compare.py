@@ -1,0 +1,162 @@
+"""The last stage: everything that was trained, on the same examples, in one table."""
+
+from torch import nn
+
+from ..evaluation import Contender, compare, measure_latency, predict
+from ..evaluation.comparison import count_parameters
+from ..models.loading import load_model
+from ..reports import write_report
+from .baselines import TFIDF, tfidf_log_probabilities
+from .run_folder import stage_name
+
+
+def compare_models(run):
+    """Compare teacher, assistants, students and controls of a finished run, and write report.json, report.md and a plot.
+
+    Args:
+        run (`Run`): Whose training stages are finished.
+
+    Returns:
+        `(comparison, report)`: a `Comparison`, and what report.json holds.
+    """
+    yardstick = run.data.yardstick()
+    contenders = _teachers(run, yardstick)
+    for name in (assistant.name for assistant in run.assistants):
+        model, processor = _loaded(run, name)
+        contenders.append(Contender("assistant", name, [_answers(run, model, yardstick, processor)], model))
+    for role in ["student", "control"] if run.recipe.control else ["student"]:
+        loaded = [_loaded(run, stage_name(role, seed, run.seeds)) for seed in run.seeds]
+        answers = [_answers(run, model, yardstick, processor) for model, processor in loaded]
+        contenders.append(Contender(role, role, answers, loaded[0][0]))
+    speeds = _speeds(run, contenders)
+    if run.recipe.tfidf_control:
+        contenders.append(Contender("control", TFIDF, [_tfidf(run)]))
+    comparison = compare(
+        contenders,
+        yardstick,
+        latency=speeds,
+        seeds=run.seeds,
+        task=run.data.task.name,
+        command=run.command,
+    )
+    report = {**comparison.to_dict(), **_facts(run)}
+    if run.recipe.trim_vocabulary:
+        student = next(one.model for one in contenders if one.role == "student")
+        models = {"teacher": run.pattern, "student": student}
+        report["vocabulary"] = {role: model.get_input_embeddings().num_embeddings for role, model in models.items()}
+    report["pictures"] = _pictures(run, contenders)
+    write_report(run.folder.path, report)
+    return comparison, report
+
+
+def _pictures(run, contenders):
+    raw, answers = run.data.splits[run.data.compared_on], {one.name: one.answers[0] for one in contenders}
+    return run.data.task.pictures(run.folder.path, raw, run.data.compared, answers)
+
+
+def _teachers(run, yardstick):
+    """The teacher; of several, what they say together and what each says."""
+    if len(run.teachers) == 1:
+        (model,) = run.teacher.models
+        speaker = model
+        if run.own_processors:  # it is asked as the student meets it
+            run.teacher.match(run.new_student())
+            speaker = run.teacher
+        return [Contender("teacher", run.teacher.name, [_answers(run, speaker, yardstick)], model)]
+    run.teacher.match(run.new_student(), run.processor)
+    together = nn.ModuleList(run.teacher.models).to(run.state.device)
+    contenders = [Contender("teacher", run.teacher.name, [_answers(run, run.teacher, yardstick)], together)]
+    for place, member in enumerate(run.teachers):
+        answers = _answers(run, run.teacher.alone(place), yardstick)
+        contenders.append(Contender("member", member.name, [answers], *member.models))
+    return contenders
+
+
+def _speeds(run, contenders):
+    """Latency by name; several teachers are timed as they are asked, one after the other."""
+    models = {one.name: one.model for one in contenders}
+    of_config = [model for model in models.values() if hasattr(model, "config")]
+
+    def make_batch(batch_size):
+        batch = run.data.task.speed_batch(run.processor, of_config, batch_size)
+        for prefix, theirs in run.own_processors.items():
+            own = run.data.task.speed_batch(theirs, of_config, batch_size)
+            batch |= {prefix + name: tensor for name, tensor in own.items()}
+        return batch
+
+    if run.own_processors or len(run.teachers) > 1:
+        models[run.teacher.name] = run.teacher
+    models = {name: run.data.task.speaker(model, timed=True) for name, model in models.items()}
+    return measure_latency(models, make_batch, seconds=run.recipe.latency_seconds, device=run.state.device)
+
+
+def teacher_scores(run):
+    """Metrics and parameters of the teacher, or of what several teachers say together."""
+    yardstick = run.data.yardstick()
+    teacher = _teachers(run, yardstick)[0]
+    return _scores(yardstick, teacher.answers[0], teacher.parameters)
+
+
+def stage_scores(run, stage):
+    """Metrics and parameters of what a finished stage made, as the table would show them."""
+    yardstick = run.data.yardstick()
+    model, processor = _loaded(run, stage)
+    return _scores(yardstick, _answers(run, model, yardstick, processor), count_parameters(model))
+
+
+def _scores(yardstick, answers, parameters):
+    return {"metrics": yardstick.scores(yardstick.facts(answers)), "parameters": parameters}
+
+
+def _facts(run):
+    stages = {stage: run.folder.facts(stage) for stage in _stages(run)}
+    return {
+        "data": {
+            "compared_on": run.data.compared_on,
+            "rows": {name: len(split) for name, split in run.data.prepared.items()},
+            "labelled_train_rows": len(run.data.labelled),
+            "learned_from": run.data.learned_from,
+        },
+        "objective": _objective(run, stages),
+        "stages": {name: {"steps": facts["steps"], "seconds": facts["seconds"]} for name, facts in stages.items()},
+        "recipe": run.given,
+    }
+
+
+def _objective(run, facts):
+    """The terms of the first student; where it had several stages, each term says of which."""
+    if len(run.stages) == 1:
+        return facts["student"]["objective"]
+    names = [f"student.{stage.name}" for stage in run.stages[:-1]] + ["student"]
+    return [
+        {"stage": stage.name, **term}
+        for stage, name in zip(run.stages, names, strict=True)
+        for term in facts[name]["objective"]
+    ]
+
+
+def _stages(run):
+    roles = ("teacher", "assistant", "student", "control")
+    names = (path.name for role in roles for path in sorted(run.folder.path.glob(f"{role}*")))
+    return [name for name in names if run.folder.finished(name)]
+
+
+def _loaded(run, stage):
+    """The model of a stage, and its processor where that is its own."""
+    folder, code = run.folder.path / stage, run.recipe.trust_remote_code
+    model, _ = load_model(run.data.task.auto_class, folder, trust_remote_code=code)
+    own = run.recipe.trim_vocabulary or run.own_processors
+    processor = run.data.task.load_processor(folder, trust_remote_code=code) if own else None
+    return model.to(run.state.device), processor
+
+
+def _answers(run, model, yardstick, processor=None):
+    rows, collator = run.data.seen_with(processor)
+    device = run.state.device
+    speaker = run.data.task.speaker(model)
+    return predict(speaker, rows, collator, keep=yardstick.answers, device=device, description="Predicting")
+
+
+def _tfidf(run):
+    texts, labels = run.data.labelled_texts()
+    return tfidf_log_probabilities(texts, labels, run.data.texts(run.data.compared_on), run.data.task.num_labels)

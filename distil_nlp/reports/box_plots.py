@@ -1,0 +1,74 @@
+"""Images with boxes drawn on them: the true ones, and beside them what each model found."""
+
+import numpy as np
+
+from ..internals.files import replacing
+from ..internals.optional import import_extra
+
+SURE = 0.3  # the score from which a box is drawn
+_WIDTH, _HEAD, _GAP = 320, 18, 4  # pixels: of an image, of the line above it, between images
+# One for each class, the first again after the last: apart from each other for colour-blind eyes, too (Okabe and Ito 2008).
+_COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+
+
+def draw_pictures(path, images, columns, label_names):
+    """A picture with a row for each image and a column for each list of boxes.
+
+    Args:
+        path (`Path`): Of the PNG, written whole or not at all.
+        images (list of `PIL.Image.Image`): Of any size.
+        columns (`dict[str, list]`): Title to one array for each image, shape (boxes, 6): class, score, left, top, right and
+            bottom, the last four 0 to 1 of the image. Those with a score below `SURE` are left out.
+        label_names (`list[str]`): By class; they stand in the titles of the columns in their colours.
+    """
+    Image = import_extra("vision")
+    cells = [[_drawn(image, boxes[row]) for boxes in columns.values()] for row, image in enumerate(images)]
+    heights = [max(cell.height for cell in row) for row in cells]
+    width = len(columns) * (_WIDTH + _GAP) - _GAP
+    sheet = Image.new("RGB", (width, 2 * _HEAD + sum(heights) + len(heights) * _GAP), "white")
+    _write_names(sheet, label_names)
+    for place, title in enumerate(columns):
+        _pen(sheet).text((place * (_WIDTH + _GAP) + 2, _HEAD + 3), title, fill="black")
+    top = 2 * _HEAD
+    for row, height in zip(cells, heights, strict=True):
+        for place, cell in enumerate(row):
+            sheet.paste(cell, (place * (_WIDTH + _GAP), top))
+        top += height + _GAP
+    with replacing(path) as temporary:
+        sheet.save(temporary, format="PNG")
+
+
+def true_boxes(labels, boxes):
+    """Labels and boxes (centre and size) of an image in the form of found ones, sure of all.
+
+    Args:
+        labels (`np.ndarray`): Shape (boxes,). boxes (`np.ndarray`): Shape (boxes, 4).
+    """
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)[: len(labels)]
+    half = boxes[:, 2:] / 2
+    return np.column_stack([labels, np.ones(len(labels)), boxes[:, :2] - half, boxes[:, :2] + half])
+
+
+def _drawn(image, boxes):
+    height = max(1, round(image.height * _WIDTH / image.width))
+    cell = image.convert("RGB").resize((_WIDTH, height))
+    pen = _pen(cell)
+    for label, score, *corners in boxes:
+        if score >= SURE:
+            left, top, right, bottom = np.clip(corners, 0, 1) * np.tile([_WIDTH - 1, height - 1], 2)
+            if right >= left and bottom >= top:
+                pen.rectangle([left, top, right, bottom], outline=_COLOURS[int(label) % len(_COLOURS)], width=2)
+    return cell
+
+
+def _write_names(sheet, label_names):
+    left = 2
+    for label, name in enumerate(label_names):
+        _pen(sheet).text((left, 3), name, fill=_COLOURS[label % len(_COLOURS)])
+        left += int(_pen(sheet).textlength(name)) + 12
+
+
+def _pen(image):
+    from PIL import ImageDraw
+
+    return ImageDraw.Draw(image)

@@ -1,0 +1,1 @@
+"""The outputs of a teacher, computed once and stored."""

@@ -1,0 +1,88 @@
+"""Which rows of an answer are whose, and how they go back into a batch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from ...signals.forward import FRAMES, NO_PROBABILITY, POSITIONS, SOFT_ITEMS
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a tensor about a batch is cut into rows of examples, padding left out.
+
+    Args:
+        counts: (tensor, batch, num_examples) -> how many rows each example has.
+        rows: (tensor, batch) -> the rows of all examples, end to end.
+        tensor: (rows, batch) -> the tensor; what stood at padding is 0, or no probability where it marks spans.
+    """
+
+    counts: Callable
+    rows: Callable
+    tensor: Callable
+
+
+def layout_of(tensor, batch, *, marks_spans=False):
+    """The name of the layout of a tensor.
+
+    Args:
+        tensor (`torch.Tensor`): Logits or features.
+        batch (`Mapping[str, torch.Tensor]`): Which they are about.
+        marks_spans (`bool`): Whether they are logits of a model that marks spans, shape (batch, 2, sequence).
+    """
+    mask = batch.get("attention_mask")
+    if marks_spans:
+        return "spans"
+    if POSITIONS in batch and tensor.dim() == 2:
+        return "positions"
+    if mask is not None and tensor.dim() >= 3 and tensor.shape[:2] == mask.shape:
+        return "tokens"
+    if SOFT_ITEMS in batch and tensor.dim() >= 3 and tensor.shape[:2] == batch[SOFT_ITEMS].shape:
+        return "frames"
+    if FRAMES in batch and tensor.dim() >= 3 and tensor.shape[:2] == batch[FRAMES].shape:
+        return "ctc_frames"
+    return "examples"
+
+
+def _at(name):
+    """Rows where a column of the batch is not 0, and 0 elsewhere."""
+
+    def tensor(rows, batch):
+        mask = batch[name].bool()
+        return rows.new_zeros((*mask.shape, *rows.shape[1:])).index_put((mask,), rows)
+
+    return Layout(_marked(name), lambda tensor, batch: tensor[batch[name].bool()], tensor)
+
+
+def _spans(rows, batch):
+    mask = batch["attention_mask"].bool()
+    return rows.new_full((*mask.shape, 2), NO_PROBABILITY).index_put((mask,), rows).transpose(1, 2)
+
+
+def _marked(name):
+    def counts(tensor, batch, num_examples):
+        return batch[name].bool().reshape(num_examples, -1).sum(1)
+
+    return counts
+
+
+LAYOUTS = {
+    # One row or one tensor an example; where an example is several texts, one for each.
+    "examples": Layout(
+        lambda tensor, batch, num_examples: torch.full((num_examples,), len(tensor) // num_examples),
+        lambda tensor, batch: tensor,
+        lambda rows, batch: rows,
+    ),
+    "tokens": _at("attention_mask"),
+    # Of sound, whose mask is over samples, and which is answered frame by frame.
+    "frames": _at(SOFT_ITEMS),
+    "ctc_frames": _at(FRAMES),
+    "spans": Layout(
+        _marked("attention_mask"),
+        lambda tensor, batch: tensor.transpose(1, 2)[batch["attention_mask"].bool()],
+        _spans,
+    ),
+    # Logits of the chosen positions alone, as `signals.ask` returns them.
+    "positions": Layout(_marked(POSITIONS), lambda tensor, batch: tensor, lambda rows, batch: rows),
+}

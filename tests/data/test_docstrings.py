@@ -1,0 +1,225 @@
+"""The quickstart's data: harvested from folders of Python files that are read and never run."""
+
+import json
+import re
+from collections import Counter
+
+import pytest
+
+from distil_nlp.data import docstrings
+from distil_nlp.data.docstrings import harvest, write_splits
+
+SIZES = {"train": 4, "unlabelled": 8, "validation": 4, "test": 4}
+NOUNS = "anchor basket candle desert engine forest garden hammer island jacket kettle ladder".split()
+
+
+def write_library(root, texts_by_file):
+    for name, texts in texts_by_file.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        functions = [f'def f{index}():\n    """{text}"""\n' for index, text in enumerate(texts)]
+        path.write_text("\n".join(functions), encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def libraries(tmp_path):
+    """Two libraries of twelve files with two docstrings each, no two of which share their words."""
+    return {
+        label: write_library(
+            tmp_path / label,
+            {
+                f"{noun}.py": [f"{verb} the {noun} of a {label[::-1]} and go home.", f"Is this {noun} {verb} or not?"]
+                for noun in NOUNS
+            },
+        )
+        for label, verb in [("birdlib", "Feather"), ("fishlib", "Swim")]
+    }
+
+
+def texts_of(tmp_path, *docstring_list, label="birdlib"):
+    """All that is harvested from one file with these docstrings, in no particular order."""
+    found = docstrings._collect({label: write_library(tmp_path, {"module.py": docstring_list})}, wanted=100)
+    return [text for _, text in found[label]]
+
+
+def test_classes_are_equally_frequent_in_every_split(libraries):
+    for split, rows in harvest(libraries, sizes=SIZES).items():
+        assert Counter(row["label"] for row in rows) == dict.fromkeys(libraries, SIZES[split] // 2), split
+
+
+def test_the_same_seed_gives_the_same_rows_and_another_seed_others(libraries):
+    assert harvest(libraries, sizes=SIZES) == harvest(libraries, sizes=SIZES)
+    assert harvest(libraries, sizes=SIZES) != harvest(libraries, seed=1, sizes=SIZES)
+
+
+def test_rows_of_one_file_are_never_in_two_of_train_validation_and_test(libraries):
+    sizes = {"train": 6, "unlabelled": 22, "validation": 10, "test": 10}
+    splits = harvest(libraries, sizes=sizes)
+    parts = [splits["test"], splits["validation"], splits["train"] + splits["unlabelled"]]
+    files = [{(row["label"], noun) for row in part for noun in NOUNS if noun in row["text"]} for part in parts]
+    assert sum(len(part) for part in files) == len(set().union(*files)) == 24
+
+
+def test_no_text_is_in_two_splits(libraries):
+    texts = [row["text"] for rows in harvest(libraries, sizes=SIZES).values() for row in rows]
+    assert len(texts) == len(set(texts)) == sum(SIZES.values())
+
+
+def test_only_the_first_paragraph_is_kept(tmp_path):
+    assert texts_of(
+        tmp_path,
+        "Returns the weight of\n    every bird in the nest.\n\n    It is measured in grams.\n",
+        "Counts the eggs of a nest.\n    Args:\n        nest: the nest that is looked at\n",
+        "Paints a feather in the colour.\n    >>> paint(the_feather, in_red)\n",
+    ) == [
+        "Returns the weight of every bird in the nest.",
+        "Counts the eggs of a nest.",
+        "Paints a feather in the colour.",
+    ]
+
+
+def test_docstrings_of_modules_and_classes_are_read_and_the_code_is_not_run(tmp_path):
+    (tmp_path / "module.py").write_text(
+        '"""The module that is about nests."""\nraise SystemExit("run")\n\n'
+        'class Nest:\n    """A place for the eggs of a bird."""\n',
+        encoding="utf-8",
+    )
+    found = docstrings._collect({"birdlib": tmp_path}, wanted=100)["birdlib"]
+    assert [text for _, text in found] == ["The module that is about nests.", "A place for the eggs of a bird."]
+
+
+def test_a_librarys_name_is_masked_in_the_texts_of_all_libraries_in_any_form(tmp_path):
+    roots = {
+        "birdlib": write_library(tmp_path / "b", {"m.py": ["Makes a BirdLib nest for the birdlib.nest.Nest class."]}),
+        "fishlib": write_library(
+            tmp_path / "f", {"m.py": ["Unlike a BIRDLIB-like thing, this is about fishlib's sea."]}
+        ),
+    }
+    found = docstrings._collect(roots, wanted=100)
+    assert [text for _, text in found["birdlib"]] == ["Makes a library nest for the library class."]
+    assert [text for _, text in found["fishlib"]] == ["Unlike a library-like thing, this is about library's sea."]
+
+
+@pytest.mark.parametrize(("label", "alias"), [("networkx", "nx"), ("pandas", "pd"), ("transformers", "Hugging Face")])
+def test_the_name_that_people_import_a_library_by_is_masked(tmp_path, label, alias):
+    assert texts_of(tmp_path, f"This is the {alias} way to do it.", label=label) == [
+        "This is the library way to do it."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("marked", "plain"),
+    [
+        ("Uses the :class:`~birds.Nest` to hatch an egg.", "Uses the birds.Nest to hatch an egg."),
+        ("Uses the ``Nest`` to hatch an *egg*.", "Uses the Nest to hatch an egg."),
+        ("Uses the [`Nest`](https://nest.example/a) to hatch an egg.", "Uses the Nest to hatch an egg."),
+        ("Uses the `nest <https://nest.example>`_ to hatch an egg.", "Uses the nest to hatch an egg."),
+    ],
+)
+def test_markup_is_taken_out(tmp_path, marked, plain):
+    assert texts_of(tmp_path, marked) == [plain]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Too short to say.", "x_1 = [0, 1, 2, 3] + {4: 5} % 6", "word " * 61, "Größe für ähnliche Vögel überall über Öl"],
+)
+def test_what_does_not_read_like_an_english_sentence_is_left_out(tmp_path, text):
+    assert texts_of(tmp_path, text) == []
+
+
+def test_of_texts_that_differ_only_in_identifiers_and_numbers_one_is_kept(tmp_path):
+    texts = [
+        f"Construct a {name} for the eggs of {count} birds." for name, count in [("BigNest", 2), ("small_nest", 30)]
+    ]
+    assert texts_of(tmp_path, *texts) == texts[:1]
+
+
+def test_a_text_that_two_libraries_share_is_in_neither(tmp_path):
+    shared, own = "Returns the number of items in it.", "Returns the number of eggs in it."
+    roots = {
+        "birdlib": write_library(tmp_path / "b", {"m.py": [shared, own]}),
+        "fishlib": write_library(tmp_path / "f", {"m.py": [shared]}),
+    }
+    found = docstrings._collect(roots, wanted=100)
+    assert [text for _, text in found["birdlib"]] == [own]
+    assert found["fishlib"] == []
+
+
+def test_tests_and_files_that_do_not_parse_are_skipped(tmp_path):
+    text = "Makes a nest for the bird."
+    write_library(tmp_path, {"tests/nest.py": [text], "test_nest.py": [text]})
+    (tmp_path / "template.py").write_text("def {{ name }}():", encoding="utf-8")
+    assert docstrings._collect({"birdlib": tmp_path}, wanted=100) == {"birdlib": []}
+
+
+def test_one_file_gives_at_most_its_share(tmp_path):
+    texts = [f"Makes the {first} of a {second}." for first in NOUNS for second in NOUNS]
+    assert len(texts_of(tmp_path, *texts)) == docstrings.MAX_ROWS_PER_FILE
+
+
+def test_too_few_docstrings_is_an_error_that_names_the_library_and_counts(libraries):
+    with pytest.raises(ValueError, match=r"'birdlib' has 24 usable docstrings, too few for 40 rows in 'train'"):
+        harvest(libraries, sizes={**SIZES, "train": 80})
+
+
+def test_a_library_that_is_not_installed_is_an_error_that_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(docstrings, "LIBRARIES", ("python", "no_such_library"))
+    with pytest.raises(ModuleNotFoundError, match=r"'no_such_library' is not installed.*distil-nlp\[quickstart\]"):
+        docstrings.installed_libraries()
+
+
+@pytest.fixture
+def written(libraries, tmp_path, monkeypatch):
+    """Splits written from the two libraries, and how often they have been harvested so far."""
+    calls = []
+    monkeypatch.setattr(docstrings, "installed_libraries", lambda: libraries)
+    monkeypatch.setattr(docstrings, "harvest", lambda *given, **named: calls.append(1) or harvest(*given, **named))
+    return write_splits(tmp_path / "data", sizes=SIZES), calls
+
+
+def test_the_files_hold_the_harvested_rows_and_unlabelled_rows_have_no_label(written, libraries):
+    paths, _ = written
+    read = {split: [json.loads(line) for line in path.read_text().splitlines()] for split, path in paths.items()}
+    expected = harvest(libraries, sizes=SIZES)
+    expected["unlabelled"] = [{"text": row["text"]} for row in expected["unlabelled"]]
+    assert read == expected
+
+
+def test_what_is_written_already_is_not_harvested_again(written, tmp_path):
+    paths, calls = written
+    assert write_splits(tmp_path / "data", sizes=SIZES) == paths
+    assert len(calls) == 1
+
+
+def test_another_seed_or_size_or_a_changed_file_is_harvested_again(written, tmp_path):
+    paths, calls = written
+    write_splits(tmp_path / "data", sizes=SIZES, seed=1)
+    write_splits(tmp_path / "data", sizes={**SIZES, "train": 6}, seed=1)
+    paths["test"].write_text("cut off")
+    write_splits(tmp_path / "data", sizes={**SIZES, "train": 6}, seed=1)
+    assert len(calls) == 4
+    assert paths["test"].read_text() != "cut off"
+
+
+def test_the_manifest_tells_versions_and_counts(written, tmp_path):
+    manifest = json.loads((tmp_path / "data" / "manifest.json").read_text())
+    assert manifest["counts"] == SIZES
+    assert manifest["versions"] == {"birdlib": "unknown", "fishlib": "unknown"}
+
+
+@pytest.mark.slow  # reads the sources of the installed libraries, about 10 s
+def test_the_installed_libraries_give_a_task_that_is_neither_trivial_nor_hopeless():
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    splits = harvest()
+    for rows in splits.values():
+        assert not [row for row in rows if re.search("sympy|networkx|pandas|transformers|python", row["text"], re.I)]
+    train, test = (
+        ([row["text"] for row in rows], [row["label"] for row in rows]) for rows in map(splits.get, ("train", "test"))
+    )
+    model = make_pipeline(TfidfVectorizer(sublinear_tf=True), LogisticRegression(C=10.0)).fit(*train)
+    assert 0.5 < model.score(*test) < 0.7

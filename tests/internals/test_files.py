@@ -1,0 +1,45 @@
+"""A file is whole or absent."""
+
+import pytest
+
+from distil_nlp.internals.files import read_json, replacing, write_json, write_text
+
+
+def test_a_written_file_is_there_and_nothing_beside_it(tmp_path):
+    write_text(tmp_path / "new" / "a.txt", "grüße\n")
+    assert (tmp_path / "new" / "a.txt").read_text(encoding="utf-8") == "grüße\n"
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.txt"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_trace(tmp_path):
+    write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("half of the n")
+        raise ZeroDivisionError
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_until_the_end_the_old_file_is_in_place(tmp_path):
+    write_text(tmp_path / "a.txt", "old")
+    with replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+        assert (tmp_path / "a.txt").read_text() == "old"
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
+def test_json_comes_back_as_it_went(tmp_path):
+    value = {"name": "señal", "numbers": [1, 2.5, None], "nested": {"yes": True}}
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == value
+
+
+def test_not_a_number_is_no_json(tmp_path):
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "a.json", {"loss": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
+def test_broken_json_is_an_error_that_names_the_file(tmp_path):
+    (tmp_path / "a.json").write_text('{"cut": ')
+    with pytest.raises(ValueError, match=r"a\.json should hold JSON but does not parse .*line 1"):
+        read_json(tmp_path / "a.json")

@@ -1,0 +1,45 @@
+"""What a step frees is kept: the system has no pages to clear in the next one."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from distil_nlp.internals import malloc as freed_memory
+
+# Blocks of a few megabytes, freed and asked for again: how many pages the system had to hand out for them.
+FAULTS = """
+import json, resource, sys
+from distil_nlp.internals.malloc import keep_freed_memory
+done = keep_freed_memory() if sys.argv[1] == "keep" else False
+def step():
+    blocks = [bytearray(3_000_000) for _ in range(20)]
+    del blocks
+for _ in range(3): step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5): step()
+print(json.dumps([done, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before]))
+"""
+
+
+def faults(how):
+    run = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, env={}, check=True)
+    return json.loads(run.stdout)
+
+
+@pytest.mark.skipif(freed_memory.platform.libc_ver()[0] != "glibc", reason="mallopt is a function of glibc")
+def test_pages_are_asked_for_once():
+    (done, kept), (_, returned) = faults("keep"), faults("return")
+    assert done
+    assert kept < returned / 10
+
+
+def test_what_the_environment_says_comes_first(monkeypatch):
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "2")
+    assert not freed_memory.keep_freed_memory()
+
+
+def test_another_c_library_is_left_alone(monkeypatch):
+    monkeypatch.setattr(freed_memory.platform, "libc_ver", lambda: ("", ""))
+    assert not freed_memory.keep_freed_memory()

@@ -1,0 +1,87 @@
+"""Perplexity and accuracy at masked positions, by the yardstick and by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from distil_nlp.evaluation import Contender, compare, predict
+from distil_nlp.metrics import MaskedWords
+from distil_nlp.tasks import MaskedLanguageModeling
+from tests.tiny import tiny_model, tiny_tokenizer
+from tests.training.runs import make_rows
+
+ROWS = make_rows(20, problem="masked")
+COLLATE = MaskedLanguageModeling("text").collator(tiny_tokenizer())
+
+
+def answers(model, yardstick, rows=ROWS, batch_size=7):
+    return predict(model, rows, COLLATE, keep=yardstick.answers, batch_size=batch_size)
+
+
+def by_hand(model, rows):
+    """Log-likelihoods and right answers of all masked positions, one row at a time, logits everywhere."""
+    losses, right = [], []
+    for row in rows:
+        with torch.no_grad():
+            logits = model(torch.tensor([row["input_ids"]])).logits[0].log_softmax(-1)
+        for place, word in enumerate(row["labels"]):
+            if word != -100:
+                losses.append(-logits[place, word].item())
+                right.append(logits[place].argmax().item() == word)
+    return np.array(losses), np.array(right)
+
+
+def test_perplexity_and_accuracy_are_those_by_hand():
+    model, yardstick = tiny_model(task="mlm"), MaskedWords(ROWS["labels"])
+    losses, right = by_hand(model, ROWS)
+    scores = yardstick.scores(yardstick.facts(answers(model, yardstick)))
+    assert list(scores) == ["perplexity", "accuracy"] and yardstick.main == "perplexity"
+    assert scores["perplexity"] == pytest.approx(np.exp(losses.mean()), rel=1e-5)
+    assert scores["accuracy"] == pytest.approx(right.mean())
+
+
+def test_each_row_adds_its_own_facts():
+    model, yardstick = tiny_model(task="mlm"), MaskedWords(ROWS["labels"])
+    facts = yardstick.facts(answers(model, yardstick))
+    assert facts.shape == (20, 3)
+    for number, row in enumerate(ROWS):
+        losses, right = by_hand(model, [row])
+        assert facts[number] == pytest.approx([losses.sum(), len(losses), right.sum()], rel=1e-5)
+
+
+def test_agreement_is_the_share_of_masked_positions_with_the_teachers_word():
+    yardstick = MaskedWords(ROWS["labels"])
+    ours, theirs = (answers(tiny_model(task="mlm", seed=seed), yardstick) for seed in (0, 1))
+    same = np.mean(np.concatenate(ours)[:, 1] == np.concatenate(theirs)[:, 1])
+    assert yardstick.agreement(ours, ours) == 1 and yardstick.agreement(ours, theirs) == same < 1
+
+
+def test_a_lower_perplexity_is_better_in_a_comparison():
+    yardstick = MaskedWords(ROWS["labels"])
+    found = compare(
+        [
+            Contender(role, role, [answers(tiny_model(task="mlm", seed=seed), yardstick)], parameters=1)
+            for seed, role in enumerate(("teacher", "student"))
+        ],
+        yardstick,
+    ).to_dict()
+    teacher, student = (model["metrics"]["perplexity"] for model in found["models"])
+    assert found["models"][1]["kept"] == pytest.approx(teacher / student)
+    assert found["differences"][0]["value"] == pytest.approx(student - teacher)
+
+
+def test_a_model_that_says_nan_is_judged_nan():
+    model, yardstick = tiny_model(task="mlm"), MaskedWords(ROWS["labels"])
+    torch.nn.init.constant_(model.cls.predictions.bias, float("nan"))
+    said = answers(model, yardstick)
+    assert all(np.isnan(value) for value in yardstick.scores(yardstick.facts(said)).values())
+    assert np.isnan(yardstick.agreement(said, said))
+
+
+def test_rows_without_a_masked_position_and_answers_of_other_rows_are_refused():
+    with pytest.raises(ValueError, match="row 1 of 2 has none"):
+        MaskedWords([[-100, 3], [-100, -100]])
+    with pytest.raises(ValueError, match="Row 0 has 1 masked positions and 2 answers"):
+        MaskedWords([[-100, 3]]).facts([np.zeros((2, 2))])
+    with pytest.raises(ValueError, match="perplexity, accuracy; got 'f1'"):
+        MaskedWords([[3]], main_metric="f1")

@@ -1,0 +1,146 @@
+"""Answers cut out of contexts: counted as SQuAD counts them, decoded within the context, judged by question."""
+
+import numpy as np
+import pytest
+import torch
+
+from distil_nlp.metrics import ExtractedAnswers
+from distil_nlp.metrics.spans import best_spans, exact_match, normalise, token_f1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The LVMH Group", "lvmh group"),
+        ("  a   cat, an owl\tand the\ndog!", "cat owl and dog"),
+        ("Australian Federal Police.", "australian federal police"),
+        ("theatre", "theatre"),
+        ("5½ sacks", "5½ sacks"),
+        ("the", ""),
+    ],
+)
+def test_normalised_texts_have_no_case_no_punctuation_no_articles_and_single_spaces(text, expected):
+    assert normalise(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("prediction", "references", "f1", "exact"),
+    [
+        ("the cat sat", ["A cat sat."], 1.0, 1.0),
+        ("the cat sat", ["cat sat down"], 0.8, 0.0),
+        ("cat", ["dog", "a black cat", "cat sat on it"], 2 / 3, 0.0),
+        ("to be to", ["to be"], 0.8, 0.0),
+        ("dog", ["cat"], 0.0, 0.0),
+        ("", [], 1.0, 1.0),
+        ("cat", [], 0.0, 0.0),
+        ("", ["cat"], 0.0, 0.0),
+        ("", ["the", "cat"], 0.0, 0.0),
+        ("the", ["a"], 1.0, 1.0),
+    ],
+)
+def test_f1_and_exact_match_are_those_of_squad(prediction, references, f1, exact):
+    assert token_f1(prediction, references) == pytest.approx(f1)
+    assert exact_match(prediction, references) == exact
+
+
+def slow_best(start, end, first, last, longest):
+    spans = [(i, j) for i in range(first, last + 1) for j in range(i, min(last, i + longest - 1) + 1)]
+    return max(spans, key=lambda span: start[span[0]] + end[span[1]])
+
+
+@pytest.mark.parametrize("longest", [1, 3, 30])
+def test_the_best_span_is_the_best_of_all_spans_that_may_be_one(longest):
+    draw = np.random.default_rng(longest)
+    start, end = draw.normal(size=(2, 40, 12))
+    context = np.array([[draw.integers(1, 6), draw.integers(6, 12)] for _ in range(40)])
+    for row, (first, last, score) in enumerate(best_spans(start, end, context, max_answer_length=longest)):
+        assert (first, last) == slow_best(start[row], end[row], *context[row], longest)
+        assert score == pytest.approx(start[row, int(first)] + end[row, int(last)])
+
+
+def test_a_window_without_context_never_has_the_best_span():
+    logits = np.zeros((1, 4))
+    assert best_spans(logits, logits, np.array([[1, 0]]))[0, 2] == -np.inf
+
+
+CONTEXT = "a good film and a bad plot"  # in two windows that share "and a"
+WINDOWS = {
+    "example": [0, 0, 1],
+    "context_span": [[2, 6], [2, 5], [1, 2]],
+    "token_starts": [[0, 2, 7, 12, 16], [12, 16, 18, 22], [0, 5]],
+    "token_ends": [[1, 6, 11, 15, 17], [15, 17, 21, 26], [4, 12]],
+}
+
+
+def yardstick(references=(["bad plot"], ["fine"]), **settings):
+    return ExtractedAnswers([CONTEXT, "fine stories"], references, WINDOWS, **settings)
+
+
+def said(*spans, null=0.0, width=8):
+    """Logits that favour a span with a score in each window; [CLS] has its own."""
+    logits = torch.zeros(len(spans), 2, width)
+    for row, (first, last, score) in enumerate(spans):
+        logits[row, 0, first], logits[row, 1, last] = score / 2, score / 2
+    logits[:, :, 0] = null / 2
+    return logits
+
+
+def answered(judge, logits):
+    return judge.answers(logits, {"context_span": torch.tensor(WINDOWS["context_span"])})
+
+
+def test_the_answer_of_a_question_is_that_of_its_best_window():
+    judge = yardstick()
+    answers = answered(judge, said((3, 4, 5.0), (4, 5, 6.0), (1, 2, 1.0)))
+    assert judge.texts(answers) == ["bad plot", "fine stories"]
+    assert judge.facts(answers).tolist() == [[1.0, 1.0], [pytest.approx(2 / 3), 0.0]]
+    assert judge.scores(judge.facts(answers)) == {"f1": pytest.approx(5 / 6), "exact_match": 0.5}
+    assert (judge.main, judge.num_rows, judge.num_examples) == ("f1", 3, 2)
+
+
+def test_answers_keep_four_numbers_a_window():
+    assert answered(yardstick(), said((3, 4, 5.0), (4, 5, 6.0), (1, 2, 1.0))).shape == (3, 4)
+
+
+def test_no_answer_needs_to_win_in_every_window_and_only_where_the_data_has_such_questions():
+    logits = said((3, 4, 5.0), (4, 5, 6.0), (1, 2, 1.0), null=4.0)
+    assert yardstick().texts(answered(yardstick(), logits)) == ["bad plot", "fine stories"]
+    judge = yardstick(([], ["fine"]), no_answer=True)
+    assert judge.texts(answered(judge, logits)) == ["bad plot", ""]
+    logits[:2, :, 0] = 4.0
+    assert judge.texts(answered(judge, logits)) == ["", ""]
+    logits[0, :, 0] = 0.0  # one window of two that is not silent
+    assert judge.texts(answered(judge, logits)) == ["bad plot", ""]
+
+
+def test_questions_without_references_count_for_agreement_only():
+    judge = yardstick((None, ["fine"]))
+    ours = answered(judge, said((3, 4, 5.0), (4, 5, 6.0), (1, 1, 1.0)))
+    theirs = answered(judge, said((3, 4, 9.0), (4, 5, 6.0), (1, 1, 1.0)))
+    assert judge.facts(ours).tolist() == [[1.0, 1.0]]
+    assert (judge.agreement(ours, ours), judge.agreement(ours, theirs)) == (1.0, 0.5)
+    with pytest.raises(ValueError, match="None of the 2 questions has answers"):
+        yardstick((None, None))
+
+
+def test_answers_that_differ_by_an_article_agree():
+    judge = yardstick()
+    ours = answered(judge, said((2, 4, 9.0), (2, 2, 1.0), (1, 1, 1.0)))
+    theirs = answered(judge, said((3, 4, 9.0), (2, 2, 1.0), (1, 1, 1.0)))
+    assert [judge.texts(one)[0] for one in (ours, theirs)] == ["a good film", "good film"]
+    assert judge.agreement(ours, theirs) == 1.0
+
+
+def test_a_model_that_says_nan_has_no_metrics():
+    judge, logits = yardstick(), said((3, 4, 5.0), (4, 5, 6.0), (1, 2, 1.0))
+    logits[1, 0, 3] = float("nan")
+    with pytest.warns(UserWarning, match="1 of 3 windows hold NaN"):
+        facts = judge.facts(answered(judge, logits))
+    assert np.isnan(facts).all() and facts.shape == (2, 2)
+    assert np.isnan(judge.agreement(answered(judge, logits), answered(judge, logits)))
+
+
+def test_exact_match_may_decide_and_accuracy_may_not():
+    assert yardstick(main_metric="exact_match").main == "exact_match"
+    with pytest.raises(ValueError, match="question_answering has: f1, exact_match; got 'accuracy'"):
+        yardstick(main_metric="accuracy")

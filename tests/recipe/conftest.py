@@ -1,0 +1,15 @@
+"""A teacher and data that recipes can be run on."""
+
+import pytest
+
+from tests.recipe.runs import save_model, save_rows
+from tests.training.conftest import imported_modules_are_no_garbage  # noqa: F401
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recipe")
+    save_model(folder / "teacher")
+    save_rows(folder / "train.jsonl", 48)
+    save_rows(folder / "validation.jsonl", 24, seed=1)
+    return folder

@@ -1,0 +1,99 @@
+"""Runs that are killed, interrupted, or shared by two processes lose nothing."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from distil_nlp.cli.commands import run
+from tests.conftest import ROOT
+from tests.recipe.runs import weights, words
+from tests.training.runs import same_weights
+
+# A step that takes a little longer, so that the kill falls into training and not behind it.
+SLOWED = """
+import sys, time
+from distil_nlp.training.trainer import DistillationTrainer
+step = DistillationTrainer.training_step
+DistillationTrainer.training_step = lambda *a, **k: (time.sleep(0.05), step(*a, **k))[1]
+from distil_nlp.cli.commands import main
+main(sys.argv[1:])
+"""
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def started(arguments, folder):
+    return subprocess.Popen(
+        [sys.executable, "-c", SLOWED, *arguments],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+    )
+
+
+def newest(checkpoints):
+    steps = [int(path.name.rsplit("-", 1)[-1]) for path in checkpoints.glob("checkpoint-*")]
+    return max(steps, default=0)
+
+
+def test_a_run_killed_three_times_ends_with_the_weights_of_one_that_was_not(folder, tmp_path):
+    more = ["--save_strategy", "steps", "--save_steps", "3", "--num_train_epochs", "6", "--control", "false"]
+    run(words(folder, tmp_path / "whole", *more, per_device_train_batch_size=4))
+    arguments = words(folder, tmp_path / "killed", *more, per_device_train_batch_size=4)
+    checkpoints = tmp_path / "killed" / "checkpoints" / "student"
+    draw, reached = random.Random(0), 0
+    for _ in range(3):
+        process = started(arguments, tmp_path)
+        reached += draw.randint(6, 18)
+        while process.poll() is None and newest(checkpoints) < reached:
+            time.sleep(0.01)
+        assert process.poll() is None, "the run ended before it was killed"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert newest(checkpoints) > 0 and not (tmp_path / "killed" / "student").exists()
+    run(arguments)
+    assert same_weights(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+
+
+def test_ctrl_c_saves_the_step_says_how_to_go_on_and_the_same_command_does(folder, tmp_path):
+    more = ["--save_strategy", "no", "--num_train_epochs", "6", "--control", "false", "--logging_steps", "1"]
+    run(words(folder, tmp_path / "whole", *more, per_device_train_batch_size=4))
+    arguments = words(folder, tmp_path / "stopped", *more, per_device_train_batch_size=4)
+    process = started(arguments, tmp_path)
+    for line in process.stdout:
+        if "'loss'" in line:  # it has made a step
+            break
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "student is at step" in said and "The same command goes on from there." in said
+    assert "Traceback" not in said
+    assert newest(tmp_path / "stopped" / "checkpoints" / "student") > 0
+    run(arguments)
+    assert same_weights(weights(tmp_path / "stopped"), weights(tmp_path / "whole"))
+
+
+def test_accelerate_launches_a_recipe_in_two_processes(folder, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    # `--cpu` would silently start one process; this way really starts two.
+    launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", port]
+    script = str(ROOT / "recipes" / "text_classification.py")
+    done = subprocess.run(
+        [sys.executable, "-m", *launch, script, *words(folder, tmp_path / "out", cache="true", max_steps=4)],
+        env={**ENVIRONMENT, "ACCELERATE_USE_CPU": "true"},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"student", "control", "teacher_cache", "report.json"} <= left
+    assert done.stdout.count("== compare") == 1  # the first process speaks for both

@@ -1,0 +1,141 @@
+"""A recipe for questions on tiny models: table, card, the line that lets the student answer, and what is refused."""
+
+import io
+import json
+import re
+from contextlib import redirect_stdout
+from functools import partial
+
+import pytest
+
+from distil_nlp.cli.commands import run, sweep
+from distil_nlp.tasks import answer_question
+from tests.questions import make_questions, save_questions
+from tests.recipe.runs import same_students, save_model, words
+from tests.tiny import tiny_model, tiny_tokenizer
+
+SHORT = {"max_length": 24, "doc_stride": 8, "task": "question-answering"}
+
+
+@pytest.fixture(scope="module")
+def questions(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("questions")
+    save_model(folder / "teacher", task="span")
+    save_questions(folder / "train.jsonl", 24, num_words=(6, 30))
+    save_questions(folder / "validation.jsonl", 12, num_words=(6, 30), seed=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(questions, tmp_path_factory):
+    output, shown = tmp_path_factory.mktemp("run") / "out", io.StringIO()
+    save_questions(questions / "more.jsonl", 6, kinds=("unknown",), seed=2)
+    with redirect_stdout(shown):
+        run(words(questions, output, **SHORT, unlabelled_file=questions / "more.jsonl", eval_strategy="epoch"))
+    return output, shown.getvalue()
+
+
+def test_teacher_student_and_control_are_judged_by_question(finished):
+    report = json.loads((finished[0] / "report.json").read_text())
+    assert (report["task"], report["metric"], report["num_examples"]) == ("question-answering", "f1", 12)
+    assert report["data"]["rows"]["validation"] > 12
+    assert [list(model["metrics"]) for model in report["models"]] == [["f1", "exact_match"]] * 3
+    assert report["models"][0]["agreement"] == 1.0 and report["models"][1]["agreement"] is not None
+    assert [term["name"] for term in report["objective"]] == ["hard", "soft"]
+
+
+def test_two_teachers_say_together_where_an_answer_is(questions, tmp_path):
+    save_model(tmp_path / "second", task="span", seed=3)
+    run(words(questions, tmp_path / "out", **SHORT, more_teachers=tmp_path / "second", control="false"))
+    models = json.loads((tmp_path / "out" / "report.json").read_text())["models"]
+    assert [model["role"] for model in models] == ["teacher", "member", "member", "student"]
+    assert models[0]["agreement"] == 1.0 and all(model["metrics"]["f1"] is not None for model in models)
+
+
+def test_the_line_that_is_shown_lets_the_student_answer(finished):
+    line = finished[1].strip().splitlines()[-1].strip()
+    assert line.startswith("distil_nlp.tasks.answer_question(")
+    import distil_nlp.tasks
+
+    answer = eval(line, {"distil_nlp": distil_nlp})
+    assert answer and answer in "It was written in May, by a clerk of the court."
+
+
+def test_the_code_of_the_card_lets_the_student_answer(finished):
+    card = (finished[0] / "student" / "README.md").read_text()
+    assert "pipeline(" not in card and "pipeline_tag: question-answering" in card
+    blocks = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        shown = io.StringIO()
+        with redirect_stdout(shown):
+            exec(block.replace('"out"', repr(str(finished[0] / "student"))), {})
+        assert shown.getvalue().endswith("\n")
+
+
+def test_a_context_longer_than_the_student_reads_is_answered_too(finished):
+    row = make_questions(1, num_words=(300, 300))[0]
+    answer = answer_question(finished[0] / "student", question=row["question"], context=row["context"])
+    assert answer and answer in row["context"]
+
+
+def test_an_encoder_is_fine_tuned_first_whatever_labels_it_had(questions, tmp_path):
+    tiny_model(num_labels=3, problem_type="regression").save_pretrained(tmp_path / "encoder")
+    tiny_tokenizer().save_pretrained(tmp_path / "encoder")
+    run(words(questions, tmp_path / "out", control="false", teacher=tmp_path / "encoder", **SHORT))
+    config = json.loads((tmp_path / "out" / "teacher" / "config.json").read_text())
+    assert config["architectures"] == ["BertForQuestionAnswering"] and "LABEL_2" not in str(config)
+    assert config.get("problem_type") is None
+
+
+def test_training_rows_without_answers_are_learned_from_the_teacher(questions, tmp_path):
+    save_questions(tmp_path / "train.jsonl", 12, kinds=("unknown",))
+    run(words(questions, tmp_path / "out", control="false", train_file=tmp_path / "train.jsonl", kd_ratio=1, **SHORT))
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["data"]["labelled_train_rows"] == 0
+
+
+@pytest.mark.parametrize("preset", ["distilbert", "minilmv2"])
+def test_presets_run_on_questions(preset, questions, tmp_path):
+    run(words(questions, tmp_path / "out", control="false", preset=preset, **SHORT))
+    assert (tmp_path / "out" / "student" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_augmented_copies": 2}, "makes is no example of question-answering"),
+        ({"tfidf_control": "true"}, "tfidf_control fits a logistic regression to single classes of whole texts"),
+        ({"problem_type": "regression"}, "problem_type='regression' would have no effect"),
+        ({"max_answer_length": 0}, "max_answer_length counts tokens of an answer, 1 or more; got 0"),
+        ({"doc_stride": 23}, "doc_stride=23 tokens"),
+        ({"main_metric": "accuracy"}, "question_answering has: f1, exact_match"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(changes, message, questions, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        run(words(questions, tmp_path / "out", **{**SHORT, **changes}))
+    assert not (tmp_path / "out" / "recipe.yaml").exists()
+
+
+def test_a_doc_stride_for_sentences_is_refused(folder, tmp_path):
+    with pytest.raises(ValueError, match="doc_stride=8 would have no effect: the task text-classification takes no"):
+        run(words(folder, tmp_path / "out", doc_stride=8))
+
+
+def test_a_file_with_answers_that_are_not_in_the_context_is_refused_before_training(questions, tmp_path):
+    rows = [json.loads(line) for line in (questions / "train.jsonl").read_text().splitlines()]
+    rows[5]["answers"]["answer_start"] = [rows[5]["answers"]["answer_start"][0] + 1]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(ValueError, match=r"1 of 24 rows of the train split .*\(rows 5, counted from 0\)"):
+        run(words(questions, tmp_path / "out", train_file=tmp_path / "train.jsonl", **SHORT))
+    assert not (tmp_path / "out" / "recipe.yaml").exists()
+
+
+def test_a_cache_gives_the_student_of_a_teacher_asked_at_every_step(questions, tmp_path):
+    assert same_students(run, partial(words, questions, **SHORT), tmp_path)
+
+
+def test_a_sweep_is_decided_by_question_and_asks_the_teacher_of_spans_once(questions, tmp_path):
+    report = sweep(words(questions, tmp_path / "out", **SHORT, sweep="{kd_ratio: [0.5, 1]}", control="false"))
+    assert (report["metric"], report["num_examples"], len(report["trials"])) == ("f1", 12, 2)
+    assert (tmp_path / "out" / "teacher_cache" / "cache.json").is_file()

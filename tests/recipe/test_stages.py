@@ -1,0 +1,138 @@
+"""Stages: a preset's or one's own, one after the other, each with its terms, data and learning rate."""
+
+import json
+
+import pytest
+
+from distil_nlp.cli.commands import main, run
+from distil_nlp.objectives import PRESETS
+from distil_nlp.recipe import parse
+from distil_nlp.recipe.stages import num_steps, stages_of
+from distil_nlp.tasks import task_class
+from tests.conftest import ROOT
+from tests.objectives.test_presets import OF_IMAGES, OF_SOUND
+from tests.recipe.runs import save_rows, weights, words
+from tests.training.runs import same_weights
+
+TWO = """
+teacher: {folder}/teacher
+stages:
+  - name: layers
+    objective: [relations: {{layers: last}}]
+    data: {folder}/more.jsonl
+    learning_rate: 1e-3
+    max_steps: 3
+  - name: logits
+    objective:
+      - hard: {{weight: 0.5}}
+      - soft: {{weight: 0.5, temperature: 4}}
+    num_train_epochs: 2
+"""
+
+
+def report_of(output):
+    return json.loads((output / "report.json").read_text())
+
+
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name not in OF_IMAGES | OF_SOUND])
+def test_every_preset_runs_and_the_control_has_the_steps_of_all_its_stages(preset, folder, tmp_path):
+    changes = {"num_layers": 2} if preset == "pkd" else {}
+    run(words(folder, tmp_path / "out", preset=preset, per_device_train_batch_size=8, **changes))
+    report = report_of(tmp_path / "out")
+    steps = {name: facts["steps"] for name, facts in report["stages"].items()}
+    of_student = sum(count for name, count in steps.items() if name.startswith("student"))
+    assert of_student == steps["control"] == 6
+    assert len([name for name in steps if name.startswith("student")]) == len(PRESETS[preset])
+    assert [model["role"] for model in report["models"]] == ["teacher", "student", "control"]
+    papers = {term["paper"] for term in report["objective"]} - {""}
+    assert all(paper in (tmp_path / "out" / "student" / "README.md").read_text() for paper in papers)
+
+
+def test_stages_of_yaml_have_their_own_data_length_and_terms(folder, tmp_path):
+    save_rows(folder / "more.jsonl", 20, seed=5, columns=("text",))
+    (tmp_path / "two.yaml").write_text(TWO.format(folder=folder))
+    flags = words(folder, tmp_path / "out", teacher=None, per_device_train_batch_size=8)
+    run([str(tmp_path / "two.yaml"), *flags])
+    report = report_of(tmp_path / "out")
+    assert [(term["stage"], term["name"]) for term in report["objective"]] == [
+        ("layers", "relations"),
+        ("logits", "hard"),
+        ("logits", "soft"),
+    ]
+    steps = {name: facts["steps"] for name, facts in report["stages"].items()}
+    assert steps == {"student.layers": 3, "student": 12, "control": 15}
+
+
+def test_a_stage_that_is_finished_is_not_trained_again_and_the_end_is_the_same(folder, tmp_path):
+    run(words(folder, tmp_path / "whole", preset="minilm", control="false", per_device_train_batch_size=8))
+    arguments = words(folder, tmp_path / "cut", preset="minilm", control="false", per_device_train_batch_size=8)
+    run(arguments)
+    for name in ("student", "report.json"):  # as if it had been killed in the second stage
+        path = tmp_path / "cut" / name
+        path.rename(tmp_path / f"gone-{name}")
+    before = (tmp_path / "cut" / "student.relations" / "model.safetensors").stat().st_mtime_ns
+    run(arguments)
+    assert (tmp_path / "cut" / "student.relations" / "model.safetensors").stat().st_mtime_ns == before
+    assert same_weights(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ("[]", "stages must be a list of stages"),
+        ("relations", "stages must be a list of stages"),
+        ("[{name: a}]", "Stage 1 should be a mapping with an `objective:`"),
+        ("[{objective: [hard: {}], learning_rat: 1}]", "sets 'learning_rat'.*the nearest is 'learning_rate'"),
+        ("[{objective: [hard: {}], share: 2}]", "share of stage 1 .* got 2"),
+        ("[{objective: [hard: {}], share: 0.5, max_steps: 3}]", "by share and by max_steps"),
+        ("[{objective: [hard: {}], learning_rate: fast}]", "learning_rate of stage 1 must be a number; got 'fast'"),
+        ("[{name: a/b, objective: [hard: {}]}]", "name of a folder.*'a/b'"),
+        ("[{name: a, objective: [hard: {}]}, {name: a, objective: [hard: {}]}]", "a name of its own"),
+        ("[{objective: [hidden: {layers: [[0, 7]]}]}]", "Layer 7 is not in BertFor.*layers 0 to 1"),
+        ("[{objective: [relations: {num_heads: 3}]}]", "3 relation heads must divide"),
+        ("[{objective: [standardised: {temperature: 2}]}]", "2 classes are always 1 and -1"),
+        ("[{objective: [hard: {}], data: unlabelled}]", "data='unlabelled', and there is no such row"),
+        ("[{objective: [soft: {temperature: 2}], data: gone.jsonl}]", "data of a stage='gone.jsonl' does not exist"),
+    ],
+)
+def test_a_stage_that_cannot_be_is_refused_before_anything_is_trained(stages, message, folder, tmp_path):
+    with pytest.raises((ValueError, OSError), match=message):
+        run(words(folder, tmp_path / "out", stages=stages))
+    assert not (tmp_path / "out" / "checkpoints").exists() and not (tmp_path / "out" / "recipe.yaml").exists()
+
+
+def test_settings_of_the_default_objective_beside_a_preset_are_refused(folder, tmp_path):
+    with pytest.raises(SystemExit, match="temperature=3 would have no effect.*preset 'pkd'"):
+        main(words(folder, tmp_path / "out", preset="pkd", temperature=3.0))
+    with pytest.raises(SystemExit, match="preset must be one of logits, distilbert, .*; got 'tinybart'"):
+        main(words(folder, tmp_path / "out", preset="tinybart"))
+    with pytest.raises(SystemExit, match="Both preset='pkd' and stages"):
+        main(words(folder, tmp_path / "out", preset="pkd", stages="[{objective: [hard: {}]}]"))
+
+
+def test_a_preset_on_the_command_line_puts_aside_the_blend_of_a_file(tmp_path):
+    (tmp_path / "r.yaml").write_text("teacher: t\nkd_ratio: 0.5\ntemperature: 4\n")
+    recipe, training, _ = parse([str(tmp_path / "r.yaml"), "--preset", "minilm"])
+    assert [stage.name for stage in stages_of(recipe, training)] == ["relations", "labels"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_that_comes_with_us_parses_and_names_a_task_and_stages_that_exist(path):
+    recipe, training, _ = parse([str(path), "--teacher", "some/teacher"])
+    assert task_class(recipe.task).name == recipe.task
+    assert stages_of(recipe, training)
+
+
+@pytest.mark.parametrize(
+    ("flags", "steps"),
+    [
+        (["--num_train_epochs", "1.5"], 9),
+        (["--num_train_epochs", "2", "--gradient_accumulation_steps", "4"], 4),
+        (["--max_steps", "5"], 5),
+    ],
+)
+def test_steps_are_counted_as_trainer_counts_them(flags, steps, folder, tmp_path):
+    flags = [*flags, "--per_device_train_batch_size", "8", "--control", "false"]
+    run(words(folder, tmp_path / "out", *flags))
+    _, training, _ = parse(words(folder, tmp_path / "out", *flags))
+    assert report_of(tmp_path / "out")["stages"]["student"]["steps"] == num_steps(training, 48) == steps

@@ -1,0 +1,333 @@
+"""A sweep: every trial is the run it would have been alone, the teacher is asked once, nothing finished is lost."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from distil_nlp.cli.commands import main, run, sweep
+from distil_nlp.recipe.cache import cached_teachers
+from distil_nlp.recipe.run import Run
+from distil_nlp.sweeps.sweep import Sweep
+from distil_nlp.teachers import OnlineTeacher
+from distil_nlp.training.trainer import DistillationTrainer
+from tests.conftest import ROOT
+from tests.recipe.runs import save_model, save_rows, weights, words
+from tests.tiny import tiny_model, tiny_tokenizer
+from tests.training.runs import same_weights
+
+FAST = {"learning_rate": 1e-2, "per_device_train_batch_size": 8}
+BLEND = "{temperature: [1, 8], kd_ratio: [0.3, 1.0]}"
+
+
+def swept(folder, output, space=BLEND, **changes):
+    return words(folder, output, **{**FAST, "sweep": space, **changes})
+
+
+def refused(arguments):
+    main(arguments, action=sweep)
+
+
+def best_of(output):
+    """The folder of the best trial, where its recipe runs."""
+    return Path(yaml.safe_load((output / "best.yaml").read_text())["output_dir"])
+
+
+def left_by(output):
+    return json.loads((output / "sweep.json").read_text())
+
+
+def figures(report):
+    return [(one["settings"], one["value"]) for one in report["trials"]]
+
+
+@pytest.fixture(scope="module")
+def finished(folder, tmp_path_factory):
+    """A sweep over the blend, every student kept, and what was asked of the teacher while it ran."""
+    output, kept = tmp_path_factory.mktemp("sweep") / "out", tmp_path_factory.mktemp("students")
+    asked = {"caches": 0, "rows": []}
+    with pytest.MonkeyPatch.context() as patch:
+        clear, ask = Sweep._clear, OnlineTeacher.__call__
+
+        def copied(self, best):
+            shutil.copytree(self.folder.path / "trials", kept, dirs_exist_ok=True)
+            clear(self, best)
+
+        def counted(*args, **kwargs):
+            asked["caches"] += 1
+            return cached_teachers(*args, **kwargs)
+
+        def noted(self, batch):
+            asked["rows"].append(len(batch["input_ids"]))
+            return ask(self, batch)
+
+        patch.setattr(Sweep, "_clear", copied)
+        patch.setattr(sys.modules[Run.__module__], "cached_teachers", counted)
+        patch.setattr(OnlineTeacher, "__call__", noted)
+        sweep(swept(folder, output))
+    return output, kept, asked
+
+
+def test_a_sweep_of_lists_tries_every_combination_once(finished):
+    report = left_by(finished[0])
+    tried = [tuple(one["settings"].values()) for one in report["trials"]]
+    assert tried == [(1, 0.3), (1, 1.0), (8, 0.3), (8, 1.0)]
+    assert all(one["steps"] == 6 and one["seconds"] > 0 for one in report["trials"])
+
+
+def test_the_teacher_is_asked_once_for_all_trials(finished):
+    _, _, asked = finished
+    assert asked["caches"] == 1
+    assert [rows for rows in asked["rows"] if rows > 16] == [48]  # beside the few that are looked at beforehand
+
+
+def test_every_trial_is_bit_identical_to_a_run_with_its_settings(finished, folder, tmp_path):
+    output, kept, _ = finished
+    for one in left_by(output)["trials"]:
+        alone = tmp_path / str(one["number"])
+        run(words(folder, alone, control="false", cache="true", **FAST, **one["settings"]))
+        assert same_weights(weights(kept / str(one["number"])), weights(alone))
+        models = json.loads((alone / "report.json").read_text())["models"]
+        assert models[1]["metrics"] == one["metrics"] and models[1]["parameters"] == one["parameters"]
+    assert not same_weights(weights(kept / "1"), weights(kept / "3"))
+
+
+def test_a_sweep_leaves_a_table_a_picture_and_the_best_first(finished):
+    output, _, _ = finished
+    report, page = left_by(output), (output / "sweep.md").read_text()
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")][2:]
+    values = [float(row[3]) for row in rows[:4]]
+    assert values == sorted(values, reverse=True) and rows[0][0] == f"| {report['best']}"
+    assert [row[0] for row in rows[4:]] == ["| control", "| teacher"]
+    assert (output / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    assert "chosen on these examples" in page and "so it flatters" in page
+    assert [path.name for path in (output / "trials").iterdir()] == [str(report["best"])]
+
+
+def test_the_run_of_the_best_finds_student_and_control_and_trains_nothing(finished, monkeypatch):
+    output, kept, _ = finished
+    report = left_by(output)
+    assert report["next_command"] == f"distil-nlp run {output / 'best.yaml'}"
+    monkeypatch.setattr(DistillationTrainer, "train", lambda *_, **__: pytest.fail("trained again"))
+    run([str(output / "best.yaml")])
+    models = {model["role"]: model for model in json.loads((best_of(output) / "report.json").read_text())["models"]}
+    assert same_weights(weights(best_of(output)), weights(kept / str(report["best"])))
+    assert models["control"]["metrics"] == report["control"]["metrics"]
+    assert models["teacher"]["metrics"] == report["teacher"]["metrics"]
+
+
+def test_a_sweep_that_is_finished_trains_nothing_again_and_more_trials_go_on(finished, folder, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    shutil.copytree(finished[0], output, symlinks=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(DistillationTrainer, "train", lambda *_, **__: pytest.fail("trained again"))
+        again = sweep(swept(folder, output))
+    assert figures(again) == figures(left_by(finished[0]))
+    some = sweep(swept(folder, tmp_path / "few", control="false", num_trials=1))
+    more = sweep(swept(folder, tmp_path / "few", control="false", num_trials=4))
+    assert figures(more)[:1] == figures(some)
+    assert sorted(map(str, figures(more))) == sorted(map(str, figures(again)))
+
+
+SLOWED = """
+import sys, time
+from distil_nlp.training.trainer import DistillationTrainer
+step = DistillationTrainer.training_step
+DistillationTrainer.training_step = lambda *a, **k: (time.sleep(0.05), step(*a, **k))[1]
+from distil_nlp.cli.commands import main, sweep
+main(sys.argv[1:], action=sweep)
+"""
+RANGES = "{kd_ratio: {low: 0.1, high: 1.0}, learning_rate: {low: 1e-4, high: 1e-1, log: true}}"
+
+
+def test_a_sweep_killed_in_a_trial_ends_with_the_trials_of_one_that_was_not(folder, tmp_path):
+    more = {"num_trials": 3, "control": "false"}
+    whole = sweep(swept(folder, tmp_path / "whole", RANGES, **more))
+    arguments = swept(folder, tmp_path / "killed", RANGES, **more)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOWED, *arguments], env=environment, stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    for line in process.stdout:
+        if line.startswith("trial 1:"):
+            break
+    while process.poll() is None and not (tmp_path / "killed" / "trials" / "2" / "checkpoints").is_dir():
+        time.sleep(0.01)
+    time.sleep(random.Random(0).random() / 10)
+    assert process.poll() is None, "the sweep ended before it was killed"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (tmp_path / "killed" / "sweep.json").exists()
+    assert figures(sweep(arguments)) == figures(whole)
+    assert same_weights(weights(best_of(tmp_path / "killed")), weights(best_of(tmp_path / "whole")))
+
+
+def test_presets_of_several_stages_are_tried_whole_and_take_no_temperature(folder, tmp_path):
+    space = "{preset: [logits, tinybert], temperature: [2, 4]}"
+    report = sweep(swept(folder, tmp_path / "out", space, kd_ratio=0.4))
+    settings = [one["settings"] for one in report["trials"]]
+    assert settings == [
+        {"preset": "logits", "temperature": 2},
+        {"preset": "logits", "temperature": 4},
+        {"preset": "tinybert"},
+    ]
+    assert {one["steps"] for one in report["trials"]} == {6} == {report["control"]["steps"]}
+    run(words(folder, tmp_path / "alone", preset="tinybert", cache="true", control="false", **FAST))
+    models = json.loads((tmp_path / "alone" / "report.json").read_text())["models"]
+    assert models[1]["metrics"] == report["trials"][2]["metrics"]
+    best = yaml.safe_load((tmp_path / "out" / "best.yaml").read_text())
+    assert ("kd_ratio" in best) == (best["preset"] == "logits")
+
+
+def test_layers_are_kept_where_a_cache_is_asked_for_and_otherwise_asked_for_at_every_step(folder, tmp_path):
+    space, more = "{preset: [logits, distilbert, minilmv2]}", {"num_layers": 2, "control": "false"}
+    for cache in ("true", "false"):
+        output = tmp_path / cache
+        report = sweep(swept(folder, output, space, cache=cache, seeds=2, **more))
+        header = json.loads((output / "teacher_cache" / "cache.json").read_text())
+        assert len(header["features"]) == (4 if cache == "true" else 0)
+        winner = yaml.safe_load((output / "best.yaml").read_text())
+        assert winner.get("cache", False) == (cache == "true" or winner["preset"] == "logits")
+        alone = tmp_path / f"alone-{cache}"
+        run([str(output / "best.yaml"), "--output_dir", str(alone), "--seeds", "1"])
+        assert same_weights(weights(best_of(output)), weights(alone))
+        run([str(output / "best.yaml")])  # its other seed needs the teacher again
+        models = json.loads((best_of(output) / "report.json").read_text())["models"]
+        assert models[1]["per_seed"] and len(report["trials"]) == 3
+
+
+def test_the_test_set_decides_nothing_and_is_what_the_best_is_compared_on(folder, tmp_path):
+    save_rows(tmp_path / "test.jsonl", 20, seed=9)
+    space = "{num_layers: [1, 2]}"
+    without = sweep(swept(folder, tmp_path / "without", space, num_layers=None, control="false"))
+    with_test = swept(folder, tmp_path / "with", space, num_layers=None, test_file=tmp_path / "test.jsonl")
+    report = sweep([*with_test, "--control", "false"])
+    assert figures(report) == figures(without) and report["num_examples"] == 24
+    run([str(tmp_path / "with" / "best.yaml")])
+    assert json.loads((best_of(tmp_path / "with") / "report.json").read_text())["data"]["compared_on"] == "test"
+
+
+def test_a_teacher_is_fine_tuned_once_for_the_trials_and_the_run_of_the_best(folder, tmp_path, monkeypatch):
+    tiny_model(num_labels=2).bert.save_pretrained(tmp_path / "encoder")
+    tiny_tokenizer().save_pretrained(tmp_path / "encoder")
+    output = tmp_path / "out"
+    sweep(swept(folder, output, "{kd_ratio: [0.5, 1]}", teacher=tmp_path / "encoder", control="false"))
+    monkeypatch.setattr(DistillationTrainer, "train", lambda *_, **__: pytest.fail("trained again"))
+    run([str(output / "best.yaml")])
+    assert same_weights(weights(output, "teacher"), weights(best_of(output), "teacher"))
+
+
+def test_the_report_of_an_earlier_best_outlives_a_better_trial(folder, tmp_path, monkeypatch):
+    output, more = tmp_path / "out", {"control": "false", "learning_rate": 1e-2}
+    sweep(swept(folder, output, "{kd_ratio: {low: 0.1, high: 1}}", num_trials=1, **more))
+    earlier = best_of(output)
+    run([str(output / "best.yaml")])
+    monkeypatch.setattr("distil_nlp.sweeps.trials.Trials.best", lambda self, results: len(results) - 1)
+    sweep(swept(folder, output, "{kd_ratio: {low: 0.1, high: 1}}", num_trials=3, **more))
+    assert (earlier / "report.json").is_file() and best_of(output).name == "3"
+    assert {path.name for path in (output / "trials").iterdir()} == {"1", "3"}
+
+
+def test_several_teachers_are_asked_once_each_and_shown_together(folder, tmp_path):
+    save_model(tmp_path / "second", seed=5)
+    output, space = tmp_path / "out", "{preset: [logits, distilbert], temperature: [1, 4]}"
+    more = {"more_teachers": tmp_path / "second", "control": "false"}
+    report = sweep(swept(folder, output, "{temperature: [1, 4]}", **more))
+    assert (output / "teacher_cache" / "teacher-2" / "cache.json").is_file()
+    alone = tmp_path / "alone"
+    run([str(output / "best.yaml"), "--output_dir", str(alone)])
+    assert same_weights(weights(best_of(output)), weights(alone))
+    models = json.loads((alone / "report.json").read_text())["models"]
+    assert models[0]["metrics"] == report["teacher"]["metrics"]
+    with pytest.raises(SystemExit, match="preset distilbert cannot be"):
+        refused(swept(folder, tmp_path / "layers", space, **more))
+
+
+def test_settings_that_were_tried_before_are_not_trained_again(folder, tmp_path, monkeypatch):
+    trained, train = [], DistillationTrainer.train
+    monkeypatch.setattr(DistillationTrainer, "train", lambda self, **more: (trained.append(1), train(self, **more))[1])
+    space = "{kd_ratio: {low: 0.5, high: 1.0, step: 0.5}}"
+    report = sweep(swept(folder, tmp_path / "out", space, num_trials=5, control="false"))
+    assert len(report["trials"]) == 5
+    assert len(trained) == len({one["settings"]["kd_ratio"] for one in report["trials"]}) <= 2
+    repeated = [one for one in report["trials"] if "repeats" in one]
+    assert len(repeated) == 5 - len(trained)
+    assert all(one["metrics"] == report["trials"][one["repeats"] - 1]["metrics"] for one in repeated)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ("{}", "A sweep needs to know what to try"),
+        ("[temperature]", "A sweep needs to know what to try"),
+        ("{temprature: [1]}", "'temprature' is nothing a sweep can try; the nearest is 'temperature'"),
+        ("{temperature: 4}", "temperature should be a list of choices, .* or a range"),
+        ("{num_layers: {low: 1, high: 3}}", "num_layers takes a list of choices"),
+        ("{num_layers: [one]}", "num_layers is a whole number.*got 'one'"),
+        ("{num_layers: [true]}", "num_layers is a whole number.*got True"),
+        ("{preset: [logits, logits]}", "preset has a choice twice"),
+        ("{kd_ratio: {low: 1, high: 0}}", "low of kd_ratio should be below high"),
+        ("{kd_ratio: {low: 0, high: 1, log: true}}", "range of powers .* starts above 0"),
+        ("{kd_ratio: {low: 0, high: 1, step: 2}}", "step of kd_ratio should be above 0 and at most"),
+        ("{kd_ratio: {low: 0, hihg: 1}}", "a range has low and high"),
+        ("{kd_ratio: [0.5, 1.5]}", "kd_ratio 1.5 cannot be: kd_ratio must lie in 0 to 1"),
+        ("{kd_ratio: {low: 0.5, high: 2}}", "kd_ratio 2 cannot be"),
+        ("{temperature: [2, 0]}", "temperature 0 cannot be"),
+        ("{preset: [pkd, tinybert], temperature: [1, 2]}", "temperature would have no effect: only the preset logits"),
+        ("{preset: [logits, tinybart]}", "preset tinybart cannot be: preset must be one of"),
+        ("{num_layers: [1, 3]}", "num_layers 3 cannot be"),
+        ("{num_layers: [1, 2], preset: [logits, pkd]}", "preset pkd, num_layers 1 cannot be: layers='skip'"),
+        ("{student: [2x16], num_layers: [1, 2]}", "student='2x16' is a size .* num_layers=1 would have no effect"),
+        ("{hidden_size: [7]}", "hidden_size 7 cannot be"),
+        ("{layers: [[0], [5]]}", r"layers \[5\] cannot be"),
+        ("{lr_scheduler_type: [linear, square]}", "lr_scheduler_type square cannot be"),
+    ],
+)
+def test_a_space_that_cannot_be_is_refused_before_anything_is_trained(space, message, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(DistillationTrainer, "train", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(SystemExit, match=message):
+        refused(swept(folder, tmp_path / "out", space))
+    assert not (tmp_path / "out").exists()
+
+
+def test_settings_of_the_recipe_that_would_fight_with_the_sweep_are_refused(folder, tmp_path):
+    with pytest.raises(SystemExit, match="temperature=1, kd_ratio=0.3 would have no effect.*preset 'distilbert'"):
+        refused(swept(folder, tmp_path / "out", preset="distilbert"))
+    with pytest.raises(SystemExit, match="Both preset='logits' and stages"):
+        refused(swept(folder, tmp_path / "out", "{preset: [logits]}", stages="[{objective: [hard: {}]}]"))
+    with pytest.raises(SystemExit, match=r"A sweep has no assistants \(got assistant\)"):
+        refused(swept(folder, tmp_path / "out", assistants="[2x16]"))
+    with pytest.raises(SystemExit, match="num_trials counts the students to train, 1 or more; got 0"):
+        refused(swept(folder, tmp_path / "out", num_trials=0))
+
+
+def test_a_folder_of_other_trials_is_refused_with_what_differs(finished, folder):
+    with pytest.raises(SystemExit, match="holds another run: sweep was"):
+        refused(swept(folder, finished[0], "{temperature: [1]}"))
+    with pytest.raises(SystemExit, match="were decided by accuracy, and now it is f1"):
+        refused(swept(folder, finished[0], main_metric="f1"))
+
+
+def test_a_file_with_a_sweep_gives_the_defaults_and_a_run_refuses_it(folder, tmp_path):
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text("sweep:\n  learning_rate: {low: 1e-4, high: 1e-2, log: true}\nnum_trials: 1\n")
+    report = sweep([str(recipe), *swept(folder, tmp_path / "out", None, control="false")])
+    assert len(report["trials"]) == 1 and report["space"] == {
+        "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}
+    }
+    with pytest.raises(ValueError, match="sets 'sweep', which says what `distil-nlp sweep` should try"):
+        run([str(recipe), *words(folder, tmp_path / "run")])
+
+
+def test_without_optuna_the_command_to_install_it_is_given(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(SystemExit, match=r'pip install "distil-nlp\[sweep\]"'):
+        refused(swept(folder, tmp_path / "out"))

@@ -1,0 +1,165 @@
+"""Sound and texts become features and tokens, and tokens become texts again."""
+
+import unicodedata
+
+import numpy as np
+import pytest
+import torch
+
+from distil_nlp.generation.sequence_targets import pseudo_labelled
+from distil_nlp.metrics import WrittenTexts, plain_text
+from distil_nlp.tasks import SpeechToText
+from distil_nlp.teachers import CachedTeacher, OnlineTeacher, build_cache
+from tests.speech import spoken
+
+
+@pytest.fixture(scope="module")
+def task_and_splits():
+    splits = {"train": spoken(12), "validation": spoken(4, seed=1)}
+    return SpeechToText.from_splits(splits), splits
+
+
+def test_named_models_hear_as_long_as_the_longest_clip(task_and_splits):
+    task, _ = task_and_splits
+    processor = task.load_processor("whisper-1x16")
+    assert processor.feature_extractor.chunk_length == 2
+    model = task.auto_class.from_pretrained("whisper-1x16")
+    assert model.config.max_source_positions == 100 and model.config.vocab_size == len(processor.tokenizer)
+    assert task.kept == "float32"
+
+
+def test_a_vocabulary_of_somebody_else_is_cached_in_parts_and_no_clip_is_read_for_a_tokenizer_of_ours():
+    task = SpeechToText.from_splits({"train": spoken(2)})
+    assert task.auto_class is not None and task._named_processor is None and task.kept == "sampled"
+
+
+def test_a_batch_shows_what_was_written_so_far_and_asks_for_the_next_token(task_and_splits):
+    task, splits = task_and_splits
+    processor = task.load_processor("whisper-1x16")
+    rows = task.prepare(splits["train"], processor)
+    assert task.texts_of(rows, processor) == list(splits["train"]["text"])
+    unknown = task.without_labels(rows)
+    assert task.labelled(rows).all() and not task.labelled(unknown).any()
+    batch = task.collator(processor)([rows[0], rows[1], unknown[2]])
+    assert batch["input_features"].shape == (3, 80, 200)
+    for place in (0, 1):
+        tokens, count = torch.tensor(rows[place]["labels"]), len(rows[place]["labels"]) - 1
+        assert torch.equal(batch["decoder_input_ids"][place, :count], tokens[:-1])
+        assert (
+            torch.equal(batch["labels"][place, :count], tokens[1:]) and (batch["labels"][place, count:] == -100).all()
+        )
+    assert batch["decoder_input_ids"][2, 0] == rows[0]["labels"][0] and (batch["labels"][2] == -100).all()
+    assert torch.equal(batch["soft_items"], batch["labels"] != -100)
+    assert batch["decoder_attention_mask"].sum(1).tolist() == [
+        *(len(rows[place]["labels"]) - 1 for place in (0, 1)),
+        1,
+    ]
+
+
+def test_a_cache_knows_a_row_whatever_it_is_batched_with(task_and_splits, tmp_path):
+    task, splits = task_and_splits
+    processor = task.load_processor("whisper-1x16")
+    rows, collator = task.prepare(splits["train"], processor), task.collator(processor)
+    order = sorted(range(12), key=lambda row: len(rows[row]["labels"]))
+    assert len(rows[order[0]]["labels"]) < len(rows[order[-1]]["labels"])
+    teacher = OnlineTeacher(task.auto_class.from_pretrained("whisper-1x16").eval())
+    build_cache(tmp_path, teacher, rows, collator)
+    cached = CachedTeacher(tmp_path)
+    for some in ([order[0]], order[2:9]):
+        batch = collator([rows[row] for row in some])
+        said, kept = teacher(batch).logits, cached(batch).logits
+        assert (said - kept)[batch["soft_items"]].abs().max() < 1e-5
+
+
+def test_a_clip_longer_than_what_is_heard_at_once_is_named(task_and_splits):
+    task, splits = task_and_splits
+    processor = task.load_processor("whisper-1x16")
+    longer = spoken(1).select([0])
+    processor.feature_extractor.chunk_length = 0.1
+    try:
+        with pytest.raises(ValueError, match=r"Row 0 .* lasts 0.\d s, and the model hears 0.1 s"):
+            task.prepare(longer, processor)
+    finally:
+        processor.feature_extractor.chunk_length = 2
+
+
+def test_models_may_write_as_much_as_the_longest_text_of_any_split_and_all_they_can_where_nobody_knows_it():
+    short, long = spoken(4), spoken(1).map(lambda row: {"text": "ho " * 50}, load_from_cache_file=False)
+    splits = {"train": short, "validation": short}
+    usual = SpeechToText.from_splits(splits).most_tokens
+    assert usual == 8 + max(map(len, short["text"]))
+    for name in ("validation", "test"):
+        assert SpeechToText.from_splits({**splits, name: long}).most_tokens == 8 + 150
+    assert SpeechToText.from_splits({**splits, "unlabelled": long.remove_columns("text")}).most_tokens == 440
+
+
+def test_a_text_that_the_model_has_no_positions_for_is_named(task_and_splits):
+    task, splits = task_and_splits
+    processor = task.load_processor("whisper-1x16")
+    split = splits["validation"]
+    texts = [*split["text"][:3], "x " * 300]
+    longer = split.remove_columns("text").add_column("text", texts).select([3, 0])
+    with pytest.raises(ValueError, match=r"Row 3 .* has a text of 60\d tokens, and a model writes 448 at most"):
+        task.prepare(longer, processor)
+    with pytest.raises(ValueError, match="Row 1 .* a model writes 448 at most"):
+        task.with_texts(task.prepare(split, processor), ["ho", "x " * 300, "ho", "ho"], processor)
+
+
+def test_case_and_punctuation_count_for_nothing():
+    assert plain_text("  Don't STOP, now!") == "don't stop now"
+    assert plain_text("don\N{RIGHT SINGLE QUOTATION MARK}t") == "don't"
+    assert plain_text(unicodedata.normalize("NFD", "Les élèves")) == plain_text("les élèves") == "les élèves"
+    yardstick = WrittenTexts(["Don't stop now.", "hi"], lambda tokens: ["don't stop", "ho, hi"][tokens[0]])
+    facts = yardstick.facts([np.array([0]), np.array([1])])
+    assert yardstick.measure("wer", facts) == 2 / 4 and yardstick.measure("sentences", facts) == 0.0
+
+
+class _Hears:
+    """In the place of a task's speaker: it writes given texts, whatever the sound is."""
+
+    def __init__(self, task, processor, texts):
+        self.task, self.tokens = task, [processor.tokenizer(text).input_ids for text in texts]
+        self.calls = 0
+
+    def __getattr__(self, name):
+        return getattr(self.task, name)
+
+    def speaker(self, model):
+        def write(batch):
+            self.calls += 1
+            rows = [torch.tensor(self.tokens[number]) for number in batch["example_id"].tolist()]
+            return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=self.tokens[0][-1])
+
+        return write
+
+
+def test_a_student_learns_what_the_teacher_wrote_where_that_is_nearly_the_text(task_and_splits, tmp_path):
+    task, splits = task_and_splits
+    processor = task.load_processor("whisper-1x16")
+    rows = task.prepare(splits["train"], processor)
+    texts = task.texts_of(rows, processor)
+    rows = task.with_unlabelled(rows.select(range(10)), rows.select(range(10, 12)))
+    wrote = [text.upper() for text in texts]
+    wrote[3], wrote[11] = "he he he he he he", "hi hi"  # wrong, but of the last nobody knows it
+    teacher = OnlineTeacher(task.auto_class.from_pretrained("whisper-1x16"))
+    hears = _Hears(task, processor, wrote)
+    found, kept = pseudo_labelled(rows, hears, teacher, processor, tmp_path)
+    assert kept == [number for number in range(12) if number != 3]
+    assert task.texts_of(found, processor) == [wrote[number] for number in kept]
+    assert list(found["example_id"]) == list(range(11)) and hears.calls == 1
+    again, _ = pseudo_labelled(rows, hears, teacher, processor, tmp_path)
+    assert again["labels"] == found["labels"] and hears.calls == 1  # read, not asked again
+    other = OnlineTeacher(task.auto_class.from_pretrained("whisper-1x16"))
+    pseudo_labelled(rows, hears, other, processor, tmp_path, max_word_error=9.0)
+    assert hears.calls == 2  # another teacher's texts are no use
+
+
+def test_a_teacher_that_hears_nothing_right_stops_the_run(task_and_splits, tmp_path):
+    task, splits = task_and_splits
+    processor = task.load_processor("whisper-1x16")
+    rows = task.prepare(splits["train"], processor)
+    teacher = OnlineTeacher(task.auto_class.from_pretrained("whisper-1x16"))
+    with pytest.raises(ValueError, match=r"more than 0.1 errors a word in every one of 12 clips"):
+        pseudo_labelled(rows, _Hears(task, processor, ["x"] * 12), teacher, processor, tmp_path)
+    with pytest.raises(ValueError, match="max_word_error is a share"):
+        pseudo_labelled(rows, _Hears(task, processor, ["x"] * 12), teacher, processor, tmp_path, max_word_error=-1)

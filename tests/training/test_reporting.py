@@ -1,0 +1,32 @@
+"""What comes after training: a comparison, a card, a push."""
+
+import pytest
+
+from tests.training.runs import make_pair, make_rows, make_trainer
+
+
+def test_compare_shows_teacher_and_student_on_the_evaluation_data(tmp_path):
+    rows = make_rows(24)
+    trainer = make_trainer(*make_pair(), rows, tmp_path)
+    comparison = trainer.compare(rows, seconds=0.1)
+    roles = {model["role"]: model for model in comparison.to_dict()["models"]}
+    logits = trainer.predict(rows).predictions
+    right = sum(int(row.argmax()) == label for row, label in zip(logits, rows["labels"], strict=True)) / 24
+    assert roles["student"]["metrics"]["accuracy"] == pytest.approx(right)
+    assert roles["teacher"]["kept"] == 1 and 0 <= roles["student"]["agreement"] <= 1
+    assert roles["student"]["latency_ms"]["p50"] > 0 and "teacher" in str(comparison)
+
+
+def test_compare_without_a_teacher_is_refused(tmp_path):
+    trainer = make_trainer(make_pair()[0], None, rows := make_rows(8), tmp_path)
+    with pytest.raises(ValueError, match="needs a teacher and labelled data; got teacher=None"):
+        trainer.compare(rows)
+
+
+def test_the_card_of_a_trainer_names_teacher_objective_and_figures(tmp_path):
+    rows = make_rows(24)
+    trainer = make_trainer(*make_pair(), rows, tmp_path, temperature=3.0)
+    trainer.compare(rows, seconds=0.1)
+    trainer.create_model_card()
+    card = (tmp_path / "README.md").read_text()
+    assert "Hinton" in card and "knowledge-distillation" in card and "teacher" in card
