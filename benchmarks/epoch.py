@@ -11,7 +11,7 @@
 
 The same texts, teacher, initial student, loss and hyper-parameters. Each run is a fresh process; for every seed the
 two follow each other, and the next seed begins with the other one. Timed is what a user waits for: making the trainer
-and `train()`, of all trials together. Loading, tokenising and the evaluation afterwards are not.
+and `train()`, of all trials together. Loading, tokenizing and the evaluation afterwards are not.
 """
 
 import argparse
@@ -107,7 +107,7 @@ def run(pipe, args, system, seed):
 
     torch.set_num_threads(args.threads)
     tokenizer = load_tokenizer(args.teacher)
-    train, validation = (tokenised(args, split, tokenizer) for split in ("train", "validation"))
+    train, validation = (tokenized(args, split, tokenizer) for split in ("train", "validation"))
     if args.max_train_samples:
         # The same texts for all seeds: what differs between them is the luck of training.
         train = train.shuffle(seed=0).select(range(min(args.max_train_samples, len(train))))
@@ -146,7 +146,7 @@ def run(pipe, args, system, seed):
     }
 
 
-def tokenised(args, split, tokenizer):
+def tokenized(args, split, tokenizer):
     """Token ids and labels, not padded."""
     import datasets
     import pyarrow.parquet
@@ -160,9 +160,9 @@ def asked_once(teacher, tokenizer, train, folder):
     """The teacher as a cache, and the texts with their numbers."""
     from transformers import DataCollatorWithPadding
 
-    from distil_nlp import CachedTeacher, OnlineTeacher, build_cache, number_examples
+    from distil_nlp import CachedTeacher, OnlineTeacher, add_example_ids, build_cache
 
-    train = number_examples(train)
+    train = add_example_ids(train)
     build_cache(folder, OnlineTeacher(teacher), train, DataCollatorWithPadding(tokenizer), tokenizer=tokenizer)
     return CachedTeacher(folder), train
 

@@ -154,7 +154,7 @@ def make_trainer(args, pair, rows, shape, augmentation):
     import torch
 
     from distil_nlp import DistillationTrainer, DistillationTrainingArguments
-    from distil_nlp.augmentation import Sees
+    from distil_nlp.augmentation import PixelPreprocessor
     from distil_nlp.collators.images import ImageCollator
     from distil_nlp.models import NetworkForImageClassification
 
@@ -166,7 +166,7 @@ def make_trainer(args, pair, rows, shape, augmentation):
         )
         for name in pair.split(":")
     )
-    sees = Sees(height, width, channels, (0.5,) * channels, (0.25,) * channels)
+    sees = PixelPreprocessor(height, width, channels, (0.5,) * channels, (0.25,) * channels)
     folder = tempfile.TemporaryDirectory()
     arguments = DistillationTrainingArguments(
         folder.name,

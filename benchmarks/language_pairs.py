@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, se
 from distil_nlp import build_student
 from distil_nlp.data.splits import load_splits
 from distil_nlp.models.loading import load_model, load_tokenizer
-from distil_nlp.signals.forward import accepted_columns, ask
+from distil_nlp.signals.forward import accepted_columns, forward_logits
 from distil_nlp.tasks import MaskedLanguageModeling
 
 
@@ -90,7 +90,7 @@ class Masked:
 
     def logits(self, model, batch):
         """At the hidden words, one row a word."""
-        return ask(model, batch, accepted_columns(model))
+        return forward_logits(model, batch, accepted_columns(model))
 
     def labels(self, batch):
         """The hidden words."""
@@ -107,7 +107,7 @@ def language_pair(name, *, teacher, data, scale):
         raise SystemExit(
             f"{teacher} holds no model (config.json is missing). Name a folder with --teacher: for stories a causal "
             f"language model, for masked one with a masked-language head, such as the teacher that a recipe of "
-            f"masked language modelling leaves in its output folder."
+            f"masked language modeling leaves in its output folder."
         )
     return Stories(teacher, scale=scale) if name == "stories" else Masked(teacher, data=data, scale=scale)
 

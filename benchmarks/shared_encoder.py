@@ -14,7 +14,7 @@ import time
 import torch
 from timing import load_average, orders, paired_ratio, share_cores, text_table, write_result
 
-from distil_nlp.models import SpeechWriters, whisper_processor
+from distil_nlp.models import AutoSpeechSeq2Seq, whisper_processor
 from distil_nlp.objectives import HardLabels, Objective, SoftTargets
 from distil_nlp.signals.forward import Signals
 from distil_nlp.students import freeze_encoder, share_encoder, student_from_teacher
@@ -55,7 +55,7 @@ def make_pairs(spec):
     """Student and teacher by what becomes of the encoder."""
     torch.manual_seed(0)
     processor = whisper_processor(["one two three"], SECONDS)
-    teacher = SpeechWriters(lambda: processor).from_pretrained(spec).eval()
+    teacher = AutoSpeechSeq2Seq(lambda: processor).from_pretrained(spec).eval()
     pairs = {}
     for name in ("trained", "kept", "shared"):
         theirs = copy.deepcopy(teacher)
@@ -88,7 +88,7 @@ def step(student, teacher, batch):
     with torch.inference_mode():
         theirs = teacher(**inputs).logits
     ours, theirs = Signals(student(**inputs).logits), Signals(theirs.clone())
-    objective.build(ours, theirs, batch)
+    objective.setup(ours, theirs, batch)
     loss, _ = objective(ours, theirs, batch, objective.count([batch]))
     loss.backward()
     return time.perf_counter() - before

@@ -17,7 +17,7 @@ from distil_nlp.evaluation.comparison import count_parameters
 from distil_nlp.metrics.display import short_count
 from distil_nlp.models import NetworkForAudioClassification, read_spec
 from distil_nlp.reports.tables import text_rows
-from distil_nlp.streaming import Spotter, load_listener
+from distil_nlp.streaming import KeywordSpotter, load_listener
 from distil_nlp.streaming.live import hear_live
 
 UNTRAINED = ["streamcnn192", "streamcnn24"]
@@ -54,7 +54,7 @@ def main():
 def listener(name):
     if read_spec(name) is None:
         return load_listener(name)
-    return Spotter(NetworkForAudioClassification.from_network(name, sampling_rate=8000, num_labels=10))
+    return KeywordSpotter(NetworkForAudioClassification.from_network(name, sampling_rate=8000, num_labels=10))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 _NAMES = {
     "models": ["NetworkForImageClassification", "processor_for", "register_network"],
     "training.arguments": ["DistillationTrainingArguments"],
-    "data.examples": ["number_examples"],
+    "data.examples": ["add_example_ids"],
     "evaluation": ["compare", "predict_logits"],
     "hub": ["model_card", "push_to_hub"],
     "objectives": [
@@ -34,7 +34,7 @@ _NAMES = {
         "HiddenStates",
         "LogitMatching",
         "MarginLabels",
-        "NormalisedSoftTargets",
+        "NormalizedSoftTargets",
         "Objective",
         "PatientStates",
         "PearsonMaps",
@@ -47,7 +47,7 @@ _NAMES = {
         "SimilarityPreserving",
         "SimilarityTargets",
         "SoftTargets",
-        "StandardisedSoftTargets",
+        "StandardizedSoftTargets",
         "TeacherLabels",
         "Term",
         "objective_from",
@@ -70,14 +70,14 @@ _NAMES = {
     "teachers": [
         "CachedTeacher",
         "OnlineTeacher",
-        "OwnColumns",
+        "SeparateInputs",
         "TeacherEnsemble",
         "build_cache",
         "ZeroShotClassifier",
         "load_teacher",
     ],
     "training.trainer": ["DistillationTrainer"],
-    "augmentation": ["Augmentation", "Sees"],
+    "augmentation": ["Augmentation", "PixelPreprocessor"],
 }
 guard_torchvision()
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
@@ -86,8 +86,8 @@ __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_import.py compares the two
     from .augmentation import Augmentation as Augmentation
-    from .augmentation import Sees as Sees
-    from .data.examples import number_examples as number_examples
+    from .augmentation import PixelPreprocessor as PixelPreprocessor
+    from .data.examples import add_example_ids as add_example_ids
     from .evaluation import compare as compare
     from .evaluation import predict_logits as predict_logits
     from .hub import model_card as model_card
@@ -112,7 +112,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .objectives import HiddenStates as HiddenStates
     from .objectives import LogitMatching as LogitMatching
     from .objectives import MarginLabels as MarginLabels
-    from .objectives import NormalisedSoftTargets as NormalisedSoftTargets
+    from .objectives import NormalizedSoftTargets as NormalizedSoftTargets
     from .objectives import Objective as Objective
     from .objectives import PatientStates as PatientStates
     from .objectives import PearsonMaps as PearsonMaps
@@ -125,7 +125,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .objectives import SimilarityPreserving as SimilarityPreserving
     from .objectives import SimilarityTargets as SimilarityTargets
     from .objectives import SoftTargets as SoftTargets
-    from .objectives import StandardisedSoftTargets as StandardisedSoftTargets
+    from .objectives import StandardizedSoftTargets as StandardizedSoftTargets
     from .objectives import TeacherLabels as TeacherLabels
     from .objectives import Term as Term
     from .objectives import objective_from as objective_from
@@ -145,7 +145,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .tasks import TokenClassification as TokenClassification
     from .teachers import CachedTeacher as CachedTeacher
     from .teachers import OnlineTeacher as OnlineTeacher
-    from .teachers import OwnColumns as OwnColumns
+    from .teachers import SeparateInputs as SeparateInputs
     from .teachers import TeacherEnsemble as TeacherEnsemble
     from .teachers import ZeroShotClassifier as ZeroShotClassifier
     from .teachers import build_cache as build_cache

@@ -1,7 +1,7 @@
 """Distil a sentence encoder: fewer or narrower layers, the same vectors, loadable in sentence-transformers.
 
     accelerate launch recipes/sentence_embeddings.py recipes/sentence_embeddings/stsb.yaml
-    python recipes/sentence_embeddings.py stsb.yaml --unlabelled_file sentences.jsonl --output_dir runs/stsb-3l
+    python recipes/sentence_embeddings.py stsb.yaml --unlabeled_file sentences.jsonl --output_dir runs/stsb-3l
 
 `distil-nlp run FILE.yaml` is the same thing in one process. The YAML file beside this script says what to expect.
 """

@@ -1,4 +1,4 @@
-"""Distil a recogniser of words: DNN-HMM teacher, small student that hears while somebody speaks, control, comparison.
+"""Distil a recognizer of words: DNN-HMM teacher, small student that hears while somebody speaks, control, comparison.
 
     accelerate launch recipes/speech_recognition.py recipes/speech_recognition/fsdd.yaml
     python recipes/speech_recognition.py fsdd.yaml --student streamcnn32 --output_dir runs/digits-small

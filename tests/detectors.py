@@ -68,7 +68,7 @@ def detector_processor(size=SIZE):
 
 
 def draw_things(num_rows=8, *, size=(64, 96), seed=0, counts=None):
-    """Raw rows: coloured rectangles on noise, with their boxes, as data sets of the Hub hold them."""
+    """Raw rows: colored rectangles on noise, with their boxes, as data sets of the Hub hold them."""
     draw = np.random.default_rng(seed)
     images, objects = [], []
     for row in range(num_rows):

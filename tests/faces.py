@@ -12,7 +12,7 @@ PROCESSOR = processor_for(SIZE, 1)
 
 
 def make_faces(num_people=4, num_images=6, *, size=SIZE, seed=0, names=None):
-    """A data set of grey pictures, people in order: column "image" and class labels."""
+    """A data set of gray pictures, people in order: column "image" and class labels."""
     draw = np.random.default_rng(seed)
     patterns = np.random.default_rng(99).normal(128, 50, size=(num_people, *size))
     rows = {"image": [], "label": []}
@@ -26,7 +26,7 @@ def make_faces(num_people=4, num_images=6, *, size=SIZE, seed=0, names=None):
 
 
 def tiny_embedder(*, seed=0, width=6, num_people=4, network="cnn8", size=SIZE):
-    """A randomly initialised embedder without normalisation over the batch, in eval mode."""
+    """A randomly initialized embedder without normalization over the batch, in eval mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         options = {"channels": [3, 4]} if network.startswith("cnn") else {}

@@ -4,11 +4,11 @@ import datasets
 import torch
 from torch import nn
 
-from distil_nlp.augmentation import Sees
+from distil_nlp.augmentation import PixelPreprocessor
 
 SHAPE = (3, 8, 8)
-STUDENT_SEES = Sees(8, 8, 3, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
-LARGER_GREY = Sees(10, 12, 1, (0.5,), (0.5,))
+STUDENT_SEES = PixelPreprocessor(8, 8, 3, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
+LARGER_GRAY = PixelPreprocessor(10, 12, 1, (0.5,), (0.5,))
 
 
 def image_rows(num_rows=40, *, shape=SHAPE, num_classes=3, seed=0):

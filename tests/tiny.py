@@ -68,7 +68,7 @@ def tiny_config(
 
 
 def tiny_model(architecture="bert", task="sequence", *, seed=0, **settings):
-    """A randomly initialised model in eval mode. The global random state is left as it was.
+    """A randomly initialized model in eval mode. The global random state is left as it was.
 
     Args:
         architecture (`str`): See `tiny_config`.
@@ -110,7 +110,7 @@ def tiny_tokenizer(words=WORDS, *, max_length=64, token_type_ids=True, pieces=Fa
 
 
 def tiny_encoder(architecture="bert", *, seed=0, pooling="mean", normalize=False, **settings):
-    """A randomly initialised `SentenceEncoder` in eval mode, see `tiny_model`."""
+    """A randomly initialized `SentenceEncoder` in eval mode, see `tiny_model`."""
     from distil_nlp.models.sentence_encoder import encoder_class
 
     config = tiny_config(architecture, **settings)
@@ -140,7 +140,7 @@ _IMAGE_SIZES = {
 
 
 def tiny_image_model(architecture="resnet", *, seed=0, num_labels=3, num_channels=3, **settings):
-    """A randomly initialised image classifier in eval mode; `deit` has the two heads of a distilled one.
+    """A randomly initialized image classifier in eval mode; `deit` has the two heads of a distilled one.
 
     Args:
         architecture (`str`): One of `resnet`, `convnext`, `mobilenet_v2`, `efficientnet`, `vit`, `deit`.

@@ -1,7 +1,7 @@
 """Views of images and sound: altered for training, and as each model takes them."""
 
-from ..models.pixel_preprocessor import Sees
+from ..models.pixel_preprocessor import PixelPreprocessor
 from .audio import SoundAugmentation
 from .images import Augmentation
 
-__all__ = ["Augmentation", "Sees", "SoundAugmentation"]
+__all__ = ["Augmentation", "PixelPreprocessor", "SoundAugmentation"]

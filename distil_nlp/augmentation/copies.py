@@ -6,7 +6,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ..collators.images import IMAGE
-from ..data.examples import KEY
+from ..data.examples import EXAMPLE_ID
 
 _ROWS_AT_ONCE = 1024
 _SHOW_AFTER_S = 3.0
@@ -42,10 +42,10 @@ def altered_images(rows, shape, augmentation, *, num_copies):
         pixels, _ = augmentation(pixels, None, torch.tensor(ids), epoch)
         return list(np.ascontiguousarray(pixels.numpy()))
 
-    return altered_files(rows, IMAGE, alter, num_copies=num_copies)
+    return augmented_files(rows, IMAGE, alter, num_copies=num_copies)
 
 
-def altered_files(rows, column, alter, *, num_copies):
+def augmented_files(rows, column, alter, *, num_copies):
     """Copies of rows, of which one column is altered and the others stay.
 
     Args:
@@ -57,7 +57,7 @@ def altered_files(rows, column, alter, *, num_copies):
     copies = []
     for epoch in tqdm(range(num_copies), desc=f"Altering {column}", delay=_SHOW_AFTER_S, leave=False):
         altered = []
-        for part in rows.select_columns([column, KEY]).iter(_ROWS_AT_ONCE):
-            altered += [one.tobytes() for one in alter(part[column], part[KEY], epoch)]
+        for part in rows.select_columns([column, EXAMPLE_ID]).iter(_ROWS_AT_ONCE):
+            altered += [one.tobytes() for one in alter(part[column], part[EXAMPLE_ID], epoch)]
         copies.append(rows.remove_columns(column).add_column(column, altered, feature=rows.features[column]))
     return datasets.concatenate_datasets(copies)

@@ -23,7 +23,7 @@ class Augmentation:
     In this order: random resized crop, pad and crop, flip, erasing, mixup or CutMix. Every random choice is a pure
     function of seed, epoch and example id: a resumed run, more processes or loader workers, batches cut otherwise give
     the same views bit for bit. Mixup and CutMix draw the share of each example in this way too, but take the partner
-    from the batch (its neighbour, the first for the last), so there another cut gives other partners.
+    from the batch (its neighbor, the first for the last), so there another cut gives other partners.
 
     Args:
         flip (`float`): Probability of a horizontal flip.
@@ -157,7 +157,7 @@ class Augmentation:
         return images, None if labels is None else self._rows(labels, torch.from_numpy(share).float())
 
     def _rows(self, labels, share):
-        """Labels and their neighbours' as rows of shares of the classes."""
+        """Labels and their neighbors' as rows of shares of the classes."""
         if labels.is_floating_point() or labels.dim() != 1 or (labels >= self.num_classes).any():
             shown = f"up to {labels.max().item():g}" if labels.numel() else "none"
             raise ValueError(
@@ -214,8 +214,8 @@ def _places_in(places, starts, lengths, size):
         it, and what was outside already is far from it.
     """
     is_inside = (places >= 0) & (places < size)
-    centres = starts[:, None] + (places + 0.5) * (lengths[:, None] / size)
-    return torch.from_numpy(np.where(is_inside, 2 * centres.clip(0.5, size - 0.5) / size - 1, 3)).float()
+    centers = starts[:, None] + (places + 0.5) * (lengths[:, None] / size)
+    return torch.from_numpy(np.where(is_inside, 2 * centers.clip(0.5, size - 0.5) / size - 1, 3)).float()
 
 
 def _sides(of_area, of_ratio, areas, ratios, height, width):
@@ -263,8 +263,8 @@ def _cuts(images, share, draw):
     edges = []
     for name, size in (("cut row", height), ("cut column", width)):
         half = (size * np.sqrt(1 - share)).astype(np.int64) // 2
-        centre = (draw(name) * size).astype(np.int64)
-        edges += [np.maximum(centre - half, 0), np.minimum(centre + half, size)]
+        center = (draw(name) * size).astype(np.int64)
+        edges += [np.maximum(center - half, 0), np.minimum(center + half, size)]
     top, bottom, left, right = edges
     return _inside(*edges, height, width), 1 - (bottom - top) * (right - left) / (height * width)
 

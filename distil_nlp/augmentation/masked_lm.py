@@ -7,7 +7,7 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 
 from ..models.loading import load_model, load_tokenizer
-from ..signals.forward import POSITIONS, accepted_columns, ask
+from ..signals.forward import POSITIONS, accepted_columns, forward_logits
 from .text import FlatRows
 
 _WORD_STARTS = ("Ġ", "▁")  # how vocabularies of byte-level BPE and SentencePiece mark the beginning of a word
@@ -16,18 +16,18 @@ _WORD_STARTS = ("Ġ", "▁")  # how vocabularies of byte-level BPE and SentenceP
 def replaced_copies(
     rows, tokenizer, model, *, num_copies, probability=0.4, num_candidates=15, seed=0, batch_size=64, device=None
 ):
-    """Copies of tokenised rows, in which words are replaced by what a masked language model finds likely there.
+    """Copies of tokenized rows, in which words are replaced by what a masked language model finds likely there.
 
     Each word of a text is replaced with `probability`. The model reads the row with this one word masked; its
     `num_candidates` most probable other words are the candidates, and one of them is drawn, each as likely. It is asked
-    once about every place that any copy replaces. Words of several pieces are left alone (the paper takes neighbours
+    once about every place that any copy replaces. Words of several pieces are left alone (the paper takes neighbors
     among GloVe vectors for them), as are punctuation and special tokens, and pieces and punctuation are no candidates.
-    What a row means then nobody knows but the teacher, so the result goes through `Task.with_unlabelled`.
+    What a row means then nobody knows but the teacher, so the result goes through `Task.with_unlabeled`.
 
     Args:
         rows (`datasets.Dataset`): From `Task.prepare`.
         tokenizer: The one `prepare` was given.
-        model (`PreTrainedModel`): With a head for masked-language modelling, over the vocabulary of `tokenizer`; from
+        model (`PreTrainedModel`): With a head for masked-language modeling, over the vocabulary of `tokenizer`; from
             `load_replacer`, which checks this.
         num_copies (`int`): Copies of every row, 1 or more.
         probability (`float`): Of each word to be replaced; 0 to 1.
@@ -79,7 +79,7 @@ def load_replacer(name_or_path, tokenizer, *, trust_remote_code=False):
         `PreTrainedModel` in eval mode.
 
     Raises:
-        ValueError: No trained head for masked-language modelling; no tokenizer, or another one.
+        ValueError: No trained head for masked-language modeling; no tokenizer, or another one.
     """
     theirs = load_tokenizer(name_or_path, trust_remote_code=trust_remote_code)
     if theirs is None or theirs.get_vocab() != tokenizer.get_vocab():
@@ -92,7 +92,7 @@ def load_replacer(name_or_path, tokenizer, *, trust_remote_code=False):
     model, fresh = load_model("AutoModelForMaskedLM", name_or_path, trust_remote_code=trust_remote_code)
     if fresh:
         raise ValueError(
-            f"augmentation_model={str(name_or_path)!r} has no trained head for masked-language modelling ({len(fresh)} "
+            f"augmentation_model={str(name_or_path)!r} has no trained head for masked-language modeling ({len(fresh)} "
             f"weights are not in its checkpoint: {', '.join(fresh[:4])}), so its words would be noise. Take the model as "
             f"it was pre-trained, or train it with `task: fill-mask` first."
         )
@@ -143,7 +143,7 @@ def _candidates(rows, places, tokenizer, model, words, num_candidates, batch_siz
         for start in range(0, len(places), batch_size):
             members = order[start : start + batch_size]
             batch = _masked_batch(rows, places[members], row_of[members], tokenizer, model.device)
-            logits = ask(model, batch, columns)[:, : len(words.candidates)]
+            logits = forward_logits(model, batch, columns)[:, : len(words.candidates)]
             allowed = torch.as_tensor(words.candidates, device=logits.device).repeat(len(members), 1)
             itself = torch.as_tensor(rows.columns["input_ids"][places[members]], device=logits.device)
             allowed[torch.arange(len(members), device=logits.device), itself.long()] = False

@@ -46,7 +46,7 @@ def _key(seed, epoch, purpose):
 
 
 def _scrambled(numbers):
-    """SplitMix64's finaliser: every bit of the outcome depends on every bit of the number."""
+    """SplitMix64's finalizer: every bit of the outcome depends on every bit of the number."""
     numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return numbers ^ (numbers >> np.uint64(31))

@@ -7,13 +7,13 @@ PER_TOKEN = ("input_ids", "token_type_ids", "attention_mask")
 JOINED, MASKED, SWAPPED, DROPPED = 0.5, 0.1, 0.15, 0.1
 
 
-def altered_copies(rows, tokenizer, *, num_copies, seed=0, per_token=()):
-    """Copies of tokenised rows, in which texts are joined, and tokens masked, swapped for another or left out.
+def augmented_copies(rows, tokenizer, *, num_copies, seed=0, per_token=()):
+    """Copies of tokenized rows, in which texts are joined, and tokens masked, swapped for another or left out.
 
     Half of the copies, chosen at random, go on with the text of another row where that makes none longer than the
     longest row. Then each token of the text is masked with probability 0.1, swapped for a token drawn from all the
     texts (frequent ones more often) with 0.15, left out with 0.1; special tokens stay. What such a row means nobody
-    knows but the teacher, so the result goes through `Task.with_unlabelled`. They are for teachers that fit their
+    knows but the teacher, so the result goes through `Task.with_unlabeled`. They are for teachers that fit their
     training rows so well that what they say there is hardly more than the labels. A pair goes on in its second text.
 
     Args:
@@ -40,7 +40,7 @@ def altered_copies(rows, tokenizer, *, num_copies, seed=0, per_token=()):
         return rows
     generator = np.random.default_rng(seed)
     originals = FlatRows.of(rows, tokenizer.all_special_ids, per_token=per_token)
-    copies = [originals.joined(generator).altered(tokenizer.mask_token_id, generator) for _ in range(num_copies)]
+    copies = [originals.joined(generator).augment(tokenizer.mask_token_id, generator) for _ in range(num_copies)]
     return datasets.concatenate_datasets([copy.in_place_of(rows) for copy in copies])
 
 
@@ -87,7 +87,7 @@ class FlatRows:
         }
         return FlatRows(columns, np.array(starts), self.special[places])
 
-    def altered(self, mask_token, generator):
+    def augment(self, mask_token, generator):
         """Tokens of the text masked, swapped for others of the texts, or left out."""
         ids, text = self.columns["input_ids"].copy(), ~self.special
         chance = generator.random(len(ids))

@@ -42,7 +42,7 @@ def run(argv):
     return Run(recipe, training, given, command=shlex.join(["distil-nlp", "run", *argv]))()
 
 
-def ask_once(argv):
+def build_cache(argv):
     """Build the cache of a recipe's teacher, and nothing else.
 
     Args:

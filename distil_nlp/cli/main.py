@@ -60,7 +60,7 @@ def main(argv=None):
     if chosen.command in ("run", "cache", "sweep"):
         from . import commands
 
-        action = {"run": commands.run, "cache": commands.ask_once, "sweep": commands.sweep}[chosen.command]
+        action = {"run": commands.run, "cache": commands.build_cache, "sweep": commands.sweep}[chosen.command]
         return commands.main(argv[argv.index(chosen.command) + 1 :], action=action)
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")

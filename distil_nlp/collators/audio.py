@@ -4,10 +4,10 @@ import numpy as np
 import torch
 
 from ..data.audio_files import resampled
-from ..data.examples import KEY
+from ..data.examples import EXAMPLE_ID
 from ..models import LogMel
 from ..signals.forward import FRAMES, SOFT_ITEMS
-from .epochs import KnowsEpoch
+from .epochs import EpochAware
 
 AUDIO = "audio"
 
@@ -18,7 +18,7 @@ class AudioCollator:
     Args:
         sampling_rate (`int`): Of the stored waves.
         extractors (`dict[str, feature extractor]`): Prefix to what makes a model's input of waves: "" for the student's,
-            "teacher_" for a teacher's (`OwnColumns(teacher, "teacher_")`). All are made of the same waves.
+            "teacher_" for a teacher's (`SeparateInputs(teacher, "teacher_")`). All are made of the same waves.
         dtype (`torch.dtype`): Of labels.
         augmentation (`SoundAugmentation`, *optional*): For batches to train on. This collator never applies it; the one in
             `for_training` always does, and the trainer makes its training batches with that.
@@ -32,7 +32,7 @@ class AudioCollator:
         attention_mask, int64; labels; example_id (batch,), int64.
     """
 
-    reads = (AUDIO, "labels", KEY)
+    reads = (AUDIO, "labels", EXAMPLE_ID)
     for_training = None
 
     def __init__(self, sampling_rate, extractors, *, dtype=torch.int64, augmentation=None):
@@ -44,13 +44,13 @@ class AudioCollator:
     def __call__(self, rows, *, alter=None):
         waves, batch = waves_of(rows), {}
         if alter is not None:
-            waves = alter(waves, [row.get(KEY) for row in rows])
+            waves = alter(waves, [row.get(EXAMPLE_ID) for row in rows])
         for prefix, extractor in self.extractors.items():
             heard = [resampled(wave, self.sampling_rate, extractor.sampling_rate) for wave in waves]
             made = features_of(heard, extractor)
             batch |= {prefix + name: tensor for name, tensor in made.items()}
-        if KEY in rows[0]:
-            batch[KEY] = torch.tensor([row[KEY] for row in rows])
+        if EXAMPLE_ID in rows[0]:
+            batch[EXAMPLE_ID] = torch.tensor([row[EXAMPLE_ID] for row in rows])
         return batch | self.labels_of(rows)
 
     def labels_of(self, rows):
@@ -75,7 +75,7 @@ class FrameCollator(AudioCollator):
         return {"labels": labels, SOFT_ITEMS: torch.arange(labels.shape[1]) < lengths.unsqueeze(1)}
 
 
-class LetterCollator(AudioCollator):
+class CtcCollator(AudioCollator):
     """Clips of which it is known what is said in them.
 
     Rows have "length" and "labels", a list of tokens, empty where nothing is known; the batch has them padded with -100,
@@ -86,7 +86,7 @@ class LetterCollator(AudioCollator):
         super().__init__(sampling_rate, extractors, **settings)
         self._front_end = LogMel(extractors[""].sampling_rate)
 
-    reads = (AUDIO, "length", "labels", KEY)
+    reads = (AUDIO, "length", "labels", EXAMPLE_ID)
 
     def labels_of(self, rows):
         most = max(1, *(len(row["labels"]) for row in rows))
@@ -130,7 +130,7 @@ class WrittenCollator(AudioCollator):
         return {"decoder_input_ids": said, "decoder_attention_mask": shown, "labels": next_ones, SOFT_ITEMS: soft}
 
 
-class _Augmenting(KnowsEpoch):
+class _Augmenting(EpochAware):
     """What an `AudioCollator` with an augmentation leaves to training: the same, of altered waves."""
 
     def __init__(self, plain):

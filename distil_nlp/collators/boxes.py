@@ -2,7 +2,7 @@
 
 import torch
 
-from ..data.examples import KEY
+from ..data.examples import EXAMPLE_ID
 from .images import ImageCollator
 
 MISSING_LABEL = -100
@@ -17,7 +17,7 @@ class BoxCollator(ImageCollator):
         augmentation (`Augmentation`, *optional*): For batches to train on; a flip, the only one that boxes follow.
 
     Called with a list of rows from `ObjectDetection.prepare`, it returns what `ImageCollator` does, with labels of shape
-    (batch, most boxes), int64, -100 at padding, and boxes of shape (batch, most boxes, 4), float32: centre x, centre y,
+    (batch, most boxes), int64, -100 at padding, and boxes of shape (batch, most boxes, 4), float32: center x, center y,
     width and height, 0 to 1 of the image, 0 at padding; NaN in an image whose boxes nobody knows.
 
     Raises:
@@ -49,7 +49,7 @@ class _MirroringCollator:
 
     def __call__(self, rows):
         batch = {**self.images(_without_boxes(rows)), **_padded(rows)}
-        flipped = torch.from_numpy(self.images.augmentation.flipped(batch[KEY], self.images.epoch))
+        flipped = torch.from_numpy(self.images.augmentation.flipped(batch[EXAMPLE_ID], self.images.epoch))
         return {**batch, "boxes": mirrored(batch["boxes"], batch["labels"], flipped)}
 
 
@@ -57,7 +57,7 @@ def mirrored(boxes, labels, chosen):
     """Boxes as they lie in a mirrored image.
 
     Args:
-        boxes (`torch.Tensor`): Shape (batch, most boxes, 4), the centre's x first, 0 to 1.
+        boxes (`torch.Tensor`): Shape (batch, most boxes, 4), the center's x first, 0 to 1.
         labels (`torch.LongTensor`): Shape (batch, most boxes), -100 at padding, which stays.
         chosen (`torch.BoolTensor`): Shape (batch,): which images are mirrored.
     """

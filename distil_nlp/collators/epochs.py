@@ -3,7 +3,7 @@
 import torch
 
 
-class KnowsEpoch:
+class EpochAware:
     """A collator that alters batches anew in every epoch.
 
     The epoch lies in memory that loader workers share: persistent ones live through several epochs, and would go on with
@@ -30,5 +30,5 @@ class KnowsEpoch:
         if ids is None:
             raise ValueError(
                 "What is done to an example is a function of its example id, and the rows have no column 'example_id'. "
-                "Number them: `number_examples(dataset)`."
+                "Number them: `add_example_ids(dataset)`."
             )

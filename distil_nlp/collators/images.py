@@ -2,8 +2,8 @@
 
 import torch
 
-from ..data.examples import KEY
-from .epochs import KnowsEpoch
+from ..data.examples import EXAMPLE_ID
+from .epochs import EpochAware
 
 IMAGE = "image"
 
@@ -13,8 +13,8 @@ class ImageCollator:
 
     Args:
         shape (`tuple[int]`): Channels, height and width of the stored images.
-        sees (`dict[str, Sees]`): Prefix to what a model reads: "" for the student's "pixel_values", "teacher_" for a
-            teacher's "teacher_pixel_values" (`OwnColumns(teacher, "teacher_")`). All are made of the same view.
+        sees (`dict[str, PixelPreprocessor]`): Prefix to what a model reads: "" for the student's "pixel_values", "teacher_"
+            for a teacher's "teacher_pixel_values" (`SeparateInputs(teacher, "teacher_")`). All are made of the same view.
         augmentation (`Augmentation`, *optional*): For batches to train on. This collator never applies it; the one in
             `for_training` always does, and the trainer makes its training batches with that.
 
@@ -32,7 +32,7 @@ class ImageCollator:
         ValueError: Channels that no model of `sees` can be shown; an image of another size than `shape`.
     """
 
-    reads = (IMAGE, "labels", KEY)
+    reads = (IMAGE, "labels", EXAMPLE_ID)
     for_training = None
 
     def __init__(self, shape, sees, *, augmentation=None):
@@ -45,11 +45,11 @@ class ImageCollator:
     def __call__(self, rows):
         # Classes, or numbers and rows of them where a task has these: whole ones become int64, others float32.
         labels, ids = (
-            torch.tensor([row[name] for row in rows]) if name in rows[0] else None for name in ("labels", KEY)
+            torch.tensor([row[name] for row in rows]) if name in rows[0] else None for name in ("labels", EXAMPLE_ID)
         )
         images, labels = self.view(self.pixels(rows), labels, ids)
         batch = {f"{prefix}pixel_values": one(images) for prefix, one in self.sees.items()}
-        return batch | {name: column for name, column in (("labels", labels), (KEY, ids)) if column is not None}
+        return batch | {name: column for name, column in (("labels", labels), (EXAMPLE_ID, ids)) if column is not None}
 
     def view(self, images, labels, ids):
         """The images, and the labels, that the models are shown."""
@@ -62,17 +62,17 @@ class ImageCollator:
         if set(map(len, images)) != {size}:
             place = next(place for place, image in enumerate(images) if len(image) != size)
             raise ValueError(
-                f"Example {rows[place].get(KEY, place)} has an image of {len(images[place])} bytes, and one of shape "
-                f"{self.shape} (channels, height, width) has {size}. Prepare all images in one shape."
+                f"Example {rows[place].get(EXAMPLE_ID, place)} has an image of {len(images[place])} bytes, and one of "
+                f"shape {self.shape} (channels, height, width) has {size}. Prepare all images in one shape."
             )
         return torch.frombuffer(bytearray().join(images), dtype=torch.uint8).view(-1, *self.shape)
 
 
-class _AugmentingCollator(KnowsEpoch, ImageCollator):
+class _AugmentingCollator(EpochAware, ImageCollator):
     """What an `ImageCollator` with an augmentation leaves to training."""
 
     def __init__(self, plain):
-        KnowsEpoch.__init__(self)
+        EpochAware.__init__(self)
         self.shape, self.sees, self.augmentation = plain.shape, plain.sees, plain.augmentation
 
     def view(self, images, labels, ids):

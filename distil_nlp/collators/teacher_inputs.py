@@ -2,16 +2,16 @@
 
 import datasets
 
-from ..data.examples import KEY, TOKENS
+from ..data.examples import EXAMPLE_ID, TOKENS
 
 
-def with_own_columns(rows, others):
+def with_separate_inputs(rows, others):
     """Prepared rows, beside the tokens that other tokenizers made of the same texts.
 
     Args:
         rows (`datasets.Dataset`): Prepared with the student's tokenizer.
         others (`dict[str, datasets.Dataset]`): Prefix to the same split, prepared with a teacher's tokenizer. Its tokens
-            are added as `prefix + "input_ids"` and so on, the names that an `OwnColumns(teacher, prefix)` reads.
+            are added as `prefix + "input_ids"` and so on, the names that an `SeparateInputs(teacher, prefix)` reads.
 
     Returns:
         `datasets.Dataset` of as many rows.
@@ -21,7 +21,7 @@ def with_own_columns(rows, others):
     """
     parts = [rows]
     for prefix, other in others.items():
-        if list(other[KEY]) != list(rows[KEY]):
+        if list(other[EXAMPLE_ID]) != list(rows[EXAMPLE_ID]):
             raise ValueError(
                 f"The rows of {prefix!r} must be of the same examples in the same order; got {len(other)} rows beside "
                 f"{len(rows)}, with other example ids. Prepare the same split with both tokenizers."
@@ -31,14 +31,14 @@ def with_own_columns(rows, others):
     return datasets.concatenate_datasets(parts, axis=1)
 
 
-class OwnColumnsCollator:
+class SeparateInputsCollator:
     """Pads each group of columns with the collator of its own tokenizer.
 
     Args:
         collator (callable): For the columns without a prefix, `task.collator(tokenizer)`.
         others (`dict[str, callable]`): Prefix to the collator of that tokenizer.
 
-    Called with rows from `with_own_columns`, it returns:
+    Called with rows from `with_separate_inputs`, it returns:
         `dict[str, torch.Tensor]`: What `collator` makes, and what the others make under their prefixed names.
 
     Raises:

@@ -27,7 +27,7 @@ def listen_to(splits, given=None):
         ValueError: A split without the column; a clip that cannot be read.
     """
     whole = getattr(splits, "whole", splits)
-    column = find_file_column(first_split(whole, "train", "unlabelled", "validation", "test"), SOUND, given)
+    column = find_file_column(first_split(whole, "train", "unlabeled", "validation", "test"), SOUND, given)
     rates = []
     for split_name, split in splits.items():
         find_file_column(split, SOUND, column)

@@ -129,7 +129,7 @@ def relative_boxes(objects, split, image_column, split_name):
         split_name (`str`): For messages.
 
     Returns:
-        `list` of `np.ndarray` of float64 or None: shape (boxes, 4), centre x, centre y, width and height, 0 to 1 of the
+        `list` of `np.ndarray` of float64 or None: shape (boxes, 4), center x, center y, width and height, 0 to 1 of the
         image.
 
     Raises:

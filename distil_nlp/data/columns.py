@@ -75,7 +75,7 @@ def find_label_column(found, given=None, usual=LABELS):
     Raises:
         ValueError: It is not there, or several of the usual names are and none was given.
     """
-    more = "Rows without labels can be learned from, too: pass them as the 'unlabelled' split (unlabelled_file)."
+    more = "Rows without labels can be learned from, too: pass them as the 'unlabeled' split (unlabeled_file)."
     return only_column(found, usual, given, "label_column", more)
 
 
@@ -109,7 +109,7 @@ def label_column_of(splits, given=None, usual=LABELS):
     """The label column, which training and validation must have; the others may lack it.
 
     Args:
-        splits (`dict[str, datasets.Dataset]`): At least one of them labelled.
+        splits (`dict[str, datasets.Dataset]`): At least one of them labeled.
         given, usual: As for `find_label_column`.
 
     Raises:

@@ -9,7 +9,7 @@ paragraph of a docstring; its label is the library. What would give the answer a
   ("Construct a BertTokenizer", "Construct a RobertaTokenizer") one is kept.
 
 What a library is about stays: "dataframe" and "graph" are what a reader would go by. Rows of one file never stand
-in two of train, validation and test; labelled and unlabelled training rows do share files.
+in two of train, validation and test; labeled and unlabeled training rows do share files.
 """
 
 import ast
@@ -29,7 +29,7 @@ from tqdm.auto import tqdm
 from ..internals.files import read_json, write_json, write_text
 
 LIBRARIES = ("networkx", "pandas", "python", "sympy", "transformers")
-SIZES = {"train": 250, "unlabelled": 6600, "validation": 500, "test": 1250}
+SIZES = {"train": 250, "unlabeled": 6600, "validation": 500, "test": 1250}
 MASK = "library"
 MIN_WORDS, MAX_WORDS = 5, 60
 MAX_ROWS_PER_FILE = 20  # a file of a thousand methods is not a picture of its library
@@ -82,10 +82,10 @@ def harvest(libraries=None, *, seed=0, sizes=SIZES):
         libraries (`dict[str, Path]`, *optional*): Label to folder; `installed_libraries()` where None.
         seed (`int`): Decides which files are in which split and which training rows keep their label. The same
             versions and the same seed give the same rows.
-        sizes (`dict[str, int]`): Rows of "train", "unlabelled", "validation" and "test", all classes together.
+        sizes (`dict[str, int]`): Rows of "train", "unlabeled", "validation" and "test", all classes together.
 
     Returns:
-        `dict[str, list[dict]]`: Split to rows `{"text", "label"}`, shuffled. The rows of "unlabelled" carry their
+        `dict[str, list[dict]]`: Split to rows `{"text", "label"}`, shuffled. The rows of "unlabeled" carry their
         label as well, to look at. There are fewer of them than asked where a library has too few docstrings.
 
     Raises:
@@ -106,7 +106,7 @@ def harvest(libraries=None, *, seed=0, sizes=SIZES):
 
 
 def write_splits(folder, *, seed=0, sizes=SIZES):
-    """Write `harvest()` as `train.jsonl`, `unlabelled.jsonl` (no labels), `validation.jsonl`, `test.jsonl`.
+    """Write `harvest()` as `train.jsonl`, `unlabeled.jsonl` (no labels), `validation.jsonl`, `test.jsonl`.
 
     `manifest.json`, written last, holds versions, seed, counts and the files' fingerprint. Where it fits what is
     asked for and the files are as they were written, nothing is done again.
@@ -127,7 +127,7 @@ def write_splits(folder, *, seed=0, sizes=SIZES):
         return paths
     splits = harvest(libraries, seed=seed, sizes=sizes)
     for split, rows in splits.items():
-        kept = [{"text": row["text"]} for row in rows] if split == "unlabelled" else rows
+        kept = [{"text": row["text"]} for row in rows] if split == "unlabeled" else rows
         write_text(paths[split], "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
     counts = {split: len(rows) for split, rows in splits.items()}
     write_json(folder / _MANIFEST, {**request, "counts": counts, "fingerprint": _fingerprint(paths.values())})
@@ -176,7 +176,7 @@ def _collect(libraries, wanted):
 
 
 def _divide(label, rows, shares, generator):
-    """Split -> texts: whole files for test and validation, the others for train and unlabelled."""
+    """Split -> texts: whole files for test and validation, the others for train and unlabeled."""
     by_file = {}
     for file, text in rows:
         by_file.setdefault(file, []).append(text)
@@ -189,9 +189,9 @@ def _divide(label, rows, shares, generator):
             splits[split] += by_file[files.pop()]
     pool = [text for file in files for text in by_file[file]]
     generator.shuffle(pool)
-    splits["train"], splits["unlabelled"] = pool[: shares["train"]], pool[shares["train"] :]
+    splits["train"], splits["unlabeled"] = pool[: shares["train"]], pool[shares["train"] :]
     for split, share in shares.items():
-        if len(splits[split]) < share and split != "unlabelled":
+        if len(splits[split]) < share and split != "unlabeled":
             raise ValueError(
                 f"{label!r} has {len(rows)} usable docstrings, too few for {share} rows in {split!r} "
                 f"(asked of each library: {shares}). Ask for smaller `sizes`, or leave the library out."

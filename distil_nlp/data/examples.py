@@ -4,18 +4,18 @@ import hashlib
 
 import numpy as np
 
-KEY = "example_id"
+EXAMPLE_ID = "example_id"
 TOKENS = ("input_ids", "token_type_ids", "attention_mask")  # what a tokenizer makes of a text
 _READ_AT_ONCE = 10_000
 
 
-def number_examples(dataset):
+def add_example_ids(dataset):
     """The data set with a column "example_id": 0, 1, ... It says which answer of a cached teacher is whose.
 
     Args:
         dataset (`datasets.Dataset`): Without such a column.
     """
-    return dataset.add_column(KEY, np.arange(len(dataset)))
+    return dataset.add_column(EXAMPLE_ID, np.arange(len(dataset)))
 
 
 def column_names(dataset):
@@ -76,7 +76,7 @@ def row_digests(batch, columns, num_examples=None):
     Returns:
         `np.ndarray` of int64, shape (examples,).
     """
-    total = len(batch[KEY])
+    total = len(batch[EXAMPLE_ID])
     wanted = total if num_examples is None else min(num_examples, total)
     digests = [hashlib.blake2b(digest_size=8) for _ in range(wanted)]
     for name in sorted(columns):

@@ -8,7 +8,7 @@ from .columns import listed, require
 
 
 @dataclass(frozen=True)
-class Files:
+class FileKind:
     """A kind of files that a column may hold.
 
     Args:
@@ -26,8 +26,10 @@ class Files:
     folder: str
 
 
-IMAGES = Files("image", datasets.Image, ("image", "img", "images", "picture"), "image_column", "A folder of images")
-SOUND = Files("sound", datasets.Audio, ("audio", "speech", "sound", "wav"), "audio_column", "A folder of sound files")
+IMAGES = FileKind("image", datasets.Image, ("image", "img", "images", "picture"), "image_column", "A folder of images")
+SOUND = FileKind(
+    "sound", datasets.Audio, ("audio", "speech", "sound", "wav"), "audio_column", "A folder of sound files"
+)
 
 
 def find_file_column(split, kind, given=None):
@@ -35,7 +37,7 @@ def find_file_column(split, kind, given=None):
 
     Args:
         split (`datasets.Dataset`): A column of the feature of the kind, or one with a usual name.
-        kind (`Files`): `IMAGES` or `SOUND`.
+        kind (`FileKind`): `IMAGES` or `SOUND`.
         given (`str`, *optional*): The name that settles it.
 
     Raises:

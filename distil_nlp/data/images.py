@@ -8,12 +8,12 @@ import datasets
 import numpy as np
 
 from ..internals.optional import import_extra
-from ..models.pixel_preprocessor import Sees
+from ..models.pixel_preprocessor import PixelPreprocessor
 from .columns import first_split, row_of
 from .file_columns import IMAGES, find_file_column
 
-_GREY = ("L", "1", "LA")
-_DEEP_GREY = ("I", "F")  # how modes of more than 8 bits a pixel begin, "I;16B" among them
+_GRAY = ("L", "1", "LA")
+_DEEP_GRAY = ("I", "F")  # how modes of more than 8 bits a pixel begin, "I;16B" among them
 _ORIENTATION, _ON_ITS_SIDE = 0x0112, range(5, 9)  # the Exif tag, and its values that swap width and height
 _SIZE_OF_MANY = (64, 64)  # of images of many sizes, for a network that says nothing of its own
 _ROWS_AT_ONCE = 256
@@ -33,7 +33,7 @@ def look_at(splits, given=None):
     Raises:
         ValueError: A split without the column; an image that cannot be read.
     """
-    shown = first_split(getattr(splits, "whole", splits), "train", "unlabelled", "validation", "test")
+    shown = first_split(getattr(splits, "whole", splits), "train", "unlabeled", "validation", "test")
     column = find_file_column(shown, IMAGES, given)
     for split_name, split in splits.items():
         find_file_column(split, IMAGES, column)
@@ -41,7 +41,7 @@ def look_at(splits, given=None):
     return column, *native_format(shown, column, "train")
 
 
-def square(image_size, native):
+def image_size_or_native(image_size, native):
     """Height and width that a network given by name is to see: those asked for, else the images' own."""
     return (image_size, image_size) if image_size else native or _SIZE_OF_MANY
 
@@ -58,7 +58,7 @@ def open_images(split, column, split_name, rows=None):
         `PIL.Image.Image`, decoded, turned as its Exif says: that is how `datasets` and pipelines show it.
 
     Raises:
-        ValueError: A file that is none, is cut off or is missing, or holds more than 8 bits of grey: which row, which file,
+        ValueError: A file that is none, is cut off or is missing, or holds more than 8 bits of gray: which row, which file,
             and what to do.
     """
     encoded = split.with_format(None).select_columns([column]).cast_column(column, datasets.Image(decode=False))
@@ -85,7 +85,7 @@ def _opened(file, where):
             f"{where}{named} holds no image that can be read: {reason}{size}. Was the copy cut off? Replace the file, or "
             f"remove the row."
         ) from error
-    if image.mode.startswith(_DEEP_GREY):
+    if image.mode.startswith(_DEEP_GRAY):
         raise ValueError(
             f"{where}{named} holds an image of 16 or more bits a pixel (pillow calls it {image.mode!r}), and models here "
             f"read 8: cut down to these it would be all white or all black. Scale its values to 0 to 255 and save it as "
@@ -119,15 +119,15 @@ def native_format(split, column, split_name, num_samples=16):
     """What the images of a split are like, by some of them.
 
     Returns:
-        `(num_channels, (height, width) or None)`: 1 where all are grey, else 3; None where their sizes differ.
+        `(num_channels, (height, width) or None)`: 1 where all are gray, else 3; None where their sizes differ.
     """
     rows = np.unique(np.linspace(0, len(split) - 1, min(num_samples, len(split))).astype(int))
     images = list(open_images(split, column, split_name, rows.tolist()))
     sizes = {(image.height, image.width) for image in images}
-    return (1 if all(image.mode in _GREY for image in images) else 3), (sizes.pop() if len(sizes) == 1 else None)
+    return (1 if all(image.mode in _GRAY for image in images) else 3), (sizes.pop() if len(sizes) == 1 else None)
 
 
-def seen_shape(processor):
+def input_shape(processor):
     """`(channels, height, width)` of what a model sees, by its processor."""
     return pixels_of(import_extra("vision").new("RGB", (64, 64)), processor).shape
 
@@ -136,35 +136,35 @@ def shows_the_same(processor, other):
     """Whether two image processors show the same part of an image, to a hundredth of it, whatever its size there."""
     across, down = np.meshgrid(np.linspace(0, 255, 640), np.linspace(0, 255, 480))
     image = import_extra("vision").fromarray(np.stack([across, down, across], axis=-1).astype(np.uint8))
-    centres, extents = [], []
+    centers, extents = [], []
     for one in (processor, other):
         shown = pixels_of(image, one).reshape(num_channels_of(one), -1).astype(np.float64)
-        centres.append(shown.mean(1))
+        centers.append(shown.mean(1))
         extents.append(shown.std(1))
-    return all(np.allclose(*pair, rtol=0, atol=2.55) for pair in (centres, extents))
+    return all(np.allclose(*pair, rtol=0, atol=2.55) for pair in (centers, extents))
 
 
 def largest(processors):
     """Of image processors the one whose model sees the most pixels; the first of several."""
-    return max(processors, key=lambda one: int(np.prod(seen_shape(one))))
+    return max(processors, key=lambda one: int(np.prod(input_shape(one))))
 
 
-def sees(processor):
-    """What the model of an image processor reads, a `Sees`."""
-    channels, height, width = seen_shape(processor)
+def preprocessor_of(processor):
+    """What the model of an image processor reads, a `PixelPreprocessor`."""
+    channels, height, width = input_shape(processor)
     mean, std = processor.image_mean, processor.image_std
     if not processor.do_normalize:
         mean, std = [0.0] * channels, [1.0] * channels
     rescale = processor.rescale_factor if processor.do_rescale else 1.0
-    return Sees(height, width, channels, tuple(mean), tuple(std), rescale)
+    return PixelPreprocessor(height, width, channels, tuple(mean), tuple(std), rescale)
 
 
 def pixels_of(image, processor):
-    """What a model sees of an image before it is normalised.
+    """What a model sees of an image before it is normalized.
 
     Args:
         image (`PIL.Image.Image`): Of any mode and size.
-        processor: The model's image processor. Every step of it but the last two is taken: rescaling and normalising are
+        processor: The model's image processor. Every step of it but the last two is taken: rescaling and normalizing are
             the collator's, after the augmentation.
 
     Returns:
@@ -226,6 +226,6 @@ def _check_shape(pixels, first, where):
     if pixels.shape != first.shape:
         raise ValueError(
             f"{where} comes out of the image processor as {pixels.shape}, the first row as {first.shape}, so they cannot "
-            f"share a batch. Use a processor that brings images to one size (size with height and width, or a centre "
+            f"share a batch. Use a processor that brings images to one size (size with height and width, or a center "
             f"crop)."
         )

@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _ABSENT = (-1, MISSING_LABEL)  # -1: the test sets of GLUE
 
 
-class LabelCode:
+class LabelEncoder:
     """How the labels of a column become numbers, the same for every split.
 
     Args:
@@ -157,7 +157,7 @@ def read_labels(split, name, *, problem_type=None, label_names=None):
         label_names (`list[str]`, *optional*): The classes in order, instead of those that occur.
 
     Returns:
-        `LabelCode`.
+        `LabelEncoder`.
 
     Raises:
         ValueError: Nothing but missing labels; one class; numbers that may be scores or classes; a `problem_type`
@@ -175,7 +175,7 @@ def read_labels(split, name, *, problem_type=None, label_names=None):
     if problem_type == REGRESSION:
         if label_names is not None:
             raise ValueError(f"label_names={list(label_names)} would have no effect: a regression has no classes.")
-        return LabelCode(REGRESSION, None, 1)
+        return LabelEncoder(REGRESSION, None, 1)
     multi_hot = problem_type == MULTI and _is_multi_hot(present)
     if label_names is None:
         names, count = _classes(split.features[name], present, multi_hot)
@@ -187,7 +187,7 @@ def read_labels(split, name, *, problem_type=None, label_names=None):
             f"tell apart. -1 and empty cells count as missing: if -1 is a class of yours, pass label_names with '-1' "
             f"in it. Otherwise set another label_column."
         )
-    return LabelCode(problem_type, names, count, multi_hot=multi_hot)
+    return LabelEncoder(problem_type, names, count, multi_hot=multi_hot)
 
 
 def _problem_type(split, name, values, present):

@@ -78,7 +78,7 @@ class MaskableTokens:
         if tokenizer.mask_token_id is None:
             raise ValueError(
                 f"{type(tokenizer).__name__} has no mask token, so no word can be hidden. Take a teacher that was made "
-                f"for masked-language modelling (BERT, RoBERTa, ModernBERT and their kin), with its tokenizer."
+                f"for masked-language modeling (BERT, RoBERTa, ModernBERT and their kin), with its tokenizer."
             )
         self.mask_token = tokenizer.mask_token_id
         self._special = np.array(tokenizer.all_special_ids)

@@ -5,7 +5,7 @@ import logging
 logger = logging.getLogger(__name__)
 
 
-def room(max_length, tokenizer, *, is_pair=False):
+def clamp_max_length(max_length, tokenizer, *, is_pair=False):
     """`max_length` within the tokenizer's limit, and large enough for a text.
 
     Args:

@@ -37,7 +37,7 @@ def load_splits(
     train_file=None,
     validation_file=None,
     test_file=None,
-    unlabelled_file=None,
+    unlabeled_file=None,
     train_val_split=None,
     max_train_samples=None,
     max_eval_samples=None,
@@ -53,17 +53,17 @@ def load_splits(
         dataset_name, dataset_config_name (`str`, *optional*): As for `datasets.load_dataset`: a Hub id such as "glue"
             with "sst2", or a folder of files.
         train_file, validation_file, test_file (`str` or `Path`, *optional*): Instead of `dataset_name`.
-        unlabelled_file (`str` or `Path`, *optional*): Texts that only the teacher speaks about, beside either.
+        unlabeled_file (`str` or `Path`, *optional*): Texts that only the teacher speaks about, beside either.
         train_val_split (`float`, *optional*): Where there is no validation split: hold out this share of the training
             rows as one, above 0 and below 1; by a fixed seed, so that all runs hold out the same rows.
         max_train_samples (`int`, *optional*): Train on so many rows: the first of a shuffle by `seed`, so a larger
-            number adds rows and takes none away. Unlabelled rows are not counted.
+            number adds rows and takes none away. Unlabeled rows are not counted.
         max_eval_samples (`int`, *optional*): The same for validation and test, by a fixed seed, so that runs with
             different seeds are measured on the same rows.
         seed (`int`): Which training rows are taken.
 
     Returns:
-        `datasets.DatasetDict` with those of "train", "validation", "test", "unlabelled" that were given. Where the Hub
+        `datasets.DatasetDict` with those of "train", "validation", "test", "unlabeled" that were given. Where the Hub
         data set has no "validation" but "test", that is taken and a warning says so.
 
     Raises:
@@ -71,7 +71,7 @@ def load_splits(
         ValueError: Nothing, or too much, was given; a file that is empty or cannot be read; no validation split;
             splits without a common column. The message says what to do.
     """
-    files = {"train": train_file, "validation": validation_file, "test": test_file, "unlabelled": unlabelled_file}
+    files = {"train": train_file, "validation": validation_file, "test": test_file, "unlabeled": unlabeled_file}
     files = {split: Path(path).expanduser() for split, path in files.items() if path is not None}
     holds_out = _checked_share(train_val_split) is not None
     _check_sources(dataset_name, dataset_config_name, files, holds_out=holds_out)
@@ -137,7 +137,7 @@ def _held_out(whole, share):
 
 def _check_sources(dataset_name, dataset_config_name, files, *, holds_out=False):
     """Exactly one source, and something to measure on."""
-    named = [f"{split}_file={str(path)!r}" for split, path in files.items() if split != "unlabelled"]
+    named = [f"{split}_file={str(path)!r}" for split, path in files.items() if split != "unlabeled"]
     if dataset_name is None and not files:
         raise ValueError(
             "No data was given. Set dataset_name (a Hub id such as 'glue', with dataset_config_name 'sst2'), or "
@@ -146,7 +146,7 @@ def _check_sources(dataset_name, dataset_config_name, files, *, holds_out=False)
     if dataset_name is not None and named:
         raise ValueError(
             f"Both dataset_name={dataset_name!r} and {', '.join(named)} were given; only one can be the data. Drop "
-            f"one of them; beside a dataset_name only unlabelled_file makes sense."
+            f"one of them; beside a dataset_name only unlabeled_file makes sense."
         )
     if dataset_name is None and dataset_config_name is not None:
         raise ValueError(
@@ -283,7 +283,7 @@ def _check_columns(splits):
     """Every split shares a column with the one it is compared with: a file without column names shares none."""
     first = next(iter(splits))
     for name, split in splits.items():
-        usual = name == "unlabelled" and set(split.column_names) & {*TEXTS, *itertools.chain(*TEXT_PAIRS)}
+        usual = name == "unlabeled" and set(split.column_names) & {*TEXTS, *itertools.chain(*TEXT_PAIRS)}
         if not usual and not set(split.column_names) & set(splits[first].column_names):
             raise ValueError(
                 f"The {first} and {name} splits share no column: {listed(splits[first].column_names)} against "

@@ -84,7 +84,7 @@ def _elsewhere(context, text):
     if found:
         return (
             f"It does occur at {listed(found)}: answer_start counts characters (not bytes, words or tokens) of the "
-            f"context as it is in the file, from 0. Correct it; it moves when a text is cleaned after it was labelled."
+            f"context as it is in the file, from 0. Correct it; it moves when a text is cleaned after it was labeled."
         )
     if text.lower() in context.lower():
         place = context.lower().index(text.lower())

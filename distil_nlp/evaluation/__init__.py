@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from .bootstrap import Difference, difference_of_means, difference_of_metrics
-from .comparison import Comparison, Contender, compare
+from .comparison import Candidate, Comparison, compare
 from .latency import Latency, measure_latency, speed_up
 from .predict import predict, predict_logits
 
@@ -12,7 +12,7 @@ __all__ = [
     "Accuracy",
     "Agreement",
     "Comparison",
-    "Contender",
+    "Candidate",
     "Difference",
     "Latency",
     "MatthewsCorrelation",

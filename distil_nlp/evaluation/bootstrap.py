@@ -75,7 +75,7 @@ def difference_of_metrics(of_facts, to_facts, function, *, of, to, metric, num_r
 
     Args:
         of_facts, to_facts (list of `np.ndarray`): One array a seed, each with n rows: what each example adds, its
-            reference included (`Yardstick.facts`).
+            reference included (`Evaluator.statistics`).
         function (callable): rows of facts -> float.
         of, to, metric (`str`): Names for the result.
         num_resamples (`int`): How many evaluation sets are drawn.

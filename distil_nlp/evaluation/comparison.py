@@ -17,15 +17,15 @@ ROLES = ("teacher", "member", "assistant", "student", "control")
 
 
 @dataclass(eq=False)
-class Contender:
+class Candidate:
     """One model of a comparison, or anything else that answers.
 
     Args:
         role (`str`): "teacher", "member" (one of several teachers that "teacher" is all of), "assistant" (it stands between
             the teacher and the student), "student" or "control" (the student trained without the teacher, or another
             baseline).
-        name (`str`): Shown in the table; its own for each contender. The key of its latency.
-        answers (list, or `np.ndarray` for one seed): For each seed, what the yardstick takes: an array or list with
+        name (`str`): Shown in the table; its own for each candidate. The key of its latency.
+        answers (list, or `np.ndarray` for one seed): For each seed, what the evaluator takes: an array or list with
             one entry for each row of the data. For a classification that is logits of shape (n, labels); TF-IDF with
             logistic regression gives them by `predict_log_proba`.
         model (`torch.nn.Module`, *optional*): Counted and sized; where there are seeds, any of them.
@@ -62,8 +62,8 @@ class Comparison:
         task (`str` or None): What was compared on.
         problem_type (`str` or None): transformers' word for it.
         metric (`str`): The main metric.
-        num_examples (`int`): Labelled examples, those the metrics are over.
-        models (list of dict): One for each contender, in the order given.
+        num_examples (`int`): Labeled examples, those the metrics are over.
+        models (list of dict): One for each candidate, in the order given.
         differences (list of dict): Student to teacher, to each member, assistant and control, in the main metric.
         environment (`dict`): Machine kind and versions.
         command (`str` or None): What repeats it.
@@ -96,77 +96,77 @@ class Comparison:
         return self.table()
 
 
-def compare(contenders, yardstick, *, latency=None, seeds=None, task=None, command=None):
+def compare(candidates, evaluator, *, latency=None, seeds=None, task=None, command=None):
     """Put models side by side on the same examples.
 
     Args:
-        contenders (list of `Contender`): One teacher, one student or more, any number of the others.
-        yardstick (`Yardstick`): Judges the answers: `Classification` for labels of whole texts.
-        latency (`dict[str, Latency]`, *optional*): Name of contender to what `measure_latency` gave, in one call.
+        candidates (list of `Candidate`): One teacher, one student or more, any number of the others.
+        evaluator (`Evaluator`): Judges the answers: `Classification` for labels of whole texts.
+        latency (`dict[str, Latency]`, *optional*): Name of candidate to what `measure_latency` gave, in one call.
         seeds (list of int, *optional*): Training seeds, to be told in the report.
         task (`str`, *optional*): What the examples are, to be told in the report.
         command (`str`, *optional*): What repeats the comparison, to be told in the report.
 
     Returns:
         `Comparison`. With several seeds a metric is the mean over them, "per_seed" holds each, "spread" the standard
-        deviation (with n - 1). For agreement, a contender and a teacher with as many seeds are paired seed by seed;
+        deviation (with n - 1). For agreement, a candidate and a teacher with as many seeds are paired seed by seed;
         where one of the two has a single one, it meets each of the other's. "kept" is the main metric over the
         teacher's; where lower is better, the teacher's over the model's.
 
     Raises:
-        ValueError: No teacher or two; a name twice; answers that do not fit the yardstick; seeds that do not fit the
+        ValueError: No teacher or two; a name twice; answers that do not fit the evaluator; seeds that do not fit the
             teacher's; a latency for a name that is not there.
     """
     latency = latency or {}
-    teacher = _check(contenders, yardstick, latency)
-    facts = {one.name: _facts(yardstick, one) for one in contenders}
+    teacher = _check(candidates, evaluator, latency)
+    facts = {one.name: _facts(evaluator, one) for one in candidates}
     models = [
         {
-            **_model(yardstick, contender, teacher, facts[contender.name]),
-            **_speed(latency.get(contender.name), latency.get(teacher.name)),
+            **_model(evaluator, candidate, teacher, facts[candidate.name]),
+            **_speed(latency.get(candidate.name), latency.get(teacher.name)),
         }
-        for contender in contenders
+        for candidate in candidates
     ]
-    of_teacher = models[contenders.index(teacher)]["metrics"][yardstick.main]
+    of_teacher = models[candidates.index(teacher)]["metrics"][evaluator.main]
     for model in models:
-        model["kept"] = _kept(yardstick.main, model["metrics"][yardstick.main], of_teacher)
+        model["kept"] = _kept(evaluator.main, model["metrics"][evaluator.main], of_teacher)
     pairs = [
         (student, other)
-        for student in contenders
-        for other in contenders
+        for student in candidates
+        for other in candidates
         if student.role == "student" and other.role != "student"
     ]
     return Comparison(
         task=task,
-        problem_type=yardstick.problem_type,
-        metric=yardstick.main,
-        num_examples=yardstick.num_examples,
+        problem_type=evaluator.problem_type,
+        metric=evaluator.main,
+        num_examples=evaluator.num_examples,
         models=models,
-        differences=[_difference(yardstick, student, other, facts) for student, other in pairs],
+        differences=[_difference(evaluator, student, other, facts) for student, other in pairs],
         command=command,
         seeds=list(seeds or []),
     )
 
 
-def _facts(yardstick, contender):
+def _facts(evaluator, candidate):
     try:
-        return [yardstick.facts(answers) for answers in contender.answers]
+        return [evaluator.statistics(answers) for answers in candidate.answers]
     except ValueError as error:
-        raise ValueError(f"The answers of {contender.name!r} cannot be judged. {error}") from error
+        raise ValueError(f"The answers of {candidate.name!r} cannot be judged. {error}") from error
 
 
-def _model(yardstick, contender, teacher, facts):
-    scores = [yardstick.scores(of_seed) for of_seed in facts]
+def _model(evaluator, candidate, teacher, facts):
+    scores = [evaluator.scores(of_seed) for of_seed in facts]
     return {
-        "role": contender.role,
-        "name": contender.name,
+        "role": candidate.role,
+        "name": candidate.name,
         "metrics": _mean(scores),
         "per_seed": {name: [seed[name] for seed in scores] for name in scores[0]},
         "spread": _spread(scores),
         "kept": None,
-        "agreement": _agreement(yardstick, contender, teacher),
-        "parameters": contender.parameters,
-        "size_bytes": contender.size_bytes,
+        "agreement": _agreement(evaluator, candidate, teacher),
+        "parameters": candidate.parameters,
+        "size_bytes": candidate.size_bytes,
     }
 
 
@@ -187,24 +187,24 @@ def saved_size(model):
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 
-def _check(contenders, yardstick, latency):
+def _check(candidates, evaluator, latency):
     """The teacher, once everything fits."""
-    teachers = [contender for contender in contenders if contender.role == "teacher"]
-    names = [contender.name for contender in contenders]
+    teachers = [candidate for candidate in candidates if candidate.role == "teacher"]
+    names = [candidate.name for candidate in candidates]
     if len(teachers) != 1:
-        roles = ", ".join(contender.role for contender in contenders) or "nobody"
+        roles = ", ".join(candidate.role for candidate in candidates) or "nobody"
         raise ValueError(f"A comparison has one teacher, the measure of what was kept; got {len(teachers)} ({roles}).")
     if len(set(names)) != len(names):
-        raise ValueError(f"Each contender needs a name of its own, it is the key of its latency; got {names}.")
+        raise ValueError(f"Each candidate needs a name of its own, it is the key of its latency; got {names}.")
     unknown = [name for name in latency if name not in names]
     if unknown:
         raise ValueError(f"There is a latency for {unknown[0]!r}, who is not compared{nearest(unknown[0], names)}.")
     teacher = teachers[0]
-    for one in contenders:
+    for one in candidates:
         counts = sorted({len(answers) for answers in one.answers})
-        if counts != [yardstick.num_rows]:
+        if counts != [evaluator.num_rows]:
             raise ValueError(
-                f"{one.name!r} should have {yardstick.num_rows} answers per seed, one for each row of the data; got "
+                f"{one.name!r} should have {evaluator.num_rows} answers per seed, one for each row of the data; got "
                 f"{', '.join(map(str, counts))}. Predict the same rows with every model; a list has an item per seed."
             )
         if 1 not in (len(teacher.answers), len(one.answers)) and len(teacher.answers) != len(one.answers):
@@ -225,10 +225,10 @@ def _spread(scores):
     return {name: float(np.std([seed[name] for seed in scores], ddof=1)) for name in scores[0]}
 
 
-def _agreement(yardstick, contender, teacher):
-    num_pairs = max(len(contender.answers), len(teacher.answers))
-    sides = [side.answers * (num_pairs // len(side.answers)) for side in (contender, teacher)]
-    shares = [yardstick.agreement(ours, theirs) for ours, theirs in zip(*sides, strict=True)]
+def _agreement(evaluator, candidate, teacher):
+    num_pairs = max(len(candidate.answers), len(teacher.answers))
+    sides = [side.answers * (num_pairs // len(side.answers)) for side in (candidate, teacher)]
+    shares = [evaluator.agreement(ours, theirs) for ours, theirs in zip(*sides, strict=True)]
     return None if None in shares else float(np.mean(shares))
 
 
@@ -243,13 +243,13 @@ def _speed(own, of_teacher):
     }
 
 
-def _difference(yardstick, student, other, facts):
-    metric, sides = yardstick.main, [facts[side.name] for side in (student, other)]
+def _difference(evaluator, student, other, facts):
+    metric, sides = evaluator.main, [facts[side.name] for side in (student, other)]
     names = {"of": student.role, "to": other.role, "metric": metric}
-    if yardstick.per_example(metric, sides[0][0]) is None:
-        found = difference_of_metrics(*sides, partial(yardstick.measure, metric), **names)
+    if evaluator.per_example(metric, sides[0][0]) is None:
+        found = difference_of_metrics(*sides, partial(evaluator.compute, metric), **names)
     else:
         found = difference_of_means(
-            *([yardstick.per_example(metric, of_seed) for of_seed in side] for side in sides), **names
+            *([evaluator.per_example(metric, of_seed) for of_seed in side] for side in sides), **names
         )
     return {**asdict(found), "of_name": student.name, "to_name": other.name}

@@ -5,7 +5,7 @@ import evaluate
 import numpy as np
 
 from ..internals.messages import nearest
-from ..metrics.classification import MISSING_LABEL, measure
+from ..metrics.classification import MISSING_LABEL, metric_value
 
 
 class _Metric(evaluate.Metric):
@@ -38,7 +38,7 @@ class _Metric(evaluate.Metric):
                 f"Leave out rows without a label ({MISSING_LABEL}), as `score` does."
             )
         measures = self._measures(predictions, references, **settings)
-        return {key: measure(name, predictions, references) for key, name in measures.items()}
+        return {key: metric_value(name, predictions, references) for key, name in measures.items()}
 
     def _measures(self, predictions, references):
         return self.measures

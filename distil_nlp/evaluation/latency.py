@@ -1,7 +1,7 @@
 """How fast models are, measured so that they can be compared: the same batches, at the same time, in turn.
 
 A machine that is slow for a minute (another program, heat, a governor) is then slow for all of them. What is timed
-is the forward pass: no tokenisation, no move to the device, inference mode, the precision the model is in, as many
+is the forward pass: no tokenization, no move to the device, inference mode, the precision the model is in, as many
 threads as torch has at that moment.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from .predict import device_of, speaking
+from .predict import device_of, inference_mode
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def measure_latency(models, make_batch, *, batch_size=32, seconds=10.0, min_roun
         )
     device = torch.device(device or next(iter(homes.values())))
     with ExitStack() as stack:
-        speakers = {name: stack.enter_context(speaking(model, device)) for name, model in models.items()}
+        speakers = {name: stack.enter_context(inference_mode(model, device)) for name, model in models.items()}
         budget = dict(seconds=seconds / 2, min_rounds=min_rounds, num_warmup=num_warmup, device=device)
         single = _rounds(speakers, make_batch(1), **budget)
         large = _rounds(speakers, make_batch(batch_size), **budget)

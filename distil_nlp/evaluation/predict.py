@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 
 from ..data.examples import column_names, columns_read, longest_first, with_columns
 from ..metrics.base import rows_of
-from ..signals.forward import CONTEXT_SPAN, LABELS, accepted_columns, ask_each_frame
+from ..signals.forward import CONTEXT_SPAN, LABELS, accepted_columns, frame_logits
 
 _SHOW_AFTER_S = 3.0  # a progress bar for less than this only flickers
 
@@ -39,10 +39,10 @@ def predict(model, dataset, collator, *, keep, batch_size=64, device=None, colum
         model (`torch.nn.Module` or callable): A module is called with keywords, never with labels, and returns what
             `signals.ask` can read. A callable, such as a teacher, gets the batch as one dictionary and returns
             logits or a thing that has `logits`.
-        dataset (`datasets.Dataset` or list of dict): The examples, tokenised.
+        dataset (`datasets.Dataset` or list of dict): The examples, tokenized.
         collator (callable): list of examples -> batch, a dictionary of tensors.
         keep (callable): (logits, batch) -> a list with one entry an example of the batch, or an array of as many
-            rows, on the CPU: `Yardstick.answers`. It sees the whole batch, labels included, beside the logits on
+            rows, on the CPU: `Evaluator.answers`. It sees the whole batch, labels included, beside the logits on
             their device, so what is large (logits for each token) need never be held for the whole data set.
         batch_size (`int`): Examples a batch.
         device (`torch.device`, *optional*): Where to run. A module goes there and comes back; by default it stays.
@@ -64,7 +64,7 @@ def predict(model, dataset, collator, *, keep, batch_size=64, device=None, colum
     order = longest_first(dataset)
     answers = [None] * len(order)
     with (
-        speaking(model, device) as speak,
+        inference_mode(model, device) as speak,
         tqdm(total=len(order), desc=description, unit=" examples", delay=_SHOW_AFTER_S, leave=False) as progress,
     ):
         for start in range(0, len(order), batch_size):
@@ -85,7 +85,7 @@ def predict(model, dataset, collator, *, keep, batch_size=64, device=None, colum
 
 
 @contextmanager
-def speaking(model, device=None):
+def inference_mode(model, device=None):
     """Lets a model speak for a while: eval mode, inference mode, one device; then everything is as it was.
 
     Args:
@@ -97,7 +97,7 @@ def speaking(model, device=None):
     """
     if not isinstance(model, torch.nn.Module):
         with torch.inference_mode():
-            yield lambda batch: _said(model(_moved(_unlabelled(batch), device)))
+            yield lambda batch: _said(model(_moved(_unlabeled(batch), device)))
         return
     home = device_of(model)
     device = home if device is None else torch.device(device)
@@ -111,7 +111,7 @@ def speaking(model, device=None):
             model.to(device)
         model.eval()
         restore.enter_context(torch.inference_mode())
-        yield lambda batch: ask_each_frame(model, _moved(batch, device), columns)
+        yield lambda batch: frame_logits(model, _moved(batch, device), columns)
 
 
 def device_of(model):
@@ -121,7 +121,7 @@ def device_of(model):
     return torch.device("cpu") if first is None else first.device
 
 
-def _unlabelled(batch):
+def _unlabeled(batch):
     return {name: value for name, value in batch.items() if name not in LABELS}
 
 

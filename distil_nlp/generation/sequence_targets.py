@@ -11,10 +11,10 @@ USUAL_MOST_ERRORS = 0.1
 _ROWS_AT_ONCE = 512
 
 
-def pseudo_labelled(rows, task, teacher, processor, folder, *, max_word_error=USUAL_MOST_ERRORS, device=None):
+def pseudo_labeled(rows, task, teacher, processor, folder, *, max_word_error=USUAL_MOST_ERRORS, device=None):
     """Rows with the teacher's texts, without those whose given text the teacher did not hear.
 
-    Gandhi et al. 2023, "Distil-Whisper: Robust Knowledge Distillation via Large-Scale Pseudo Labelling", section 3.
+    Gandhi et al. 2023, "Distil-Whisper: Robust Knowledge Distillation via Large-Scale Pseudo Labeling", section 3.
 
     Args:
         rows (`datasets.Dataset`): From `prepare` of the task.
@@ -55,7 +55,7 @@ def _errors_a_word(given, written):
 def _written(rows, task, teacher, processor, folder, device):
     """The teacher's text of every row, in parts that a killed run does not lose."""
     asked = hashlib.sha256(f"{teacher.fingerprint()} {rows._fingerprint} {len(rows)}".encode()).hexdigest()
-    speaker, texts = task.speaker(teacher.model), []
+    speaker, texts = task.predictor(teacher.model), []
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         file = folder / f"{start:08d}.json"
         part = read_json(file) if file.is_file() else {}

@@ -10,7 +10,7 @@ from .. import __version__
 from ..metrics import display
 from ..metrics.display import short_count
 from ..reports.tables import difference_lines, legend, markdown_table
-from .caveats import limits
+from .caveats import caveats
 from .redaction import is_hub_id, public_command, public_facts, public_name
 from .report_view import of_role, percent, public_report
 
@@ -103,7 +103,7 @@ def model_card(
         "Results": _results(report, data=data, split=dataset_split),
         "How to load it": loading,
         "How it was trained": _how_trained(report, objective, arguments, teacher=teacher, data=data, start=start),
-        "Limits": "\n".join(f"- {limit}" for limit in limits(report, data=data)),
+        "Limits": "\n".join(f"- {limit}" for limit in caveats(report, data=data)),
         "Environment": _environment(report),
     }
     return _laid_out(metadata, model_name, _what_it_is(report, teacher=teacher, data=data), titled)
@@ -276,7 +276,7 @@ def _chain(report):
 
 def _learned_from(counts):
     """The student's texts and the control's, in a sentence; nothing where they were not recorded."""
-    words = {"labelled": "with a label", "unlabelled": "without one", "altered": "altered copies that nobody labelled"}
+    words = {"labeled": "with a label", "unlabeled": "without one", "altered": "altered copies that nobody labeled"}
     seen = [f"{counts[kind]:,} {words[kind]}" for kind in words if counts.get(kind)]
     if not seen:
         return ""

@@ -4,7 +4,7 @@ from ..metrics import display
 from .report_view import of_role, percent
 
 
-def limits(report, *, data):
+def caveats(report, *, data):
     """Sentences for the card's section on limits.
 
     Args:
@@ -32,7 +32,7 @@ def _of_every_student(report, data):
             f"examples."
         )
     said.append(
-        f"It learnt the teacher's answers on {data} only. On other data neither quality nor agreement was measured: "
+        f"It learned the teacher's answers on {data} only. On other data neither quality nor agreement was measured: "
         f"measure both on your own before you replace the teacher."
     )
     said.append("It inherits the teacher's errors and biases, and adds its own.")

@@ -23,7 +23,7 @@ _REFUSALS = {
     ),
     403: (
         "The token ({given}) may read but not write to {repo_id!r}. Use a token with write access, and a namespace "
-        "you belong to: the part before the slash is your user name or your organisation."
+        "you belong to: the part before the slash is your user name or your organization."
     ),
     404: "The Hub has no {repo_id!r} that this token ({given}) can see. Check the name and the token's access.",
     413: "The Hub says that the files are too large for {repo_id!r}. Check the limits of your account.",

@@ -5,17 +5,17 @@ from .boxes import box_distance, foreground, generalized_iou, matching_cost, que
 from .correlation import batch_correlation, class_correlation
 from .ctc import ctc_frame_kl, ctc_loss, ctc_transcript
 from .ensemble import mean_number, mean_sigmoid, mean_softmax
-from .features import hidden_cosine, hidden_mse, normalised_mse
+from .features import hidden_cosine, hidden_mse, normalized_mse
 from .hard import binary_cross_entropy, cross_entropy, squared_error
 from .maps import attention_transfer, channel_wise_kl, hint_mse, pearson_maps
-from .margins import angular_margin_loss, class_centres, cosine_margin_loss
+from .margins import angular_margin_loss, class_centers, cosine_margin_loss
 from .pairs import pair_cosine_error
 from .pooling import mean_of_pixels, mean_of_tokens, to_smaller_size
 from .reduction import mean_over_items
 from .similarity import relational_angle, relational_distance, similarity_kl, similarity_preserving
-from .soft import logit_mse, soft_target_bce, soft_target_kl, standardised_kl
+from .soft import logit_mse, soft_target_bce, soft_target_kl, standardized_kl
 from .sparse import sparse_target_kl
-from .targets import decoupled_kl, normalised_soft_targets
+from .targets import decoupled_kl, normalized_soft_targets
 
 __all__ = [
     "angular_margin_loss",
@@ -26,7 +26,7 @@ __all__ = [
     "binary_cross_entropy",
     "box_distance",
     "channel_wise_kl",
-    "class_centres",
+    "class_centers",
     "class_correlation",
     "cosine_margin_loss",
     "cross_entropy",
@@ -48,8 +48,8 @@ __all__ = [
     "mean_over_items",
     "mean_sigmoid",
     "mean_softmax",
-    "normalised_mse",
-    "normalised_soft_targets",
+    "normalized_mse",
+    "normalized_soft_targets",
     "pair_cosine_error",
     "pearson_maps",
     "query_classes",
@@ -62,6 +62,6 @@ __all__ = [
     "soft_target_kl",
     "sparse_target_kl",
     "squared_error",
-    "standardised_kl",
+    "standardized_kl",
     "to_smaller_size",
 ]

@@ -6,7 +6,7 @@ Padding is left out on both sides: a padded position is no key here, and as a qu
 import torch
 from torch.nn.functional import log_softmax
 
-from .precision import check_same_shape, product, widened
+from .precision import check_same_shape, product, upcast
 
 
 def dot_products(queries, keys, num_heads):
@@ -34,7 +34,7 @@ def dot_products(queries, keys, num_heads):
         )
     ours, theirs = (
         tensor.unflatten(-1, (num_heads, width // num_heads)).transpose(1, 2)
-        for tensor in (widened(queries), widened(keys))
+        for tensor in (upcast(queries), upcast(keys))
     )
     return product(ours, theirs.transpose(-1, -2)) / (width // num_heads) ** 0.5
 
@@ -57,7 +57,7 @@ def attention_mse(student_scores, teacher_scores, mask):
     """
     check_same_shape(student_scores, teacher_scores, "attention scores")
     keys = mask[:, None, None, :]
-    squares = (widened(student_scores) - widened(teacher_scores.detach())).square().masked_fill(~keys, 0)
+    squares = (upcast(student_scores) - upcast(teacher_scores.detach())).square().masked_fill(~keys, 0)
     return squares.mean(dim=1).sum(dim=-1) / mask.sum(dim=-1, keepdim=True).clamp(min=1)
 
 
@@ -87,6 +87,6 @@ def attention_kl(student_scores, teacher_scores, mask):
 
 
 def _log_attention(scores, padding):
-    scores = widened(scores)
+    scores = upcast(scores)
     # The least finite number, not minus infinity: a row of padding alone would be nan, also in the gradient.
     return log_softmax(scores.masked_fill(padding, torch.finfo(scores.dtype).min), dim=-1)

@@ -2,13 +2,13 @@
 
 Two habits exist. *Exclusive* classes (DETR, YOLOS): a softmax whose last class is "no object". *Independent* ones
 (Conditional, Deformable, RT-DETR): a sigmoid for each class, and no object where all are low. Boxes are
-(centre x, centre y, width, height), each 0 to 1 of the image.
+(center x, center y, width, height), each 0 to 1 of the image.
 """
 
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
 
-from .precision import check_same_shape, product, widened
+from .precision import check_same_shape, product, upcast
 from .soft import soft_target_bce, soft_target_kl
 
 # The coefficients of DETR (Carion et al. 2020, appendix A.4).
@@ -18,16 +18,16 @@ FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 
 
 def corners(boxes):
-    """Boxes (centre x, centre y, width, height) as (left, top, right, bottom); shape (..., 4) both."""
-    centre, size = widened(boxes).split(2, dim=-1)
-    return torch.cat([centre - size / 2, centre + size / 2], dim=-1)
+    """Boxes (center x, center y, width, height) as (left, top, right, bottom); shape (..., 4) both."""
+    center, size = upcast(boxes).split(2, dim=-1)
+    return torch.cat([center - size / 2, center + size / 2], dim=-1)
 
 
 def generalized_iou(boxes, others):
     """Intersection over union, less the share of their common hull that neither covers: -1 (far apart) to 1 (equal).
 
     Args:
-        boxes, others (`torch.Tensor`): Shape (..., 4), centre and size; the leading dimensions broadcast.
+        boxes, others (`torch.Tensor`): Shape (..., 4), center and size; the leading dimensions broadcast.
 
     Returns:
         `torch.Tensor` of the broadcast leading shape.
@@ -46,15 +46,15 @@ def box_distance(boxes, targets):
     """How far a predicted box is from the one it should be.
 
     Args:
-        boxes, targets (`torch.Tensor`): Shape (..., 4), centre and size; the leading dimensions broadcast.
+        boxes, targets (`torch.Tensor`): Shape (..., 4), center and size; the leading dimensions broadcast.
 
     Returns:
         `torch.Tensor` of the broadcast leading shape, not reduced: 5 x the sum of the four absolute differences
-        + 2 x (1 - generalised IoU). 0 where they are equal, 25 or less otherwise.
+        + 2 x (1 - generalized IoU). 0 where they are equal, 25 or less otherwise.
 
     Reference: Carion et al. 2020, "End-to-End Object Detection with Transformers", section 3.1, "Bounding box loss".
     """
-    absolute = (widened(boxes) - widened(targets)).abs().sum(-1)
+    absolute = (upcast(boxes) - upcast(targets)).abs().sum(-1)
     return L1_WEIGHT * absolute + GIOU_WEIGHT * (1 - generalized_iou(boxes, targets))
 
 
@@ -73,7 +73,7 @@ def query_classes(logits, classes, *, exclusive):
     Reference: Carion et al. 2020, equation 2 and appendix A.4; Lin et al. 2017, "Focal Loss for Dense Object
     Detection", equation 5.
     """
-    logits = widened(logits)
+    logits = upcast(logits)
     if exclusive:
         return cross_entropy(logits.transpose(1, 2), classes, reduction="none") * class_weights(classes, logits)
     targets = one_hot(classes, logits.shape[-1] + 1)[..., :-1].to(logits.dtype)
@@ -98,8 +98,8 @@ def foreground(logits, *, exclusive):
         `torch.Tensor` of shape (batch, queries).
     """
     if exclusive:
-        return 1 - widened(logits).softmax(-1)[..., -1]
-    return widened(logits).sigmoid().amax(-1)
+        return 1 - upcast(logits).softmax(-1)[..., -1]
+    return upcast(logits).sigmoid().amax(-1)
 
 
 def query_soft_targets(student, teacher, *, temperature, exclusive, counted=None):
@@ -155,7 +155,7 @@ def matching_cost(logits, boxes, targets, target_boxes, *, exclusive):
     Reference: Carion et al. 2020, section 3.1, "matching cost"; Zhu et al. 2021, "Deformable DETR", appendix A.4, for
     independent classes.
     """
-    logits = widened(logits)
+    logits = upcast(logits)
     if exclusive:
         gain = logits.softmax(-1)[..., :-1]
     else:

@@ -3,7 +3,7 @@
 from torch import softmax
 from torch.nn.functional import normalize
 
-from .precision import check_same_shape, widened
+from .precision import check_same_shape, upcast
 
 _ROUNDING = 1e-6
 
@@ -59,7 +59,7 @@ def batch_correlation(student_logits, teacher_logits, *, temperature):
 
 
 def _softened(student_logits, teacher_logits, temperature):
-    return (softmax(widened(logits) / temperature, -1) for logits in (student_logits, teacher_logits.detach()))
+    return (softmax(upcast(logits) / temperature, -1) for logits in (student_logits, teacher_logits.detach()))
 
 
 def correlation(ours, theirs, dim):

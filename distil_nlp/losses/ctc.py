@@ -3,7 +3,7 @@
 import torch
 from torch.nn.functional import ctc_loss as torch_ctc_loss
 
-from .precision import widened
+from .precision import upcast
 from .soft import soft_target_kl
 
 
@@ -24,7 +24,7 @@ def ctc_loss(logits, frames, labels, *, blank):
     """
     lengths = (labels >= 0).sum(1)
     values = torch_ctc_loss(
-        widened(logits).log_softmax(-1).transpose(0, 1),
+        upcast(logits).log_softmax(-1).transpose(0, 1),
         labels.clamp(min=0),
         frames.sum(1),
         lengths,
@@ -67,7 +67,7 @@ def ctc_frame_kl(student_logits, teacher_logits, *, temperature, blank, blank_we
     References: Hinton et al. 2015, "Distilling the Knowledge in a Neural Network"; Takashima et al. 2018, "An Investigation
     of a Knowledge Distillation Method for CTC Acoustic Models", for frames as items and why blanks are in the way.
     """
-    says_blank = widened(teacher_logits.detach()).softmax(-1)[..., blank]
+    says_blank = upcast(teacher_logits.detach()).softmax(-1)[..., blank]
     values = soft_target_kl(student_logits, teacher_logits, temperature=temperature)
     return values * (1 - (1 - blank_weight) * says_blank)
 

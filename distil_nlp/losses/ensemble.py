@@ -2,7 +2,7 @@
 
 from torch.nn.functional import log_softmax, logsigmoid
 
-from .precision import widened
+from .precision import upcast
 
 
 def mean_softmax(logits, weights, *, temperature):
@@ -24,7 +24,7 @@ def mean_softmax(logits, weights, *, temperature):
 
     Reference: Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", section 2, for the mean of an ensemble.
     """
-    logits, weights = widened(logits.detach()) / temperature, _beside(weights, logits)
+    logits, weights = upcast(logits.detach()) / temperature, _beside(weights, logits)
     spoken = (log_softmax(logits, dim=-1) + weights.log()).logsumexp(dim=0)
     level = (logits.logsumexp(dim=-1, keepdim=True) * weights.mean(dim=-1, keepdim=True)).sum(dim=0)
     return (spoken + level) * temperature
@@ -39,17 +39,17 @@ def mean_sigmoid(logits, weights, *, temperature):
     Returns:
         `torch.Tensor` of shape (..., labels).
     """
-    logits, weights = widened(logits.detach()) / temperature, _beside(weights, logits)
+    logits, weights = upcast(logits.detach()) / temperature, _beside(weights, logits)
     yes, no = ((logsigmoid(sign * logits) + weights.log()).logsumexp(dim=0) for sign in (1, -1))
     return (yes - no) * temperature
 
 
 def mean_number(logits, weights):
     """The weighted mean of numbers, for a regression: `logits` and `weights` as for `mean_softmax`, none of them -inf."""
-    return (widened(logits.detach()) * _beside(weights, logits)).sum(dim=0)
+    return (upcast(logits.detach()) * _beside(weights, logits)).sum(dim=0)
 
 
 def _beside(weights, logits):
     """Weights as logits can be multiplied by them: (teachers, 1, ..., classes)."""
     shape = (weights.shape[0], *[1] * (logits.dim() - 2), weights.shape[-1])
-    return weights.to(logits.device, widened(logits[:0]).dtype).view(shape)
+    return weights.to(logits.device, upcast(logits[:0]).dtype).view(shape)

@@ -2,7 +2,7 @@
 
 from torch.nn.functional import cosine_similarity, normalize
 
-from .precision import check_same_shape, widened
+from .precision import check_same_shape, upcast
 
 
 def hidden_mse(student_hidden, teacher_hidden):
@@ -21,7 +21,7 @@ def hidden_mse(student_hidden, teacher_hidden):
     Reference: Romero et al. 2015, "FitNets: Hints for Thin Deep Nets", equation 3.
     """
     check_same_shape(student_hidden, teacher_hidden, "hidden states")
-    return (widened(student_hidden) - widened(teacher_hidden.detach())).square().mean(dim=-1)
+    return (upcast(student_hidden) - upcast(teacher_hidden.detach())).square().mean(dim=-1)
 
 
 def hidden_cosine(student_hidden, teacher_hidden):
@@ -40,10 +40,10 @@ def hidden_cosine(student_hidden, teacher_hidden):
     Reference: Sanh et al. 2019, "DistilBERT, a distilled version of BERT", section 2.
     """
     check_same_shape(student_hidden, teacher_hidden, "hidden states")
-    return 1 - cosine_similarity(widened(student_hidden), widened(teacher_hidden.detach()), dim=-1)
+    return 1 - cosine_similarity(upcast(student_hidden), upcast(teacher_hidden.detach()), dim=-1)
 
 
-def normalised_mse(student_hidden, teacher_hidden):
+def normalized_mse(student_hidden, teacher_hidden):
     """Squared distance of two hidden states brought to length 1, summed over their width, per item.
 
     Args:
@@ -59,5 +59,5 @@ def normalised_mse(student_hidden, teacher_hidden):
     Reference: Sun et al. 2019, "Patient Knowledge Distillation for BERT Model Compression", equation 7.
     """
     check_same_shape(student_hidden, teacher_hidden, "hidden states")
-    ours, theirs = normalize(widened(student_hidden), dim=-1), normalize(widened(teacher_hidden.detach()), dim=-1)
+    ours, theirs = normalize(upcast(student_hidden), dim=-1), normalize(upcast(teacher_hidden.detach()), dim=-1)
     return (ours - theirs).square().sum(dim=-1)

@@ -2,7 +2,7 @@
 
 import torch.nn.functional as functional
 
-from .precision import widened
+from .precision import upcast
 
 MISSING = -100
 
@@ -24,7 +24,7 @@ def cross_entropy(logits, labels):
     if labels.is_floating_point():
         return _soft_cross_entropy(logits, labels)
     flat = functional.cross_entropy(
-        widened(logits).flatten(0, -2), labels.flatten(), ignore_index=MISSING, reduction="none"
+        upcast(logits).flatten(0, -2), labels.flatten(), ignore_index=MISSING, reduction="none"
     )
     return flat.view(labels.shape)
 
@@ -35,7 +35,7 @@ def _soft_cross_entropy(logits, labels):
             f"Soft labels are one probability for each class, of the shape of the logits, {tuple(logits.shape)}; got "
             f"{tuple(labels.shape)}. Mixup and cutmix must know the model's number of classes."
         )
-    log_probabilities = functional.log_softmax(widened(logits), dim=-1)
+    log_probabilities = functional.log_softmax(upcast(logits), dim=-1)
     target = labels.masked_fill(labels < 0, 0).to(log_probabilities.dtype)
     return -(target * log_probabilities).sum(dim=-1)
 
@@ -51,8 +51,8 @@ def binary_cross_entropy(logits, labels):
         `torch.Tensor` of shape (batch,), in nats, not reduced; 0 where the row is missing.
     """
     missing = labels < 0
-    target = labels.masked_fill(missing, 0).to(widened(logits).dtype)
-    values = functional.binary_cross_entropy_with_logits(widened(logits), target, reduction="none")
+    target = labels.masked_fill(missing, 0).to(upcast(logits).dtype)
+    values = functional.binary_cross_entropy_with_logits(upcast(logits), target, reduction="none")
     return values.masked_fill(missing, 0).mean(dim=-1)
 
 
@@ -74,7 +74,7 @@ def squared_error(predictions, targets):
             f"Predictions of shape {tuple(predictions.shape)} cannot be compared with targets of shape "
             f"{tuple(targets.shape)}: a regression has one number per item (num_labels=1)."
         )
-    predictions = widened(predictions).reshape(targets.shape)
+    predictions = upcast(predictions).reshape(targets.shape)
     missing = targets.isnan()
     # The missing target is replaced before the subtraction: NaN times 0 is NaN in the gradient, too.
     return (predictions - targets.masked_fill(missing, 0)).masked_fill(missing, 0).square()

@@ -4,7 +4,7 @@ from torch.nn.functional import log_softmax, normalize
 
 from .correlation import correlation
 from .pooling import to_smaller_size
-from .precision import check_same_shape, widened
+from .precision import check_same_shape, upcast
 
 
 def hint_mse(student_map, teacher_map):
@@ -24,7 +24,7 @@ def hint_mse(student_map, teacher_map):
     """
     _check_maps(student_map, teacher_map)
     check_same_shape(student_map, teacher_map, "feature maps")
-    return (widened(student_map) - widened(teacher_map.detach())).square().mean(dim=(1, 2, 3))
+    return (upcast(student_map) - upcast(teacher_map.detach())).square().mean(dim=(1, 2, 3))
 
 
 def attention_transfer(student_map, teacher_map):
@@ -48,7 +48,7 @@ def attention_transfer(student_map, teacher_map):
     is 1000 / (height x width) here.
     """
     _check_maps(student_map, teacher_map)
-    ours, theirs = (widened(one).square().sum(dim=1, keepdim=True) for one in (student_map, teacher_map.detach()))
+    ours, theirs = (upcast(one).square().sum(dim=1, keepdim=True) for one in (student_map, teacher_map.detach()))
     ours, theirs = to_smaller_size(ours, theirs)
     _check_pixels(ours, "An attention map")
     ours, theirs = (normalize(one.flatten(1), dim=-1) for one in (ours, theirs))
@@ -78,7 +78,7 @@ def channel_wise_kl(student_map, teacher_map, *, temperature):
     check_same_shape(student_map, teacher_map, "feature maps")
     _check_pixels(student_map, "A distribution over pixels")
     student, teacher = (
-        log_softmax(widened(one).flatten(2) / temperature, dim=-1) for one in (student_map, teacher_map.detach())
+        log_softmax(upcast(one).flatten(2) / temperature, dim=-1) for one in (student_map, teacher_map.detach())
     )
     return (teacher.exp() * (teacher - student)).sum(dim=-1).mean(dim=-1) * temperature**2
 
@@ -106,7 +106,7 @@ def pearson_maps(student_map, teacher_map):
     """
     _check_maps(student_map, teacher_map)
     check_same_shape(student_map, teacher_map, "feature maps")
-    ours, theirs = (widened(one).transpose(0, 1).flatten(1) for one in (student_map, teacher_map.detach()))
+    ours, theirs = (upcast(one).transpose(0, 1).flatten(1) for one in (student_map, teacher_map.detach()))
     return (1 - correlation(ours, theirs, dim=1)).mean().reshape(1)
 
 

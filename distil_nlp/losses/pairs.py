@@ -2,7 +2,7 @@
 
 from torch.nn.functional import cosine_similarity
 
-from .precision import widened
+from .precision import upcast
 
 
 def pair_cosine_error(embeddings, scores):
@@ -25,7 +25,7 @@ def pair_cosine_error(embeddings, scores):
             f"There are two embeddings for each of the {len(scores)} scores, shape ({2 * len(scores)}, width), the two "
             f"of a pair side by side; got {tuple(embeddings.shape)}."
         )
-    embeddings = widened(embeddings)
+    embeddings = upcast(embeddings)
     cosines = cosine_similarity(embeddings[0::2], embeddings[1::2], dim=-1)
     missing = scores.isnan()
     # The missing score is replaced before the subtraction: NaN times 0 is NaN in the gradient, too.

@@ -2,7 +2,7 @@
 
 from torch.nn.functional import adaptive_avg_pool2d
 
-from .precision import widened
+from .precision import upcast
 
 
 def mean_of_tokens(hidden, mask):
@@ -16,13 +16,13 @@ def mean_of_tokens(hidden, mask):
         `torch.Tensor` of shape (batch, width), float32 or wider; 0 for a text without a token.
     """
     # A masked sum, not a product with 0: padding may hold anything.
-    total = widened(hidden).masked_fill(mask.unsqueeze(-1) == 0, 0).sum(dim=1)
+    total = upcast(hidden).masked_fill(mask.unsqueeze(-1) == 0, 0).sum(dim=1)
     return total / mask.sum(dim=1, keepdim=True).clamp(min=1)
 
 
 def mean_of_pixels(feature_map):
     """The mean over the pixels of a map of shape (batch, channels, height, width): (batch, channels), float32 or wider."""
-    return widened(feature_map).mean(dim=(2, 3))
+    return upcast(feature_map).mean(dim=(2, 3))
 
 
 def to_smaller_size(student_map, teacher_map):
@@ -38,6 +38,6 @@ def to_smaller_size(student_map, teacher_map):
     """
     size = tuple(min(ours, theirs) for ours, theirs in zip(student_map.shape[2:], teacher_map.shape[2:], strict=True))
     return tuple(
-        widened(one) if one.shape[2:] == size else adaptive_avg_pool2d(widened(one), size)
+        upcast(one) if one.shape[2:] == size else adaptive_avg_pool2d(upcast(one), size)
         for one in (student_map, teacher_map)
     )

@@ -3,7 +3,7 @@
 import torch
 
 
-def widened(tensor):
+def upcast(tensor):
     """float16 and bfloat16 become float32; float32 and float64 stay as they are.
 
     Near the teacher the difference of two softened predictions is far below bfloat16's resolution: at a

@@ -6,7 +6,7 @@ Widths may differ: only distances, angles and similarities within each model are
 import torch
 from torch.nn.functional import huber_loss, normalize
 
-from .precision import product, widened
+from .precision import product, upcast
 
 _TINY = 1e-12
 
@@ -125,7 +125,7 @@ def _points(student_points, teacher_points):
             f"Examples are compared as points of shape (batch, width), as many for the student as for the teacher; got "
             f"{tuple(student_points.shape)} and {tuple(teacher_points.shape)}. Pool hidden states over the sequence."
         )
-    return widened(student_points), widened(teacher_points.detach())
+    return upcast(student_points), upcast(teacher_points.detach())
 
 
 def _distances(points):

@@ -2,7 +2,7 @@
 
 from torch.nn.functional import log_softmax, logsigmoid
 
-from .precision import check_same_shape, widened
+from .precision import check_same_shape, upcast
 
 
 def soft_target_kl(student_logits, teacher_logits, *, temperature):
@@ -31,13 +31,13 @@ def soft_target_kl(student_logits, teacher_logits, *, temperature):
             f"would learn nothing. For regression match the logits (`LogitMatching`); for a yes/no task use "
             f"2 classes, or problem_type='multi_label_classification'."
         )
-    student = log_softmax(widened(student_logits) / temperature, dim=-1)
-    teacher = log_softmax(widened(teacher_logits.detach()) / temperature, dim=-1)
+    student = log_softmax(upcast(student_logits) / temperature, dim=-1)
+    teacher = log_softmax(upcast(teacher_logits.detach()) / temperature, dim=-1)
     return (teacher.exp() * (teacher - student)).sum(dim=-1) * temperature**2
 
 
-def standardised_kl(student_logits, teacher_logits, *, temperature):
-    """Soft targets of standardised logits: how the classes are ranked and spaced counts, not how large logits are.
+def standardized_kl(student_logits, teacher_logits, *, temperature):
+    """Soft targets of standardized logits: how the classes are ranked and spaced counts, not how large logits are.
 
     Each item's logits are brought to mean 0 and standard deviation 1 before they are softened, so a small student
     need not grow logits as large as its teacher's.
@@ -51,23 +51,23 @@ def standardised_kl(student_logits, teacher_logits, *, temperature):
         `torch.Tensor` of shape (batch,) or (batch, sequence), in nats, not reduced. Multiplied by temperature**2.
 
     Raises:
-        ValueError: The shapes differ, or there are fewer than 3 classes: two standardised logits are always 1 and -1.
+        ValueError: The shapes differ, or there are fewer than 3 classes: two standardized logits are always 1 and -1.
 
     Reference: Sun et al. 2024, "Logit Standardization in Knowledge Distillation", algorithm 1.
     """
     if student_logits.shape[-1] < 3:
         raise ValueError(
-            f"The standardised logits of {student_logits.shape[-1]} classes are always 1 and -1 (logits of shape "
+            f"The standardized logits of {student_logits.shape[-1]} classes are always 1 and -1 (logits of shape "
             f"{tuple(student_logits.shape)}), so all that is left to learn is a sign. Use soft_target_kl for fewer than "
             f"3 classes."
         )
-    return soft_target_kl(_standardised(student_logits), _standardised(teacher_logits), temperature=temperature)
+    return soft_target_kl(_standardized(student_logits), _standardized(teacher_logits), temperature=temperature)
 
 
-def _standardised(logits):
-    logits = widened(logits)
-    centred = logits - logits.mean(dim=-1, keepdim=True)
-    return centred / centred.square().mean(dim=-1, keepdim=True).clamp(min=1e-12).sqrt()
+def _standardized(logits):
+    logits = upcast(logits)
+    centered = logits - logits.mean(dim=-1, keepdim=True)
+    return centered / centered.square().mean(dim=-1, keepdim=True).clamp(min=1e-12).sqrt()
 
 
 def soft_target_bce(student_logits, teacher_logits, *, temperature):
@@ -90,8 +90,8 @@ def soft_target_bce(student_logits, teacher_logits, *, temperature):
     Reference: Hinton et al. 2015, section 2.1, for a sigmoid in place of the softmax.
     """
     check_same_shape(student_logits, teacher_logits, "logits")
-    student = widened(student_logits) / temperature
-    teacher = widened(teacher_logits.detach()) / temperature
+    student = upcast(student_logits) / temperature
+    teacher = upcast(teacher_logits.detach()) / temperature
     yes = teacher.sigmoid() * (logsigmoid(teacher) - logsigmoid(student))
     no = (-teacher).sigmoid() * (logsigmoid(-teacher) - logsigmoid(-student))
     return (yes + no).mean(dim=-1) * temperature**2
@@ -113,4 +113,4 @@ def logit_mse(student_logits, teacher_logits):
     Reference: Ba and Caruana 2014, "Do Deep Nets Really Need to be Deep?", equation 1.
     """
     check_same_shape(student_logits, teacher_logits, "logits")
-    return (widened(student_logits) - widened(teacher_logits.detach())).square().mean(dim=-1)
+    return (upcast(student_logits) - upcast(teacher_logits.detach())).square().mean(dim=-1)

@@ -3,7 +3,7 @@
 import torch
 from torch.nn.functional import log_softmax
 
-from .precision import widened
+from .precision import upcast
 
 _LEAST = -1e30  # stands for a class left out; its probability is exactly 0 and its gradient is, too
 
@@ -34,7 +34,7 @@ def sparse_target_kl(student_logits, ids, weights, *, temperature, rest=None, en
     Reference: Anshumann et al. 2025, "Sparse Logit Sampling: Accelerating Knowledge Distillation in LLMs".
     """
     _check_items(student_logits, ids=ids, weights=weights, rest=rest, entropy=entropy)
-    student = log_softmax(widened(student_logits) / temperature, dim=-1)
+    student = log_softmax(upcast(student_logits) / temperature, dim=-1)
     weights = weights.detach().to(student.dtype)
     padding = weights == 0
     # Before the sum: 0 times the infinite surprise of a class the student rules out would be NaN.

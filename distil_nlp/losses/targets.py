@@ -1,8 +1,8 @@
-"""Soft targets that treat the labelled class by itself. A missing label (-100) gives 0 and no gradient."""
+"""Soft targets that treat the labeled class by itself. A missing label (-100) gives 0 and no gradient."""
 
 from torch.nn.functional import log_softmax
 
-from .precision import check_same_shape, widened
+from .precision import check_same_shape, upcast
 
 _LEAST = -1e30  # stands for a class left out; its probability is exactly 0 and its gradient is, too
 
@@ -10,7 +10,7 @@ _LEAST = -1e30  # stands for a class left out; its probability is exactly 0 and 
 def decoupled_kl(student_logits, teacher_logits, labels, *, temperature, target_weight=1.0, other_weight=8.0):
     """Divergence of soft targets cut in two and weighed anew, per item.
 
-    One part says how sure the teacher is of the labelled class, the other how it ranks the remaining ones. In plain
+    One part says how sure the teacher is of the labeled class, the other how it ranks the remaining ones. In plain
     soft targets the second weighs 1 minus the teacher's confidence: least where the teacher knows best.
 
     Args:
@@ -30,7 +30,7 @@ def decoupled_kl(student_logits, teacher_logits, labels, *, temperature, target_
     """
     _check_classes(student_logits, teacher_logits)
     missing, target = _target(labels, student_logits)
-    student, teacher = (widened(logits) / temperature for logits in (student_logits, teacher_logits.detach()))
+    student, teacher = (upcast(logits) / temperature for logits in (student_logits, teacher_logits.detach()))
     ours, theirs = _yes_or_no(student, target), _yes_or_no(teacher, target)
     sure = sum(his.exp() * (his - mine) for mine, his in zip(ours, theirs, strict=True))
     mine, his = _others(student, target), _others(teacher, target)
@@ -38,8 +38,8 @@ def decoupled_kl(student_logits, teacher_logits, labels, *, temperature, target_
     return (target_weight * sure + other_weight * ranked).masked_fill(missing, 0) * temperature**2
 
 
-def normalised_soft_targets(student_logits, teacher_logits, labels, *, temperature, other_weight=1.5):
-    """Cross-entropy with the teacher on the labelled class and, brought to a sum of 1, on the others, per item.
+def normalized_soft_targets(student_logits, teacher_logits, labels, *, temperature, other_weight=1.5):
+    """Cross-entropy with the teacher on the labeled class and, brought to a sum of 1, on the others, per item.
 
     Args:
         student_logits (`torch.Tensor`): Shape (batch, classes) or (batch, sequence, classes).
@@ -59,7 +59,7 @@ def normalised_soft_targets(student_logits, teacher_logits, labels, *, temperatu
     """
     _check_classes(student_logits, teacher_logits)
     missing, target = _target(labels, student_logits)
-    student, teacher = widened(student_logits), widened(teacher_logits.detach())
+    student, teacher = upcast(student_logits), upcast(teacher_logits.detach())
     ours, theirs = (log_softmax(logits, -1).gather(-1, target).squeeze(-1) for logits in (student, teacher))
     mine, his = _others(student / temperature, target), _others(teacher / temperature, target)
     others = -(his.exp() * mine).sum(dim=-1) * temperature**2
@@ -79,8 +79,8 @@ def _target(labels, logits):
     """Where the label is missing, and the label as an index of the last dimension (0 where missing)."""
     if labels.shape != logits.shape[:-1] or labels.is_floating_point():
         raise ValueError(
-            f"The labelled class must be a whole number per item of logits {tuple(logits.shape)}; got {labels.dtype} of "
-            f"shape {tuple(labels.shape)}. Soft or several labels have no single labelled class; use soft_target_kl."
+            f"The labeled class must be a whole number per item of logits {tuple(logits.shape)}; got {labels.dtype} of "
+            f"shape {tuple(labels.shape)}. Soft or several labels have no single labeled class; use soft_target_kl."
         )
     missing = labels < 0
     return missing, labels.masked_fill(missing, 0).unsqueeze(-1)

@@ -5,11 +5,11 @@ from abc import ABC, abstractmethod
 from ..internals.messages import nearest
 
 
-class Yardstick(ABC):
+class Evaluator(ABC):
     """How the models of one task are judged on one split. Holds the references.
 
     Three steps, so that a bootstrap can repeat the last one alone: what a model said about each row (`answers`),
-    what that means for each example beside its reference (`facts`), a metric of some of these (`measure`). An
+    what that means for each example beside its reference (`facts`), a metric of some of these (`compute`). An
     example may have several rows: the windows of a long text are answered one by one and judged together.
 
     Args:
@@ -50,7 +50,7 @@ class Yardstick(ABC):
         return rows_of(logits)
 
     @abstractmethod
-    def facts(self, answers):
+    def statistics(self, answers):
         """What each example adds to the metrics.
 
         Args:
@@ -65,7 +65,7 @@ class Yardstick(ABC):
         """
 
     @abstractmethod
-    def measure(self, name, facts):
+    def compute(self, name, facts):
         """One metric, a float, of rows of `facts`; nan where it is undefined."""
 
     def per_example(self, name, facts):
@@ -77,7 +77,7 @@ class Yardstick(ABC):
 
     def scores(self, facts):
         """Every metric by name, `dict[str, float]`."""
-        return {name: self.measure(name, facts) for name in self.names}
+        return {name: self.compute(name, facts) for name in self.names}
 
     @abstractmethod
     def agreement(self, ours, theirs):
@@ -99,7 +99,7 @@ def rows_of(logits):
     if logits.ndim != 2:
         raise ValueError(
             f"Logits should have shape ({len(logits) if logits.ndim else 'batch'}, labels), one row an example of the "
-            f"batch; the model gave {tuple(logits.shape)}. What to keep of logits for each token is for a yardstick's "
+            f"batch; the model gave {tuple(logits.shape)}. What to keep of logits for each token is for an evaluator's "
             f"`answers` to say, given to `predict` as `keep`."
         )
     return logits.float().cpu().numpy()

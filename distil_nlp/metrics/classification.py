@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from ..internals.messages import nearest
-from .base import Yardstick
+from .base import Evaluator
 
 MISSING_LABEL = -100
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
@@ -88,7 +88,7 @@ _METRICS = {
     "pearson": _pearson,
     "spearmanr": _spearman,
 }
-# Means over examples of right or wrong: the bootstrap is cheaper for these (see `Yardstick.per_example`).
+# Means over examples of right or wrong: the bootstrap is cheaper for these (see `Evaluator.per_example`).
 _MEANS_OVER_EXAMPLES = ("accuracy", "exact_match")
 
 
@@ -169,7 +169,7 @@ def _checked_logits(problem_type, logits):
     return logits
 
 
-def labelled_rows(problem_type, labels):
+def labeled_rows(problem_type, labels):
     """Which rows have a label: not -100, not a row of -100 (multi-label), not NaN (regression).
 
     Args:
@@ -217,16 +217,16 @@ def score(problem_type, logits, labels):
         everywhere and a warning: the class that argmax would name for such a row means nothing.
 
     Raises:
-        ValueError: Shapes that do not fit; labels outside the classes; no labelled row.
+        ValueError: Shapes that do not fit; labels outside the classes; no labeled row.
     """
     logits, labels = _checked_logits(problem_type, logits), np.asarray(labels)
     if len(logits) != len(labels):
         raise ValueError(f"There are {len(logits)} rows of logits and {len(labels)} labels; a row needs its label.")
-    yardstick = Classification(problem_type, labels, logits.shape[1] if logits.ndim == 2 else 1)
-    return yardstick.scores(yardstick.facts(logits))
+    evaluator = Classification(problem_type, labels, logits.shape[1] if logits.ndim == 2 else 1)
+    return evaluator.scores(evaluator.statistics(logits))
 
 
-class Classification(Yardstick):
+class Classification(Evaluator):
     """Judges rows of logits by classes, sets of classes or numbers.
 
     An answer is a row of logits, shape (labels,). A fact is what was decided beside the reference: two whole numbers
@@ -239,15 +239,15 @@ class Classification(Yardstick):
         main_metric (`str`, *optional*): The metric to decide by, instead of the first.
 
     Raises:
-        ValueError: Unknown problem type or metric; labels of the wrong shape or outside the classes; no labelled row.
+        ValueError: Unknown problem type or metric; labels of the wrong shape or outside the classes; no labeled row.
     """
 
     def __init__(self, problem_type, labels, num_labels, main_metric=None):
         labels = np.asarray(labels)
-        self.num_labels, self._labelled = num_labels, labelled_rows(problem_type, labels)
-        if not self._labelled.any():
+        self.num_labels, self._labeled = num_labels, labeled_rows(problem_type, labels)
+        if not self._labeled.any():
             raise ValueError(f"None of the {len(labels)} rows has a label, so there is nothing to score.")
-        self._references = _checked_labels(problem_type, labels[self._labelled], num_labels)
+        self._references = _checked_labels(problem_type, labels[self._labeled], num_labels)
         super().__init__(
             metrics_for(problem_type, num_labels),
             num_rows=len(labels),
@@ -256,13 +256,13 @@ class Classification(Yardstick):
             main_metric=main_metric,
         )
 
-    def facts(self, answers):
+    def statistics(self, answers):
         logits = _checked_logits(self.problem_type, answers)
         if logits.ndim == 2 and logits.shape[1] != self.num_labels:
             raise ValueError(
                 f"Logits should have {self.num_labels} columns, one for each label; got shape {logits.shape}."
             )
-        logits = logits[self._labelled]
+        logits = logits[self._labeled]
         predictions = decide(self.problem_type, logits)
         num_bad = int(np.isnan(logits).reshape(len(logits), -1).any(axis=1).sum())
         if num_bad:
@@ -270,10 +270,10 @@ class Classification(Yardstick):
             predictions = np.full(predictions.shape, np.nan)
         return np.column_stack([predictions, self._references])
 
-    def measure(self, name, facts):
+    def compute(self, name, facts):
         if _undefined(facts):
             return float("nan")
-        return measure(name, *self._sides(facts))
+        return metric_value(name, *self._sides(facts))
 
     def per_example(self, name, facts):
         if name not in _MEANS_OVER_EXAMPLES:
@@ -299,7 +299,7 @@ def _undefined(facts):
     return facts.dtype.kind == "f" and bool(np.isnan(facts).any())
 
 
-def measure(name, predictions, references):
+def metric_value(name, predictions, references):
     """One metric by name, a float.
 
     Args:
@@ -314,7 +314,7 @@ def _checked_labels(problem_type, labels, num_labels):
 
     Args:
         problem_type (`str`): transformers' word for the problem.
-        labels (`np.ndarray`): Of labelled rows only.
+        labels (`np.ndarray`): Of labeled rows only.
         num_labels (`int`): Columns of the logits.
 
     Raises:

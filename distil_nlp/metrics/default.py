@@ -1,4 +1,4 @@
-"""The yardstick of a problem type, where no task names one."""
+"""The evaluator of a problem type, where no task names one."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from .classification import Classification
 from .verification import Verification
 
 
-def usual_yardstick(problem_type, labels, num_classes):
+def default_evaluator(problem_type, labels, num_classes):
     """How models are judged by one label, set of labels or number an example.
 
     Args:
@@ -15,16 +15,16 @@ def usual_yardstick(problem_type, labels, num_classes):
         num_classes (`int`): Width of the logits.
 
     Returns:
-        `Yardstick`.
+        `Evaluator`.
 
     Raises:
-        ValueError: Labels of parts of an example; a problem type without a usual yardstick.
+        ValueError: Labels of parts of an example; a problem type without a usual evaluator.
     """
     if problem_type == "identity":
         return Verification(np.concatenate(labels))
     if problem_type in ("object_detection", "ctc") or (problem_type.startswith("single") and labels[0].ndim > 1):
         raise ValueError(
             f"Labels of shape {labels[0].shape} are of tokens or boxes, and how models are judged by these is for their "
-            f"task to say: compare(dataset, yardstick=task.yardstick(dataset))."
+            f"task to say: compare(dataset, evaluator=task.evaluator(dataset))."
         )
     return Classification(problem_type, np.concatenate(labels), num_classes)

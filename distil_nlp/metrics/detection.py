@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from .base import Yardstick
+from .base import Evaluator
 
 # How much a found box must overlap a true one to be right: COCO's ten thresholds.
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -27,8 +27,8 @@ def found_boxes(logits, *, exclusive):
         each 0 to 1 of the image. NaN in logits gives NaN as score.
     """
     logits = np.asarray(logits, dtype=np.float64)
-    said, centre, size = logits[..., :-4], logits[..., -4:-2], logits[..., -2:]
-    boxes = np.concatenate([centre - size / 2, centre + size / 2], axis=-1)
+    said, center, size = logits[..., :-4], logits[..., -4:-2], logits[..., -2:]
+    boxes = np.concatenate([center - size / 2, center + size / 2], axis=-1)
     if exclusive:
         shares = np.exp(said - said.max(-1, keepdims=True))
         scores = (shares / shares.sum(-1, keepdims=True))[..., :-1]
@@ -81,7 +81,7 @@ def hits(found, true, thresholds=THRESHOLDS):
     return right
 
 
-class FoundBoxes(Yardstick):
+class DetectedBoxes(Evaluator):
     """Judges detectors by average precision, the mean over classes. An example is an image.
 
     An answer is what `found_boxes` gives for an image. A fact holds, for each box found, its class, its score and at
@@ -90,7 +90,7 @@ class FoundBoxes(Yardstick):
 
     Args:
         labels (list of `np.ndarray`): For each image, the classes of its true boxes.
-        boxes (list of `np.ndarray`): The boxes, shape (boxes, 4): centre x, centre y, width and height, 0 to 1 of the
+        boxes (list of `np.ndarray`): The boxes, shape (boxes, 4): center x, center y, width and height, 0 to 1 of the
             image. NaN where nobody knows them: such images count for agreement only.
         num_labels (`int`): Number of classes.
         main_metric (`str`, *optional*): "map" (the default: the mean over ten overlaps from 0.5 to 0.95) or "map_50" (an
@@ -139,7 +139,7 @@ class FoundBoxes(Yardstick):
             )
         return found_boxes(logits.float().cpu().numpy(), exclusive=width == self.num_labels + 1)
 
-    def facts(self, answers):
+    def statistics(self, answers):
         if len(answers) != self.num_rows:
             raise ValueError(
                 f"There should be an answer for each of {self.num_rows} images; got {len(answers)}. Are they of another "
@@ -162,7 +162,7 @@ class FoundBoxes(Yardstick):
             row[3 * most :] = np.bincount(labels, minlength=self.num_labels)
         return facts
 
-    def measure(self, name, facts):
+    def compute(self, name, facts):
         if np.isnan(facts).any():
             return float("nan")
         boxes, totals = facts[:, : -self.num_labels], facts[:, -self.num_labels :].sum(0)

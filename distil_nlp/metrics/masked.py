@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from .base import Yardstick
+from .base import Evaluator
 
 
-class MaskedWords(Yardstick):
+class MaskedWords(Evaluator):
     """Judges a model over a vocabulary by the words it was not shown.
 
     An answer holds, for each masked position of a row, the negative log-likelihood of the word in nats and the word
@@ -55,7 +55,7 @@ class MaskedWords(Yardstick):
         said = np.column_stack([loss.double().cpu().numpy(), logits.argmax(dim=-1).cpu().numpy()])
         return np.split(said, np.cumsum(batch["positions"].sum(dim=1).cpu().numpy())[:-1])
 
-    def facts(self, answers):
+    def statistics(self, answers):
         facts = np.zeros((self.num_rows, 3))
         for row, (said, words) in enumerate(zip(answers, self._words, strict=True)):
             if len(said) != len(words):
@@ -65,7 +65,7 @@ class MaskedWords(Yardstick):
             facts[:] = np.nan
         return facts
 
-    def measure(self, name, facts):
+    def compute(self, name, facts):
         loss, count, right = facts.sum(axis=0)
         return float(np.exp(loss / count) if name == "perplexity" else right / count)
 

@@ -4,8 +4,8 @@ import warnings
 
 import numpy as np
 
-from .base import Yardstick
-from .classification import measure
+from .base import Evaluator
+from .classification import metric_value
 
 METRICS = ["spearmanr", "pearson"]
 
@@ -26,7 +26,7 @@ def pair_cosines(embeddings):
     return np.sum(first * second, axis=-1)
 
 
-class Similarity(Yardstick):
+class Similarity(Evaluator):
     """Judges embeddings of pairs of texts by the rank correlation of their cosines with scores.
 
     An answer is a pair's cosine. A fact is a cosine beside its score. Nothing is decided, so there is no agreement.
@@ -60,7 +60,7 @@ class Similarity(Yardstick):
     def answers(self, logits, batch):
         return pair_cosines(logits.float().cpu().numpy())
 
-    def facts(self, answers):
+    def statistics(self, answers):
         cosines = np.asarray(answers, dtype=np.float64)
         if cosines.shape != self._scored.shape:
             raise ValueError(
@@ -73,8 +73,8 @@ class Similarity(Yardstick):
             cosines = np.full(len(cosines), np.nan)
         return np.column_stack([cosines, self._scores])
 
-    def measure(self, name, facts):
-        return float("nan") if np.isnan(facts).any() else measure(name, facts[:, 0], facts[:, 1])
+    def compute(self, name, facts):
+        return float("nan") if np.isnan(facts).any() else metric_value(name, facts[:, 0], facts[:, 1])
 
     def agreement(self, ours, theirs):
         return None
@@ -82,5 +82,5 @@ class Similarity(Yardstick):
 
 def similarity_metrics(prediction):
     """For Trainer's `compute_metrics`: both correlations of an `EvalPrediction`."""
-    yardstick = Similarity(prediction.label_ids)
-    return yardstick.scores(yardstick.facts(pair_cosines(prediction.predictions)))
+    evaluator = Similarity(prediction.label_ids)
+    return evaluator.scores(evaluator.statistics(pair_cosines(prediction.predictions)))

@@ -7,14 +7,14 @@ from collections import Counter
 
 import numpy as np
 
-from .base import Yardstick
+from .base import Evaluator
 
 MAX_ANSWER_LENGTH = 30  # tokens, as in BERT's script for SQuAD
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-def normalise(text):
+def normalize(text):
     """A text without what SQuAD does not count: case, punctuation, articles, width of white space.
 
     Reference: Rajpurkar et al. 2016, "SQuAD: 100,000+ Questions for Machine Comprehension of Text", section 6.1.
@@ -23,13 +23,13 @@ def normalise(text):
 
 
 def exact_match(prediction, references):
-    """1.0 where the normalised prediction is one of the references, otherwise 0.0.
+    """1.0 where the normalized prediction is one of the references, otherwise 0.0.
 
     Args:
         prediction (`str`): Empty for "no answer".
         references (list of `str`): Empty where the question has no answer.
     """
-    return float(normalise(prediction) in _wanted(references))
+    return float(normalize(prediction) in _wanted(references))
 
 
 def token_f1(prediction, references):
@@ -38,13 +38,13 @@ def token_f1(prediction, references):
     Args:
         prediction, references: As for `exact_match`. Where a side has no words, only equality counts, as in SQuAD 2.
     """
-    found = normalise(prediction).split()
+    found = normalize(prediction).split()
     return max(_f1(found, reference.split()) for reference in _wanted(references))
 
 
 def _wanted(references):
     # An answer of articles and punctuation alone is left out where there is another, as in SQuAD 2.
-    return [text for text in map(normalise, references) if text] or [""]
+    return [text for text in map(normalize, references) if text] or [""]
 
 
 def _f1(found, wanted):
@@ -82,7 +82,7 @@ def best_spans(start_logits, end_logits, context, *, max_answer_length=MAX_ANSWE
     return best
 
 
-class ExtractedAnswers(Yardstick):
+class ExtractedAnswers(Evaluator):
     """Judges answers cut out of contexts. A row is a window of a context, an example is a question.
 
     An answer is four numbers for each window: the first and last position of its best span, the span's score, and the
@@ -113,15 +113,15 @@ class ExtractedAnswers(Yardstick):
         main_metric=None,
     ):
         self._contexts, self._windows = list(contexts), windows
-        self._labelled = [index for index, known in enumerate(references) if known is not None]
-        if not self._labelled:
+        self._labeled = [index for index, known in enumerate(references) if known is not None]
+        if not self._labeled:
             raise ValueError(f"None of the {len(self._contexts)} questions has answers, so there is nothing to score.")
-        self._references = [references[index] for index in self._labelled]
+        self._references = [references[index] for index in self._labeled]
         self.max_answer_length, self.no_answer = max_answer_length, no_answer
         super().__init__(
             ["f1", "exact_match"],
             num_rows=len(windows["example"]),
-            num_examples=len(self._labelled),
+            num_examples=len(self._labeled),
             problem_type="question_answering",
             main_metric=main_metric,
         )
@@ -156,27 +156,27 @@ class ExtractedAnswers(Yardstick):
                 texts[example] = self._text(row, int(first), int(last))
         return texts
 
-    def facts(self, answers):
+    def statistics(self, answers):
         num_undefined = int(np.isnan(np.asarray(answers)).any(axis=1).sum())
         if num_undefined:
             warnings.warn(f"{num_undefined} of {len(answers)} windows hold NaN; every metric is nan.", stacklevel=2)
             return np.full((self.num_examples, 2), np.nan)
         texts = self.texts(answers)
-        found = ((texts[index], known) for index, known in zip(self._labelled, self._references, strict=True))
+        found = ((texts[index], known) for index, known in zip(self._labeled, self._references, strict=True))
         return np.array([[token_f1(text, known), exact_match(text, known)] for text, known in found])
 
-    def measure(self, name, facts):
+    def compute(self, name, facts):
         return float(self.per_example(name, facts).mean())
 
     def per_example(self, name, facts):
         return facts[:, self.names.index(name)]
 
     def agreement(self, ours, theirs):
-        """Share of all examples, with references or without, that both give the same normalised answer."""
+        """Share of all examples, with references or without, that both give the same normalized answer."""
         if np.isnan(np.asarray(ours)).any() or np.isnan(np.asarray(theirs)).any():
             return float("nan")
         pairs = zip(self.texts(ours), self.texts(theirs), strict=True)
-        return float(np.mean([normalise(one) == normalise(other) for one, other in pairs]))
+        return float(np.mean([normalize(one) == normalize(other) for one, other in pairs]))
 
     def _text(self, row, first, last):
         offset = self._windows["context_span"][row][0]

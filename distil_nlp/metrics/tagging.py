@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 
-from .base import Yardstick
+from .base import Evaluator
 from .classification import MISSING_LABEL
 
 UNSEEN = -1  # what a model says about a word that it never saw: nothing
@@ -30,7 +30,7 @@ def marks_entities(label_names):
     return any(name != "O" for name in names) and all(_ENTITY_TAG.fullmatch(name) for name in names)
 
 
-class Tagging(Yardstick):
+class Tagging(Evaluator):
     """Judges tags of words: by whole entities where the tags mark them, otherwise by the share of words tagged right.
 
     A sentence is an example. An answer is the tags of those of its words that are scored and that the model saw, int,
@@ -99,7 +99,7 @@ class Tagging(Yardstick):
             )
         return _decided(logits.float().cpu().numpy(), batch["labels"].cpu().numpy())
 
-    def facts(self, answers):
+    def statistics(self, answers):
         found = np.array([len(answer) for answer in answers])
         if len(found) != self.num_rows or (found != self._num_seen).any():
             raise ValueError(
@@ -117,7 +117,7 @@ class Tagging(Yardstick):
             return np.full(facts.shape, np.nan)
         return facts
 
-    def measure(self, name, facts):
+    def compute(self, name, facts):
         counts = facts.sum(axis=0)
         if np.isnan(counts).any():
             return float("nan")
@@ -180,8 +180,8 @@ def tag_metrics(num_labels, label_names=None):
             value[0] if isinstance(value, (tuple, list)) else value
             for value in (prediction.predictions, prediction.label_ids)
         )
-        yardstick = Tagging([row[row != MISSING_LABEL] for row in labels], num_labels, label_names)
-        return yardstick.scores(yardstick.facts(_decided(logits, labels)))
+        evaluator = Tagging([row[row != MISSING_LABEL] for row in labels], num_labels, label_names)
+        return evaluator.scores(evaluator.statistics(_decided(logits, labels)))
 
     return compute
 

@@ -1,10 +1,10 @@
-"""Are two images of the same person? Embeddings judged by all pairs of them, and by each one's nearest neighbour."""
+"""Are two images of the same person? Embeddings judged by all pairs of them, and by each one's nearest neighbor."""
 
 import warnings
 
 import numpy as np
 
-from .base import Yardstick, rows_of
+from .base import Evaluator, rows_of
 from .classification import MISSING_LABEL
 
 # False accept rates by the name of the metric that looks at them.
@@ -12,7 +12,7 @@ RATES = {"tar_at_far_0.01": 0.01, "tar_at_far_0.001": 0.001}
 METRICS = ["verification_auc", *RATES, "rank_1"]
 
 
-class Verification(Yardstick):
+class Verification(Evaluator):
     """Judges embeddings of images by whose they are.
 
     verification_auc: how often two images of one person are more alike, by their cosine, than two of different people
@@ -57,7 +57,7 @@ class Verification(Yardstick):
         if len(counts) < 2 or counts.max() < 2:
             raise ValueError(
                 f"Verification compares pairs of images of one person with pairs of different people; got "
-                f"{len(self._labels)} labelled images of {len(counts)} people, at most {counts.max(initial=0)} of one. "
+                f"{len(self._labels)} labeled images of {len(counts)} people, at most {counts.max(initial=0)} of one. "
                 f"Give two people or more, one of them with two images."
             )
         num_impostors = (len(self._labels) ** 2 - int(np.sum(counts**2))) // 2
@@ -72,7 +72,7 @@ class Verification(Yardstick):
     def answers(self, logits, batch):
         return rows_of(logits)
 
-    def facts(self, answers):
+    def statistics(self, answers):
         directions = self._directions(answers)
         if num_bad := int(np.isnan(directions).any(axis=1).sum()):
             warnings.warn(f"{num_bad} of {len(directions)} embeddings are NaN; every metric is nan.", stacklevel=2)
@@ -89,7 +89,7 @@ class Verification(Yardstick):
         vectors = vectors[self._known]
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
-    def measure(self, name, facts):
+    def compute(self, name, facts):
         if np.isnan(facts).any():
             return float("nan")
         if name == "rank_1":
@@ -100,7 +100,7 @@ class Verification(Yardstick):
         return _area(genuine, impostors) if name == "verification_auc" else _accepted(genuine, impostors, RATES[name])
 
     def agreement(self, ours, theirs):
-        found = [self._labels[_nearest(self.facts(one))] for one in (ours, theirs)]
+        found = [self._labels[_nearest(self.statistics(one))] for one in (ours, theirs)]
         return float(np.mean(found[0] == found[1]))
 
 
@@ -154,5 +154,5 @@ def _rank_1(facts):
 
 def verification_metrics(prediction):
     """For Trainer's `compute_metrics`: all four metrics of an `EvalPrediction`."""
-    yardstick = Verification(prediction.label_ids)
-    return yardstick.scores(yardstick.facts(prediction.predictions))
+    evaluator = Verification(prediction.label_ids)
+    return evaluator.scores(evaluator.statistics(prediction.predictions))

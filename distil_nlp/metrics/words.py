@@ -1,4 +1,4 @@
-"""How good a recogniser of speech is: words wrong, left out and added, for every word that was said."""
+"""How good a recognizer of speech is: words wrong, left out and added, for every word that was said."""
 
 import unicodedata
 import warnings
@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 import numpy as np
 
-from .base import Yardstick
+from .base import Evaluator
 from .classification import MISSING_LABEL
 
 
@@ -25,7 +25,7 @@ def word_errors(said, heard):
     return costs[-1]
 
 
-class SpokenErrors(Yardstick):
+class SpokenErrors(Evaluator):
     """What judging sentences has in common, whoever made words of a model's answers.
 
     Args:
@@ -44,7 +44,7 @@ class SpokenErrors(Yardstick):
     def counts(self, row, answer):
         """Five numbers for a row, of which metrics are ratios of sums."""
 
-    def facts(self, answers):
+    def statistics(self, answers):
         if len(answers) != self.num_rows:
             raise ValueError(f"There should be an answer for each of {self.num_rows} rows; got {len(answers)}.")
         if num_bad := sum(np.isnan(one).any() for one in answers):
@@ -86,7 +86,7 @@ class Transcripts(SpokenErrors):
         """The tokens of each row: the best of every frame, without repeats and blanks. NaN where the logits are.
 
         Args:
-            logits (`torch.Tensor`): Shape (batch, frames, tokens), from `signals.ask_each_frame`: an answer that counts for
+            logits (`torch.Tensor`): Shape (batch, frames, tokens), from `signals.frame_logits`: an answer that counts for
                 several frames is a repeat.
             batch (`dict[str, torch.Tensor]`): frames, bool, shape (batch, frames).
         """
@@ -109,7 +109,7 @@ class Transcripts(SpokenErrors):
             said == heard,
         ]
 
-    def measure(self, name, facts):
+    def compute(self, name, facts):
         errors, words, wrong, letters, exact = facts.sum(axis=0)
         if name == "wer":
             return errors / words if words else float("nan")
@@ -122,7 +122,7 @@ class Transcripts(SpokenErrors):
         return float(np.mean([np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True)]))
 
 
-class WrittenTexts(Transcripts):
+class GeneratedTexts(Transcripts):
     """Judges texts written by encoder-decoders. Case and punctuation count for nothing, see `plain_text`.
 
     Its metrics are those of `Transcripts`; `written` reads the tokens of a row, special ones among them.
@@ -200,7 +200,7 @@ class WordErrors(SpokenErrors):
         errors = word_errors(self._said[row], heard)
         return [errors, len(self._said[row]), errors == 0, right, frames]
 
-    def measure(self, name, facts):
+    def compute(self, name, facts):
         errors, words, exact, right, frames = facts.sum(axis=0)
         if name == "wer":
             return errors / words if words else float("nan")

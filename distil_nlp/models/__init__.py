@@ -1,10 +1,10 @@
 """Other worlds under the contracts of this one. Importing it makes the auto classes of transformers know its models."""
 
 from .audio import (
-    AudioClassifiers,
-    AudioFrameClassifiers,
     AudioNetworkConfig,
-    CtcModels,
+    AutoAudioClassifier,
+    AutoAudioFrameClassifier,
+    AutoCTC,
     NetworkForAudioClassification,
     NetworkForAudioFrameClassification,
     NetworkForCTC,
@@ -12,13 +12,13 @@ from .audio import (
     load_feature_extractor,
     register_audio_models,
 )
-from .auto import load_network, network_like
-from .image_classifier import ImageClassifiers, ImageNetworkConfig, NetworkForImageClassification, register_models
-from .image_embedder import ImageEmbedderConfig, ImageEmbedders, NetworkForImageEmbedding, register_embedders
+from .auto import load_network, network_for
+from .image_classifier import AutoImageClassifier, ImageNetworkConfig, NetworkForImageClassification, register_models
+from .image_embedder import AutoImageEmbedder, ImageEmbedderConfig, NetworkForImageEmbedding, register_embedders
 from .image_processor import NetworkImageProcessor, load_image_processor, processor_for, register_processor, resized
 from .log_mel import LogMel
 from .networks import import_line, read_spec, register_network
-from .whisper import SpeechWriters, Writes, read_whisper, whisper_like, whisper_processor
+from .whisper import AutoSpeechSeq2Seq, GreedyGenerator, read_whisper, whisper_for, whisper_processor
 
 register_audio_models()
 register_models()
@@ -26,13 +26,13 @@ register_embedders()
 register_processor()
 
 __all__ = [
-    "AudioClassifiers",
-    "AudioFrameClassifiers",
+    "AutoAudioClassifier",
+    "AutoAudioFrameClassifier",
     "AudioNetworkConfig",
-    "CtcModels",
-    "ImageClassifiers",
+    "AutoCTC",
+    "AutoImageClassifier",
     "ImageEmbedderConfig",
-    "ImageEmbedders",
+    "AutoImageEmbedder",
     "ImageNetworkConfig",
     "LogMel",
     "NetworkForAudioClassification",
@@ -41,19 +41,19 @@ __all__ = [
     "NetworkForImageClassification",
     "NetworkForImageEmbedding",
     "NetworkImageProcessor",
-    "SpeechWriters",
-    "Writes",
+    "AutoSpeechSeq2Seq",
+    "GreedyGenerator",
     "extractor_for",
     "import_line",
     "load_feature_extractor",
     "load_image_processor",
     "load_network",
-    "network_like",
+    "network_for",
     "processor_for",
     "read_spec",
     "read_whisper",
     "resized",
     "register_network",
-    "whisper_like",
+    "whisper_for",
     "whisper_processor",
 ]

@@ -203,19 +203,19 @@ class NetworkForCTC(AudioNetwork):
         self.check_answer(once_a_clip=False)
 
 
-class AudioClassifiers(NetworkLoader):
+class AutoAudioClassifier(NetworkLoader):
     """Loads models that classify clips; of a network's name, for sound of `sampling_rate`."""
 
     auto_class, network_class = AutoModelForAudioClassification, NetworkForAudioClassification
 
 
-class AudioFrameClassifiers(NetworkLoader):
+class AutoAudioFrameClassifier(NetworkLoader):
     """Loads models that classify frames; of a network's name, for sound of `sampling_rate`."""
 
     auto_class, network_class = AutoModelForAudioFrameClassification, NetworkForAudioFrameClassification
 
 
-class CtcModels(NetworkLoader):
+class AutoCTC(NetworkLoader):
     """Loads models that say tokens and blanks; of a network's name, for sound of `sampling_rate`."""
 
     auto_class, network_class = AutoModelForCTC, NetworkForCTC

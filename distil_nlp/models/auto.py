@@ -25,7 +25,7 @@ _BY_INPUT = {
 }
 
 
-def network_like(network, teacher, **own):
+def network_for(network, teacher, **own):
     """A network with random weights that reads what a teacher reads and answers as it does.
 
     Args:

@@ -136,7 +136,7 @@ def detector_processor(spec, image_size):
     return processor_class(size={"height": height, "width": width}, do_pad=False)
 
 
-class Detectors:
+class AutoDetector:
     """Loads detectors as an auto class does, and makes those of a name, with random weights."""
 
     @staticmethod

@@ -19,7 +19,7 @@ def stages(model):
     `config.feature_paths` says so where it is there. Otherwise one look at an image of zeros does: a stage is the last
     module, in order of execution, at each size of map. What a block does at the old size before it makes it smaller (norm,
     activation, a 1x1 convolution before the strided one) belongs to the block and ends no stage. Maps of one pixel are
-    vectors. The model is left as it was: mode, statistics of normalisation and random state.
+    vectors. The model is left as it was: mode, statistics of normalization and random state.
 
     Args:
         model (`nn.Module`): Takes images of shape (batch, channels, height, width), `config.num_channels` and

@@ -14,7 +14,7 @@ class ImageNetworkConfig(NetworkConfig):
     """Which network, made how, for which images.
 
     Args:
-        num_channels (`int`): 1 for grey images, 3 for colours.
+        num_channels (`int`): 1 for gray images, 3 for colors.
         image_size (`int` or `list[int]`): Pixels, or height and width.
 
     See `NetworkConfig` for the others.
@@ -133,7 +133,7 @@ def register_models():
     )
 
 
-class ImageClassifiers(NetworkLoader):
+class AutoImageClassifier(NetworkLoader):
     """Loads image classifiers; of a network's name, for images of `num_channels` and `image_size`."""
 
     auto_class, network_class = AutoModelForImageClassification, NetworkForImageClassification

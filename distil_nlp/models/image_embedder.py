@@ -7,7 +7,7 @@ from torch.nn.functional import normalize
 from transformers import AutoConfig, AutoModel
 from transformers.utils import ModelOutput
 
-from .image_classifier import ImageClassifiers, ImageNetworkConfig, NetworkForImageClassification
+from .image_classifier import AutoImageClassifier, ImageNetworkConfig, NetworkForImageClassification
 
 
 class ImageEmbedderConfig(ImageNetworkConfig):
@@ -42,7 +42,7 @@ class NetworkForImageEmbedding(NetworkForImageClassification):
 
     Make one with `from_network(..., embedding_width=128)` or from an `ImageEmbedderConfig`. It loads with `AutoModel`, once
     `distil_nlp.models` is imported, and answers `pipeline("image-feature-extraction")`. What it is trained by (class
-    centres) belongs to the objective and is not in it.
+    centers) belongs to the objective and is not in it.
     """
 
     config_class = ImageEmbedderConfig
@@ -62,7 +62,7 @@ class NetworkForImageEmbedding(NetworkForImageClassification):
         return ImageEmbedding(logits=normalize(self.answer(pixel_values), dim=-1))
 
 
-class ImageEmbedders(ImageClassifiers):
+class AutoImageEmbedder(AutoImageClassifier):
     """Loads image embedders as `AutoModel` does, and makes those of a network's name, with random weights."""
 
     auto_class, network_class = AutoModel, NetworkForImageEmbedding

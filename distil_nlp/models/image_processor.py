@@ -18,10 +18,10 @@ _MODES = {1: "L", 3: "RGB"}
 
 
 class NetworkImageProcessor(PilBackend):
-    """Grey or colour, one size, numbers from -1 to 1: what a network of ours sees of an image.
+    """Gray or color, one size, numbers from -1 to 1: what a network of ours sees of an image.
 
-    It needs pillow only. Unlike the processors of transformers it makes grey images where the network wants those,
-    although the pipelines of transformers open every image in colour.
+    It needs pillow only. Unlike the processors of transformers it makes gray images where the network wants those,
+    although the pipelines of transformers open every image in color.
 
     Args:
         num_channels (`int`): 1 or 3.
@@ -37,7 +37,7 @@ class NetworkImageProcessor(PilBackend):
 
     def __init__(self, num_channels=3, **kwargs):
         if num_channels not in _MODES:
-            raise ValueError(f"Images have 1 channel (grey) or 3 (colours); got num_channels={num_channels!r}.")
+            raise ValueError(f"Images have 1 channel (gray) or 3 (colors); got num_channels={num_channels!r}.")
         kwargs.setdefault("image_mean", [0.5] * num_channels)
         kwargs.setdefault("image_std", [0.5] * num_channels)
         super().__init__(**kwargs)
@@ -61,7 +61,7 @@ def processor_for(image_size, num_channels):
 
 
 def resized(processor, image_size):
-    """The processor of a network that sees images in another size, normalised as before.
+    """The processor of a network that sees images in another size, normalized as before.
 
     Args:
         processor: Of any kind, with one mean and one standard deviation a channel if any.
@@ -83,7 +83,7 @@ def resized(processor, image_size):
     made = processor_for(image_size, len(processor.image_mean or "RGB"))
     for name in ("image_mean", "image_std", "do_normalize", "do_rescale", "rescale_factor"):
         value = getattr(processor, name)
-        if value is not None:  # as mean and deviation may be where nothing is normalised
+        if value is not None:  # as mean and deviation may be where nothing is normalized
             setattr(made, name, value)
     return made
 
@@ -95,7 +95,7 @@ def _given(size):
 def load_image_processor(name_or_path, *, trust_remote_code=False):
     """The image processor of a Hub id or folder, or None where there is none.
 
-    Of a timm model, whose processor cannot resize without normalising, it is one of ours that does the same.
+    Of a timm model, whose processor cannot resize without normalizing, it is one of ours that does the same.
 
     Raises:
         ValueError: A timm model that wants its images cut in a way that ours cannot.

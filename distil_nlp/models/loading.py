@@ -22,7 +22,7 @@ def load_model(auto_class, name_or_path, *, dtype="float32", trust_remote_code=F
 
     Returns:
         `(model, fresh)`: the model in eval mode, and the sorted names of parameters that the checkpoint
-        does not hold and that were therefore initialised at random (a missing head, usually).
+        does not hold and that were therefore initialized at random (a missing head, usually).
 
     Raises:
         ValueError: Unknown dtype.

@@ -1,4 +1,4 @@
-"""What a model sees of an image: its size, its colours, its normalisation."""
+"""What a model sees of an image: its size, its colors, its normalization."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ _LUMA = (19595, 38470, 7471)  # ITU-R 601 in parts of 65,536, as in PIL's conver
 
 
 @dataclass(frozen=True)
-class Sees:
-    """What a model reads of an image: size, colours, normalisation.
+class PixelPreprocessor:
+    """What a model reads of an image: size, colors, normalization.
 
     Args:
         height, width (`int`): Pixels; another size is brought to it bilinearly, antialiased.
-        num_channels (`int`): 1 for grey, 3 for RGB. Grey is repeated, RGB weighted by ITU-R 601, as PIL's convert("L").
+        num_channels (`int`): 1 for gray, 3 for RGB. Gray is repeated, RGB weighted by ITU-R 601, as PIL's convert("L").
         mean, std (`Sequence[float]`): One for each channel, of pixels after rescaling.
         rescale_factor (`float`): That pixels of 0 to 255 are multiplied with first.
 
@@ -47,7 +47,7 @@ class Sees:
     def __call__(self, images):
         if images.is_floating_point():
             images = images.float()  # a processor cannot resize halves
-        images = _recoloured(images, self.num_channels)
+        images = _recolored(images, self.num_channels)
         size = (self.height, self.width)
         if images.shape[-2:] != size:
             images = functional.interpolate(images, size=size, mode="bilinear", antialias=True)
@@ -56,8 +56,8 @@ class Sees:
         return torch.mul(images, scale).float().sub_(mean).div_(std)
 
 
-def _recoloured(images, num_channels):
-    """Grey or RGB images as the other, where it is wanted."""
+def _recolored(images, num_channels):
+    """Gray or RGB images as the other, where it is wanted."""
     given = images.shape[1]
     if given == num_channels:
         return images
@@ -65,7 +65,7 @@ def _recoloured(images, num_channels):
         return images.expand(-1, num_channels, -1, -1)
     if (given, num_channels) != (3, 1):
         raise ValueError(
-            f"Images of {given} channels cannot be shown to a model that reads {num_channels}: only grey (1) and RGB (3) "
+            f"Images of {given} channels cannot be shown to a model that reads {num_channels}: only gray (1) and RGB (3) "
             f"are turned into each other. Prepare the images with {num_channels}, or build the model for {given}."
         )
     # Whole numbers below 2 ** 24: float32 is exact, and several times as fast as int32.

@@ -109,7 +109,7 @@ def whisper_processor(texts, seconds):
     return WhisperProcessor(WhisperFeatureExtractor(sampling_rate=_SAMPLING_RATE, chunk_length=seconds), tokenizer)
 
 
-class SpeechWriters:
+class AutoSpeechSeq2Seq:
     """Loads encoder-decoders that write down what they hear; of a name ("whisper-2x64"), for a processor.
 
     Args:
@@ -165,7 +165,7 @@ class SpeechWriters:
         generation.language, generation.task = self.language, "transcribe"
 
 
-def whisper_like(spec, teacher):
+def whisper_for(spec, teacher):
     """A model by name with random weights that hears and writes as a teacher does."""
     config = teacher.config
     names = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
@@ -180,7 +180,7 @@ def whisper_like(spec, teacher):
     return model
 
 
-class Writes(nn.Module):
+class GreedyGenerator(nn.Module):
     """An encoder-decoder that is asked to write, where the model itself says what it thinks of tokens that it is shown.
 
     Args:

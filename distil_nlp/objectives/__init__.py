@@ -3,7 +3,7 @@
 from .attention import Attention, Relations
 from .base import Objective, Term, kd_weight, positive
 from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
-from .class_targets import ClassCorrelation, DecoupledSoftTargets, NormalisedSoftTargets, StandardisedSoftTargets
+from .class_targets import ClassCorrelation, DecoupledSoftTargets, NormalizedSoftTargets, StandardizedSoftTargets
 from .ctc import CtcLabels, CtcSoftTargets, CtcTranscript
 from .default import default_objective
 from .embeddings import EmbeddingMatching
@@ -36,7 +36,7 @@ __all__ = [
     "HiddenStates",
     "LogitMatching",
     "MarginLabels",
-    "NormalisedSoftTargets",
+    "NormalizedSoftTargets",
     "Objective",
     "PatientStates",
     "PearsonMaps",
@@ -49,7 +49,7 @@ __all__ = [
     "SimilarityPreserving",
     "SimilarityTargets",
     "SoftTargets",
-    "StandardisedSoftTargets",
+    "StandardizedSoftTargets",
     "TeacherLabels",
     "Term",
     "default_objective",

@@ -16,7 +16,7 @@ _MAPS = {
 class QKVTerm(LayerTerm):
     """A term on the queries, keys and values of pairs of layers."""
 
-    def listen(self, student, teacher):
+    def tap_layers(self, student, teacher):
         self._slots = [
             (attention_slots(student, ours), attention_slots(teacher, theirs)) for ours, theirs in self.pairs
         ]
@@ -35,7 +35,7 @@ class QKVTerm(LayerTerm):
             (ours[part].read(student.features), theirs[part].read(teacher.features)) for ours, theirs in self._slots
         ]
 
-    def build(self, student, teacher, batch):
+    def setup(self, student, teacher, batch):
         self.check(self.read(student, teacher, self.parts()[0]), batch)
 
 
@@ -68,8 +68,8 @@ class Attention(QKVTerm):
     def parts(self):
         return ("query", "key")
 
-    def listen(self, student, teacher):
-        super().listen(student, teacher)
+    def tap_layers(self, student, teacher):
+        super().tap_layers(student, teacher)
         for model in (student, teacher):
             if not ENCODERS[model.config.model_type].plain_attention:
                 raise ValueError(
@@ -131,8 +131,8 @@ class Relations(QKVTerm):
     def parts(self):
         return tuple(dict.fromkeys(part for relation in self.relations for part in relation.split("-")))
 
-    def build(self, student, teacher, batch):
-        super().build(student, teacher, batch)
+    def setup(self, student, teacher, batch):
+        super().setup(student, teacher, batch)
         widths = [[tensor.shape[-1] for tensor in pair] for pair in self.read(student, teacher, self.parts()[0])]
         if self.num_heads is None:
             self.num_heads = _relation_heads(widths)

@@ -31,7 +31,7 @@ class Term(nn.Module):
         softens_logits (`bool`): False where its `temperature`, if it has one, is of something else.
         student_taps, teacher_taps (`tuple[str]`): Module names whose outputs it reads from `Signals.features`.
         head (`str` or None): The student's module whose logits it reads, None for what the model answers.
-        surveys (`bool`): It wants to see all training data before the first step (`survey`).
+        needs_fit (`bool`): It wants to see all training data before the first step (`survey`).
     """
 
     name = "term"
@@ -42,7 +42,7 @@ class Term(nn.Module):
     student_taps = ()
     teacher_taps = ()
     head = None
-    surveys = False
+    needs_fit = False
 
     def __init__(self, weight):
         super().__init__()
@@ -93,7 +93,7 @@ class Term(nn.Module):
         """Mask of the items that count, from the batch alone: it is needed before the forward pass."""
         raise NotImplementedError
 
-    def amount(self, batch):
+    def normalizer(self, batch):
         """What the values of a batch are divided by, in sum over the step: the number of items that count."""
         return self.items(batch).sum()
 
@@ -101,22 +101,22 @@ class Term(nn.Module):
         """One value per item, not reduced, of the same shape as `items(batch)`."""
         raise NotImplementedError
 
-    def observe(self, student, teacher, batch):
+    def metrics(self, student, teacher, batch):
         """Things worth logging that carry no gradient: name -> one value per item."""
         return {}
 
-    def locate(self, student, teacher):
+    def resolve_layers(self, student, teacher):
         """Look at the two models, before any forward pass, and settle the taps; no part of them is kept.
 
         Args:
             student, teacher (`nn.Module`): The teacher is None where nothing runs (a cache) or none was given.
         """
 
-    def build(self, student, teacher, batch):
+    def setup(self, student, teacher, batch):
         """Look at one dry forward pass: infer shapes, make projections, refuse what cannot work."""
 
-    def survey(self, batches, ask):
-        """Look at all training data, once, after `build`. Called where `surveys` is True.
+    def fit_statistics(self, batches, ask):
+        """Look at all training data, once, after `build`. Called where `needs_fit` is True.
 
         What is kept of it is a buffer, so that it goes to the device and lies beside the student in checkpoints.
 
@@ -200,7 +200,7 @@ class Objective(nn.Module):
 
         Evaluations of one training can be compared by it.
         """
-        return Objective([_standing(term) for term in self.terms]) if self.moving else self
+        return Objective([_standing(term) for term in self.terms]) if self.scheduled_values else self
 
     def at_progress(self, progress):
         """Tell every term how far the training is, 0 (first step) to 1 (last step): schedules follow."""
@@ -208,7 +208,7 @@ class Objective(nn.Module):
             term.at_progress(progress)
 
     @property
-    def moving(self):
+    def scheduled_values(self):
         """Present values of what has a schedule, for the log: `weight/<term>`, `temperature/<term>`."""
         return {
             f"{setting}/{name}": getattr(term, setting)
@@ -216,38 +216,38 @@ class Objective(nn.Module):
             for setting in term.schedules
         }
 
-    def locate(self, student, teacher):
+    def resolve_layers(self, student, teacher):
         """Show both models to every term, so that each knows which modules to listen to."""
         for term in self.terms:
-            term.locate(student, teacher)
+            term.resolve_layers(student, teacher)
 
-    def build(self, student, teacher, batch):
+    def setup(self, student, teacher, batch):
         """Hand one dry forward pass to every term, then run the objective on it once so that misfits show now."""
         for term in self.terms:
             _refuse_parts(term, teacher)
-            term.build(student, teacher, batch)
+            term.setup(student, teacher, batch)
         with torch.no_grad():
             self(student, teacher, batch, self.count([batch]))
 
     @property
-    def surveys(self):
+    def needs_fit(self):
         """Whether any term wants to see all training data."""
-        return any(term.surveys for term in self.terms)
+        return any(term.needs_fit for term in self.terms)
 
-    def survey(self, batches, ask):
+    def fit_statistics(self, batches, ask):
         """Show all training data to the terms that want to see it.
 
         Args:
             batches (callable): No arguments; gives all batches anew.
-            ask (callable): See `Term.survey`.
+            ask (callable): See `Term.fit_statistics`.
         """
         for term in self.terms:
-            if term.surveys:
-                term.survey(batches(), ask)
+            if term.needs_fit:
+                term.fit_statistics(batches(), ask)
 
     def count(self, batches):
         """Items of each term in a list of batches: a tensor of shape (terms,), in the order of `terms`."""
-        return torch.stack([sum(term.amount(batch) for batch in batches) for term in self.terms])
+        return torch.stack([sum(term.normalizer(batch) for batch in batches) for term in self.terms])
 
     def forward(self, student, teacher, batch, counts):
         """The loss of one micro-batch.
@@ -269,7 +269,7 @@ class Objective(nn.Module):
             loss = loss + term.weight * part
             parts[f"loss/{name}"] = part.detach()
             with torch.no_grad():
-                for observed, values in term.observe(student, teacher, batch).items():
+                for observed, values in term.metrics(student, teacher, batch).items():
                     parts[observed] = mean_over_items(values, mask, count)
         return loss, parts
 
@@ -302,8 +302,10 @@ def _refuse_parts(term, teacher):
 
 def _ends(term, setting):
     """The first and the last value of a setting."""
-    moving = term.schedules.get(setting)
-    return (getattr(term, setting),) * 2 if moving is None else (moving.start, moving.end)
+    scheduled_values = term.schedules.get(setting)
+    return (
+        (getattr(term, setting),) * 2 if scheduled_values is None else (scheduled_values.start, scheduled_values.end)
+    )
 
 
 def _standing(term, weight=None):

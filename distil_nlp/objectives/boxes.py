@@ -1,8 +1,8 @@
 """Learning to detect: which things are in an image, and where.
 
-A detector's logits are its class logits followed by its boxes, see `distil_nlp.signals.forward.ask`. The batch holds the
+A detector's logits are its class logits followed by its boxes, see `signals.forward.forward_logits`. The batch holds the
 true boxes: `labels` of shape (batch, most boxes), int64, -100 where an image has fewer, and `boxes` of shape
-(batch, most boxes, 4), centre and size, 0 to 1 of the image. A row of NaN boxes is an image whose boxes nobody knows.
+(batch, most boxes, 4), center and size, 0 to 1 of the image. A row of NaN boxes is an image whose boxes nobody knows.
 """
 
 import torch
@@ -25,10 +25,10 @@ class DetectionTerm(Term):
 
     num_labels, exclusive, num_queries = None, True, None
 
-    def locate(self, student, teacher):
+    def resolve_layers(self, student, teacher):
         self.num_labels = getattr(getattr(student, "config", None), "num_labels", None)
 
-    def build(self, student, teacher, batch):
+    def setup(self, student, teacher, batch):
         logits, known = student.logits, self.num_labels
         if logits.dim() != 3 or (known is not None and logits.shape[-1] - 4 not in (known, known + 1)):
             raise ValueError(
@@ -53,14 +53,14 @@ class DetectionTerm(Term):
         return logits, boxes, match_labels(logits, boxes, batch["labels"], batch[BOXES], exclusive=self.exclusive)
 
 
-class LabelledBoxesTerm(DetectionTerm):
+class LabeledBoxesTerm(DetectionTerm):
     """A term between the student's queries and the true boxes, matched one to one at the least cost."""
 
     paper = "Carion et al. 2020, End-to-End Object Detection with Transformers"
     needs_teacher = False
 
-    def build(self, student, teacher, batch):
-        super().build(student, teacher, batch)
+    def setup(self, student, teacher, batch):
+        super().setup(student, teacher, batch)
         missing = [name for name in ("labels", BOXES) if name not in batch]
         if missing:
             raise ValueError(
@@ -80,12 +80,12 @@ class LabelledBoxesTerm(DetectionTerm):
         known = boxes[labels >= 0]
         if (known < 0).any() or (known > 1).any():
             raise ValueError(
-                f"Boxes must be centre x, centre y, width and height, each 0 to 1 of the image; one is "
+                f"Boxes must be center x, center y, width and height, each 0 to 1 of the image; one is "
                 f"{known[((known < 0) | (known > 1)).any(-1)][0].tolist()}. Divide by the width and height of the image."
             )
 
 
-class QueryLabels(LabelledBoxesTerm):
+class QueryLabels(LabeledBoxesTerm):
     """What each query finds: the class of the box it is matched to, or nothing.
 
     An item is a query. With a class "no object" the values are divided by the sum of their weights (DETR), otherwise by
@@ -100,7 +100,7 @@ class QueryLabels(LabelledBoxesTerm):
     def items(self, batch):
         return self.known_images(batch).unsqueeze(1).expand(-1, self.num_queries)
 
-    def amount(self, batch):
+    def normalizer(self, batch):
         found = self.num_boxes(batch)
         if not self.exclusive:
             return found.sum()
@@ -115,7 +115,7 @@ class QueryLabels(LabelledBoxesTerm):
         return query_classes(logits, classes[:, :-1], exclusive=self.exclusive)
 
 
-class BoxLabels(LabelledBoxesTerm):
+class BoxLabels(LabeledBoxesTerm):
     """Where things are: the boxes of the queries that are matched to a true one.
 
     An item is a true box: the count is that of true boxes over the whole optimizer step.
@@ -167,8 +167,8 @@ class QuerySoftTargets(DetectionTerm):
             return "Wang et al. 2024, KD-DETR: Knowledge Distillation for Detection Transformer"
         return "Chang et al. 2023, DETRDistill: A Universal Knowledge Distillation Framework for DETR-families"
 
-    def build(self, student, teacher, batch):
-        super().build(student, teacher, batch)
+    def setup(self, student, teacher, batch):
+        super().setup(student, teacher, batch)
         ours, theirs = tuple(student.logits.shape), tuple(teacher.logits.shape)
         if ours[-1] != theirs[-1]:
             raise ValueError(

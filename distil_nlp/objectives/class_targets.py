@@ -1,6 +1,6 @@
 """Variations of soft targets for one label of several classes: what of the teacher's prediction is kept."""
 
-from ..losses import class_correlation, decoupled_kl, normalised_soft_targets, standardised_kl
+from ..losses import class_correlation, decoupled_kl, normalized_soft_targets, standardized_kl
 from .base import positive
 from .problems import check_exclusive_classes
 from .soft import TeacherPredictions
@@ -27,14 +27,14 @@ class ClassTargets(TeacherPredictions):
         return {"temperature": self.temperature}
 
 
-class StandardisedSoftTargets(ClassTargets):
+class StandardizedSoftTargets(ClassTargets):
     """Soft targets of logits brought to mean 0 and standard deviation 1. See `ClassTargets`."""
 
-    name, paper = "standardised", "Sun et al. 2024, Logit Standardization in Knowledge Distillation"
+    name, paper = "standardized", "Sun et al. 2024, Logit Standardization in Knowledge Distillation"
     over_positions = False
 
     def values(self, student, teacher, batch):
-        return standardised_kl(student.logits, teacher.logits, temperature=self.temperature)
+        return standardized_kl(student.logits, teacher.logits, temperature=self.temperature)
 
 
 class ClassCorrelation(ClassTargets):
@@ -50,28 +50,28 @@ class ClassCorrelation(ClassTargets):
         return class_correlation(student.logits, teacher.at(self.temperature), temperature=self.temperature)
 
 
-class LabelledClassTargets(ClassTargets):
-    """Soft targets that treat the labelled class by itself: items without a label do not count."""
+class LabeledClassTargets(ClassTargets):
+    """Soft targets that treat the labeled class by itself: items without a label do not count."""
 
-    def build(self, student, teacher, batch):
-        super().build(student, teacher, batch)
+    def setup(self, student, teacher, batch):
+        super().setup(student, teacher, batch)
         if "labels" not in batch:
             raise ValueError(
-                f"{type(self).__name__} treats the labelled class by itself, and the data has no 'labels' column "
+                f"{type(self).__name__} treats the labeled class by itself, and the data has no 'labels' column "
                 f"(columns: {', '.join(batch)}). Use SoftTargets, which need no labels."
             )
 
     def items(self, batch):
         if batch["labels"].is_floating_point():
             raise ValueError(
-                f"{type(self).__name__} treats the labelled class by itself, and soft labels of shape "
+                f"{type(self).__name__} treats the labeled class by itself, and soft labels of shape "
                 f"{tuple(batch['labels'].shape)} name several: mixup or cutmix and {type(self).__name__} exclude each "
                 f"other. Train without mixing, or use SoftTargets or ClassCorrelation, which look at no label."
             )
         return batch["labels"] >= 0
 
 
-class DecoupledSoftTargets(LabelledClassTargets):
+class DecoupledSoftTargets(LabeledClassTargets):
     """Weigh apart how sure the teacher is of the label and how it ranks the other classes (DKD).
 
     Args:
@@ -103,21 +103,21 @@ class DecoupledSoftTargets(LabelledClassTargets):
         return {**super().settings(), "target_weight": self.target_weight, "other_weight": self.other_weight}
 
 
-class NormalisedSoftTargets(LabelledClassTargets):
-    """Cross-entropy with the teacher on the label and, normalised, on the other classes (NKD).
+class NormalizedSoftTargets(LabeledClassTargets):
+    """Cross-entropy with the teacher on the label and, normalized, on the other classes (NKD).
 
     Args:
         other_weight (`float`): Of the other classes, gamma of the paper. See `ClassTargets` for the rest.
     """
 
-    name, paper = "normalised", "Yang et al. 2023, From Knowledge Distillation to Self-Knowledge Distillation"
+    name, paper = "normalized", "Yang et al. 2023, From Knowledge Distillation to Self-Knowledge Distillation"
 
     def __init__(self, weight, *, temperature=1.0, other_weight=1.5, problem_type="single_label_classification"):
         super().__init__(weight, temperature=temperature, problem_type=problem_type)
         self.other_weight = float(other_weight)
 
     def values(self, student, teacher, batch):
-        return normalised_soft_targets(
+        return normalized_soft_targets(
             student.logits,
             teacher.logits,
             batch["labels"],

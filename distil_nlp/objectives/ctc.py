@@ -9,7 +9,7 @@ int64, -100 behind the last token of a clip; all of them where nobody knows what
 import logging
 
 from ..losses.ctc import ctc_frame_kl, ctc_loss, ctc_transcript, frames_needed
-from ..signals.forward import FRAMES, at_frames, num_answers, own_frames
+from ..signals.forward import FRAMES, align_to_frames, num_answers, output_frame_mask
 from .base import Term, every_example, fraction, positive
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class CtcTerm(Term):
         super().__init__(weight)
         self.blank = blank
 
-    def build(self, student, teacher, batch):
+    def setup(self, student, teacher, batch):
         shape = student.logits.shape
         if FRAMES not in batch or len(shape) != 3 or len(shape) != 1 + batch[FRAMES].dim():
             found = f"the shape {tuple(batch[FRAMES].shape)}" if FRAMES in batch else f"none among {', '.join(batch)}"
@@ -46,9 +46,9 @@ class CtcTerm(Term):
         if not 0 <= self.blank < student.logits.shape[-1]:
             raise ValueError(f"blank is one of the {student.logits.shape[-1]} tokens, from 0; got {self.blank}.")
 
-    def own_frames(self, student, batch):
+    def output_frame_mask(self, student, batch):
         """Which of the student's frames are there, bool, shape (batch, its frames)."""
-        return own_frames(batch[FRAMES], student.logits.shape[1], student.hop)
+        return output_frame_mask(batch[FRAMES], student.logits.shape[1], student.frame_stride)
 
     def settings(self):
         return {"blank": self.blank}
@@ -65,9 +65,9 @@ class CtcLabels(CtcTerm):
         super().__init__(weight, blank=blank)
         self._hop, self._told = None, False
 
-    def build(self, student, teacher, batch):
-        super().build(student, teacher, batch)
-        self._hop = student.hop
+    def setup(self, student, teacher, batch):
+        super().setup(student, teacher, batch)
+        self._hop = student.frame_stride
         labels = batch.get("labels")
         if labels is None or labels.dim() != 2 or labels.is_floating_point():
             found = "there are none" if labels is None else f"got {labels.dtype} of shape {tuple(labels.shape)}"
@@ -92,21 +92,21 @@ class CtcLabels(CtcTerm):
                 "A clip has more letters than the student can answer in its time, so its text cannot be learned: such "
                 "clips do not count. A student whose answers are closer together has room for them. (Said once.)"
             )
-        return ctc_loss(student.logits, self.own_frames(student, batch), batch["labels"], blank=self.blank)
+        return ctc_loss(student.logits, self.output_frame_mask(student, batch), batch["labels"], blank=self.blank)
 
 
 class CtcTranscript(CtcTerm):
     """Say what the teacher says, in whichever frames (pseudo-labels). An item is a clip."""
 
     name = "ctc_transcript"
-    paper = "Gandhi et al. 2023, Distil-Whisper: Robust Knowledge Distillation via Large-Scale Pseudo Labelling"
+    paper = "Gandhi et al. 2023, Distil-Whisper: Robust Knowledge Distillation via Large-Scale Pseudo Labeling"
 
     def items(self, batch):
         return every_example(batch)
 
     def values(self, student, teacher, batch):
         said = ctc_transcript(teacher.logits, batch[FRAMES], blank=self.blank)
-        return ctc_loss(student.logits, self.own_frames(student, batch), said, blank=self.blank)
+        return ctc_loss(student.logits, self.output_frame_mask(student, batch), said, blank=self.blank)
 
 
 class CtcSoftTargets(CtcTerm):
@@ -130,15 +130,15 @@ class CtcSoftTargets(CtcTerm):
 
     def values(self, student, teacher, batch):
         return ctc_frame_kl(
-            at_frames(student.logits, batch[FRAMES].shape[1], student.hop),
+            align_to_frames(student.logits, batch[FRAMES].shape[1], student.frame_stride),
             teacher.at(self.temperature),
             temperature=self.temperature,
             blank=self.blank,
             blank_weight=self.blank_weight,
         )
 
-    def observe(self, student, teacher, batch):
-        ours = at_frames(student.best(), batch[FRAMES].shape[1], student.hop)
+    def metrics(self, student, teacher, batch):
+        ours = align_to_frames(student.best(), batch[FRAMES].shape[1], student.frame_stride)
         return {"agreement": (ours == teacher.best()).float()}
 
     def settings(self):

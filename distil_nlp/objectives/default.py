@@ -41,7 +41,7 @@ def default_objective(
 
     Returns:
         `Objective`. For a regression the soft term matches the teacher's number, for embeddings its vector; for identities,
-        too, where the labels' term looks at the teacher's class centres. Without a teacher, labels alone.
+        too, where the labels' term looks at the teacher's class centers. Without a teacher, labels alone.
 
     Raises:
         ValueError: A setting that would have no effect, or nothing to learn from.
@@ -56,38 +56,38 @@ def default_objective(
     blend = {"kd_ratio": (kd_ratio, kd_ratio_end), "temperature": (temperature, temperature_end)}
     _refuse_idle_settings(problem_type, blend, has_teacher, softened)
     if not has_teacher:
-        return Objective(labelled(1.0, problem_type=problem_type))
+        return Objective(labeled(1.0, problem_type=problem_type))
     ratio = kd_weight((kind.kd_ratio if has_labels else 1.0) if kd_ratio is None else kd_ratio)
     heat = TEMPERATURE if temperature is None else temperature
     if temperature_end is not None:
         heat = Schedule(heat, temperature_end, kd_schedule)
     if kd_ratio_end is not None:
-        moving = Schedule(ratio, kd_weight(kd_ratio_end), kd_schedule)
-        hard, soft, ratios = moving.rest(), moving, (moving.start, moving.end)
+        scheduled_values = Schedule(ratio, kd_weight(kd_ratio_end), kd_schedule)
+        hard, soft, ratios = scheduled_values.rest(), scheduled_values, (scheduled_values.start, scheduled_values.end)
     else:
         hard, soft, ratios = 1 - ratio, ratio, (ratio,)
     terms = []
     if min(ratios) < 1:
-        terms += labelled(hard, problem_type=problem_type, centres="teacher")
+        terms += labeled(hard, problem_type=problem_type, centers="teacher")
     if max(ratios) > 0:
         terms.append(predictions(soft, temperature=heat, problem_type=problem_type))
     return Objective(terms)
 
 
-def labelled(weight, *, problem_type="single_label_classification", centres="trained"):
+def labeled(weight, *, problem_type="single_label_classification", centers="trained"):
     """The terms on the labels: one, and for a detector one on classes and one on boxes.
 
     Args:
         weight (`float` or `Schedule`): Of each.
         problem_type (`str`): transformers' word for the problem.
-        centres (`str`): Of identities, see `MarginLabels`.
+        centers (`str`): Of identities, see `MarginLabels`.
     """
     if problem_type == CTC:
         return [CtcLabels(weight)]
     if problem_type == DETECTION:
         return [QueryLabels(weight), BoxLabels(weight)]
     if problem_type == "identity":
-        return [MarginLabels(weight, centres=centres)]
+        return [MarginLabels(weight, centers=centers)]
     return [HardLabels(weight, problem_type=problem_type)]
 
 

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from ..losses.precision import widened
+from ..losses.precision import upcast
 from .hidden import DISTANCES, projection
 from .soft import TeacherPredictions
 
@@ -39,8 +39,8 @@ class EmbeddingMatching(TeacherPredictions):
         self._loss, _ = DISTANCES[distance]
         self.projection = nn.Identity()
 
-    def build(self, student, teacher, batch):
-        super().build(student, teacher, batch)
+    def setup(self, student, teacher, batch):
+        super().setup(student, teacher, batch)
         shapes = {tuple(said.logits.shape) for said in (student, teacher)}
         if any(len(shape) != 2 for shape in shapes):
             raise ValueError(
@@ -50,7 +50,7 @@ class EmbeddingMatching(TeacherPredictions):
         self.projection = projection(student.logits, teacher.logits)
 
     def values(self, student, teacher, batch):
-        return self._loss(self.projection(widened(student.logits)), teacher.logits)
+        return self._loss(self.projection(upcast(student.logits)), teacher.logits)
 
     def settings(self):
         return {"distance": self.distance, "projected": not isinstance(self.projection, nn.Identity)}

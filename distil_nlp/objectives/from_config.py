@@ -6,7 +6,7 @@ from ..internals.messages import nearest
 from .attention import Attention, Relations
 from .base import Objective
 from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
-from .class_targets import ClassCorrelation, DecoupledSoftTargets, NormalisedSoftTargets, StandardisedSoftTargets
+from .class_targets import ClassCorrelation, DecoupledSoftTargets, NormalizedSoftTargets, StandardizedSoftTargets
 from .ctc import CtcLabels, CtcSoftTargets, CtcTranscript
 from .default import predictions
 from .embeddings import EmbeddingMatching
@@ -46,9 +46,9 @@ TERMS = {
             MarginLabels,
             BatchCorrelation,
             ClassCorrelation,
-            StandardisedSoftTargets,
+            StandardizedSoftTargets,
             DecoupledSoftTargets,
-            NormalisedSoftTargets,
+            NormalizedSoftTargets,
             QueryLabels,
             BoxLabels,
             QuerySoftTargets,

@@ -29,15 +29,15 @@ class HardLabels(Term):
         if self._problem.hard_loss is None:
             raise ValueError(
                 f"HardLabels have nothing to compare an embedding with where the labels are identities (problem_type="
-                f"{problem_type!r}). Use MarginLabels, which keep a centre for each of them."
+                f"{problem_type!r}). Use MarginLabels, which keep a center for each of them."
             )
         refuse_sets("HardLabels", problem_type=problem_type)
 
-    def build(self, student, teacher, batch):
+    def setup(self, student, teacher, batch):
         self.check_head(student)
         if "labels" not in batch:
-            moving = self.schedules.get("weight")
-            weight = f"{self.weight:g}" if moving is None else f"{moving.start:g} to {moving.end:g}"
+            schedule = self.schedules.get("weight")
+            weight = f"{self.weight:g}" if schedule is None else f"{schedule.start:g} to {schedule.end:g}"
             raise ValueError(
                 f"The objective weighs hard labels with {weight}, but the data has no 'labels' column "
                 f"(columns: {', '.join(batch)}). Use kd_ratio=1 to learn from the teacher alone, or add labels."
@@ -52,7 +52,7 @@ class HardLabels(Term):
             )
 
     def items(self, batch):
-        return self._problem.labelled(batch["labels"])
+        return self._problem.labeled(batch["labels"])
 
     def values(self, student, teacher, batch):
         return self._problem.hard_loss(self.logits_of(student), batch["labels"])

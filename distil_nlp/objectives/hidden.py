@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from ..losses import hidden_cosine, hidden_mse, normalised_mse
-from ..losses.precision import widened
+from ..losses import hidden_cosine, hidden_mse, normalized_mse
+from ..losses.precision import upcast
 from .base import every_example
 from .layers import LayerTerm, of_images
 
@@ -24,15 +24,15 @@ class ProjectedTerm(LayerTerm):
         super().__init__(weight, layers=layers)
         self.projections = nn.ModuleList()
 
-    def build(self, student, teacher, batch):
-        super().build(student, teacher, batch)
+    def setup(self, student, teacher, batch):
+        super().setup(student, teacher, batch)
         self.projections = nn.ModuleList(projection(*pair) for pair in self.hidden(student, teacher))
 
     def projected(self, student, teacher):
         """`[(student's, teacher's), ...]` of equal widths."""
         # Half-precision features meet a float32 projection where no autocast is: a half-precision student, evaluation.
         return [
-            (project(widened(ours)), theirs)
+            (project(upcast(ours)), theirs)
             for project, (ours, theirs) in zip(self.projections, self.hidden(student, teacher), strict=True)
         ]
 
@@ -87,8 +87,8 @@ class PatientStates(ProjectedTerm):
     def __init__(self, weight, *, layers="skip"):
         super().__init__(weight, layers=layers)
 
-    def build(self, student, teacher, batch):
-        super().build(student, teacher, batch)
+    def setup(self, student, teacher, batch):
+        super().setup(student, teacher, batch)
         if of_images(batch):
             return
         padded = batch["attention_mask"][:, 0] == 0
@@ -102,7 +102,7 @@ class PatientStates(ProjectedTerm):
         return every_example(batch) if of_images(batch) else batch["attention_mask"][:, 0].bool()
 
     def values(self, student, teacher, batch):
-        return sum(normalised_mse(ours[:, 0], theirs[:, 0]) for ours, theirs in self.projected(student, teacher))
+        return sum(normalized_mse(ours[:, 0], theirs[:, 0]) for ours, theirs in self.projected(student, teacher))
 
 
 def projection(ours, theirs):
@@ -116,4 +116,4 @@ def projection(ours, theirs):
         return nn.Identity()
     # Drawn on the CPU, so that one seed gives one projection on every device.
     made = nn.Conv2d(wide, wanted, 1, bias=False) if of_maps else nn.Linear(wide, wanted, bias=False)
-    return made.to(ours.device, widened(ours).dtype)
+    return made.to(ours.device, upcast(ours).dtype)

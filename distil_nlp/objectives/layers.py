@@ -72,7 +72,7 @@ class LayerTerm(Term):
                     f"{', '.join(STRATEGIES)}; got {layers!r}."
                 )
 
-    def locate(self, student, teacher):
+    def resolve_layers(self, student, teacher):
         if teacher is None:
             raise ValueError(
                 f"{type(self).__name__} listens to layers of the teacher ({self.layers!r}), and no model of one is there: "
@@ -81,9 +81,9 @@ class LayerTerm(Term):
             )
         if isinstance(self.layers, str):
             self.pairs = layer_pairs(self.layers, *(len(layer_names(model)) for model in (student, teacher)))
-        self.listen(student, teacher)
+        self.tap_layers(student, teacher)
 
-    def listen(self, student, teacher):
+    def tap_layers(self, student, teacher):
         """Settle the taps from `pairs`: here, what the layers themselves return."""
         self.student_taps = tuple(layer_name(student, layer) for layer, _ in self.pairs)
         self.teacher_taps = tuple(layer_name(teacher, layer) for _, layer in self.pairs)
@@ -93,7 +93,7 @@ class LayerTerm(Term):
         names = zip(self.student_taps, self.teacher_taps, strict=True)
         return [(student.features[ours], teacher.features[theirs]) for ours, theirs in names]
 
-    def build(self, student, teacher, batch):
+    def setup(self, student, teacher, batch):
         self.check(self.hidden(student, teacher), batch)
 
     def check(self, tensors, batch):

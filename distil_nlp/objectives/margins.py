@@ -1,12 +1,12 @@
-"""Learning whose an image is: embeddings near the centre of their own class, by a margin."""
+"""Learning whose an image is: embeddings near the center of their own class, by a margin."""
 
 import torch
 from torch import nn
 
-from ..losses import angular_margin_loss, class_centres, cosine_margin_loss
+from ..losses import angular_margin_loss, class_centers, cosine_margin_loss
 from ..losses.hard import MISSING
 from ..losses.margins import check_labels
-from ..losses.precision import widened
+from ..losses.precision import upcast
 from .base import Term, not_negative, positive
 from .schedules import Schedule
 
@@ -15,16 +15,16 @@ _KINDS = {
     "angular": (angular_margin_loss, 0.5, "Deng et al. 2019, ArcFace: Additive Angular Margin Loss"),
     "cosine": (cosine_margin_loss, 0.35, "Wang et al. 2018, CosFace: Large Margin Cosine Loss"),
 }
-_CENTRES = {
+_CENTERS = {
     "trained": "",
     "teacher": "Shi et al. 2020, ProxylessKD: Direct Knowledge Distillation with Inherited Classifier for Face Recognition",
 }
 
 
 class MarginLabels(Term):
-    """Bring an embedding nearer to the centre of its own class, by a margin, than to the centre of any other.
+    """Bring an embedding nearer to the center of its own class, by a margin, than to the center of any other.
 
-    The centres are the term's and no part of the student: who compares embeddings needs none.
+    The centers are the term's and no part of the student: who compares embeddings needs none.
 
     - "trained": they are learned with the student, as the weights of a classifier are, and saved beside it for resuming.
     - "teacher": each is the mean direction of the teacher's embeddings of a class, over the training data, looked up once
@@ -36,7 +36,7 @@ class MarginLabels(Term):
 
     Args:
         weight (`float` or `Schedule`): `1 - kd_ratio` in the default objective of identities.
-        centres (`str`): "trained" or "teacher".
+        centers (`str`): "trained" or "teacher".
         num_classes (`int`, *optional*): Default: the student's `config.num_labels`.
         kind (`str`): "angular": the margin is added to an angle (ArcFace). "cosine": it is taken from a cosine (CosFace).
         margin (`float` or `Schedule`, *optional*): Default: from 0 to the paper's, 0.5 radians or 0.35. A network that has
@@ -45,27 +45,27 @@ class MarginLabels(Term):
             give one of 10,000 a probability of 0.99, by the bound in CosFace.
 
     Raises:
-        ValueError: Settings that cannot be; a class without a training example, where the teacher's centres are wanted; a
+        ValueError: Settings that cannot be; a class without a training example, where the teacher's centers are wanted; a
             student of another width.
     """
 
     name = "margin"
-    surveys = True
+    needs_fit = True
 
-    def __init__(self, weight, *, centres="trained", num_classes=None, kind="angular", margin=None, scale=16.0):
+    def __init__(self, weight, *, centers="trained", num_classes=None, kind="angular", margin=None, scale=16.0):
         super().__init__(weight)
-        for name, value, known in (("kind", kind, _KINDS), ("centres", centres, _CENTRES)):
+        for name, value, known in (("kind", kind, _KINDS), ("centers", centers, _CENTERS)):
             if value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}.")
         self._loss, of_paper, paper = _KINDS[kind]
-        self.paper = "; ".join(filter(None, (paper, _CENTRES[centres])))
+        self.paper = "; ".join(filter(None, (paper, _CENTERS[centers])))
         self.kind = kind
         self.margin = self.follow("margin", Schedule(0.0, of_paper) if margin is None else margin, not_negative)
         self.scale, self.num_classes = positive(scale, "scale"), num_classes
-        self.needs_teacher = centres == "teacher"
-        (self.register_buffer if self.needs_teacher else self.register_parameter)("centres", None)
+        self.needs_teacher = centers == "teacher"
+        (self.register_buffer if self.needs_teacher else self.register_parameter)("centers", None)
 
-    def locate(self, student, teacher):
+    def resolve_layers(self, student, teacher):
         if self.num_classes is None:
             self.num_classes = getattr(getattr(student, "config", None), "num_labels", None)
         if self.num_classes is None:
@@ -74,7 +74,7 @@ class MarginLabels(Term):
                 f"num_classes."
             )
 
-    def build(self, student, teacher, batch):
+    def setup(self, student, teacher, batch):
         if "labels" not in batch:
             raise ValueError(
                 f"MarginLabels look at whose an example is, and the data has no 'labels' column (columns: "
@@ -90,39 +90,39 @@ class MarginLabels(Term):
         if student.logits.shape[-1] != width:
             raise ValueError(
                 f"The student's embeddings are {student.logits.shape[-1]} wide and the teacher's {width}, so its class "
-                f"centres say nothing to the student. Make the student as wide (embedding_width={width}), or let it "
-                f"learn centres of its own: MarginLabels(centres='trained')."
+                f"centers say nothing to the student. Make the student as wide (embedding_width={width}), or let it "
+                f"learn centers of its own: MarginLabels(centers='trained')."
             )
         if self.needs_teacher:  # filled by the survey
-            self.centres = widened(student.logits).new_zeros(self.num_classes, width)
+            self.centers = upcast(student.logits).new_zeros(self.num_classes, width)
         else:
             # Drawn on the CPU, so that one seed gives the same on every device. Only the direction counts.
             start = nn.init.normal_(torch.empty(self.num_classes, width), std=width**-0.5)
-            self.centres = nn.Parameter(start.to(student.logits.device, widened(student.logits).dtype))
+            self.centers = nn.Parameter(start.to(student.logits.device, upcast(student.logits).dtype))
 
-    def survey(self, batches, ask):
+    def fit_statistics(self, batches, ask):
         if not self.needs_teacher:
             for batch in batches:
                 check_labels(batch["labels"], self.num_classes)
             return
-        self.centres.copy_(class_centres(((ask(one).logits, one["labels"]) for one in batches), self.num_classes))
-        missing = (self.centres == 0).all(dim=-1).nonzero().flatten().tolist()
+        self.centers.copy_(class_centers(((ask(one).logits, one["labels"]) for one in batches), self.num_classes))
+        missing = (self.centers == 0).all(dim=-1).nonzero().flatten().tolist()
         if missing:
             listed = ", ".join(map(str, missing[:8])) + (", ..." if len(missing) > 8 else "")
             raise ValueError(
-                f"{len(missing)} of {self.num_classes} classes have no training example ({listed}), so there is no centre "
+                f"{len(missing)} of {self.num_classes} classes have no training example ({listed}), so there is no center "
                 f"of theirs to learn from. Number the classes of the training data from 0 without a gap, or give "
                 f"num_classes."
             )
 
     def items(self, batch):
-        # Evaluation may be about people who were kept from training: they have no centre. Training cannot, see `survey`.
+        # Evaluation may be about people who were kept from training: they have no center. Training cannot, see `survey`.
         return (batch["labels"] >= 0) & (batch["labels"] < self.num_classes)
 
     def values(self, student, teacher, batch):
         labels = batch["labels"].masked_fill(~self.items(batch), MISSING)
-        return self._loss(student.logits, self.centres, labels, margin=self.margin, scale=self.scale)
+        return self._loss(student.logits, self.centers, labels, margin=self.margin, scale=self.scale)
 
     def settings(self):
-        centres = "teacher" if self.needs_teacher else "trained"
-        return {"centres": centres, "kind": self.kind, "margin": self.margin, "scale": self.scale}
+        centers = "teacher" if self.needs_teacher else "trained"
+        return {"centers": centers, "kind": self.kind, "margin": self.margin, "scale": self.scale}

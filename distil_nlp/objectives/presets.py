@@ -79,11 +79,11 @@ PRESETS = {
         }
     ],
     # The next six are for images, weights and temperature those of the CIFAR-100 recipes of their authors.
-    # Sun et al. 2024, Logit Standardization: weight 9 and temperature 2 on standardised logits, 0.1 on the labels.
+    # Sun et al. 2024, Logit Standardization: weight 9 and temperature 2 on standardized logits, 0.1 on the labels.
     "lskd": [
         {
             "name": "lskd",
-            "objective": [{"hard": {"weight": 0.1}}, {"standardised": {"weight": 9.0, "temperature": 2.0}}],
+            "objective": [{"hard": {"weight": 0.1}}, {"standardized": {"weight": 9.0, "temperature": 2.0}}],
         }
     ],
     # Huang et al. 2022, DIST, section 5: beta and gamma 2, temperature 4. The one to take where the teacher is much

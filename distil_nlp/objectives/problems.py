@@ -36,7 +36,7 @@ class Problem:
     Args:
         hard_loss: (logits, labels) -> values; None where a term of its own compares with the labels.
         soft_loss: (student_logits, teacher_logits, temperature=) -> values, or None where temperature has no meaning.
-        labelled: labels -> mask of the items that have one.
+        labeled: labels -> mask of the items that have one.
         agree: (student, teacher), both `Signals` -> values in 0 to 1, or None.
         labels: What its labels look like, in words.
         kd_ratio: The teacher's share where nobody says another.
@@ -44,7 +44,7 @@ class Problem:
 
     hard_loss: Callable
     soft_loss: Callable | None
-    labelled: Callable
+    labeled: Callable
     agree: Callable | None
     labels: str
     kd_ratio: float = 0.5
@@ -67,21 +67,21 @@ PROBLEMS = {
     "single_label_classification": Problem(
         hard_loss=cross_entropy,
         soft_loss=soft_target_kl,
-        labelled=_has_class,
+        labeled=_has_class,
         agree=_same_class,
         labels="whole numbers, one per item, -100 where missing; or rows of class probabilities that sum to 1",
     ),
     "multi_label_classification": Problem(
         hard_loss=binary_cross_entropy,
         soft_loss=soft_target_bce,
-        labelled=lambda labels: (labels >= 0).all(-1),
+        labeled=lambda labels: (labels >= 0).all(-1),
         agree=_same_answers,
         labels="floats of shape (batch, labels), 0 or 1, a row of -100 where missing",
     ),
     "regression": Problem(
         hard_loss=squared_error,
         soft_loss=None,
-        labelled=lambda labels: ~torch.isnan(labels),
+        labeled=lambda labels: ~torch.isnan(labels),
         agree=None,
         labels="floats, one per item, NaN where missing",
     ),
@@ -89,17 +89,17 @@ PROBLEMS = {
     "embedding": Problem(
         hard_loss=pair_cosine_error,
         soft_loss=None,
-        labelled=lambda labels: ~torch.isnan(labels),
+        labeled=lambda labels: ~torch.isnan(labels),
         agree=None,
         labels="floats, one per pair of texts, NaN where missing",
         # What the teacher's vectors say of all texts, the score of a pair says of two, on one scale or another.
         kd_ratio=1.0,
     ),
-    # Ours, too: an embedding of each image, whose it is as label. Without class centres there is no loss: `MarginLabels`.
+    # Ours, too: an embedding of each image, whose it is as label. Without class centers there is no loss: `MarginLabels`.
     "identity": Problem(
         hard_loss=None,
         soft_loss=None,
-        labelled=lambda labels: labels >= 0,
+        labeled=lambda labels: labels >= 0,
         agree=None,
         labels="whole numbers, one per image, -100 where missing",
     ),
@@ -107,7 +107,7 @@ PROBLEMS = {
     CTC: Problem(
         hard_loss=ctc_loss,
         soft_loss=ctc_frame_kl,
-        labelled=lambda labels: (labels >= 0).any(1),
+        labeled=lambda labels: (labels >= 0).any(1),
         agree=None,
         labels="whole numbers of shape (batch, most tokens), -100 behind the last, beside the column 'frames'",
     ),
@@ -115,7 +115,7 @@ PROBLEMS = {
     DETECTION: Problem(
         hard_loss=query_classes,
         soft_loss=query_soft_targets,
-        labelled=lambda labels: labels >= 0,
+        labeled=lambda labels: labels >= 0,
         agree=None,
         labels="whole numbers of shape (batch, most boxes), -100 where there is no box, beside the column 'boxes'",
     ),

@@ -96,7 +96,7 @@ class SimilarityTargets(Term):
         super().__init__(weight)
         self.temperature = self.follow("temperature", temperature, positive)
 
-    def build(self, student, teacher, batch):
+    def setup(self, student, teacher, batch):
         _refuse_tokens(student, "SimilarityTargets", "HiddenStates")
 
     def items(self, batch):
@@ -128,7 +128,7 @@ class BatchCorrelation(Term):
         self.temperature = self.follow("temperature", temperature, positive)
         check_exclusive_classes(problem_type, "BatchCorrelation")
 
-    def build(self, student, teacher, batch):
+    def setup(self, student, teacher, batch):
         _refuse_tokens(student, "BatchCorrelation", "SoftTargets")
 
     def items(self, batch):

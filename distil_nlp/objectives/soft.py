@@ -25,14 +25,14 @@ class TeacherPredictions(Term):
         self._problem = problem(problem_type)
         refuse_sets(type(self).__name__, problem_type=problem_type)
 
-    def locate(self, student, teacher):
+    def resolve_layers(self, student, teacher):
         if marks_spans(student) and not self.over_positions:
             raise ValueError(
                 f"{type(self).__name__} takes a mean over all logits of an item, and {type(student).__name__} has one for "
                 f"each position of a text, padding included: the loss would depend on the padding. Use SoftTargets."
             )
 
-    def build(self, student, teacher, batch):
+    def setup(self, student, teacher, batch):
         refuse_sets(type(self).__name__, batch=batch)
         self.check_head(student)
         self.per_token = student.logits.dim() == 3
@@ -44,7 +44,7 @@ class TeacherPredictions(Term):
             return every_example(batch)
         return batch["labels"] >= 0 if "labels" in batch else batch["attention_mask"].bool()
 
-    def observe(self, student, teacher, batch):
+    def metrics(self, student, teacher, batch):
         if self._problem.agree is None:
             return {}
         return {"agreement": self._problem.agree(student, teacher)}
@@ -80,8 +80,8 @@ class SoftTargets(TeacherPredictions):
                 f"divergence over one number is always 0. Use LogitMatching, as the default objective of a regression."
             )
 
-    def build(self, student, teacher, batch):
-        super().build(student, teacher, batch)
+    def setup(self, student, teacher, batch):
+        super().setup(student, teacher, batch)
         if teacher.sparse is not None:
             check_exclusive_classes(self.problem_type, "SoftTargets on a teacher's distribution kept in parts")
             self._check_standing(teacher.sparse)
@@ -95,12 +95,12 @@ class SoftTargets(TeacherPredictions):
         )
 
     def _check_standing(self, targets):
-        moving = self.schedules.get("temperature")
-        if moving is not None:
+        schedule = self.schedules.get("temperature")
+        if schedule is not None:
             raise ValueError(
-                f"The temperature of SoftTargets goes from {moving.start:g} to {moving.end:g}, and parts of the teacher's "
-                f"distribution were kept at {targets.temperature:g}: they cannot follow. Give one temperature, or keep all "
-                f"of the teacher's logits (float16), or ask it at every step."
+                f"The temperature of SoftTargets goes from {schedule.start:g} to {schedule.end:g}, and parts of the "
+                f"teacher's distribution were kept at {targets.temperature:g}: they cannot follow. Give one "
+                f"temperature, or keep all of the teacher's logits (float16), or ask it at every step."
             )
 
     def _of_parts(self, student, targets):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..teachers.ensemble import normalised
+from ..teachers.ensemble import normalized
 from .yaml_loader import load_yaml
 
 _HELP = "help"
@@ -124,7 +124,7 @@ class RecipeArguments:
     max_word_error: float | None = _setting(
         "Leave clips out where the teacher wrote more errors a word than this. Default: 0.1."
     )
-    unlabelled_file: str | None = _setting("More text without labels, for the teacher to label.")
+    unlabeled_file: str | None = _setting("More text without labels, for the teacher to label.")
     num_augmented_copies: int = _setting(
         "Altered copies of every training text (joined, tokens masked, swapped, left out) or image (by augmentation), for "
         "the teacher to label; of images it can then be asked once (cache).",
@@ -221,7 +221,7 @@ class RecipeArguments:
                 f"more_teachers, or leave it out."
             )
         if self.teacher_weights is not None:
-            normalised(self.teacher_weights, 1 + len(self.more_teachers))
+            normalized(self.teacher_weights, 1 + len(self.more_teachers))
         if self.seeds < 1:
             raise ValueError(f"seeds counts how often student and control are trained, 1 or more; got {self.seeds}.")
         if self.num_augmented_copies < 0:

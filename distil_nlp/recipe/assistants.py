@@ -29,12 +29,12 @@ class Assistant:
 
     Args:
         name (`str`): Of its folder and its row: "assistant", "assistant-2".
-        making (`dict`): Arguments of `build_student`, whose teacher is the first of the chain for every link.
+        student_kwargs (`dict`): Arguments of `build_student`, whose teacher is the first of the chain for every link.
         settings (`dict`): Training arguments of its own.
     """
 
     name: str
-    making: dict
+    student_kwargs: dict
     settings: dict = field(default_factory=dict)
 
     def training(self, training):
@@ -45,7 +45,7 @@ class Assistant:
         return replace(training, **settings)
 
 
-def making(settings):
+def student_kwargs(settings):
     """Arguments of `build_student`, out of the settings of a recipe or of an assistant (a mapping)."""
     given = {theirs: settings[ours] for ours, theirs in _MAKING.items() if settings.get(ours) is not None}
     return {"student": None, **given}
@@ -85,7 +85,7 @@ def _assistant(name, given):
             raise ValueError(f"{key} of the {name} must be a number; got {value!r}.")
     if {"max_steps", "num_train_epochs"} <= given.keys():
         raise ValueError(f"The {name} says how long it trains by max_steps and by num_train_epochs. Give one of them.")
-    return Assistant(name, making(given), {key: given[key] for key in _TRAINING if key in given})
+    return Assistant(name, student_kwargs(given), {key: given[key] for key in _TRAINING if key in given})
 
 
 def check_sizes(chain):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..teachers import CachedTeacher, OnlineTeacher, OwnColumns, build_cache
+from ..teachers import CachedTeacher, OnlineTeacher, SeparateInputs, build_cache
 from ..teachers.cache.formats import DENSE
 from .teachers import teacher_stage
 
@@ -29,8 +29,8 @@ def cached_teacher(teacher, data, folder, *, temperatures=(), features=(), devic
     """A teacher as a `CachedTeacher`, asked now where that has not happened yet.
 
     Args:
-        teacher (`OnlineTeacher` or `OwnColumns`): Whom to ask.
-        data (`RecipeData`): Tokenised; asked about are all rows to learn from.
+        teacher (`OnlineTeacher` or `SeparateInputs`): Whom to ask.
+        data (`RecipeData`): Tokenized; asked about are all rows to learn from.
         folder (`str` or `Path`): Where the cache is or will be.
         temperatures (`Iterable[float]`): At which the stages soften the teacher; where parts of a distribution are kept,
             there can be one only.
@@ -52,7 +52,7 @@ def cached_teacher(teacher, data, folder, *, temperatures=(), features=(), devic
         tokenizer=teacher.tokenizer,
         preprocessing={name: getattr(data.recipe, name) for name in _PREPROCESSING},
     )
-    return CachedTeacher(folder, expect=expect, anatomy=teacher.anatomy)
+    return CachedTeacher(folder, expect=expect, architecture=teacher.architecture)
 
 
 def kept_form(recipe, task, temperatures):
@@ -72,6 +72,6 @@ def kept_form(recipe, task, temperatures):
 
 def _afresh(teacher):
     """The same teacher, matched with nobody: a cache keeps its labels in its own order."""
-    if isinstance(teacher, OwnColumns):
-        return OwnColumns(_afresh(teacher.teacher), teacher.prefix)
+    if isinstance(teacher, SeparateInputs):
+        return SeparateInputs(_afresh(teacher.teacher), teacher.prefix)
     return OnlineTeacher(teacher.model, name=teacher.name, tokenizer=teacher.tokenizer)

@@ -1,6 +1,6 @@
 """What is refused before any training time is spent."""
 
-from ..training.dry_run import rehearse, rehearse_last_row
+from ..training.dry_run import check_last_batch, dry_run
 
 
 def check_zero_shot(recipe, task, fresh):
@@ -49,14 +49,14 @@ def check_link(teacher, student, lessons, collator, training):
     Raises:
         ValueError: What the trainer would refuse later.
     """
-    teacher.match(student)
+    teacher.reconcile(student)
     for stage, objective, rows in lessons:
         if len(rows) == 0:
             raise ValueError(f"The stage {stage.name!r} learns from data={stage.data!r}, and there is no such row.")
         examples = [rows[index] for index in range(min(2, len(rows)))]
         batch = collator(examples)
-        rehearse(objective, student, teacher if objective.needs_teacher else None, batch)
-        rehearse_last_row(student, batch, len(rows), stage.training(training, len(rows)))
+        dry_run(objective, student, teacher if objective.needs_teacher else None, batch)
+        check_last_batch(student, batch, len(rows), stage.training(training, len(rows)))
         if (
             getattr(collator, "for_training", None) is not None
         ):  # labels may be mixed there: not every term counts those

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from ..evaluation import Contender, compare, measure_latency, predict
+from ..evaluation import Candidate, compare, measure_latency, predict
 from ..evaluation.comparison import count_parameters
 from ..models.loading import load_model
 from ..reports import write_report
@@ -19,21 +19,21 @@ def compare_models(run):
     Returns:
         `(comparison, report)`: a `Comparison`, and what report.json holds.
     """
-    yardstick = run.data.yardstick()
-    contenders = _teachers(run, yardstick)
+    evaluator = run.data.evaluator()
+    candidates = _teachers(run, evaluator)
     for name in (assistant.name for assistant in run.assistants):
         model, processor = _loaded(run, name)
-        contenders.append(Contender("assistant", name, [_answers(run, model, yardstick, processor)], model))
+        candidates.append(Candidate("assistant", name, [_answers(run, model, evaluator, processor)], model))
     for role in ["student", "control"] if run.recipe.control else ["student"]:
         loaded = [_loaded(run, stage_name(role, seed, run.seeds)) for seed in run.seeds]
-        answers = [_answers(run, model, yardstick, processor) for model, processor in loaded]
-        contenders.append(Contender(role, role, answers, loaded[0][0]))
-    speeds = _speeds(run, contenders)
+        answers = [_answers(run, model, evaluator, processor) for model, processor in loaded]
+        candidates.append(Candidate(role, role, answers, loaded[0][0]))
+    speeds = _speeds(run, candidates)
     if run.recipe.tfidf_control:
-        contenders.append(Contender("control", TFIDF, [_tfidf(run)]))
+        candidates.append(Candidate("control", TFIDF, [_tfidf(run)]))
     comparison = compare(
-        contenders,
-        yardstick,
+        candidates,
+        evaluator,
         latency=speeds,
         seeds=run.seeds,
         task=run.data.task.name,
@@ -41,40 +41,40 @@ def compare_models(run):
     )
     report = {**comparison.to_dict(), **_facts(run)}
     if run.recipe.trim_vocabulary:
-        student = next(one.model for one in contenders if one.role == "student")
-        models = {"teacher": run.pattern, "student": student}
+        student = next(one.model for one in candidates if one.role == "student")
+        models = {"teacher": run.reference_model, "student": student}
         report["vocabulary"] = {role: model.get_input_embeddings().num_embeddings for role, model in models.items()}
-    report["pictures"] = _pictures(run, contenders)
+    report["pictures"] = _pictures(run, candidates)
     write_report(run.folder.path, report)
     return comparison, report
 
 
-def _pictures(run, contenders):
-    raw, answers = run.data.splits[run.data.compared_on], {one.name: one.answers[0] for one in contenders}
+def _pictures(run, candidates):
+    raw, answers = run.data.splits[run.data.compared_on], {one.name: one.answers[0] for one in candidates}
     return run.data.task.pictures(run.folder.path, raw, run.data.compared, answers)
 
 
-def _teachers(run, yardstick):
+def _teachers(run, evaluator):
     """The teacher; of several, what they say together and what each says."""
     if len(run.teachers) == 1:
         (model,) = run.teacher.models
         speaker = model
         if run.own_processors:  # it is asked as the student meets it
-            run.teacher.match(run.new_student())
+            run.teacher.reconcile(run.new_student())
             speaker = run.teacher
-        return [Contender("teacher", run.teacher.name, [_answers(run, speaker, yardstick)], model)]
-    run.teacher.match(run.new_student(), run.processor)
+        return [Candidate("teacher", run.teacher.name, [_answers(run, speaker, evaluator)], model)]
+    run.teacher.reconcile(run.new_student(), run.processor)
     together = nn.ModuleList(run.teacher.models).to(run.state.device)
-    contenders = [Contender("teacher", run.teacher.name, [_answers(run, run.teacher, yardstick)], together)]
+    candidates = [Candidate("teacher", run.teacher.name, [_answers(run, run.teacher, evaluator)], together)]
     for place, member in enumerate(run.teachers):
-        answers = _answers(run, run.teacher.alone(place), yardstick)
-        contenders.append(Contender("member", member.name, [answers], *member.models))
-    return contenders
+        answers = _answers(run, run.teacher.member_logits(place), evaluator)
+        candidates.append(Candidate("member", member.name, [answers], *member.models))
+    return candidates
 
 
-def _speeds(run, contenders):
+def _speeds(run, candidates):
     """Latency by name; several teachers are timed as they are asked, one after the other."""
-    models = {one.name: one.model for one in contenders}
+    models = {one.name: one.model for one in candidates}
     of_config = [model for model in models.values() if hasattr(model, "config")]
 
     def make_batch(batch_size):
@@ -86,26 +86,26 @@ def _speeds(run, contenders):
 
     if run.own_processors or len(run.teachers) > 1:
         models[run.teacher.name] = run.teacher
-    models = {name: run.data.task.speaker(model, timed=True) for name, model in models.items()}
+    models = {name: run.data.task.predictor(model, timed=True) for name, model in models.items()}
     return measure_latency(models, make_batch, seconds=run.recipe.latency_seconds, device=run.state.device)
 
 
 def teacher_scores(run):
     """Metrics and parameters of the teacher, or of what several teachers say together."""
-    yardstick = run.data.yardstick()
-    teacher = _teachers(run, yardstick)[0]
-    return _scores(yardstick, teacher.answers[0], teacher.parameters)
+    evaluator = run.data.evaluator()
+    teacher = _teachers(run, evaluator)[0]
+    return _scores(evaluator, teacher.answers[0], teacher.parameters)
 
 
 def stage_scores(run, stage):
     """Metrics and parameters of what a finished stage made, as the table would show them."""
-    yardstick = run.data.yardstick()
+    evaluator = run.data.evaluator()
     model, processor = _loaded(run, stage)
-    return _scores(yardstick, _answers(run, model, yardstick, processor), count_parameters(model))
+    return _scores(evaluator, _answers(run, model, evaluator, processor), count_parameters(model))
 
 
-def _scores(yardstick, answers, parameters):
-    return {"metrics": yardstick.scores(yardstick.facts(answers)), "parameters": parameters}
+def _scores(evaluator, answers, parameters):
+    return {"metrics": evaluator.scores(evaluator.statistics(answers)), "parameters": parameters}
 
 
 def _facts(run):
@@ -114,7 +114,7 @@ def _facts(run):
         "data": {
             "compared_on": run.data.compared_on,
             "rows": {name: len(split) for name, split in run.data.prepared.items()},
-            "labelled_train_rows": len(run.data.labelled),
+            "labeled_train_rows": len(run.data.labeled),
             "learned_from": run.data.learned_from,
         },
         "objective": _objective(run, stages),
@@ -150,13 +150,13 @@ def _loaded(run, stage):
     return model.to(run.state.device), processor
 
 
-def _answers(run, model, yardstick, processor=None):
+def _answers(run, model, evaluator, processor=None):
     rows, collator = run.data.seen_with(processor)
     device = run.state.device
-    speaker = run.data.task.speaker(model)
-    return predict(speaker, rows, collator, keep=yardstick.answers, device=device, description="Predicting")
+    speaker = run.data.task.predictor(model)
+    return predict(speaker, rows, collator, keep=evaluator.answers, device=device, description="Predicting")
 
 
 def _tfidf(run):
-    texts, labels = run.data.labelled_texts()
+    texts, labels = run.data.labeled_texts()
     return tfidf_log_probabilities(texts, labels, run.data.texts(run.data.compared_on), run.data.task.num_labels)

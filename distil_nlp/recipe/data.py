@@ -1,4 +1,4 @@
-"""The data of a run: read, understood, tokenised, and in the teacher's order of labels."""
+"""The data of a run: read, understood, tokenized, and in the teacher's order of labels."""
 
 import inspect
 
@@ -6,7 +6,7 @@ import numpy as np
 from accelerate import PartialState
 
 from ..data.splits import load_file, load_splits
-from ..generation.sequence_targets import pseudo_labelled
+from ..generation.sequence_targets import pseudo_labeled
 from ..tasks import task_class
 from ..teachers.labels import label_names, reorder
 
@@ -21,7 +21,7 @@ _ARRANGING = ("held_out_people", "joined_clips", "held_out_speakers")
 _STUDENT = ("student_image_size",)
 _ALTERING = ("augmentation",)
 _TELLING = ("max_word_error",)
-KINDS = ("all", "labelled", "unlabelled")  # of rows to learn from
+KINDS = ("all", "labeled", "unlabeled")  # of rows to learn from
 
 
 class RecipeData:
@@ -33,8 +33,8 @@ class RecipeData:
 
     Attributes:
         task (`Task`): Columns, labels, collator.
-        labelled (`datasets.Dataset`): Training rows that have a label.
-        transfer (`datasets.Dataset`): All rows the teacher speaks about: training rows, then unlabelled and
+        labeled (`datasets.Dataset`): Training rows that have a label.
+        transfer (`datasets.Dataset`): All rows the teacher speaks about: training rows, then unlabeled and
             altered ones.
         compared_on (`str`): The split the table is about: "test" where it has labels, otherwise "validation".
     """
@@ -48,17 +48,17 @@ class RecipeData:
             train_file=recipe.train_file,
             validation_file=recipe.validation_file,
             test_file=recipe.test_file,
-            unlabelled_file=recipe.unlabelled_file,
+            unlabeled_file=recipe.unlabeled_file,
             train_val_split=recipe.train_val_split,
             max_train_samples=recipe.max_train_samples,
             max_eval_samples=recipe.max_eval_samples,
         )
-        if not {"train", "unlabelled"} & set(self.splits):
+        if not {"train", "unlabeled"} & set(self.splits):
             raise ValueError(
-                f"A recipe trains, and there is neither a train split nor an unlabelled one (found: "
-                f"{', '.join(self.splits)}). Set train_file, or unlabelled_file for texts that only the teacher labels."
+                f"A recipe trains, and there is neither a train split nor an unlabeled one (found: "
+                f"{', '.join(self.splits)}). Set train_file, or unlabeled_file for texts that only the teacher labels."
             )
-        arranged = task_class(recipe.task).arranged
+        arranged = task_class(recipe.task).arrange_splits
         divided = self._settings_for(arranged, _ARRANGING)
         self.splits = arranged(self.splits, label_column=recipe.label_column, **divided)
         self.task = self._understood()
@@ -66,7 +66,7 @@ class RecipeData:
             raise ValueError(
                 f"num_augmented_copies={recipe.num_augmented_copies} joins texts and alters their tokens, and what that "
                 f"makes is no example of {self.task.name}. Leave it out; texts for the teacher alone go in as "
-                f"unlabelled_file."
+                f"unlabeled_file."
             )
 
     def read_with(self, processor):
@@ -132,35 +132,35 @@ class RecipeData:
             name: self._rows(
                 split,
                 processor,
-                with_labels=name != "unlabelled",
-                **(to_learn if name in ("train", "unlabelled") else settings),
+                with_labels=name != "unlabeled",
+                **(to_learn if name in ("train", "unlabeled") else settings),
             )
             for name, split in self.splits.items()
         }
         self._texts_prepared = {
             path: self._rows(texts, processor, with_labels=False, **to_learn) for path, texts in self._texts.items()
         }
-        train, unlabelled = self.prepared.get("train"), self.prepared.get("unlabelled")
+        train, unlabeled = self.prepared.get("train"), self.prepared.get("unlabeled")
         if train is None:  # the teacher speaks about all of it, the labels about none
-            train, unlabelled = unlabelled, None
-        self.transfer = train if unlabelled is None else self.task.with_unlabelled(train, unlabelled)
+            train, unlabeled = unlabeled, None
+        self.transfer = train if unlabeled is None else self.task.with_unlabeled(train, unlabeled)
         copies = self.recipe.num_augmented_copies
         if copies:
             self.transfer = self.task.with_copies(self.transfer, self._augmented(processor))
-        self._known, self._kept = self.task.labelled(self.transfer), np.arange(len(self.transfer))
+        self._known, self._kept = self.task.labeled(self.transfer), np.arange(len(self.transfer))
         known = self.transfer if copies and self.task.copies_keep_labels else train
-        self.labelled = known.select(np.flatnonzero(self.task.labelled(known)))
+        self.labeled = known.select(np.flatnonzero(self.task.labeled(known)))
         anew = {} if copies else self._settings_for(self.task.collator_for, _ALTERING)
         self._anew, self.collator = anew, self.task.collator_for(processor, self._own, **anew)
-        with_test = "test" in self.prepared and self.task.labelled(self.prepared["test"]).any()
+        with_test = "test" in self.prepared and self.task.labeled(self.prepared["test"]).any()
         self.compared_on = "test" if with_test else "validation"
 
-    def retell(self, teacher, folder, device):
-        """What the teacher writes, in the place of the texts that a student learns; see `pseudo_labelled`."""
+    def pseudo_label(self, teacher, folder, device):
+        """What the teacher writes, in the place of the texts that a student learns; see `pseudo_labeled`."""
         if self.recipe.pseudo_labels is False:
             return
-        settings = self._settings_for(pseudo_labelled, _TELLING)
-        self.transfer, kept = pseudo_labelled(
+        settings = self._settings_for(pseudo_labeled, _TELLING)
+        self.transfer, kept = pseudo_labeled(
             self.transfer, self.task, teacher, self._processor, folder, device=device, **settings
         )
         self._kept = self._kept[kept]
@@ -186,8 +186,8 @@ class RecipeData:
         """Copies of the transfer rows, made once: after a fine-tuned teacher all is prepared again, to the same."""
         recipe = self.recipe
         if self._copies is None and recipe.augmentation_model is None:
-            settings = self._settings_for(self.task.altered, _ALTERING)
-            self._copies = self.task.altered(
+            settings = self._settings_for(self.task.augment, _ALTERING)
+            self._copies = self.task.augment(
                 self.transfer, tokenizer, self._own, num_copies=recipe.num_augmented_copies, **settings
             )
         elif self._copies is None:
@@ -207,16 +207,16 @@ class RecipeData:
         return self.task.collator_for(processor, {**self._own, "student_": self._processor}, **self._anew)
 
     def rows(self, kind):
-        """Prepared rows to learn from: "all", "labelled", "unlabelled", or those of a file of texts."""
+        """Prepared rows to learn from: "all", "labeled", "unlabeled", or those of a file of texts."""
         if kind in self._texts_prepared:
             return self._texts_prepared[kind]
-        if kind == "unlabelled":
-            return self.transfer.select(np.flatnonzero(~self.task.labelled(self.transfer)))
-        return self.labelled if kind == "labelled" else self.transfer
+        if kind == "unlabeled":
+            return self.transfer.select(np.flatnonzero(~self.task.labeled(self.transfer)))
+        return self.labeled if kind == "labeled" else self.transfer
 
     def check(self):
         """Refuse controls and a main metric that the data does not allow; ValueError."""
-        self.yardstick()
+        self.evaluator()
         recipe, problem_type = self.recipe, self.task.problem_type
         single = self.task.one_row and problem_type == "single_label_classification"
         if recipe.tfidf_control and not (single and self.task.text_columns):
@@ -233,12 +233,12 @@ class RecipeData:
                 f"trim_vocabulary=true gives the student a tokenizer of its own, and for {self.task.name} models are "
                 f"compared token by token. Leave it out, and call trim_vocabulary on the finished student."
             )
-        if self.task.writes and recipe.more_teachers:
+        if self.task.generates_text and recipe.more_teachers:
             raise ValueError(
                 f"more_teachers={recipe.more_teachers!r}: a student of {self.task.name} learns the texts that one teacher "
                 f"writes. Leave the others out."
             )
-        if not self.task.writes and (recipe.pseudo_labels is not None or recipe.max_word_error is not None):
+        if not self.task.generates_text and (recipe.pseudo_labels is not None or recipe.max_word_error is not None):
             raise ValueError(
                 f"pseudo_labels and max_word_error ({recipe.pseudo_labels}, {recipe.max_word_error}) are about texts that "
                 f"a teacher writes, and a model of {self.task.name} writes none. Leave them out."
@@ -248,7 +248,7 @@ class RecipeData:
                 f"max_word_error={recipe.max_word_error} would have no effect where the given texts are learned "
                 f"(pseudo_labels={recipe.pseudo_labels}). Leave one of them out."
             )
-        if (recipe.control or recipe.tfidf_control) and len(self.labelled) == 0:
+        if (recipe.control or recipe.tfidf_control) and len(self.labeled) == 0:
             raise ValueError(
                 f"None of the {len(self.transfer)} rows to learn from has a label, so a control has nothing to "
                 f"learn from. Set control to false, and tfidf_control, too."
@@ -278,27 +278,27 @@ class RecipeData:
     def learned_from(self):
         """How many texts the student sees, by what is known of them."""
         is_copy = self._kept >= len(self._known) // (1 + self.recipe.num_augmented_copies)
-        labelled, altered = int((self._known[self._kept] & ~is_copy).sum()), int(is_copy.sum())
-        return {"labelled": labelled, "unlabelled": len(self._kept) - labelled - altered, "altered": altered}
+        labeled, altered = int((self._known[self._kept] & ~is_copy).sum()), int(is_copy.sum())
+        return {"labeled": labeled, "unlabeled": len(self._kept) - labeled - altered, "altered": altered}
 
     def compute_metrics(self):
         """A function for `Trainer(compute_metrics=)`, or None."""
         return self.task.compute_metrics()
 
-    def yardstick(self):
-        """How the models of the table are judged, a `Yardstick`."""
-        return self.task.yardstick(self.compared, self.splits[self.compared_on], self.recipe.main_metric)
+    def evaluator(self):
+        """How the models of the table are judged, an `Evaluator`."""
+        return self.task.evaluator(self.compared, self.splits[self.compared_on], self.recipe.main_metric)
 
     def texts(self, split):
         """Raw texts of a split as single strings; a pair is joined by a line break."""
         columns = [self.splits[split][name] for name in self.task.text_columns]
         return ["\n".join(map(str, row)) for row in zip(*columns, strict=True)]
 
-    def labelled_texts(self):
+    def labeled_texts(self):
         """Texts and labels of the training rows that have a label."""
-        mask = self.task.labelled(self.prepared["train"])
+        mask = self.task.labeled(self.prepared["train"])
         texts = [text for text, known in zip(self.texts("train"), mask, strict=True) if known]
-        return texts, np.asarray(self.labelled["labels"])
+        return texts, np.asarray(self.labeled["labels"])
 
     def _understood(self, **labels):
         from_splits = task_class(self.recipe.task).from_splits

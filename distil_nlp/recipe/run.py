@@ -21,7 +21,7 @@ from ..teachers import OnlineTeacher, ZeroShotClassifier
 from ..teachers.capacity import LARGE_GAP, far_larger
 from ..training.arguments import NO_BLEND
 from ..training.trainer import DistillationTrainer
-from .assistants import assistants_of, check_sizes, making
+from .assistants import assistants_of, check_sizes, student_kwargs
 from .cache import cached_teachers
 from .callbacks import Interrupted, SaveOnInterrupt, StopAtEpoch
 from .checks import check_link, check_stop, check_zero_shot
@@ -29,7 +29,7 @@ from .compare import compare_models
 from .data import KINDS, RecipeData
 from .run_folder import RunFolder, stage_name
 from .stages import chosen, stages_of
-from .teachers import first_teacher, further_teachers, own_processors, teacher_stage, together
+from .teachers import as_ensemble, first_teacher, further_teachers, own_processors, teacher_stage
 
 _PUSHING = {"push_to_hub": False, "hub_model_id": None}
 
@@ -56,7 +56,9 @@ class Run:
         self.seeds = [training.seed + offset for offset in range(recipe.seeds)]
         self.stages, self.assistants = stages_of(recipe, training), assistants_of(recipe)
         self._caches = {}  # by the role of the speaker
-        self.pattern = None  # the model whose class, layers and labels a student gets: the teacher, or its like
+        self.reference_model = (
+            None  # the model whose class, layers and labels a student gets: the teacher, or its like
+        )
 
     def begin(self):
         """Data and teacher: what everything else needs."""
@@ -67,41 +69,43 @@ class Run:
         self._say("teacher")
         self.teachers = [self._load_teacher()]
         self.teachers += further_teachers(self, trained=True)
-        self.teacher = self.speaker = together(self.teachers, self.recipe)  # the speaker teaches what is trained next
-        if self.data.task.writes:
+        self.teacher = self.current_teacher = as_ensemble(
+            self.teachers, self.recipe
+        )  # the speaker teaches what is trained next
+        if self.data.task.generates_text:
             with self.state.main_process_first():
-                self.data.retell(self.teacher, self.folder.path / "pseudo_labels", self.state.device)
+                self.data.pseudo_label(self.teacher, self.folder.path / "pseudo_labels", self.state.device)
 
     def cached(self):
         """The speaker, asked once about all rows to learn from. An assistant is of this run alone, and so is its cache."""
         role = self.role
         if role not in self._caches:
             several = cached_teachers(
-                self.teachers if self.speaker is self.teacher else [self.speaker],
+                self.teachers if self.current_teacher is self.teacher else [self.current_teacher],
                 self.data,
                 self.cache_folder,
                 temperatures=self.temperatures,
-                features=self.listened_to[role],
+                features=self.tapped_layers[role],
                 device=self.state.device,
             )
-            self._caches[role] = together(several, self.recipe)
+            self._caches[role] = as_ensemble(several, self.recipe)
         return self._caches[role]
 
     @property
     def cache_folder(self):
         """Where the cache of the speaker is or will be; of several teachers, each has a folder of its own in it."""
-        shared = self.recipe.teacher_cache if self.speaker is self.teacher else None
+        shared = self.recipe.teacher_cache if self.current_teacher is self.teacher else None
         return Path(shared or self.folder.path / f"{self.role}_cache")
 
     @property
     def role(self):
         """Of the speaker: "teacher", or the name of an assistant."""
-        return "teacher" if self.speaker is self.teacher else self.speaker.name
+        return "teacher" if self.current_teacher is self.teacher else self.current_teacher.name
 
     def __call__(self):
         self.begin()
         for assistant in self.assistants:
-            self.speaker = self._train_assistant(assistant)
+            self.current_teacher = self._train_assistant(assistant)
         for seed in self.seeds:
             self._train_student(seed)
         if self.recipe.control:
@@ -130,7 +134,7 @@ class Run:
         if recipe.hypothesis_template is not None:
             check_zero_shot(recipe, self.data.task, fresh)
             check_stop(recipe, False)
-            self.pattern = self.with_new_head()
+            self.reference_model = self.with_new_head()
             names, template = self.data.task.label_names, recipe.hypothesis_template
             model = ZeroShotClassifier(model, self.processor, names, template=template).eval()
         else:
@@ -138,12 +142,12 @@ class Run:
             trained_here = finished or fresh or recipe.train_teacher
             check_stop(recipe, trained_here)
             if trained_here and not finished:
-                self.pattern = self.with_new_head()
-                self._begin(self.pattern)
-                source = self.fine_tune_teacher(self.pattern)
+                self.reference_model = self.with_new_head()
+                self._begin(self.reference_model)
+                source = self.fine_tune_teacher(self.reference_model)
                 model, _ = load_model(auto_class, source, dtype=self.training.teacher_dtype, **loading)
             self.data.follow(model, self.teacher_processor, trained_here=bool(trained_here))
-            self.pattern = model
+            self.reference_model = model
         self._begin(model)
         return first_teacher(self, model)
 
@@ -166,24 +170,24 @@ class Run:
             self.data.prepare(self.processor, self.own_processors)
         self.data.check()
         everyone = [first_teacher(self, teacher), *further_teachers(self, trained=False)]
-        self._check_student(teacher, together(everyone, self.recipe))
+        self._check_student(teacher, as_ensemble(everyone, self.recipe))
         if self.state.is_main_process:
             self.folder.claim(self.given)
 
     def _check_student(self, teacher, stand_in):
         student = self.new_student()
         self._bridge_gap(stand_in, student)
-        between = [(one.name, self.new_student(one.making)) for one in self.assistants]
+        between = [(one.name, self.new_student(one.student_kwargs)) for one in self.assistants]
         chain = [("teacher", teacher), *between, ("student", student)]
         if between:
             check_sizes(chain)
-        self.listened_to = {}
+        self.tapped_layers = {}
         for (role, speaker), (_, model) in pairwise(chain):
             lessons = [(stage, self._objective(stage), self._rows(stage)) for stage in self.stages]
             speaker = stand_in if role == "teacher" else OnlineTeacher(speaker)
             check_link(speaker, model, lessons, self.data.collator, self.training)
             cached = [objective for stage, objective, _ in lessons if self._may_cache(stage)]
-            self.listened_to[role] = list(dict.fromkeys(name for one in cached for name in one.teacher_taps))
+            self.tapped_layers[role] = list(dict.fromkeys(name for one in cached for name in one.teacher_taps))
             self.temperatures = [temperature for one in cached for temperature in one.temperatures]
         if self.recipe.trim_vocabulary:
             self._say(f"vocabulary: {trim_vocabulary(student, self.processor, self.data.token_ids())}, after training")
@@ -191,7 +195,7 @@ class Run:
     def _bridge_gap(self, teacher, student):
         """Where nobody said what to learn by, and the teacher is far larger: the task's preset for that."""
         preset = self.data.task.preset_for_a_gap
-        if preset in (None, self.stages[0].name) or chosen(self.recipe, self.training) or not len(self.data.labelled):
+        if preset in (None, self.stages[0].name) or chosen(self.recipe, self.training) or not len(self.data.labeled):
             return
         if far_larger(teacher, student):
             self.stages = stages_of(self.recipe, self.training, usual=preset)
@@ -200,7 +204,7 @@ class Run:
     def fine_tune_teacher(self, model, source=None, place=0):
         """Train a teacher on the labels; the folder of the result. Further teachers have other seeds."""
         recipe, stage = self.recipe, teacher_stage(place)
-        self._say(f"{stage}: fine-tuning {source or recipe.teacher} on {len(self.data.labelled):,} labelled examples")
+        self._say(f"{stage}: fine-tuning {source or recipe.teacher} on {len(self.data.labeled):,} labeled examples")
         training = replace(
             self.training,
             seed=self.training.seed + place,
@@ -213,7 +217,7 @@ class Run:
         processor = self.teacher_processor if place == 0 else self.processor
         save = partial(self._save, processor=processor)
         return self._train(
-            stage, model, None, self.data.labelled, training, save=save, processor=processor, callbacks=early
+            stage, model, None, self.data.labeled, training, save=save, processor=processor, callbacks=early
         )
 
     # ---- Assistants, student and control ----
@@ -221,7 +225,7 @@ class Run:
     def _train_assistant(self, assistant):
         """The next link of the chain, as a teacher. It is one for all seeds: these are to vary the student alone."""
         training = assistant.training(self.training)
-        self._learn(assistant.name, training, partial(self.new_student, assistant.making), self._save)
+        self._learn(assistant.name, training, partial(self.new_student, assistant.student_kwargs), self._save)
         model = self._load(self.folder.path / assistant.name, dtype=self.training.teacher_dtype)
         return OnlineTeacher(model, name=assistant.name, tokenizer=self.processor)
 
@@ -248,7 +252,7 @@ class Run:
             of_stage = stage.training(training, len(self.data.transfer))
             source = self._teacher_of(stage, objective)
             if self.recipe.freeze_encoder and source is self.teacher:
-                share_encoder(model, self.pattern)
+                share_encoder(model, self.reference_model)
             self._train(part, model, source, rows, of_stage, objective, save=save if is_last else self._save)
 
     def _train_control(self, seed):
@@ -260,22 +264,22 @@ class Run:
         parts = [student, *(f"{student}.{stage.name}" for stage in self.stages[:-1])]
         steps = sum(self.folder.facts(part)["steps"] for part in parts)
         set_seed(seed)
-        self._say(f"{name}: the same student without the teacher, {len(self.data.labelled):,} examples, seed {seed}")
+        self._say(f"{name}: the same student without the teacher, {len(self.data.labeled):,} examples, seed {seed}")
         training = replace(self.training, seed=seed, max_steps=steps, **NO_BLEND)
-        self._train(name, self.new_student(), None, self.data.labelled, training, save=self._save_last)
+        self._train(name, self.new_student(), None, self.data.labeled, training, save=self._save_last)
 
     def _objective(self, stage):
-        has_labels = len(self.data.labelled) > 0
+        has_labels = len(self.data.labeled) > 0
         return stage.objective(self.data.task.problem_type, self.training, has_labels=has_labels)
 
     def _rows(self, stage):
         needs_teacher = self._objective(stage).needs_teacher
-        return self.data.rows(stage.data or ("all" if needs_teacher else "labelled"))
+        return self.data.rows(stage.data or ("all" if needs_teacher else "labeled"))
 
     def _teacher_of(self, stage, objective):
         if not objective.needs_teacher:
             return None
-        return self.cached() if self._may_cache(stage) else self.speaker
+        return self.cached() if self._may_cache(stage) else self.current_teacher
 
     def _may_cache(self, stage):
         """The cache is about this recipe's rows; texts of a stage's own file are no part of them."""
@@ -288,9 +292,9 @@ class Run:
 
     def new_student(self, options=None):
         """The student before training, or an assistant by its options; the same weights for the same random state."""
-        options = making(vars(self.recipe)) if options is None else options
+        options = student_kwargs(vars(self.recipe)) if options is None else options
         student = build_student(
-            teacher=self.pattern,
+            teacher=self.reference_model,
             image_size=self.recipe.student_image_size,
             trust_remote_code=self.recipe.trust_remote_code,
             **options,
@@ -298,7 +302,7 @@ class Run:
         for name, value in self.data.task.config_labels().items():
             setattr(student.config, name, value)
         if self.recipe.freeze_encoder:
-            freeze_encoder(student, self.pattern)
+            freeze_encoder(student, self.reference_model)
         return student
 
     def _trainer(self, stage, model, teacher, dataset, training, objective, processor, callbacks):
@@ -366,7 +370,7 @@ class Run:
         )
         write_text(best / "README.md", card)
         print(f"\n{comparison}\n\nReport: {self.folder.path / 'report.md'}\nThe student, in one line:")
-        print(f"  {self.data.task.in_use(best)}")
+        print(f"  {self.data.task.usage_example(best)}")
         if self.asked.push_to_hub:
             address = push_to_hub(
                 best,
@@ -378,7 +382,7 @@ class Run:
             print("Pushed:", address)
 
     def _start_in_words(self, report):
-        words = student_start(teacher=self.pattern, **making(vars(self.recipe)))
+        words = student_start(teacher=self.reference_model, **student_kwargs(vars(self.recipe)))
         if kept := report.get("vocabulary"):
             words += f"; after training its vocabulary was cut to {kept['student']:,} of {kept['teacher']:,} tokens"
         return words

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from ..internals.messages import nearest
 from ..objectives import PRESETS, default_objective, objective_from
-from ..training.arguments import NO_BLEND, blend, in_words
+from ..training.arguments import NO_BLEND, format_settings, objective_settings
 
 # What a stage may set for itself, of the training arguments.
 TRAINING = (
@@ -23,8 +23,8 @@ class Stage:
         name (`str`): Of its folder while later stages are to come.
         terms (`list`, *optional*): As for `objective_from`; None is labels and soft targets by `kd_ratio`.
         share (`float`, *optional*): Its part of the training steps of the recipe.
-        data (`str`, *optional*): "all", "labelled" or "unlabelled" rows, or a file of texts. Default: all, and the
-            labelled ones where no teacher is listened to.
+        data (`str`, *optional*): "all", "labeled" or "unlabeled" rows, or a file of texts. Default: all, and the
+            labeled ones where no teacher is listened to.
         settings (`dict`): Training arguments of its own.
     """
 
@@ -38,7 +38,7 @@ class Stage:
         """A new `Objective`; kd_ratio and temperature of `training` set the one that nobody spelled out."""
         if self.terms is not None:
             return objective_from(self.terms, problem_type=problem_type)
-        return default_objective(problem_type, has_labels=has_labels, **blend(training))
+        return default_objective(problem_type, has_labels=has_labels, **objective_settings(training))
 
     def training(self, training, num_examples):
         """The training arguments of this stage.
@@ -68,7 +68,7 @@ def num_steps(training, num_examples):
 
 def chosen(recipe, training):
     """Whether a recipe says what to learn by; a `kd_ratio` or a temperature says it, too."""
-    return any((recipe.preset, recipe.stages, recipe.assistants, in_words(blend(training))))
+    return any((recipe.preset, recipe.stages, recipe.assistants, format_settings(objective_settings(training))))
 
 
 def stages_of(recipe, training, *, usual="logits"):
@@ -87,7 +87,7 @@ def stages_of(recipe, training, *, usual="logits"):
     preset = recipe.preset or (usual if recipe.stages is None else None)
     if preset == "logits":
         return [Stage("logits")]
-    if named := in_words(blend(training)):
+    if named := format_settings(objective_settings(training)):
         who = "stages" if preset is None else f"preset {preset!r}"
         raise ValueError(
             f"{named} would have no effect: they blend labels and soft targets, and the {who} set weights and "

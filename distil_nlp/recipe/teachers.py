@@ -2,7 +2,7 @@
 
 from ..hub.redaction import public_name
 from ..models.loading import check_folder, load_model
-from ..teachers import OnlineTeacher, OwnColumns, TeacherEnsemble
+from ..teachers import OnlineTeacher, SeparateInputs, TeacherEnsemble
 
 
 def teacher_stage(place):
@@ -10,7 +10,7 @@ def teacher_stage(place):
     return "teacher" if place == 0 else f"teacher-{place + 1}"
 
 
-def together(teachers, recipe):
+def as_ensemble(teachers, recipe):
     """What is learned from: the only teacher, or all of them as one, by the weights of the recipe."""
     return TeacherEnsemble(teachers, weights=recipe.teacher_weights) if len(teachers) > 1 else teachers[0]
 
@@ -46,7 +46,7 @@ def first_teacher(run, model):
         model (`nn.Module`): With a trained head.
     """
     teacher = OnlineTeacher(model, name=public_name(run.recipe.teacher), tokenizer=run.teacher_processor)
-    return OwnColumns(teacher, _prefix(0)) if _prefix(0) in run.own_processors else teacher
+    return SeparateInputs(teacher, _prefix(0)) if _prefix(0) in run.own_processors else teacher
 
 
 def further_teachers(run, *, trained):
@@ -71,7 +71,7 @@ def further_teachers(run, *, trained):
         names.append(name)
         if prefix in run.own_processors:
             teacher = OnlineTeacher(model, name=name, tokenizer=run.own_processors[prefix])
-            found.append(OwnColumns(teacher, prefix))
+            found.append(SeparateInputs(teacher, prefix))
         else:
             found.append(OnlineTeacher(model, name=name, tokenizer=run.processor))
     return found

@@ -7,8 +7,8 @@ from ..internals.optional import import_extra
 
 SURE = 0.3  # the score from which a box is drawn
 _WIDTH, _HEAD, _GAP = 320, 18, 4  # pixels: of an image, of the line above it, between images
-# One for each class, the first again after the last: apart from each other for colour-blind eyes, too (Okabe and Ito 2008).
-_COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+# One for each class, the first again after the last: apart from each other for color-blind eyes, too (Okabe and Ito 2008).
+_COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 
 
 def draw_pictures(path, images, columns, label_names):
@@ -19,7 +19,7 @@ def draw_pictures(path, images, columns, label_names):
         images (list of `PIL.Image.Image`): Of any size.
         columns (`dict[str, list]`): Title to one array for each image, shape (boxes, 6): class, score, left, top, right and
             bottom, the last four 0 to 1 of the image. Those with a score below `SURE` are left out.
-        label_names (`list[str]`): By class; they stand in the titles of the columns in their colours.
+        label_names (`list[str]`): By class; they stand in the titles of the columns in their colors.
     """
     Image = import_extra("vision")
     cells = [[_drawn(image, boxes[row]) for boxes in columns.values()] for row, image in enumerate(images)]
@@ -39,7 +39,7 @@ def draw_pictures(path, images, columns, label_names):
 
 
 def true_boxes(labels, boxes):
-    """Labels and boxes (centre and size) of an image in the form of found ones, sure of all.
+    """Labels and boxes (center and size) of an image in the form of found ones, sure of all.
 
     Args:
         labels (`np.ndarray`): Shape (boxes,). boxes (`np.ndarray`): Shape (boxes, 4).
@@ -57,14 +57,14 @@ def _drawn(image, boxes):
         if score >= SURE:
             left, top, right, bottom = np.clip(corners, 0, 1) * np.tile([_WIDTH - 1, height - 1], 2)
             if right >= left and bottom >= top:
-                pen.rectangle([left, top, right, bottom], outline=_COLOURS[int(label) % len(_COLOURS)], width=2)
+                pen.rectangle([left, top, right, bottom], outline=_COLORS[int(label) % len(_COLORS)], width=2)
     return cell
 
 
 def _write_names(sheet, label_names):
     left = 2
     for label, name in enumerate(label_names):
-        _pen(sheet).text((left, 3), name, fill=_COLOURS[label % len(_COLOURS)])
+        _pen(sheet).text((left, 3), name, fill=_COLORS[label % len(_COLORS)])
         left += int(_pen(sheet).textlength(name)) + 12
 
 

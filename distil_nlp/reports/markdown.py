@@ -22,7 +22,7 @@ _LEGEND = (
     "± is the standard deviation over seeds. *agreement*: share of the decisions that are the teacher's. *params*: "
     "parameters. *MB*: the weights when saved, in millions of bytes. *ms*: one example at a time, median and 95th "
     "percentile. *speed-up*: over the teacher, from the medians. *per s*: examples a second in large batches. All "
-    "models were timed in turn on the same batches, without tokenisation."
+    "models were timed in turn on the same batches, without tokenization."
 )
 _INTERVALS = (
     "Intervals: paired bootstrap over the evaluation examples. An interval that holds 0 says that another evaluation "
@@ -141,16 +141,16 @@ def _draw(report, path):
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     ylabel = f"{report['metric']}, %" if display(report["metric"]).percent else report["metric"]
     axes = figure.add_subplot(xlabel="latency at batch 1, ms (median)", ylabel=ylabel)
-    colours = {
+    colors = {
         "teacher": "tab:blue", "member": "tab:cyan", "assistant": "tab:purple", "student": "tab:green",
         "control": "tab:orange",
     }  # fmt: skip
     for model in timed:
-        colour, label = colours[model["role"]], f"{model['role']}: {model['name']}"
-        axes.scatter(model["latency_ms"]["p50"], _quality(report, model), s=60, color=colour, label=label)
+        color, label = colors[model["role"]], f"{model['role']}: {model['name']}"
+        axes.scatter(model["latency_ms"]["p50"], _quality(report, model), s=60, color=color, label=label)
     for model in untimed:
         label = f"{model['role']}: {model['name']} (not timed)"
-        axes.axhline(_quality(report, model), linestyle="--", color=colours[model["role"]], label=label)
+        axes.axhline(_quality(report, model), linestyle="--", color=colors[model["role"]], label=label)
     axes.set_xlim(left=0)
     axes.grid(color="0.9")
     axes.set_axisbelow(True)

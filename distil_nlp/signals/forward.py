@@ -12,7 +12,7 @@ LABELS = ("labels", "label", "label_ids")
 SOFT_ITEMS = "soft_items"
 # Bool, shape (batch, sequence): the only positions whose logits anybody wants, of a model over a vocabulary.
 POSITIONS = "positions"
-# Floats, shape (batch, most boxes, 4): where the things of `labels` are, centre and size, 0 to 1 of the image.
+# Floats, shape (batch, most boxes, 4): where the things of `labels` are, center and size, 0 to 1 of the image.
 BOXES = "boxes"
 # The problem type of a batch that has them; transformers has no word for it.
 DETECTION = "object_detection"
@@ -41,13 +41,13 @@ class Signals:
             Of a detector: (batch, queries, classes + 4), the class logits of each query and then its box.
         features (`dict[str, torch.Tensor]`): Outputs of tapped modules by module name.
         sparse (`SparseTargets`, *optional*): Instead of logits, where a distribution over a vocabulary was kept in parts.
-        hop (`float`, *optional*): From an answer to the next, in frames of the batch, see `frame_hop`.
+        frame_stride (`float`, *optional*): From an answer to the next, in frames of the batch, see `frame_stride`.
     """
 
     logits: torch.Tensor | None
     features: dict = field(default_factory=dict)
     sparse: object = None
-    hop: float | None = None
+    frame_stride: float | None = None
 
     def at(self, temperature):
         """Logits whose softmax at this temperature is what was said. Several speakers give others at each."""
@@ -63,7 +63,7 @@ class Signals:
         return self.logits.shape[-1] if self.sparse is None else self.sparse.vocabulary
 
 
-def frame_hop(model):
+def frame_stride(model):
     """From an answer of a model of sound to the next, in frames of 10 ms; None where the model does not say.
 
     What it says about a clip is read off by this number alone: by how long the batch and its answers are, it would depend
@@ -72,23 +72,23 @@ def frame_hop(model):
     model = getattr(model, "module", model)  # DistributedDataParallel
     front_end, config = getattr(model, "front_end", None), getattr(model, "config", None)
     if front_end is not None:
-        hop, rate = front_end.hop_length, front_end.sampling_rate
+        frame_stride, rate = front_end.hop_length, front_end.sampling_rate
     else:  # transformers' own models of sound hear 16 kHz, which none of them says
-        hop, rate = getattr(config, "inputs_to_logits_ratio", None), getattr(config, "sampling_rate", 16000)
-    if hop is None:
+        frame_stride, rate = getattr(config, "inputs_to_logits_ratio", None), getattr(config, "sampling_rate", 16000)
+    if frame_stride is None:
         return None
     if getattr(config, "add_adapter", False):  # of Wav2Vec2 and its kin: it makes fewer of the answers
-        hop *= config.adapter_stride**config.num_adapter_layers
-    return hop / round(_FRAME_HOP * rate)
+        frame_stride *= config.adapter_stride**config.num_adapter_layers
+    return frame_stride / round(_FRAME_HOP * rate)
 
 
-def at_frames(tensor, count, hop):
+def align_to_frames(tensor, count, frame_stride):
     """What was said of clips, for each of their frames: an answer counts for all the frames that begin in its time.
 
     Args:
         tensor (`torch.Tensor`): Shape (batch, answers, ...).
         count (`int`): Of frames.
-        hop (`float` or None): See `frame_hop`; None where an answer is a frame.
+        frame_stride (`float` or None): See `frame_stride`; None where an answer is a frame.
 
     Returns:
         `torch.Tensor` of shape (batch, count, ...).
@@ -96,55 +96,55 @@ def at_frames(tensor, count, hop):
     Raises:
         ValueError: Another number of answers, and nobody knows how far apart they are; far too few for that.
     """
-    if _is_a_frame(hop, tensor.shape[1], count):
+    if _is_a_frame(frame_stride, tensor.shape[1], count):
         return tensor
-    places = _places(torch.arange(count, device=tensor.device), hop)
+    places = _places(torch.arange(count, device=tensor.device), frame_stride)
     # A model that looks further than a frame may have no answer for the very last of them.
     return tensor[:, places.clamp(max=tensor.shape[1] - 1)]
 
 
-def own_frames(frames, count, hop):
-    """Which answers are about a clip: those that count for a frame of it. The other way round than `at_frames`.
+def output_frame_mask(frames, count, frame_stride):
+    """Which answers are about a clip: those that count for a frame of it. The other way round than `align_to_frames`.
 
     Args:
         frames (`torch.BoolTensor`): Shape (batch, frames), those of the clip first.
         count (`int`): Of answers.
-        hop (`float` or None): As for `at_frames`.
+        frame_stride (`float` or None): As for `align_to_frames`.
 
     Returns:
         `torch.BoolTensor` of shape (batch, count).
     """
-    if _is_a_frame(hop, count, frames.shape[1]):
+    if _is_a_frame(frame_stride, count, frames.shape[1]):
         return frames
-    return torch.arange(count, device=frames.device) < num_answers(frames, hop).unsqueeze(1)
+    return torch.arange(count, device=frames.device) < num_answers(frames, frame_stride).unsqueeze(1)
 
 
-def num_answers(frames, hop):
-    """How many answers are about each clip, shape (batch,); see `own_frames`."""
+def num_answers(frames, frame_stride):
+    """How many answers are about each clip, shape (batch,); see `output_frame_mask`."""
     frames = frames.sum(1)
-    return frames if hop is None else _places(frames - 1, hop) + 1
+    return frames if frame_stride is None else _places(frames - 1, frame_stride) + 1
 
 
-def _places(frames, hop):
+def _places(frames, frame_stride):
     """The answer that each frame is in; -1 for frame -1."""
-    return ((frames + 0.5) / hop).floor().long()
+    return ((frames + 0.5) / frame_stride).floor().long()
 
 
-def _is_a_frame(hop, answers, frames):
+def _is_a_frame(frame_stride, answers, frames):
     # What a model looks at beyond a frame costs it an answer or two at the end of a clip, no more.
-    too_few = answers != frames if hop is None else answers * hop < frames - 2 * hop - 4
+    too_few = answers != frames if frame_stride is None else answers * frame_stride < frames - 2 * frame_stride - 4
     if too_few:
         said = (
             "nothing says how far apart its answers are"
-            if hop is None
-            else f"an answer should be about {hop:g} of them"
+            if frame_stride is None
+            else f"an answer should be about {frame_stride:g} of them"
         )
         raise ValueError(
             f"A model gave {answers} answers to clips of {frames} frames of 10 ms, and {said}, so it cannot be told which "
             f"is about which frame. Set its `config.inputs_to_logits_ratio` to the samples from one answer to the next, "
             f"and `config.sampling_rate` where that is not 16000."
         )
-    return hop is None or (hop == 1 and answers == frames)
+    return frame_stride is None or (frame_stride == 1 and answers == frames)
 
 
 def accepted_columns(model):
@@ -203,7 +203,7 @@ def problem_type_of(config, batch=None):
     return "single_label_classification"
 
 
-def ask(model, batch, columns):
+def forward_logits(model, batch, columns):
     """Run `model` on the columns it takes and return its logits.
 
     A column that is not named is not passed, even where `**kwargs` would swallow it.
@@ -239,10 +239,10 @@ def ask(model, batch, columns):
     return output
 
 
-def ask_each_frame(model, batch, columns):
-    """As `ask`; where the batch has frames, an answer for each of them, however far apart the model's own are."""
-    logits = ask(model, batch, columns)
-    return at_frames(logits, batch[FRAMES].shape[1], frame_hop(model)) if FRAMES in batch else logits
+def frame_logits(model, batch, columns):
+    """As `forward_logits`; where the batch has frames, an answer for each of them, whatever the model's frame stride."""
+    logits = forward_logits(model, batch, columns)
+    return align_to_frames(logits, batch[FRAMES].shape[1], frame_stride(model)) if FRAMES in batch else logits
 
 
 def _part(output, name):
@@ -250,14 +250,14 @@ def _part(output, name):
 
 
 def split_boxes(logits):
-    """The two halves of what `ask` returns of a detector.
+    """The two halves of what `forward_logits` returns of a detector.
 
     Args:
         logits (`torch.Tensor`): Shape (batch, queries, classes + 4).
 
     Returns:
         Class logits of shape (batch, queries, classes), "no object" last where there is such a class, and boxes of shape
-        (batch, queries, 4), centre and size.
+        (batch, queries, 4), center and size.
     """
     return logits[..., :-4], logits[..., -4:]
 
@@ -268,7 +268,7 @@ def to_gather(model, logits, labels):
 
     Args:
         model (`torch.nn.Module`): Whose logits they are.
-        logits (`torch.Tensor`): From `ask`.
+        logits (`torch.Tensor`): From `forward_logits`.
         labels (`torch.Tensor` or None): One row an example.
 
     Returns:
@@ -295,7 +295,7 @@ def _span_logits(output, batch):
 def _only(model, positions):
     """Inside, the model's last map, over its vocabulary, sees the chosen positions alone: logits (chosen, vocabulary).
 
-    It is the dearest part of a small model over 30,000 words, and masked language modelling reads one position in seven.
+    It is the dearest part of a small model over 30,000 words, and masked language modeling reads one position in seven.
     """
     unwrapped = getattr(model, "module", model)  # DistributedDataParallel
     head = getattr(unwrapped, "get_output_embeddings", lambda: None)()

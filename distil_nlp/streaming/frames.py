@@ -30,7 +30,7 @@ class FrameStream:
         self._past = None
         self._to_skip = network.lookahead  # answers about frames before the first
 
-    def hear(self, samples):
+    def accept_waveform(self, samples):
         """The next samples, and the answers about frames that are certain now.
 
         Args:

@@ -4,11 +4,11 @@ import torch
 
 from ..models import NetworkForAudioClassification
 from .frames import FrameStream
-from .listener import Heard, Listener
+from .listener import Listener, WordTiming
 
 
-class Spotter(Listener):
-    """A keyword spotter: says which of its classes a clip is, as a list of one `Heard`.
+class KeywordSpotter(Listener):
+    """A keyword spotter: says which of its classes a clip is, as a list of one `WordTiming`.
 
     Args:
         model (`NetworkForAudioClassification`): Which answers frame by frame.
@@ -18,14 +18,14 @@ class Spotter(Listener):
 
     def heard(self, logits, num_samples):
         best = int(logits.reshape(-1).argmax())
-        return [Heard(self.model.config.id2label[best], 0.0, num_samples / self.sampling_rate)]
+        return [WordTiming(self.model.config.id2label[best], 0.0, num_samples / self.sampling_rate)]
 
     def stream(self):
-        return SpotterStream(self)
+        return KeywordStream(self)
 
 
-class SpotterStream:
-    """Hears a clip as it comes, in pieces of any size. Make it with `Spotter.stream`.
+class KeywordStream:
+    """Hears a clip as it comes, in pieces of any size. Make it with `KeywordSpotter.stream`.
 
     Attributes:
         logits (`torch.Tensor`): The mean of the answers to the frames so far, shape (classes,): after `end`, what the model
@@ -40,18 +40,18 @@ class SpotterStream:
     def logits(self):
         return self._sum / max(self._num_frames, 1)
 
-    def hear(self, samples):
+    def accept_waveform(self, samples):
         """The next samples; nothing is certain before the end.
 
         Args:
             samples (`np.ndarray`): Shape (any,), from -1 to 1.
         """
         self._num_samples += len(samples)
-        self._take(self._frames.hear(samples))
+        self._take(self._frames.accept_waveform(samples))
         return []
 
     def end(self):
-        """Nothing follows: the class, as a list of one `Heard`, or an empty list where there was no frame."""
+        """Nothing follows: the class, as a list of one `WordTiming`, or an empty list where there was no frame."""
         self._take(self._frames.end())
         if not self._num_frames:
             return []

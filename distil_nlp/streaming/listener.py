@@ -9,7 +9,7 @@ from .samples import samples_of
 
 
 @dataclass(frozen=True)
-class Heard:
+class WordTiming:
     """A word that was heard.
 
     Args:
@@ -51,7 +51,7 @@ class Listener(ABC):
             wave (`np.ndarray`): Shape (samples,), from -1 to 1, at `sampling_rate`.
 
         Returns:
-            `list[Heard]`.
+            `list[WordTiming]`.
 
         Raises:
             ValueError: No sound, see `samples_of`; nothing as long as a frame.
@@ -62,7 +62,7 @@ class Listener(ABC):
 
     @abstractmethod
     def heard(self, logits, num_samples):
-        """What the model's answer to one clip means, `list[Heard]`."""
+        """What the model's answer to one clip means, `list[WordTiming]`."""
 
     @abstractmethod
     def stream(self):

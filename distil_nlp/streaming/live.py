@@ -9,7 +9,7 @@ HOP = 0.01  # seconds of sound between two looks
 
 
 @dataclass(frozen=True)
-class Pace:
+class StreamStats:
     """How fast sound was heard.
 
     Args:
@@ -36,12 +36,12 @@ def hear_live(listener, wave, *, say=None):
     """Hand a wave to a stream, hop by hop.
 
     Args:
-        listener (`Recogniser` or `Spotter`): Its network can hear piece by piece.
+        listener (`Recognizer` or `KeywordSpotter`): Its network can hear piece by piece.
         wave (`np.ndarray`): Shape (samples,), at its sampling rate.
-        say (callable, *optional*): Called with every `Heard` and the second of sound at which it was certain.
+        say (callable, *optional*): Called with every `WordTiming` and the second of sound at which it was certain.
 
     Returns:
-        `(list[Heard], Pace)`.
+        `(list[WordTiming], StreamStats)`.
     """
     stream, rate, words, times = listener.stream(), listener.sampling_rate, [], []
     if not len(wave):
@@ -49,7 +49,7 @@ def hear_live(listener, wave, *, say=None):
     hop = max(1, round(HOP * rate))
     for start in range(0, len(wave) + hop, hop):
         part, before = wave[start : start + hop], time.perf_counter()
-        heard = stream.hear(part) if len(part) else stream.end()
+        heard = stream.accept_waveform(part) if len(part) else stream.end()
         times.append(time.perf_counter() - before)
         for word in heard:
             words.append(word)
@@ -60,11 +60,11 @@ def hear_live(listener, wave, *, say=None):
     front_end, seconds = listener.model.front_end, len(wave) / rate
     ahead = front_end.frame_length + listener.model.network.lookahead * front_end.hop_length
     p50, p95 = 1000 * np.percentile(times, [50, 95])
-    return words, Pace(seconds, sum(times) / seconds, float(p50), float(p95), 1000 * ahead / rate)
+    return words, StreamStats(seconds, sum(times) / seconds, float(p50), float(p95), 1000 * ahead / rate)
 
 
 def listen(folder, file):
-    """Print the words of a sound file as if somebody were speaking.
+    """Print the words of a sound file as if somebody were inference_mode.
 
     Args:
         folder (`str`): Of a model, or its Hub id.

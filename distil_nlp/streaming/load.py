@@ -1,14 +1,14 @@
 """Who hears with a saved model."""
 
 from ..models import load_network
-from .keyword_spotter import Spotter
-from .recognizer import Recogniser
+from .keyword_spotter import KeywordSpotter
+from .recognizer import Recognizer
 
-_LISTENERS = {listener.model_class: listener for listener in (Recogniser, Spotter)}
+_LISTENERS = {listener.model_class: listener for listener in (Recognizer, KeywordSpotter)}
 
 
 def load_listener(name_or_path):
-    """A `Recogniser` or a `Spotter` by what was saved.
+    """A `Recognizer` or a `KeywordSpotter` by what was saved.
 
     Args:
         name_or_path (`str` or `Path`): A folder or a Hub id.

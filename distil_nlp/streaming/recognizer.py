@@ -4,11 +4,11 @@ import torch
 
 from ..hmm import Decoder
 from ..models import NetworkForAudioFrameClassification
-from .listener import Heard, Listener
+from .listener import Listener, WordTiming
 from .stream import Stream
 
 
-class Recogniser(Listener):
+class Recognizer(Listener):
     """A DNN-HMM, or a student of one: hears words of a closed vocabulary.
 
     Args:
@@ -35,10 +35,10 @@ class Recogniser(Listener):
         return [self.timed(word) for word in words]
 
     def timed(self, word):
-        """A `Word`, whose frames are counted, as a `Heard`."""
+        """A `Word`, whose frames are counted, as a `WordTiming`."""
         front_end = self.model.front_end
         end = word.last * front_end.hop_length + front_end.frame_length
-        return Heard(word.word, word.first * front_end.hop_length / self.sampling_rate, end / self.sampling_rate)
+        return WordTiming(word.word, word.first * front_end.hop_length / self.sampling_rate, end / self.sampling_rate)
 
     def stream(self):
         return Stream(self)

@@ -12,7 +12,7 @@ _NUM_TEXTS, _TEXT_LENGTH = 64, 16  # 1,024 rows for each module, 64 for a head
 
 
 @dataclass
-class Heard:
+class ActivationStatistics:
     """What a module took and gave.
 
     Args:
@@ -23,7 +23,7 @@ class Heard:
     output: torch.Tensor
 
     def statistics(self, num_groups):
-        """Mean of the input, shape (width,), and its covariance in each of equal groups of neighbours, shape
+        """Mean of the input, shape (width,), and its covariance in each of equal groups of neighbors, shape
         (num_groups, width / num_groups, width / num_groups). Float64."""
         rows = self.input.double()
         mean = rows.mean(dim=0)
@@ -32,15 +32,15 @@ class Heard:
 
 
 @torch.no_grad()
-def listen(model):
+def activation_statistics(model):
     """Run random tokens, always the same ones, through the model.
 
     Args:
         model (`PreTrainedModel`): One of `ENCODERS`. Left as it was.
 
     Returns:
-        `(norms, maps)`, each module name -> `Heard`: the LayerNorms over hidden states, and the maps of every layer
-        that leave its attention heads and its feed-forward units, and the one that leaves the pooled vector.
+        `(norms, maps)`, each module name -> `ActivationStatistics`: the LayerNorms over hidden states, and the maps of
+        every layer that leave its attention heads and its feed-forward units, and the one that leaves the pooled vector.
     """
     base, prefix, encoder = model.base_model, base_prefix(model), ENCODERS[model.config.model_type]
     norms = {
@@ -65,7 +65,7 @@ def listen(model):
 
 def _keeper(heard, name):
     def keep(module, args, output):
-        heard[name] = Heard(*(tensor.flatten(0, -2).float().cpu() for tensor in (args[0], output)))
+        heard[name] = ActivationStatistics(*(tensor.flatten(0, -2).float().cpu() for tensor in (args[0], output)))
 
     return keep
 

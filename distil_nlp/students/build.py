@@ -6,7 +6,7 @@ import re
 import transformers
 from torch import nn
 
-from ..models import NetworkForImageEmbedding, network_like, read_spec, read_whisper, whisper_like
+from ..models import NetworkForImageEmbedding, network_for, read_spec, read_whisper, whisper_for
 from ..models.detectors import make_detector, read_detector
 from ..models.loading import load_model
 from ..models.sentence_encoder import SentenceEncoder
@@ -59,7 +59,7 @@ def build_student(student, teacher, *, embeddings="random", image_size=None, tru
         _refuse({**of_teacher, **of_config}, f"student={student!r} is a network to start from scratch")
         check_teacher(teacher)
         own = {} if image_size is None else {"image_size": image_size}
-        return network_like(student, teacher, **own).train()
+        return network_for(student, teacher, **own).train()
     if read_detector(student) is not None:
         _refuse({**of_teacher, **of_config}, f"student={student!r} is a detector to start from scratch")
         check_teacher(teacher)
@@ -67,7 +67,7 @@ def build_student(student, teacher, *, embeddings="random", image_size=None, tru
     if read_whisper(student) is not None:
         _refuse({**of_teacher, **of_config}, f"student={student!r} is a model to start from scratch")
         check_teacher(teacher)
-        return whisper_like(student, teacher)
+        return whisper_for(student, teacher)
     _refuse({**of_teacher, **of_config}, f"student={_named(student)} is already a model")
     if isinstance(student, nn.Module):
         return student

@@ -7,7 +7,7 @@ import torch
 def pca_embeddings(embeddings, num_components, *, std):
     """The principal components of an embedding matrix, as word embeddings for a narrower model.
 
-    Centred first: the mean vector is the same for every word and tells none apart. Not whitened: a direction in
+    Centered first: the mean vector is the same for every word and tells none apart. Not whitened: a direction in
     which words differ much stays one in which they differ much. Scaled as a whole to `std`; the LayerNorm after the
     embeddings would undo any other scale but for the position embeddings added before it, which start at the same
     `std`. Each component's sign is fixed (its largest entry is positive), so the same teacher gives the same student.
@@ -22,13 +22,13 @@ def pca_embeddings(embeddings, num_components, *, std):
 
     Reference: Mukherjee & Awadallah 2020, "XtremeDistil", which starts its students from reduced teacher embeddings.
     """
-    centred = embeddings.double() - embeddings.double().mean(dim=0)
-    components = centred @ principal_directions(centred.T @ centred, num_components)
+    centered = embeddings.double() - embeddings.double().mean(dim=0)
+    components = centered @ principal_directions(centered.T @ centered, num_components)
     return (components * (std / components.std())).float()
 
 
 def principal_directions(moment, num_directions):
-    """The directions in which vectors are longest, most first. The caller centres the vectors, or does not.
+    """The directions in which vectors are longest, most first. The caller centers the vectors, or does not.
 
     Args:
         moment (`torch.Tensor`): Shape (width, width), the sum of every vector times itself transposed. Float64.

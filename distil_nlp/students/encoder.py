@@ -13,7 +13,7 @@ def freeze_encoder(student, teacher):
     Raises:
         ValueError: No encoder-decoder; an encoder that is not the teacher's, which would stay untrained.
 
-    Reference: Gandhi et al. 2023, "Distil-Whisper: Robust Knowledge Distillation via Large-Scale Pseudo Labelling",
+    Reference: Gandhi et al. 2023, "Distil-Whisper: Robust Knowledge Distillation via Large-Scale Pseudo Labeling",
     section 4.
     """
     for role, model in (("student", student), ("teacher", teacher)):
@@ -48,13 +48,13 @@ def share_encoder(student, teacher):
     if any(parameter.requires_grad for parameter in ours.parameters()) or not _same(ours, theirs):
         return False
     theirs.requires_grad_(False)
-    if not isinstance(theirs.forward, _Once):
-        theirs.forward = _Once(theirs.forward)
+    if not isinstance(theirs.forward, _MemoizedForward):
+        theirs.forward = _MemoizedForward(theirs.forward)
     ours.forward = theirs.forward
     return True
 
 
-class _Once:
+class _MemoizedForward:
     """A forward that remembers its last answer, for whoever asks about the same tensor again."""
 
     def __init__(self, forward):

@@ -51,7 +51,7 @@ def student_from_teacher(
             cannot be or is larger than the teacher's; a `width_init` that would have no effect.
 
     Reference: Sanh et al. 2019, "DistilBERT, a distilled version of BERT"; for encoder-decoders Gandhi et al. 2023,
-    "Distil-Whisper: Robust Knowledge Distillation via Large-Scale Pseudo Labelling", section 4.
+    "Distil-Whisper: Robust Knowledge Distillation via Large-Scale Pseudo Labeling", section 4.
     """
     check_teacher(teacher)
     layers = chosen_layers(teacher, num_layers, layers)
@@ -67,7 +67,7 @@ def check_teacher(teacher):
 
     Raises:
         TypeError: Not a `PreTrainedModel`.
-        ValueError: Its weights are quantised.
+        ValueError: Its weights are quantized.
     """
     if not isinstance(teacher, PreTrainedModel):
         raise TypeError(
@@ -77,8 +77,8 @@ def check_teacher(teacher):
         )
     if getattr(teacher.config, "quantization_config", None) is not None:
         raise ValueError(
-            f"The teacher ({type(teacher).__name__}) is quantised; its packed weights cannot be copied into a "
-            f"float32 student. Load it once more without `quantization_config` to make the student; the quantised "
+            f"The teacher ({type(teacher).__name__}) is quantized; its packed weights cannot be copied into a "
+            f"float32 student. Load it once more without `quantization_config` to make the student; the quantized "
             f"one can still teach."
         )
 

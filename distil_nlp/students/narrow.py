@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from ..models.architectures import ENCODERS, base_prefix, layer_list, pooled_units
-from .activation_statistics import listen
+from .activation_statistics import activation_statistics
 from .embeddings import principal_directions
 from .sizes import Sizes
 
@@ -79,7 +79,7 @@ class _Svd:
     def __init__(self, wide, sizes):
         self.notes = []
         width = wide.config.hidden_size
-        self._norms, self._maps = listen(wide)
+        self._norms, self._maps = activation_statistics(wide)
         self._modules = {name: one for name, one in wide.named_modules() if isinstance(one, nn.LayerNorm)}
         self.hidden = torch.eye(width, dtype=torch.float64)
         if sizes.hidden_size == width:

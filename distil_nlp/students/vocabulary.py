@@ -50,7 +50,7 @@ class TrimmedVocabulary:
             return [self._new_ids[int(token)] for token in token_ids]
         except KeyError as error:
             raise ValueError(
-                f"Token {error.args[0]} was not kept, so it has no new number. Tokenise the text again with the "
+                f"Token {error.args[0]} was not kept, so it has no new number. Tokenize the text again with the "
                 f"trimmed tokenizer, which spells it out of what it has."
             ) from None
 

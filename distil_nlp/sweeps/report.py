@@ -12,7 +12,7 @@ from ..reports.tables import markdown_rows, text_rows
 logger = logging.getLogger(__name__)
 
 _PANEL = (4.0, 3.2)  # inches
-_COLOURS = {"student": "tab:green", "teacher": "tab:blue", "control": "tab:orange"}
+_COLORS = {"student": "tab:green", "teacher": "tab:blue", "control": "tab:orange"}
 
 
 def write_sweep(folder, report):
@@ -128,14 +128,14 @@ def _over_trials(axes, report, known):
     numbers = [one["number"] for one in known]
     heights = [_height(report, one["value"]) for one in known]
     pick = min if display(report["metric"]).lower_is_better else max
-    axes.scatter(numbers, heights, s=20, color=_COLOURS["student"], label="a trial")
+    axes.scatter(numbers, heights, s=20, color=_COLORS["student"], label="a trial")
     best_so_far = [pick(heights[: place + 1]) for place in range(len(heights))]
-    axes.step(numbers, best_so_far, where="post", color=_COLOURS["student"], label="best so far")
+    axes.step(numbers, best_so_far, where="post", color=_COLORS["student"], label="best so far")
     for role in ("control", "teacher"):
         if report[role] is not None:
             level = _height(report, report[role]["metrics"][report["metric"]])
             if level is not None:
-                axes.axhline(level, linestyle="--", color=_COLOURS[role], label=role)
+                axes.axhline(level, linestyle="--", color=_COLORS[role], label=role)
     _finish(axes, report, "trial")
 
 
@@ -150,7 +150,7 @@ def _over_setting(axes, report, known, name):
         axes.set_xlim(space["low"] / 1.2, space["high"] * 1.2)
         axes.tick_params(axis="x", which="minor", labelbottom=False)
     heights = [_height(report, one["value"]) for one in known]
-    axes.scatter(values, heights, s=20, color=_COLOURS["student"])
+    axes.scatter(values, heights, s=20, color=_COLORS["student"])
     _finish(axes, report, name)
 
 

@@ -51,7 +51,7 @@ class Sweep(Run):
                 f"teacher."
             )
         self.wishes, self.space = wishes, Space(wishes.sweep)
-        self.probes_teacher, self.listened_to = True, None
+        self.probes_teacher, self.tapped_layers = True, None
 
     def __call__(self):
         self.begin()
@@ -80,7 +80,7 @@ class Sweep(Run):
         """Every student that the sweep may build is built, and every value tried on two examples, once."""
         self.data.compared_on = SPLIT
         self.data.check()
-        if self.listened_to is not None:  # before the teacher was fine-tuned
+        if self.tapped_layers is not None:  # before the teacher was fine-tuned
             return
         found, temperatures = [], []  # modules of the teacher, and how it is softened: what the one cache has to serve
         for settings in self.space.samples():
@@ -89,9 +89,9 @@ class Sweep(Run):
                 trial._check_student(teacher, stand_in)
             except ValueError as error:
                 raise ValueError(f"A trial with {settings_line(settings)} cannot be: {error}") from error
-            found += trial.listened_to["teacher"]
+            found += trial.tapped_layers["teacher"]
             temperatures += trial.temperatures
-        self.listened_to = {"teacher": list(dict.fromkeys(found))}
+        self.tapped_layers = {"teacher": list(dict.fromkeys(found))}
         self.temperatures = list(dict.fromkeys(temperatures))
         if self.recipe.cache:
             kept_form(self.recipe, self.data.task, self.temperatures)
@@ -99,7 +99,7 @@ class Sweep(Run):
     def _trials(self):
         from .trials import Trials  # imports Optuna
 
-        metric = self.data.yardstick().main
+        metric = self.data.evaluator().main
         return Trials(
             self.folder.path / "study.db",
             self.space,
@@ -140,7 +140,7 @@ class Sweep(Run):
                 shutil.rmtree(folder)
 
     def _in_words(self, result):
-        metric = self.data.yardstick().main
+        metric = self.data.evaluator().main
         figure = display(metric).number(result["value"])
         return f"{display(metric).short} {figure}, {settings_line(result['settings'])}"
 
@@ -185,12 +185,12 @@ class Sweep(Run):
                 shutil.copytree(self.folder.path / name, there)
 
     def _report(self, results, found, next_command):
-        yardstick = self.data.yardstick()
+        evaluator = self.data.evaluator()
         return {
             "task": self.data.task.name,
-            "metric": yardstick.main,
+            "metric": evaluator.main,
             "decided_on": SPLIT,
-            "num_examples": yardstick.num_examples,
+            "num_examples": evaluator.num_examples,
             "space": self.wishes.sweep,
             "seed": self.training.seed,
             "trials": [{"number": number, **result} for number, result in enumerate(results, 1)],
@@ -226,7 +226,7 @@ class Trial(Run):
         super().__init__(recipe, training, given, command=sweep.command)
         self.training = replace(self.training, disable_tqdm=True)
         self.sweep = sweep
-        self.data, self.pattern = sweep.data, sweep.pattern
+        self.data, self.reference_model = sweep.data, sweep.reference_model
         self.processor, self.own_processors = sweep.processor, sweep.own_processors
         terms = [term for stage in self.stages for term in self._objective(stage).terms]
         in_layers = any(isinstance(term, LayerTerm) for term in terms)
@@ -242,8 +242,8 @@ class Trial(Run):
         return self.sweep.teachers
 
     @property
-    def speaker(self):
-        return self.sweep.speaker
+    def current_teacher(self):
+        return self.sweep.current_teacher
 
     def cached(self):
         return self.sweep.cached()
@@ -256,7 +256,7 @@ class Trial(Run):
         result = stage_scores(self, "student")
         return plain(
             {
-                "value": result["metrics"][self.data.yardstick().main],
+                "value": result["metrics"][self.data.evaluator().main],
                 **result,
                 "steps": sum(self.folder.facts(name)["steps"] for name in names),
                 "training_seconds": sum(self.folder.facts(name)["seconds"] for name in names),
@@ -276,8 +276,8 @@ class Trial(Run):
 
     def reads_the_same_cache(self):
         """Whether a run of its recipe would keep what the sweep kept, no more and no less."""
-        self._check_student(self.pattern, self.teacher)
-        return self.recipe.cache and self.listened_to == self.sweep.listened_to
+        self._check_student(self.reference_model, self.teacher)
+        return self.recipe.cache and self.tapped_layers == self.sweep.tapped_layers
 
     def _claim(self):
         try:

@@ -3,7 +3,7 @@
 from ..data.audio import listen_to, wave_rows
 from ..data.columns import first_split, label_column_of
 from ..data.labels import read_labels
-from .audio_task import AudioTask, sharpest
+from .audio_task import AudioTask, highest_rate
 from .base import add_ids, add_labels
 from .classification import ClassificationTask, check_problem_type
 
@@ -24,16 +24,16 @@ class AudioClassification(AudioTask, ClassificationTask):
 
     @property
     def auto_class(self):
-        from ..models import AudioClassifiers  # here, not above: who only looks at data need not wait for torch
+        from ..models import AutoAudioClassifier  # here, not above: who only looks at data need not wait for torch
 
-        return AudioClassifiers(sampling_rate=self.sampling_rate)
+        return AutoAudioClassifier(sampling_rate=self.sampling_rate)
 
     @classmethod
     def from_splits(cls, splits, *, audio_column=None, label_column=None, problem_type=None, label_names=None):
         """Read columns, classes and the kind of sound off the data.
 
         Args:
-            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabelled".
+            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabeled".
             audio_column (`str`, *optional*): Where neither features nor the usual names settle it.
             label_column (`str`, *optional*), problem_type, label_names (*optional*): As for `TextClassification`.
 
@@ -80,11 +80,11 @@ class AudioClassification(AudioTask, ClassificationTask):
         from ..collators.audio import AudioCollator
 
         return AudioCollator(
-            sharpest(processor, others).sampling_rate,
+            highest_rate(processor, others).sampling_rate,
             {"": processor, **others},
             dtype=torch.int64 if self.problem_type == "single_label_classification" else torch.float32,
             augmentation=self.augmentation_from(augmentation),
         )
 
-    def in_use(self, folder):
-        return f"import transformers, distil_nlp.models; {super().in_use(folder)}"
+    def usage_example(self, folder):
+        return f"import transformers, distil_nlp.models; {super().usage_example(folder)}"

@@ -22,14 +22,14 @@ class AudioTask(FileTask):
     fixed_augmentation = {}  # fields of `SoundAugmentation` that are not the user's to set
 
     @classmethod
-    def arranged(cls, splits, *, label_column=None, held_out_speakers=None, speaker_column="speaker"):
+    def arrange_splits(cls, splits, *, label_column=None, held_out_speakers=None, speaker_column="speaker"):
         """Speakers kept for the comparison, where that is asked for.
 
         Args:
             splits (`dict[str, datasets.Dataset]`): As they came.
             label_column (`str`, *optional*): Not needed here.
             held_out_speakers (`list[str]`, *optional*): Leave them out of training; the test split becomes all their clips,
-                of all splits but the unlabelled one, and nobody else's.
+                of all splits but the unlabeled one, and nobody else's.
             speaker_column (`str`): Whose clip it is.
 
         Raises:
@@ -49,19 +49,22 @@ class AudioTask(FileTask):
 
     def prepare_for(self, split, processor, others, **settings):
         # Waves for all, at the highest rate that anybody hears; the collator makes of them what each of them reads.
-        return self.prepare(split, sharpest(processor, others), **settings)
+        return self.prepare(split, highest_rate(processor, others), **settings)
 
-    def altered(self, rows, processor, others, *, num_copies, augmentation=None):
+    def augment(self, rows, processor, others, *, num_copies, augmentation=None):
         """Copies of prepared rows, altered as `SoundAugmentation` does without a word, or as `augmentation` says."""
-        from ..augmentation.copies import altered_files
+        from ..augmentation.copies import augmented_files
         from ..collators.audio import AUDIO, altered_waves, waves_of
 
-        rate, augmentation = ear(sharpest(processor, others)).sampling_rate, self.augmentation_from(augmentation or {})
+        rate, augmentation = (
+            feature_extractor_of(highest_rate(processor, others)).sampling_rate,
+            self.augmentation_from(augmentation or {}),
+        )
 
         def alter(clips, ids, epoch):
             return altered_waves(waves_of([{AUDIO: one} for one in clips]), augmentation, ids, epoch, rate)
 
-        return altered_files(rows, AUDIO, alter, num_copies=num_copies)
+        return augmented_files(rows, AUDIO, alter, num_copies=num_copies)
 
     def augmentation_from(self, settings):
         """A `SoundAugmentation` by settings as YAML holds them; None where there are none."""
@@ -81,18 +84,18 @@ class AudioTask(FileTask):
 
         from ..collators.audio import features_of
 
-        processor = ear(processor)
+        processor = feature_extractor_of(processor)
         rate = processor.sampling_rate
         waves = list(np.random.default_rng(0).normal(scale=0.1, size=(batch_size, rate)).astype(np.float32))
         return dict(features_of(waves, processor))
 
 
-def sharpest(processor, others):
+def highest_rate(processor, others):
     """Of feature extractors the one with the highest sampling rate."""
-    return max([processor, *others.values()], key=lambda one: ear(one).sampling_rate)
+    return max([processor, *others.values()], key=lambda one: feature_extractor_of(one).sampling_rate)
 
 
-def ear(processor):
+def feature_extractor_of(processor):
     """The feature extractor of a processor, which may be one itself."""
     return getattr(processor, "feature_extractor", processor)
 
@@ -116,12 +119,12 @@ def _without(splits, speakers, column):
     apart = [
         split.select([row for row, name in enumerate(known[id(split)]) if name in speakers])
         for name, split in splits.items()
-        if name != "unlabelled"
+        if name != "unlabeled"
     ]
     if not any(map(len, apart)):
         raise ValueError(
-            f"held_out_speakers names {', '.join(speakers)}, of whom there are unlabelled clips only, so nothing could be "
-            f"compared on them. Name speakers of the labelled splits."
+            f"held_out_speakers names {', '.join(speakers)}, of whom there are unlabeled clips only, so nothing could be "
+            f"compared on them. Name speakers of the labeled splits."
         )
     rest = {
         name: split.select([row for row, one in enumerate(known[id(split)]) if one not in speakers])

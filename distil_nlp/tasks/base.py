@@ -5,10 +5,10 @@ from abc import ABC, abstractmethod
 import datasets
 import numpy as np
 
-from ..augmentation.text import altered_copies
-from ..collators.teacher_inputs import OwnColumnsCollator, with_own_columns
+from ..augmentation.text import augmented_copies
+from ..collators.teacher_inputs import SeparateInputsCollator, with_separate_inputs
 from ..data.examples import text_batch
-from ..metrics import labelled_rows
+from ..metrics import labeled_rows
 from ..metrics.classification import MISSING_LABEL
 
 
@@ -41,7 +41,7 @@ class Task(ABC):
         example (`str` or `dict`): What the model's pipeline is shown in the card.
         text_columns (`tuple[str]`): Columns of the raw data that hold its texts, where it has any.
         reads_tokens (`bool`): Its models read token ids.
-        writes (`bool`): Its models write texts, token after token. A student learns the texts that its (only) teacher
+        generates_text (`bool`): Its models write texts, token after token. A student learns the texts that its (only) teacher
             writes, which takes two methods more: `texts_of` prepared rows, and rows `with_texts` in their place.
     """
 
@@ -60,7 +60,7 @@ class Task(ABC):
     example = "One sentence to judge."
     text_columns = ()
     reads_tokens = True
-    writes = False
+    generates_text = False
 
     @property
     def pipeline_tag(self):
@@ -76,7 +76,7 @@ class Task(ABC):
         """Read the task's columns and labels off the data, and refuse what would fail later."""
 
     @classmethod
-    def arranged(cls, splits, *, label_column=None):
+    def arrange_splits(cls, splits, *, label_column=None):
         """The splits as the task divides them, before anything else is read off them: here, as they came."""
         return splits
 
@@ -140,17 +140,17 @@ class Task(ABC):
         """
         rows = self.prepare(split, processor, **settings)
         of_others = {prefix: self.prepare(split, theirs, **settings) for prefix, theirs in others.items()}
-        return with_own_columns(rows, of_others) if others else rows
+        return with_separate_inputs(rows, of_others) if others else rows
 
     def collator_for(self, processor, others):
         """The collator of such rows."""
         own = self.collator(processor)
         of_others = {prefix: self.collator(theirs) for prefix, theirs in others.items()}
-        return OwnColumnsCollator(own, of_others) if others else own
+        return SeparateInputsCollator(own, of_others) if others else own
 
-    def altered(self, rows, processor, others, *, num_copies):
-        """Altered copies of prepared rows, see `altered_copies`."""
-        return altered_copies(rows, processor, num_copies=num_copies, per_token=self.per_token)
+    def augment(self, rows, processor, others, *, num_copies):
+        """Altered copies of prepared rows, see `augmented_copies`."""
+        return augmented_copies(rows, processor, num_copies=num_copies, per_token=self.per_token)
 
     def speed_batch(self, processor, models, batch_size):
         """A batch that models are timed on, a dictionary of tensors: what it holds does not matter to them.
@@ -164,12 +164,12 @@ class Task(ABC):
 
     # ---- What its models are judged by ----
 
-    def speaker(self, model, *, timed=False):
+    def predictor(self, model, *, timed=False):
         """A model as it is asked for what it is judged by, and timed at: here, itself."""
         return model
 
     @abstractmethod
-    def yardstick(self, prepared, raw=None, main_metric=None):
+    def evaluator(self, prepared, raw=None, main_metric=None):
         """How models are judged on a split.
 
         Args:
@@ -178,13 +178,13 @@ class Task(ABC):
             main_metric (`str`, *optional*): The metric to decide by; the task has a default.
 
         Returns:
-            `Yardstick`: For `compare`; its `answers` is what `predict` keeps.
+            `Evaluator`: For `compare`; its `answers` is what `predict` keeps.
 
         Raises:
             ValueError: A metric that the task does not have; no label in the split.
         """
 
-    def in_use(self, folder):
+    def usage_example(self, folder):
         """A line of Python that loads a student of this task and lets it answer."""
         return f'transformers.pipeline("{self.pipeline_tag}", "{folder}")({self.example!r})'
 
@@ -194,7 +194,7 @@ class Task(ABC):
         Args:
             folder (`Path`): Where to.
             raw, prepared (`datasets.Dataset`): The compared split, before and after `prepare`.
-            answers (`dict[str, list]`): Name of a model to what the yardstick kept of it, a row an entry.
+            answers (`dict[str, list]`): Name of a model to what the evaluator kept of it, a row an entry.
 
         Returns:
             `dict[str, str]`: File name of a picture to what it shows.
@@ -223,28 +223,28 @@ class Task(ABC):
     def with_copies(self, rows, copies):
         """Prepared rows followed by altered copies of them, each with an id of its own; see `copies_keep_labels`."""
         if not self.copies_keep_labels:
-            return self.with_unlabelled(rows, copies)
+            return self.with_unlabeled(rows, copies)
         copies = add_ids(copies.remove_columns("example_id"), start=len(rows))
         return datasets.concatenate_datasets([rows, copies.select_columns(rows.column_names)])
 
-    def with_unlabelled(self, train, unlabelled):
+    def with_unlabeled(self, train, unlabeled):
         """Prepared training rows followed by rows that only the teacher speaks about.
 
         Args:
-            train, unlabelled (`datasets.Dataset`): From `prepare`, with the same tokenizer. Labels that `unlabelled`
+            train, unlabeled (`datasets.Dataset`): From `prepare`, with the same tokenizer. Labels that `unlabeled`
                 may carry are not used.
 
         Returns:
             `datasets.Dataset`: All rows; the labels of the second part are missing, and its `example_id` counts on
             from the first part, so that every row of the result has its own.
         """
-        blank = self.without_labels(unlabelled.remove_columns("example_id"))
+        blank = self.without_labels(unlabeled.remove_columns("example_id"))
         blank = add_ids(blank, start=len(train))
         return datasets.concatenate_datasets([train, blank.select_columns(train.column_names)])
 
-    def labelled(self, prepared):
+    def labeled(self, prepared):
         """Which prepared rows have a label, `np.ndarray` of bool, shape (rows,)."""
-        return labelled_rows(self.problem_type, np.asarray(prepared["labels"]))
+        return labeled_rows(self.problem_type, np.asarray(prepared["labels"]))
 
     def without_labels(self, prepared):
         """Prepared rows whose labels are missing, whatever they were."""

@@ -28,8 +28,8 @@ class ClassificationTask(Task):
         self.label_column, self._code = label_column, code
         self.problem_type, self.label_names, self.num_labels = code.problem_type, code.names, code.num_labels
 
-    def yardstick(self, prepared, raw=None, main_metric=None):
-        """A `Classification` over the labels of the rows, see `Task.yardstick`."""
+    def evaluator(self, prepared, raw=None, main_metric=None):
+        """A `Classification` over the labels of the rows, see `Task.evaluator`."""
         return Classification(self.problem_type, np.asarray(prepared["labels"]), self.num_labels, main_metric)
 
     def compute_metrics(self):
@@ -47,7 +47,7 @@ class ClassificationTask(Task):
         """Every label of every split has its place, and train and validation have some; ValueError."""
         blank = self.missing_labels(1)[0]
         for split_name, split in splits.items():
-            if split_name == "unlabelled" or self.label_column not in split.column_names:
+            if split_name == "unlabeled" or self.label_column not in split.column_names:
                 continue
             labels = self.labels_of(split, split_name)
             num_missing = sum(label == blank or label != label for label in labels)  # NaN alone differs from itself
@@ -55,7 +55,7 @@ class ClassificationTask(Task):
                 raise ValueError(
                     f"All {len(labels)} labels of the {split_name} split are missing (empty or -1) in column "
                     f"{self.label_column!r}. GLUE publishes its test sets like this. Use a split with labels; rows "
-                    f"without them can be learned from as the 'unlabelled' split (unlabelled_file)."
+                    f"without them can be learned from as the 'unlabeled' split (unlabeled_file)."
                 )
             if 0 < num_missing < len(labels):
                 logger.warning(

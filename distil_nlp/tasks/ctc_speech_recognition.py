@@ -11,15 +11,15 @@ from ..data.audio import wave_rows
 from ..data.columns import listed, row_of
 from ..metrics import Transcripts
 from ..signals.forward import CTC
-from .audio_task import ear, sharpest
+from .audio_task import feature_extractor_of, highest_rate
 from .base import add_ids
-from .speech_task import WrittenTask, read_sentences
+from .speech_task import TranscriptTask, read_sentences
 
 _BLANK, _SPACE, _UNKNOWN = "<pad>", "|", "<unk>"
 _SPECIAL = re.compile(r"<.+>")
 
 
-class Transcription(WrittenTask):
+class Transcription(TranscriptTask):
     """Sound to text with models that say a letter or a blank for every frame. Make it with `from_splits`.
 
     Models are networks by name ("streamcnn64"), with a vocabulary of the letters of the training texts, and those that
@@ -29,7 +29,7 @@ class Transcription(WrittenTask):
         text_column (`str`): What is said in a clip, as it is to be written. Splits may lack it.
         label_names (`list[str]`): The tokens, the blank first.
 
-    See `SpokenTask` for the others.
+    See `SpeechTask` for the others.
     """
 
     name = "automatic-speech-recognition"
@@ -42,16 +42,16 @@ class Transcription(WrittenTask):
 
     @property
     def auto_class(self):
-        from ..models import CtcModels  # here, not above: who only looks at data need not wait for torch
+        from ..models import AutoCTC  # here, not above: who only looks at data need not wait for torch
 
-        return CtcModels(sampling_rate=self.sampling_rate)
+        return AutoCTC(sampling_rate=self.sampling_rate)
 
     @classmethod
     def from_splits(cls, splits, *, audio_column=None, text_column=None, label_names=None):
         """Read columns and letters off the data.
 
         Args:
-            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabelled".
+            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabeled".
             audio_column, text_column (`str`, *optional*): Where the usual names do not settle it.
             label_names (`list[str]`, *optional*): The tokens of a teacher, in its order. Where it knows letters of one case
                 only, texts are written in that.
@@ -101,7 +101,7 @@ class Transcription(WrittenTask):
             return None
 
     def same_input(self, processor, other):
-        return processor is other or ear(processor).to_dict() == ear(other).to_dict()
+        return processor is other or feature_extractor_of(processor).to_dict() == feature_extractor_of(other).to_dict()
 
     def names_of(self, processor):
         vocabulary = processor.tokenizer.get_vocab()
@@ -139,14 +139,14 @@ class Transcription(WrittenTask):
         Raises:
             ValueError: A clip that cannot be read, or that has fewer frames than its text needs.
         """
-        rows = wave_rows(split, self.audio_column, "given", ear(processor).sampling_rate)
+        rows = wave_rows(split, self.audio_column, "given", feature_extractor_of(processor).sampling_rate)
         labels = [[] for _ in range(len(rows))]
         if with_labels and self.text_column in split.column_names:
             ids = {token: place for place, token in enumerate(self.label_names)}
             ids[" "], unknown = ids[_SPACE], ids[_UNKNOWN]
             texts = [self._spelt(" ".join(text.split())) for text in split[self.text_column]]
             labels = [[ids.get(letter, unknown) for letter in text] for text in texts]
-            self._check_room(rows["length"], labels, split, ear(processor).sampling_rate)
+            self._check_room(rows["length"], labels, split, feature_extractor_of(processor).sampling_rate)
         return add_ids(rows.add_column("labels", labels, feature=datasets.List(datasets.Value("int64"))))
 
     def _check_room(self, lengths, labels, split, rate):
@@ -164,17 +164,20 @@ class Transcription(WrittenTask):
                 )
 
     def collator_for(self, processor, others, *, augmentation=None):
-        """A `LetterCollator`; `augmentation` (`dict`, *optional*) are settings of `SoundAugmentation`."""
-        from ..collators.audio import LetterCollator
+        """A `CtcCollator`; `augmentation` (`dict`, *optional*) are settings of `SoundAugmentation`."""
+        from ..collators.audio import CtcCollator
 
-        return LetterCollator(
-            ear(sharpest(processor, others)).sampling_rate,
-            {"": ear(processor), **{prefix: ear(one) for prefix, one in others.items()}},
+        return CtcCollator(
+            feature_extractor_of(highest_rate(processor, others)).sampling_rate,
+            {
+                "": feature_extractor_of(processor),
+                **{prefix: feature_extractor_of(one) for prefix, one in others.items()},
+            },
             augmentation=self.augmentation_from(augmentation),
         )
 
-    def yardstick(self, prepared, raw=None, main_metric=None):
-        """`Transcripts` of the texts of `raw`, which must be given; see `Task.yardstick`."""
+    def evaluator(self, prepared, raw=None, main_metric=None):
+        """`Transcripts` of the texts of `raw`, which must be given; see `Task.evaluator`."""
         if raw is None:
             raise ValueError("Transcripts are judged against the texts, which prepared rows do not hold: pass raw.")
         return Transcripts([self._spelt(text) for text in raw[self.text_column]], self._written, main_metric)
@@ -183,5 +186,5 @@ class Transcription(WrittenTask):
         letters = [self.label_names[token] for token in tokens]
         return "".join(" " if letter == _SPACE else letter for letter in letters if not _SPECIAL.fullmatch(letter))
 
-    def in_use(self, folder):
-        return f"import transformers, distil_nlp.models; {super().in_use(folder)}"
+    def usage_example(self, folder):
+        return f"import transformers, distil_nlp.models; {super().usage_example(folder)}"

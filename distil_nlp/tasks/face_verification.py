@@ -4,13 +4,13 @@ import datasets
 import numpy as np
 
 from ..data.columns import find_label_column, first_split, label_column_of, listed
-from ..data.images import look_at, square
-from ..data.labels import SINGLE, LabelCode, as_number, column_values
+from ..data.images import image_size_or_native, look_at
+from ..data.labels import SINGLE, LabelEncoder, as_number, column_values
 from ..data.splits import EVAL_SEED, Splits
 from ..metrics import Verification, verification_metrics
 from .image_classification import ImageClassification
 
-_LABELLED = ("train", "validation", "test")
+_LABELED = ("train", "validation", "test")
 
 
 class FaceVerification(ImageClassification):
@@ -30,7 +30,7 @@ class FaceVerification(ImageClassification):
     one_row = True
 
     def __init__(self, image_column, label_column, names, num_people, *, num_channels, image_size):
-        code = LabelCode(SINGLE, names, len(names))
+        code = LabelEncoder(SINGLE, names, len(names))
         super().__init__(image_column, label_column, code, num_channels=num_channels, image_size=image_size)
         self.people = names[:num_people]
         # An embedding has no classes: the people are the objective's, and no part of a model.
@@ -38,16 +38,16 @@ class FaceVerification(ImageClassification):
 
     @property
     def auto_class(self):
-        from ..models import ImageEmbedders  # here, not above: who only looks at data need not wait for torch
+        from ..models import AutoImageEmbedder  # here, not above: who only looks at data need not wait for torch
 
-        return ImageEmbedders(num_channels=self.num_channels, image_size=self.image_size)
+        return AutoImageEmbedder(num_channels=self.num_channels, image_size=self.image_size)
 
     @classmethod
     def from_splits(cls, splits, *, image_column=None, label_column=None, image_size=None):
         """Read columns, people and the kind of images off the data.
 
         Args:
-            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabelled".
+            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabeled".
             image_column, image_size (*optional*): As for `ImageClassification`.
             label_column (`str`, *optional*): Whose image it is: class labels, names or numbers. By default "label" or
                 "labels".
@@ -58,23 +58,28 @@ class FaceVerification(ImageClassification):
         whole = getattr(splits, "whole", splits)
         image, channels, native = look_at(splits, image_column)
         label = label_column_of(whole, label_column)
-        known = _people(splits, ["train"], label)  # of a subset, those that are left: nobody else gets a centre
+        known = _people(splits, ["train"], label)  # of a subset, those that are left: nobody else gets a center
         others = _others(whole, label, known)
         task = cls(
-            image, label, known + others, len(known), num_channels=channels, image_size=square(image_size, native)
+            image,
+            label,
+            known + others,
+            len(known),
+            num_channels=channels,
+            image_size=image_size_or_native(image_size, native),
         )
         task.check_labels(splits)
         return task
 
     @classmethod
-    def arranged(cls, splits, *, label_column=None, held_out_people=None):
+    def arrange_splits(cls, splits, *, label_column=None, held_out_people=None):
         """The splits, with a share of the people kept for the comparison where that is asked for, see `hold_out_people`."""
         return (
             splits if held_out_people is None else hold_out_people(splits, held_out_people, label_column=label_column)
         )
 
-    def yardstick(self, prepared, raw=None, main_metric=None):
-        """A `Verification` of all pairs of the rows, see `Task.yardstick`."""
+    def evaluator(self, prepared, raw=None, main_metric=None):
+        """A `Verification` of all pairs of the rows, see `Task.evaluator`."""
         return Verification(np.asarray(prepared["labels"]), main_metric)
 
     def compute_metrics(self):
@@ -82,7 +87,7 @@ class FaceVerification(ImageClassification):
         return verification_metrics
 
     def config_labels(self):
-        """The people of the training split: how many centres an objective keeps."""
+        """The people of the training split: how many centers an objective keeps."""
         names = self.people or ["nobody"]
         return {
             "num_labels": len(names),
@@ -90,7 +95,7 @@ class FaceVerification(ImageClassification):
             "label2id": {name: index for index, name in enumerate(names)},
         }
 
-    def labelled(self, prepared):
+    def labeled(self, prepared):
         return np.asarray(prepared["labels"]) >= 0
 
 
@@ -98,7 +103,7 @@ def hold_out_people(splits, share, *, label_column=None):
     """Keep some people from training, to be compared on: verification of faces nobody has seen (open set).
 
     Args:
-        splits (`dict[str, datasets.Dataset]`): Labelled, but for "unlabelled", which stays as it is.
+        splits (`dict[str, datasets.Dataset]`): Labeled, but for "unlabeled", which stays as it is.
         share (`float`): Of the people of the training split, above 0 and below 1; which, a fixed seed decides.
         label_column (`str`, *optional*): See `FaceVerification.from_splits`.
 
@@ -119,12 +124,12 @@ def hold_out_people(splits, share, *, label_column=None):
         )
     held = [people.index(name) for name in np.random.default_rng(EVAL_SEED).permutation(people)[:count]]
     names = people + _others(whole, label, people)
-    code = LabelCode(SINGLE, names, len(names))
+    code = LabelEncoder(SINGLE, names, len(names))
 
     def divided(parts):
         aside, kept = [], {}
         for name, split in parts.items():
-            if name not in _LABELLED or label not in split.column_names:
+            if name not in _LABELED or label not in split.column_names:
                 kept[name] = split
                 continue
             ours = np.isin(code.encode(column_values(split, label), name), held)
@@ -138,7 +143,7 @@ def hold_out_people(splits, share, *, label_column=None):
 
 def _others(splits, label, known):
     """Names of those people who are in some split and not among the known."""
-    return [name for name in _people(splits, _LABELLED, label) if name not in set(known)]
+    return [name for name in _people(splits, _LABELED, label) if name not in set(known)]
 
 
 def _people(splits, names, label):
@@ -163,6 +168,6 @@ def _people(splits, names, label):
 
 
 def _name(value):
-    """Who a value is: 1, 1.0, "1" and "1.0" are one person, as they are one class for a `LabelCode`."""
+    """Who a value is: 1, 1.0, "1" and "1.0" are one person, as they are one class for a `LabelEncoder`."""
     number = as_number(value)
     return str(value) if number is None or number % 1 else str(int(number))

@@ -12,14 +12,14 @@ from ..data.labels import SINGLE
 from ..hmm import Decoder, GaussianAligner, Lexicon, cepstra, forced_alignment, log_prior_of
 from ..metrics import WordErrors
 from ..metrics.classification import MISSING_LABEL
-from .audio_task import sharpest
+from .audio_task import highest_rate
 from .base import add_ids
-from .speech_task import SpokenTask, read_sentences
+from .speech_task import SpeechTask, read_sentences
 
 logger = logging.getLogger(__name__)
 
 
-class SpeechRecognition(SpokenTask):
+class SpeechRecognition(SpeechTask):
     """Words of a closed vocabulary, one or many a clip. Make it with `from_splits`.
 
     The labels of frames are those of an alignment that needs nothing but what was said: a hidden Markov model of every
@@ -36,7 +36,7 @@ class SpeechRecognition(SpokenTask):
         text_column (`str`): What is said in a clip. Splits may lack it; their frames have no labels then.
         decoder (`hmm.Decoder`): Of the words of the training split.
 
-    See `SpokenTask` for the others.
+    See `SpeechTask` for the others.
     """
 
     name = "hybrid-speech-recognition"
@@ -51,9 +51,11 @@ class SpeechRecognition(SpokenTask):
 
     @property
     def auto_class(self):
-        from ..models import AudioFrameClassifiers  # here, not above: who only looks at data need not wait for torch
+        from ..models import (
+            AutoAudioFrameClassifier,  # here, not above: who only looks at data need not wait for torch
+        )
 
-        return AudioFrameClassifiers(sampling_rate=self.sampling_rate)
+        return AutoAudioFrameClassifier(sampling_rate=self.sampling_rate)
 
     @classmethod
     def from_splits(
@@ -69,7 +71,7 @@ class SpeechRecognition(SpokenTask):
         """Read the words off the data, and align the training split with them.
 
         Args:
-            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabelled".
+            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabeled".
             audio_column, text_column (`str`, *optional*): Where the usual names do not settle it.
             label_names (`list[str]`, *optional*): The states of a teacher; they must be these.
             num_states (`int`): Of every word. It lasts at least so many frames.
@@ -148,13 +150,13 @@ class SpeechRecognition(SpokenTask):
         from ..collators.audio import FrameCollator
 
         return FrameCollator(
-            sharpest(processor, others).sampling_rate,
+            highest_rate(processor, others).sampling_rate,
             {"": processor, **others},
             augmentation=self.augmentation_from(augmentation),
         )
 
-    def yardstick(self, prepared, raw=None, main_metric=None):
-        """`WordErrors` of the texts of `raw`, which must be given; see `Task.yardstick`."""
+    def evaluator(self, prepared, raw=None, main_metric=None):
+        """`WordErrors` of the texts of `raw`, which must be given; see `Task.evaluator`."""
         if raw is None:
             raise ValueError(
                 "Word errors are counted against what was said, which prepared rows do not hold: pass raw."
@@ -163,16 +165,16 @@ class SpeechRecognition(SpokenTask):
 
     def loading_code(self, repo_id):
         return (
-            f"import soundfile\nfrom distil_nlp.streaming import Recogniser\n\n"
-            f'recogniser = Recogniser.from_pretrained("{repo_id}")\n'
-            f"wave, rate = soundfile.read({self.example!r})  # one channel, at recogniser.sampling_rate\n"
-            f"print(recogniser(wave))"
+            f"import soundfile\nfrom distil_nlp.streaming import Recognizer\n\n"
+            f'recognizer = Recognizer.from_pretrained("{repo_id}")\n'
+            f"wave, rate = soundfile.read({self.example!r})  # one channel, at recognizer.sampling_rate\n"
+            f"print(recognizer(wave))"
         )
 
-    def in_use(self, folder):
+    def usage_example(self, folder):
         return f"distil-nlp listen {folder} {self.example}"
 
-    def labelled(self, prepared):
+    def labeled(self, prepared):
         return np.array([any(label != MISSING_LABEL for label in row) for row in prepared["labels"]], dtype=bool)
 
     def without_labels(self, prepared):

@@ -1,7 +1,7 @@
 """An image gets a class, several classes, or a score."""
 
 from ..data.columns import first_split, label_column_of
-from ..data.images import look_at, pixel_rows, square
+from ..data.images import image_size_or_native, look_at, pixel_rows
 from ..data.labels import read_labels
 from .base import add_ids, add_labels
 from .classification import ClassificationTask, check_problem_type
@@ -35,9 +35,9 @@ class ImageClassification(ImageTask, ClassificationTask):
 
     @property
     def auto_class(self):
-        from ..models import ImageClassifiers  # here, not above: who only looks at data need not wait for torch
+        from ..models import AutoImageClassifier  # here, not above: who only looks at data need not wait for torch
 
-        return ImageClassifiers(num_channels=self.num_channels, image_size=self.image_size)
+        return AutoImageClassifier(num_channels=self.num_channels, image_size=self.image_size)
 
     @classmethod
     def from_splits(
@@ -53,7 +53,7 @@ class ImageClassification(ImageTask, ClassificationTask):
         """Read columns, classes and the kind of images off the data.
 
         Args:
-            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabelled".
+            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabeled".
             image_column (`str`, *optional*): Where neither features nor the usual names settle it.
             label_column, problem_type, label_names (*optional*): As for `TextClassification`.
             image_size (`int`, *optional*): Height and width for networks given by name. By default that of the images.
@@ -67,7 +67,7 @@ class ImageClassification(ImageTask, ClassificationTask):
         label = label_column_of(whole, label_column)
         reference = first_split(whole, "train", "validation", "test")
         code = read_labels(reference, label, problem_type=problem_type, label_names=label_names)
-        task = cls(image, label, code, num_channels=channels, image_size=square(image_size, native))
+        task = cls(image, label, code, num_channels=channels, image_size=image_size_or_native(image_size, native))
         task.check_labels(splits)
         return task
 
@@ -86,7 +86,7 @@ class ImageClassification(ImageTask, ClassificationTask):
 
         Returns:
             `datasets.Dataset` of as many rows: image (bytes of uint8, in the order channels, height, width, before
-            rescaling and normalising), labels, example_id.
+            rescaling and normalizing), labels, example_id.
 
         Raises:
             ValueError: An image that cannot be read; labels that cannot be used.
@@ -113,7 +113,7 @@ class ImageClassification(ImageTask, ClassificationTask):
             augmentation=None if augmentation is None else self._augmentation(augmentation),
         )
 
-    def altered(self, rows, processor, others, *, num_copies, augmentation=None):
+    def augment(self, rows, processor, others, *, num_copies, augmentation=None):
         """Copies of prepared rows, flipped and shifted (or as `augmentation` says), with their labels."""
         from ..augmentation.copies import altered_images
 
@@ -129,5 +129,5 @@ class ImageClassification(ImageTask, ClassificationTask):
             )
         return made
 
-    def in_use(self, folder):
-        return f"import transformers, distil_nlp.models; {super().in_use(folder)}"
+    def usage_example(self, folder):
+        return f"import transformers, distil_nlp.models; {super().usage_example(folder)}"

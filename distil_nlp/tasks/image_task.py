@@ -1,6 +1,6 @@
 """What tasks on images have in common: one view of an image for all models, of which each reads what it does."""
 
-from ..data.images import largest, seen_shape, sees, shows_the_same
+from ..data.images import input_shape, largest, preprocessor_of, shows_the_same
 from .file_task import FileTask, made_from
 
 
@@ -50,7 +50,7 @@ class ImageTask(FileTask):
         import torch
 
         generator = torch.Generator().manual_seed(0)
-        return {"pixel_values": torch.randn(batch_size, *seen_shape(processor), generator=generator)}
+        return {"pixel_values": torch.randn(batch_size, *input_shape(processor), generator=generator)}
 
 
 def readers_of(processor, others):
@@ -60,7 +60,7 @@ def readers_of(processor, others):
         processor, others: See `Task.collator_for`.
     """
     readers = {"": processor, **others}
-    return seen_shape(largest(readers.values())), {prefix: sees(one) for prefix, one in readers.items()}
+    return input_shape(largest(readers.values())), {prefix: preprocessor_of(one) for prefix, one in readers.items()}
 
 
 def augmentation_from(settings, *, num_classes, example="{flip: 0.5, crop_padding: 4}", usual=None):

@@ -5,16 +5,16 @@ import numpy as np
 
 from ..data.columns import check_texts, find_text_columns
 from ..data.masking import MaskableTokens, blocks, hidden
-from ..data.max_length import room
+from ..data.max_length import clamp_max_length
 from ..metrics import MaskedWords
 from .base import Task, add_ids
 
 
 class MaskedLanguageModeling(Task):
-    """Masked-language modelling on text of any kind: pre-training, as DistilBERT's. Make it with `from_splits`.
+    """Masked-language modeling on text of any kind: pre-training, as DistilBERT's. Make it with `from_splits`.
 
-    A text carries its labels itself, the words that were hidden, so every row is a labelled one and there are no
-    unlabelled ones.
+    A text carries its labels itself, the words that were hidden, so every row is a labeled one and there are no
+    unlabeled ones.
 
     Attributes:
         text_column (`str`): Where the text is.
@@ -43,11 +43,11 @@ class MaskedLanguageModeling(Task):
             text_column (`str`, *optional*): Where it is not called "text" or "sentence".
 
         Raises:
-            ValueError: Columns or texts that cannot be used; an "unlabelled" split.
+            ValueError: Columns or texts that cannot be used; an "unlabeled" split.
         """
-        if "unlabelled" in splits:
+        if "unlabeled" in splits:
             raise ValueError(
-                f"unlabelled_file ({len(splits['unlabelled'])} rows) would have no effect of its own: the labels of a text "
+                f"unlabeled_file ({len(splits['unlabeled'])} rows) would have no effect of its own: the labels of a text "
                 f"are its own words, so there is no text without labels, and student and control are to see the same. Put "
                 f"the rows into train_file."
             )
@@ -105,7 +105,7 @@ class MaskedLanguageModeling(Task):
             raise ValueError(f"num_mask_copies counts the copies of every row, 1 or more; got {num_mask_copies!r}.")
         check_texts(split, "given", (self.text_column,))
         tokens = MaskableTokens(tokenizer)
-        rows = blocks(list(split[self.text_column]), tokenizer, room(max_length, tokenizer))
+        rows = blocks(list(split[self.text_column]), tokenizer, clamp_max_length(max_length, tokenizer))
         rows = [row for row in rows if tokens.maskable(row).any()]
         if not rows:
             raise ValueError(
@@ -125,15 +125,15 @@ class MaskedLanguageModeling(Task):
 
         return MaskedCollator(tokenizer, pad_to_multiple_of=pad_to_multiple_of)
 
-    def yardstick(self, prepared, raw=None, main_metric=None):
-        """`MaskedWords` over the hidden words of the rows, see `Task.yardstick`."""
+    def evaluator(self, prepared, raw=None, main_metric=None):
+        """`MaskedWords` over the hidden words of the rows, see `Task.evaluator`."""
         return MaskedWords(prepared["labels"], main_metric)
 
     def config_labels(self):
         """Nothing: the classes are the vocabulary, which a config knows."""
         return {}
 
-    def labelled(self, prepared):
+    def labeled(self, prepared):
         """Every row is."""
         return np.ones(len(prepared), dtype=bool)
 

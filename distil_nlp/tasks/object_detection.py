@@ -8,7 +8,7 @@ import numpy as np
 from ..data.coco import category_names, encode_categories, read_objects, relative_boxes
 from ..data.columns import first_split, listed, require, row_of
 from ..data.images import look_at, open_images, pixel_rows
-from ..metrics import FoundBoxes
+from ..metrics import DetectedBoxes
 from .base import add_ids
 from .image_task import ImageTask, augmentation_from, readers_of
 
@@ -41,10 +41,10 @@ class ObjectDetection(ImageTask):
 
     @property
     def auto_class(self):
-        """`Detectors`: AutoModelForObjectDetection, and detectors by name."""
-        from ..models.detectors import Detectors  # here, not above: who only looks at data need not wait for torch
+        """`AutoDetector`: AutoModelForObjectDetection, and detectors by name."""
+        from ..models.detectors import AutoDetector  # here, not above: who only looks at data need not wait for torch
 
-        return Detectors
+        return AutoDetector
 
     @classmethod
     def from_splits(cls, splits, *, image_column=None, label_column=None, label_names=None, image_size=None):
@@ -54,7 +54,7 @@ class ObjectDetection(ImageTask):
         or a list of {"bbox": ..., "category": ...}. Empty lists are an image with nothing in it.
 
         Args:
-            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabelled".
+            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabeled".
             image_column (`str`, *optional*): Where neither features nor the usual names settle it.
             label_column (`str`, *optional*): Of the things; by default "objects" or "annotations".
             label_names (`list[str]`, *optional*): The categories in the order of a model's classes, instead of the data's.
@@ -66,8 +66,8 @@ class ObjectDetection(ImageTask):
         """
         whole = getattr(splits, "whole", splits)
         image, _, native = look_at(splits, image_column)
-        labelled = first_split(whole, "train", "validation", "test")
-        column = _objects_column(labelled.column_names, label_column)
+        labeled = first_split(whole, "train", "validation", "test")
+        column = _objects_column(labeled.column_names, label_column)
         if "validation" in whole and column not in whole["validation"].column_names:
             raise ValueError(
                 f"The validation split has no column {column!r}, where the training split has its boxes. Its columns are "
@@ -76,9 +76,9 @@ class ObjectDetection(ImageTask):
         objects = {
             name: read_objects(split, column, name)
             for name, split in whole.items()
-            if name != "unlabelled" and column in split.column_names
+            if name != "unlabeled" and column in split.column_names
         }
-        given = category_names(labelled, column, next(iter(objects.values())))
+        given = category_names(labeled, column, next(iter(objects.values())))
         size = _scaled(native or _SIZE_OF_MANY, image_size)
         task = cls(image, column, given, list(label_names or given), image_size=size)
         for name, found in objects.items():
@@ -87,7 +87,7 @@ class ObjectDetection(ImageTask):
             if name != "test" and not any(one is not None for one in found):
                 raise ValueError(
                     f"All {len(found)} rows of the {name} split have null in column {column!r}: nobody looked at these "
-                    f"images. They can be learned from as the 'unlabelled' split (unlabelled_file)."
+                    f"images. They can be learned from as the 'unlabeled' split (unlabeled_file)."
                 )
         return task
 
@@ -112,7 +112,7 @@ class ObjectDetection(ImageTask):
 
         Returns:
             `datasets.Dataset` of as many rows: image (bytes of uint8, in the order channels, height, width, before
-            rescaling and normalising); labels, the class of each thing; boxes, as many (centre x, centre y, width, height),
+            rescaling and normalizing); labels, the class of each thing; boxes, as many (center x, center y, width, height),
             0 to 1 of the image; example_id. Of an image that nobody looked at: no labels, and one box of NaN.
 
         Raises:
@@ -143,9 +143,9 @@ class ObjectDetection(ImageTask):
             )
         return BoxCollator(*readers_of(processor, others), augmentation=flips)
 
-    def yardstick(self, prepared, raw=None, main_metric=None):
-        """`FoundBoxes`: average precision, see `Task.yardstick`."""
-        return FoundBoxes(prepared["labels"][:], prepared["boxes"][:], self.num_labels, main_metric=main_metric)
+    def evaluator(self, prepared, raw=None, main_metric=None):
+        """`DetectedBoxes`: average precision, see `Task.evaluator`."""
+        return DetectedBoxes(prepared["labels"][:], prepared["boxes"][:], self.num_labels, main_metric=main_metric)
 
     def pictures(self, folder, raw, prepared, answers):
         """boxes.png: true boxes and found ones on a few images of the split, one model beside the other."""
@@ -165,7 +165,7 @@ class ObjectDetection(ImageTask):
         """As for a classification; a problem type is nothing that transformers knows for a detector."""
         return {**super().config_labels(), "problem_type": None}
 
-    def labelled(self, prepared):
+    def labeled(self, prepared):
         return np.array([not np.isnan(np.asarray(boxes)).any() for boxes in prepared["boxes"][:]], dtype=bool)
 
     def without_labels(self, prepared):

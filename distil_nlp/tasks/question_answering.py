@@ -7,7 +7,7 @@ import numpy as np
 from datasets.fingerprint import Hasher
 
 from ..data.columns import check_texts, listed
-from ..data.max_length import room
+from ..data.max_length import clamp_max_length
 from ..data.squad import check_answers, read_answers
 from ..metrics.classification import MISSING_LABEL
 from ..metrics.spans import MAX_ANSWER_LENGTH, ExtractedAnswers
@@ -58,7 +58,7 @@ class QuestionAnswering(Task):
         the context does not answer (SQuAD 2). Null, or no such column, is a question whose answer is not known.
 
         Args:
-            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabelled".
+            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabeled".
             text_column, text_pair_column, label_column (`str`): Question, context and answers.
             max_answer_length (`int`): Tokens of the longest answer that a model is allowed, 1 or more.
 
@@ -73,7 +73,7 @@ class QuestionAnswering(Task):
         for split_name, split in getattr(splits, "whole", splits).items():
             _check_columns(split, split_name, columns)
             check_texts(split, split_name, columns[:2])
-            if split_name != "unlabelled" and label_column in split.column_names:
+            if split_name != "unlabeled" and label_column in split.column_names:
                 answers = read_answers(split, label_column, split_name)
                 check_answers(split, text_pair_column, answers, split_name)
                 no_answer = no_answer or any(one == [] for one in answers)
@@ -89,7 +89,7 @@ class QuestionAnswering(Task):
             "problem_type": None,
         }
 
-    def labelled(self, prepared):
+    def labeled(self, prepared):
         """Which prepared rows have a label, `np.ndarray` of bool, shape (rows,)."""
         return np.asarray(prepared["labels"]).reshape(-1, 2)[:, 0] != MISSING_LABEL
 
@@ -103,7 +103,7 @@ class QuestionAnswering(Task):
             split (`datasets.Dataset`): Rows with question and context; labels are missing where it has no answers.
             tokenizer: A fast one: it says which characters a token stands for.
             max_length (`int`): Tokens of a window, question and special tokens included.
-            doc_stride (`int`, *optional*): Tokens that two neighbouring windows share; a third of `max_length` by
+            doc_stride (`int`, *optional*): Tokens that two neighboring windows share; a third of `max_length` by
                 default. An answer longer than that may lie in no window whole.
             with_labels (`bool`): Off: the answers of the split are not read and count as missing.
 
@@ -123,7 +123,7 @@ class QuestionAnswering(Task):
                 f"found in the text. Use a fast tokenizer."
             )
         check_texts(split, "given", (self.question_column, self.context_column))
-        max_length = room(max_length, tokenizer, is_pair=True)
+        max_length = clamp_max_length(max_length, tokenizer, is_pair=True)
         doc_stride = max_length // 3 if doc_stride is None else doc_stride
         questions = _questions(_column(split, self.question_column), tokenizer, max_length, doc_stride)
         answers = [None] * len(split)
@@ -164,10 +164,10 @@ class QuestionAnswering(Task):
 
         return SpanCollator(tokenizer, pad_to_multiple_of=pad_to_multiple_of)
 
-    def yardstick(self, prepared, raw=None, main_metric=None):
-        """An `ExtractedAnswers` over the questions of the split, see `Task.yardstick`. It needs `raw`."""
+    def evaluator(self, prepared, raw=None, main_metric=None):
+        """An `ExtractedAnswers` over the questions of the split, see `Task.evaluator`. It needs `raw`."""
         if raw is None:
-            raise ValueError(f"Answers are texts, so a yardstick needs the split before `prepare`; got raw={raw!r}.")
+            raise ValueError(f"Answers are texts, so an evaluator needs the split before `prepare`; got raw={raw!r}.")
         answers = [None] * len(raw)
         if self.answers_column in raw.column_names:
             answers = read_answers(raw, self.answers_column, "compared")
@@ -181,7 +181,7 @@ class QuestionAnswering(Task):
             main_metric=main_metric,
         )
 
-    def in_use(self, folder):
+    def usage_example(self, folder):
         asked = ", ".join(f"{name}={text!r}" for name, text in self.example.items())
         return f'distil_nlp.tasks.answer_question("{folder}", {asked})'
 
@@ -201,7 +201,7 @@ def answer_question(model, *, question, context, max_answer_length=MAX_ANSWER_LE
     import torch
 
     from ..models.loading import load_model, load_tokenizer
-    from ..signals.forward import accepted_columns, ask
+    from ..signals.forward import accepted_columns, forward_logits
 
     name, (model, _) = model, load_model(QuestionAnswering.auto_class, model)
     tokenizer = load_tokenizer(name)
@@ -210,9 +210,9 @@ def answer_question(model, *, question, context, max_answer_length=MAX_ANSWER_LE
     raw = datasets.Dataset.from_dict({"question": [question], "context": [context], "answers": [[]]})
     longest = min(384, tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 384))
     rows = task.prepare(raw, tokenizer, max_length=longest, with_labels=False)
-    yardstick, batch = task.yardstick(rows, raw), task.collator(tokenizer)(list(rows))
+    evaluator, batch = task.evaluator(rows, raw), task.collator(tokenizer)(list(rows))
     with torch.inference_mode():
-        return yardstick.texts(yardstick.answers(ask(model, batch, accepted_columns(model)), batch))[0]
+        return evaluator.texts(evaluator.answers(forward_logits(model, batch, accepted_columns(model)), batch))[0]
 
 
 class _Windows:

@@ -5,7 +5,7 @@ import numpy as np
 
 from ..data.columns import check_texts, file_rows, find_label_column, find_text_columns, listed, read_as
 from ..data.labels import column_values, read_labels
-from ..data.max_length import room
+from ..data.max_length import clamp_max_length
 from ..metrics import Similarity, similarity_metrics
 from .base import Task, add_ids, add_labels
 
@@ -49,7 +49,7 @@ class SentenceEmbeddings(Task):
 
         Args:
             splits (`dict[str, datasets.Dataset]`): Pairs with a score in "validation", and where given in "test" and
-                "train"; "train" may lack the score, and "unlabelled" may be single texts.
+                "train"; "train" may lack the score, and "unlabeled" may be single texts.
             text_column, text_pair_column (`str`, *optional*): The two of a pair, where the usual names do not settle
                 it. In a split that has not both, the usual names are looked for.
             label_column (`str`, *optional*): By default "label" or "labels".
@@ -68,7 +68,7 @@ class SentenceEmbeddings(Task):
         if len(texts) != 2:
             raise ValueError(
                 f"The {scored[-1]} split has one text a row, column {texts[0]!r}; how alike two texts are needs two and "
-                f"a score. Set text_column and text_pair_column. Plain texts are for train_file or unlabelled_file."
+                f"a score. Set text_column and text_pair_column. Plain texts are for train_file or unlabeled_file."
             )
         label = find_label_column(whole[scored[-1]].column_names, label_column)
         if label in texts:
@@ -87,7 +87,7 @@ class SentenceEmbeddings(Task):
         return task
 
     def prepare(self, split, tokenizer, *, max_length=128, with_labels=True):
-        """Tokenised pairs, not padded.
+        """Tokenized pairs, not padded.
 
         Args:
             split (`datasets.Dataset`): Pairs, or single texts, of which each two in a row make a pair; an odd one at
@@ -110,7 +110,7 @@ class SentenceEmbeddings(Task):
         if len(texts) == 1:
             (single,) = texts
             texts = [single[0::2], single[1::2] + single[: len(single) % 2]]
-        max_length = room(max_length, tokenizer)
+        max_length = clamp_max_length(max_length, tokenizer)
         pairs = datasets.Dataset.from_dict({"first": texts[0], "second": texts[1]})
         rows = pairs.map(
             lambda part: _tokens(part, tokenizer, max_length),
@@ -131,8 +131,8 @@ class SentenceEmbeddings(Task):
 
         return PairCollator(tokenizer, pad_to_multiple_of=pad_to_multiple_of)
 
-    def yardstick(self, prepared, raw=None, main_metric=None):
-        """A `Similarity` to the scores of the pairs, see `Task.yardstick`."""
+    def evaluator(self, prepared, raw=None, main_metric=None):
+        """A `Similarity` to the scores of the pairs, see `Task.evaluator`."""
         return Similarity(np.asarray(prepared["labels"]), main_metric)
 
     def compute_metrics(self):
@@ -143,13 +143,13 @@ class SentenceEmbeddings(Task):
         """Nothing: there are no classes, and how an encoder pools is its own."""
         return {}
 
-    def labelled(self, prepared):
+    def labeled(self, prepared):
         return ~np.isnan(np.asarray(prepared["labels"], dtype=np.float64))
 
     def missing_labels(self, count):
         return [float("nan")] * count
 
-    def in_use(self, folder):
+    def usage_example(self, folder):
         return (
             f"from sentence_transformers import SentenceTransformer; "
             f'SentenceTransformer("{folder}").encode({self.example!r})'

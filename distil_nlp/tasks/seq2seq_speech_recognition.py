@@ -6,10 +6,10 @@ import datasets
 
 from ..data.audio import open_clips, wave_rows
 from ..data.columns import row_of
-from ..metrics import WrittenTexts
-from .audio_task import ear
+from ..metrics import GeneratedTexts
+from .audio_task import feature_extractor_of
 from .base import add_ids
-from .speech_task import WrittenTask, read_sentences
+from .speech_task import TranscriptTask, read_sentences
 
 _MOST_SECONDS = 30  # that Whisper hears at once
 _MOST_TOKENS = 448  # of a text, those that come first included, as in every published model
@@ -18,10 +18,10 @@ _TIMED_TOKENS = 16
 _FEW_TOKENS = 2000  # of which a cache can keep all numbers
 
 
-class SpeechToText(WrittenTask):
+class SpeechToText(TranscriptTask):
     """Sound to text with models that are shown what was written so far, and say the next token. Make it with `from_splits`.
 
-    A student learns from what its teacher writes, see `Task.writes`, and from what it thinks of the other tokens.
+    A student learns from what its teacher writes, see `Task.generates_text`, and from what it thinks of the other tokens.
 
     Models are Hub ids or folders, or a size of Whisper's architecture ("whisper-2x64", random weights), whose tokenizer is
     made of the training texts and which hears as much at once as the longest clip has.
@@ -29,14 +29,14 @@ class SpeechToText(WrittenTask):
     Attributes:
         text_column (`str`): What is said in a clip. Splits may lack it.
 
-    See `WrittenTask` for the others.
+    See `TranscriptTask` for the others.
     """
 
     name = "seq2seq-speech-recognition"
     pipeline_tag = "automatic-speech-recognition"
     problem_type = "single_label_classification"  # of every token
     processor_is = "processor"
-    writes = True
+    generates_text = True
 
     def __init__(self, audio_column, text_column, sampling_rate, texts, splits, *, language=None):
         self.audio_column, self.text_column, self.sampling_rate = audio_column, text_column, sampling_rate
@@ -46,9 +46,9 @@ class SpeechToText(WrittenTask):
 
     @property
     def auto_class(self):
-        from ..models import SpeechWriters  # here, not above: who only looks at data need not wait for torch
+        from ..models import AutoSpeechSeq2Seq  # here, not above: who only looks at data need not wait for torch
 
-        return SpeechWriters(self._made_processor, self.language)
+        return AutoSpeechSeq2Seq(self._made_processor, self.language)
 
     @property
     def kept(self):
@@ -60,7 +60,7 @@ class SpeechToText(WrittenTask):
         """Read the columns off the data.
 
         Args:
-            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabelled".
+            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabeled".
             audio_column, text_column (`str`, *optional*): Where the usual names do not settle it.
             label_names (`list[str]`, *optional*): Not needed here.
             language (`str`, *optional*): Of the texts, "en". Models of several languages need it.
@@ -95,7 +95,7 @@ class SpeechToText(WrittenTask):
 
     def _longest_text(self):
         """Tokens that are enough for every text of all splits; no bound where there are clips whose text nobody knows."""
-        if "unlabelled" in self._splits:
+        if "unlabeled" in self._splits:
             return math.inf
         column = self.text_column
         known = [self._texts, *(split[column] for split in self._splits.values() if column in split.column_names)]
@@ -115,7 +115,7 @@ class SpeechToText(WrittenTask):
 
     def same_input(self, processor, other):
         return processor is other or (
-            ear(processor).to_dict() == ear(other).to_dict()
+            feature_extractor_of(processor).to_dict() == feature_extractor_of(other).to_dict()
             and processor.tokenizer.get_vocab() == other.tokenizer.get_vocab()
         )
 
@@ -137,8 +137,8 @@ class SpeechToText(WrittenTask):
                 than it can write.
         """
         self._tokenizer = processor.tokenizer  # all models of a comparison share it
-        rows = wave_rows(split, self.audio_column, "given", ear(processor).sampling_rate)
-        _check_lengths(rows["length"], ear(processor), split)
+        rows = wave_rows(split, self.audio_column, "given", feature_extractor_of(processor).sampling_rate)
+        _check_lengths(rows["length"], feature_extractor_of(processor), split)
         known = with_labels and self.text_column in split.column_names
         texts = split[self.text_column] if known else [None] * len(rows)
         return self._with_labels(rows, _tokens_of(texts, processor, split))
@@ -168,17 +168,19 @@ class SpeechToText(WrittenTask):
             )
         return WrittenCollator(processor, augmentation=self.augmentation_from(augmentation))
 
-    def speaker(self, model, *, timed=False):
+    def predictor(self, model, *, timed=False):
         """The model, asked to write; for timing so many tokens that all models write as many."""
-        from ..models import Writes
+        from ..models import GreedyGenerator
 
-        return Writes(model, _TIMED_TOKENS, exactly=True) if timed else Writes(model, self.most_tokens)
+        return (
+            GreedyGenerator(model, _TIMED_TOKENS, exactly=True) if timed else GreedyGenerator(model, self.most_tokens)
+        )
 
-    def yardstick(self, prepared, raw=None, main_metric=None):
-        """`WrittenTexts` of the texts of `raw`, which must be given; see `Task.yardstick`."""
+    def evaluator(self, prepared, raw=None, main_metric=None):
+        """`GeneratedTexts` of the texts of `raw`, which must be given; see `Task.evaluator`."""
         if raw is None:
             raise ValueError("What is written is judged against the texts, which prepared rows do not hold: pass raw.")
-        return WrittenTexts(list(raw[self.text_column]), self._read, main_metric)
+        return GeneratedTexts(list(raw[self.text_column]), self._read, main_metric)
 
     def _read(self, tokens):
         return self._tokenizer.decode(tokens, skip_special_tokens=True)

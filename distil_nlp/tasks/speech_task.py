@@ -11,11 +11,11 @@ from .audio_task import AudioTask
 TEXTS = ("text", "sentence", "transcription", "transcript")
 
 
-class SpokenTask(AudioTask):
+class SpeechTask(AudioTask):
     """A task of which each row holds a sentence, as sound and as text. See `AudioTask` for its attributes."""
 
     @classmethod
-    def arranged(
+    def arrange_splits(
         cls, splits, *, label_column=None, joined_clips=None, held_out_speakers=None, speaker_column="speaker"
     ):
         """Splits of single words as splits of sentences, and speakers kept for the comparison.
@@ -24,12 +24,12 @@ class SpokenTask(AudioTask):
             splits (`dict[str, datasets.Dataset]`): As they came.
             label_column (`str`, *optional*): Of single words, by default "label" or "labels".
             joined_clips (`int`, *optional*): Join clips of one word each to sentences of up to so many, see `join_clips`.
-            held_out_speakers, speaker_column: See `AudioTask.arranged`.
+            held_out_speakers, speaker_column: See `AudioTask.arrange_splits`.
 
         Raises:
             ValueError: A speaker that is not in the data, or nobody left to train on; fewer than one word.
         """
-        splits = super().arranged(splits, held_out_speakers=held_out_speakers, speaker_column=speaker_column)
+        splits = super().arrange_splits(splits, held_out_speakers=held_out_speakers, speaker_column=speaker_column)
         if joined_clips is None:
             return splits
         if joined_clips < 1:
@@ -41,7 +41,7 @@ class SpokenTask(AudioTask):
                 split,
                 name,
                 audio_column=find_file_column(split, SOUND),
-                label_column=None if name == "unlabelled" else find_label_column(split.column_names, label_column),
+                label_column=None if name == "unlabeled" else find_label_column(split.column_names, label_column),
                 most=joined_clips,
                 speaker_column=speaker_column if speaker_column in split.column_names else None,
             )
@@ -49,10 +49,10 @@ class SpokenTask(AudioTask):
         }
 
 
-class WrittenTask(SpokenTask):
+class TranscriptTask(SpeechTask):
     """A task whose models write tokens: prepared rows have a list of them, empty where nobody knows what is said."""
 
-    def labelled(self, prepared):
+    def labeled(self, prepared):
         return np.array([len(row) > 0 for row in prepared["labels"]], dtype=bool)
 
     def without_labels(self, prepared):
@@ -79,6 +79,6 @@ def read_sentences(splits, audio_column=None, text_column=None, *, more=()):
     reference = first_split(getattr(splits, "whole", splits), "train", "validation", "test")
     text = only_column(reference.column_names, TEXTS, text_column, "text_column", *more)
     for name, split in splits.items():
-        if text in split.column_names and name != "unlabelled":
+        if text in split.column_names and name != "unlabeled":
             check_texts(split, name, (text,))
     return audio, text, rate, list(reference[text])

@@ -2,7 +2,7 @@
 
 from ..data.columns import check_texts, find_text_columns, first_split, label_column_of
 from ..data.labels import read_labels
-from ..data.max_length import room
+from ..data.max_length import clamp_max_length
 from ..data.tokenization import tokenized
 from .base import add_ids, add_labels
 from .classification import ClassificationTask, check_problem_type
@@ -49,7 +49,7 @@ class TextClassification(ClassificationTask):
         classes, and -1 for scores where every row of a split has it.
 
         Args:
-            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabelled".
+            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabeled".
             text_column, text_pair_column (`str`, *optional*): Where the usual names do not settle it.
             label_column (`str`, *optional*): By default "label" or "labels".
             problem_type (`str`, *optional*): One of "single_label_classification", "multi_label_classification",
@@ -62,7 +62,7 @@ class TextClassification(ClassificationTask):
         """
         check_problem_type(problem_type)
         whole = getattr(splits, "whole", splits)
-        found = first_split(whole, "train", "unlabelled", "validation", "test").column_names
+        found = first_split(whole, "train", "unlabeled", "validation", "test").column_names
         texts = find_text_columns(found, text_column, text_pair_column)
         for split_name, split in splits.items():
             check_texts(split, split_name, texts)
@@ -76,7 +76,7 @@ class TextClassification(ClassificationTask):
         return task
 
     def prepare(self, split, tokenizer, *, max_length=128, with_labels=True, cache_dir=None):
-        """Tokenised rows, not padded.
+        """Tokenized rows, not padded.
 
         Nothing is written unless `cache_dir` is given, so that data in a folder nobody may write to is fine.
 
@@ -100,7 +100,7 @@ class TextClassification(ClassificationTask):
         """
         check_texts(split, "given", self.text_columns)
         labels = self.labels_of(split, with_labels=with_labels)
-        max_length = room(max_length, tokenizer, is_pair=len(self.text_columns) == 2)
+        max_length = clamp_max_length(max_length, tokenizer, is_pair=len(self.text_columns) == 2)
         return add_ids(add_labels(self._tokens(split, tokenizer, max_length, cache_dir), labels))
 
     def collator(self, tokenizer, *, pad_to_multiple_of=None):

@@ -19,7 +19,7 @@ from ..data.columns import (
     row_of,
 )
 from ..data.labels import SINGLE, column_values, read_labels
-from ..data.max_length import room
+from ..data.max_length import clamp_max_length
 from ..data.tokenization import tokenized
 from ..metrics import Tagging, marks_entities, tag_metrics
 from ..metrics.classification import MISSING_LABEL
@@ -58,10 +58,10 @@ class TokenClassification(Task):
 
         The classes are those of the training split, and hold for all splits. Tags may be class labels, words (sorted,
         so that the same data gives the same indices) or whole numbers. A row without tags (null, or an empty list
-        beside words) is unlabelled; so is a word whose tag is empty, null, -1 or -100.
+        beside words) is unlabeled; so is a word whose tag is empty, null, -1 or -100.
 
         Args:
-            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabelled".
+            splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabeled".
             text_column (`str`, *optional*): The column of the words. By default "tokens" or "words".
             label_column (`str`, *optional*): By default "ner_tags", "pos_tags", "tags" or "labels".
             label_names (`list[str]`, *optional*): The classes in order, a teacher's for example.
@@ -71,7 +71,7 @@ class TokenClassification(Task):
         """
         whole = getattr(splits, "whole", splits)
         words = find_words_column(
-            first_split(whole, "train", "unlabelled", "validation", "test").column_names, text_column
+            first_split(whole, "train", "unlabeled", "validation", "test").column_names, text_column
         )
         for split_name, split in splits.items():
             check_words(split, split_name, words)
@@ -79,7 +79,7 @@ class TokenClassification(Task):
         if label == words:
             raise ValueError(f"Column {label!r} is named as both words and tags. Set text_column and label_column.")
         for split_name, split in whole.items():
-            if split_name != "unlabelled" and label in split.column_names:
+            if split_name != "unlabeled" and label in split.column_names:
                 _check_tags(split, split_name, label)
         code = _read_tags(first_split(whole, "train", "validation", "test"), label, label_names)
         task = cls(words, label, code)
@@ -87,11 +87,11 @@ class TokenClassification(Task):
         return task
 
     def prepare(self, split, tokenizer, *, max_length=128, soft_pieces="first", with_labels=True, cache_dir=None):
-        """Tokenised rows, not padded.
+        """Tokenized rows, not padded.
 
         A word becomes one piece or more; its tag stands at the first, and that is where a prediction is read. Words
         that are cut off, or of which the tokenizer makes nothing, are lost: they teach nothing, and are counted in a
-        warning. `yardstick`, given the split itself, counts them as wrong.
+        warning. `evaluator`, given the split itself, counts them as wrong.
 
         Args:
             split (`datasets.Dataset`): Rows with the words; tags are missing where it has no label column.
@@ -117,7 +117,7 @@ class TokenClassification(Task):
         _check_fast(tokenizer)
         check_words(split, "given", self.words_column)
         tags, num_words = self._tags_of(split, "given", with_labels=with_labels)
-        rows = self._tokens(split, tokenizer, room(max_length, tokenizer), cache_dir)
+        rows = self._tokens(split, tokenizer, clamp_max_length(max_length, tokenizer), cache_dir)
         word = flat_lists(rows, "word")[0].to_numpy()  # for each token, the number of its word; -1 of special ones
         lengths = np.asarray(rows["length"], dtype=np.int64)
         row = np.repeat(np.arange(len(rows)), lengths)
@@ -150,8 +150,8 @@ class TokenClassification(Task):
 
         return PaddingCollator(tokenizer, per_token=self.per_token, pad_to_multiple_of=pad_to_multiple_of)
 
-    def yardstick(self, prepared, raw=None, main_metric=None):
-        """A `Tagging` over the words that have a tag, see `Task.yardstick`.
+    def evaluator(self, prepared, raw=None, main_metric=None):
+        """A `Tagging` over the words that have a tag, see `Task.evaluator`.
 
         With `raw` it is over all of them, lost ones included; without, over those that have a piece.
         """
@@ -174,14 +174,14 @@ class TokenClassification(Task):
         """A function for `Trainer(compute_metrics=)`, see `tag_metrics`."""
         return tag_metrics(self.num_labels, self.label_names)
 
-    def in_use(self, folder):
+    def usage_example(self, folder):
         if not marks_entities(self.label_names):
-            return super().in_use(folder)
+            return super().usage_example(folder)
         # "first": the tag of a word is that of its first piece, as in training.
         how = f'"{self.name}", "{folder}", aggregation_strategy="first"'
         return f"transformers.pipeline({how})({self.example!r})"
 
-    def labelled(self, prepared):
+    def labeled(self, prepared):
         """Which prepared rows have a tag, `np.ndarray` of bool, shape (rows,)."""
         labels, lengths = flat_lists(prepared, "labels")
         row = np.repeat(np.arange(len(lengths)), lengths)
@@ -235,7 +235,7 @@ class TokenClassification(Task):
     def _check_labels(self, splits):
         """Every tag of every split has its place, and train and validation have some."""
         for split_name, split in splits.items():
-            if split_name == "unlabelled" or self.label_column not in split.column_names:
+            if split_name == "unlabeled" or self.label_column not in split.column_names:
                 continue
             tags, num_words = self._tags_of(split, split_name)
             missing = tags == MISSING_LABEL
@@ -243,7 +243,7 @@ class TokenClassification(Task):
                 raise ValueError(
                     f"All tags of the {len(tags)} words of the {split_name} split are missing (empty, -1 or -100) in "
                     f"column {self.label_column!r}. Use a split with tags; rows without them can be learned from as the "
-                    f"'unlabelled' split (unlabelled_file)."
+                    f"'unlabeled' split (unlabeled_file)."
                 )
             if missing.any() and not missing.all():
                 row = np.repeat(np.arange(len(num_words)), num_words)

@@ -7,13 +7,13 @@ from .ensemble import TeacherEnsemble
 from .labels import label_order, reorder
 from .online import OnlineTeacher, as_teacher, load_teacher
 from .probe import ProbeResult, probe
-from .separate_inputs import OwnColumns
+from .separate_inputs import SeparateInputs
 from .zero_shot import ZeroShotClassifier
 
 __all__ = [
     "CachedTeacher",
     "OnlineTeacher",
-    "OwnColumns",
+    "SeparateInputs",
     "ProbeResult",
     "Teacher",
     "TeacherEnsemble",

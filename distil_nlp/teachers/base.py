@@ -14,21 +14,21 @@ class Teacher:
         columns (`tuple[str]`): The columns of a batch it reads, also where the student takes fewer.
         label_names (`list[str]` or None): Names of its classes in order, before `match`; None where it has none.
         model (`nn.Module` or None): What can be timed and counted; None where nothing runs, or several do.
-        anatomy (`nn.Module` or None): Its modules, for terms that look for layers; the weights may be missing.
-        was_asked (`bool`): Whether it was asked beforehand, and can say nothing about examples that are altered since.
+        architecture (`nn.Module` or None): Its modules, for terms that look for layers; the weights may be missing.
+        is_precomputed (`bool`): Whether it was asked beforehand, and can say nothing about examples that are altered since.
     """
 
     name = "teacher"
     columns = ()
     label_names = None
     model = None
-    anatomy = None
-    was_asked = False
+    architecture = None
+    is_precomputed = False
 
     @property
     def num_parameters(self):
         """How much it can hold: parameters without embeddings, None where nobody knows."""
-        return None if self.anatomy is None else num_parameters(self.anatomy)
+        return None if self.architecture is None else num_parameters(self.architecture)
 
     @property
     def models(self):
@@ -46,7 +46,7 @@ class Teacher:
         """A string that changes when the teacher's answers could."""
         raise NotImplementedError
 
-    def listen(self, names):
+    def tap_layers(self, names):
         """Ask for the outputs of these modules as features from now on."""
         if names:
             raise ValueError(
@@ -54,7 +54,7 @@ class Teacher:
                 f"Use a teacher that runs (OnlineTeacher)."
             )
 
-    def match(self, student, tokenizer=None):
+    def reconcile(self, student, tokenizer=None):
         """Reconcile labels and vocabulary with the student's before the first batch; ValueError where it cannot be."""
 
     def prepare(self, accelerator):

@@ -6,12 +6,12 @@ import json
 import torch
 
 from ..losses.ensemble import mean_number, mean_sigmoid, mean_softmax
-from ..losses.precision import widened
+from ..losses.precision import upcast
 from ..signals.forward import BOXES, Signals, are_soft, problem_type_of
 from .base import Teacher
 from .labels import known_labels, label_names, listed
 from .online import as_teacher
-from .student_proxy import StudentView
+from .student_proxy import StudentProxy
 
 _MEANS = {
     "single_label_classification": mean_softmax,
@@ -23,7 +23,7 @@ _MEANS = {
 class TeacherEnsemble(Teacher):
     """Several teachers, and the weighted mean of their probabilities at the temperature a term asks for.
 
-    Any mix of models that run and of caches. A teacher with another tokenizer than the student goes in as `OwnColumns`.
+    Any mix of models that run and of caches. A teacher with another tokenizer than the student goes in as `SeparateInputs`.
 
     Labels are reconciled by name, and a teacher may know only some of the student's. Each label then gets the mean over
     the teachers that know it, and the probabilities of a text are brought to the sum 1 again. That has a limit: a teacher
@@ -45,7 +45,7 @@ class TeacherEnsemble(Teacher):
         self.members = list(teachers)
         if not self.members:
             raise ValueError(f"An ensemble has one teacher or more; got {teachers!r}.")
-        self.weights = normalised(weights, len(self.members))
+        self.weights = normalized(weights, len(self.members))
         if problem_type not in (None, *_MEANS):
             raise ValueError(f"problem_type of an ensemble must be one of {', '.join(_MEANS)}; got {problem_type!r}.")
         self._asked_for, self._problem_type = problem_type, problem_type or "single_label_classification"
@@ -61,8 +61,8 @@ class TeacherEnsemble(Teacher):
         return tuple(dict.fromkeys(column for member in self.members for column in member.columns))
 
     @property
-    def was_asked(self):
-        return any(getattr(member, "was_asked", False) for member in self.members)
+    def is_precomputed(self):
+        return any(getattr(member, "is_precomputed", False) for member in self.members)
 
     @property
     def models(self):
@@ -77,7 +77,7 @@ class TeacherEnsemble(Teacher):
     def load(self, **settings):
         self.members = [as_teacher(member, **settings) for member in self.members]
 
-    def match(self, student, tokenizer=None):
+    def reconcile(self, student, tokenizer=None):
         self.load(student=student)
         self._problem_type = self._asked_for or problem_type_of(getattr(student, "config", None))
         if self._problem_type not in _MEANS:
@@ -96,9 +96,9 @@ class TeacherEnsemble(Teacher):
                 )
         self._shares = self._shares_of(ours)
         for member, known in zip(self.members, self._known, strict=True):
-            seen = student if known is None else StudentView(student, label_names=[ours[place] for place in known])
+            seen = student if known is None else StudentProxy(student, label_names=[ours[place] for place in known])
             try:
-                member.match(seen, tokenizer)
+                member.reconcile(seen, tokenizer)
             except ValueError as error:
                 raise ValueError(f"{member.name}, a teacher of the ensemble: {error}") from error
 
@@ -124,7 +124,7 @@ class TeacherEnsemble(Teacher):
         for member in self.members:
             member.prepare(accelerator)
 
-    def listen(self, names):
+    def tap_layers(self, names):
         if names:
             raise ValueError(
                 f"The objective listens to {', '.join(names)}, and an ensemble ({self.name}) has no layers of its own. "
@@ -147,7 +147,7 @@ class TeacherEnsemble(Teacher):
             )
         return EnsembleSignals([member(batch) for member in self.members], self._mean)
 
-    def alone(self, place):
+    def member_logits(self, place):
         """A function that answers as one member does, in the student's labels.
 
         Args:
@@ -159,7 +159,7 @@ class TeacherEnsemble(Teacher):
         """
 
         def answer(batch):
-            logits, known = widened(self.members[place](batch).logits), self._known[place]
+            logits, known = upcast(self.members[place](batch).logits), self._known[place]
             placed = logits if known is None else self._placed(logits, known)
             return placed.clamp(min=torch.finfo(placed.dtype).min)
 
@@ -176,7 +176,7 @@ class TeacherEnsemble(Teacher):
                 f"dense logits, or use it as the only teacher."
             )
         answers = [
-            widened(logits) if known is None else self._placed(widened(logits), known)
+            upcast(logits) if known is None else self._placed(upcast(logits), known)
             for logits, known in zip(answers, self._known, strict=True)
         ]
         if len({logits.shape for logits in answers}) > 1:
@@ -220,7 +220,7 @@ class EnsembleSignals(Signals):
         return self._logits[temperature]
 
 
-def normalised(weights, num_teachers):
+def normalized(weights, num_teachers):
     """Weights with the sum 1, `list[float]`; equal ones where None is given. A ValueError says what is wrong with them."""
     if weights is None:
         return [1 / num_teachers] * num_teachers

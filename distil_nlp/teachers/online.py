@@ -8,7 +8,7 @@ from torch import nn
 from ..models import NetworkForImageEmbedding
 from ..models.loading import load_model, load_tokenizer
 from ..models.sentence_encoder import SentenceEncoder
-from ..signals.forward import Signals, accepted_columns, ask_each_frame
+from ..signals.forward import Signals, accepted_columns, frame_logits
 from ..signals.taps import FeatureTap
 from .base import Teacher
 from .labels import label_names, label_order, ordered
@@ -19,7 +19,7 @@ class OnlineTeacher(Teacher):
     """A model that is asked at every step, in eval mode, without gradient.
 
     Args:
-        model (`torch.nn.Module`): Returns logits (see `distil_nlp.signals.forward.ask`).
+        model (`torch.nn.Module`): Returns logits (see `distil_nlp.signals.forward.forward_logits`).
         name (`str`, *optional*): For reports; the model's `name_or_path` otherwise.
         tokenizer (*optional*): Its tokenizer, to be compared with the student's.
     """
@@ -37,17 +37,17 @@ class OnlineTeacher(Teacher):
         return self._columns or ()
 
     @property
-    def anatomy(self):
+    def architecture(self):
         return self.model
 
     @property
     def label_names(self):
         return label_names(self.model)
 
-    def listen(self, names):
+    def tap_layers(self, names):
         self._tap = FeatureTap(self.model, names)
 
-    def match(self, student, tokenizer=None):
+    def reconcile(self, student, tokenizer=None):
         if any(ours is theirs for ours in self.model.parameters() for theirs in student.parameters()):
             raise ValueError(
                 f"Teacher ({type(self.model).__name__}) and student share parameters, so training would move the "
@@ -63,7 +63,7 @@ class OnlineTeacher(Teacher):
         # Asked every time: somebody may have called .train() on a model the teacher is a part of.
         self.model.eval()
         with torch.inference_mode(), self._tap as tap:
-            logits = ask_each_frame(self.model, batch, self._columns)
+            logits = frame_logits(self.model, batch, self._columns)
             features = tap.take()
             if self._order is not None:
                 logits = ordered(logits, self._order, len(self.label_names))

@@ -19,7 +19,7 @@ class ProbeResult:
     """What a probe of a classifier found.
 
     Args:
-        num_items (`int`): Labelled items looked at.
+        num_items (`int`): Labeled items looked at.
         accuracy (`float`): Share the teacher got right.
         majority (`float`): Share of the most frequent label: what a constant answer gets.
         permuted (`float`): Accuracy on one half of the items after renaming the teacher's classes as fits the other.
@@ -37,7 +37,7 @@ class ProbeResult:
         )
 
 
-def labelled_items(dataset, *, num_items=128, seed=0):
+def labeled_items(dataset, *, num_items=128, seed=0):
     """Indices of a few random examples that have a label; none where the dataset cannot say.
 
     Args:

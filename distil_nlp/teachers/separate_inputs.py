@@ -3,16 +3,16 @@
 from ..data.examples import TOKENS
 from .base import Teacher
 from .online import as_teacher
-from .student_proxy import StudentView
+from .student_proxy import StudentProxy
 
 
-class OwnColumns(Teacher):
+class SeparateInputs(Teacher):
     """A teacher that reads other input than the student: `prefix + "input_ids"` of a batch is its "input_ids", or
     `prefix + "pixel_values"` its "pixel_values".
 
     Of texts for tasks in which a text gets one answer (a class, a score), however it is cut into tokens. The rows are
     prepared once for each tokenizer and joined, and a collator pads each group with its own tokenizer: see
-    `distil_nlp.tasks.with_own_columns` and `OwnColumnsCollator`. Of images an `ImageCollator` makes the columns.
+    `distil_nlp.tasks.with_separate_inputs` and `SeparateInputsCollator`. Of images an `ImageCollator` makes the columns.
 
     Args:
         teacher: Whatever the trainer takes as a teacher.
@@ -52,30 +52,30 @@ class OwnColumns(Teacher):
         return self.teacher.label_names
 
     @property
-    def anatomy(self):
-        return self.teacher.anatomy
+    def architecture(self):
+        return self.teacher.architecture
 
     @property
     def num_parameters(self):
         return self.teacher.num_parameters
 
     @property
-    def was_asked(self):
-        return getattr(self.teacher, "was_asked", False)
+    def is_precomputed(self):
+        return getattr(self.teacher, "is_precomputed", False)
 
     @property
     def models(self):
         return self.teacher.models
 
-    def match(self, student, tokenizer=None):
+    def reconcile(self, student, tokenizer=None):
         self.load(student=student)
-        self.teacher.match(StudentView(student, own_tokens=True))
+        self.teacher.reconcile(StudentProxy(student, own_tokens=True))
 
     def prepare(self, accelerator):
         self.teacher.prepare(accelerator)
 
-    def listen(self, names):
-        self.teacher.listen(names)
+    def tap_layers(self, names):
+        self.teacher.tap_layers(names)
 
     def __call__(self, batch):
         own = {
@@ -84,7 +84,7 @@ class OwnColumns(Teacher):
         if not own:
             raise ValueError(
                 f"{self.name} reads columns that begin with {self.prefix!r}, and the batch has none (it has "
-                f"{', '.join(batch)}). Add them with `with_own_columns`, and pad them with an `OwnColumnsCollator`."
+                f"{', '.join(batch)}). Add them with `with_separate_inputs`, and pad them with an `SeparateInputsCollator`."
             )
         said = self.teacher(own)
         for name, feature in said.features.items():

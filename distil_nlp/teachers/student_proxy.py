@@ -3,7 +3,7 @@
 import copy
 
 
-class StudentView:
+class StudentProxy:
     """The student, but for what does not concern a teacher: labels it does not know, a tokenizer it does not share.
 
     A teacher's `match` compares itself with the student it is given. Of this one it sees as much as it should.

@@ -24,7 +24,7 @@ def check_vocabulary(student, teacher, student_tokenizer=None, teacher_tokenizer
         f"The student ({type(student).__name__}) has an embedding table of {ours} rows, the teacher "
         f"({type(teacher).__name__}) of {theirs}: one batch of token ids would be two different texts. Take a student "
         f"made for the teacher's tokenizer (`student_from_teacher`), or a teacher that shares the student's. Where a text "
-        f"gets one answer, the teacher may read columns of its own: `OwnColumns`."
+        f"gets one answer, the teacher may read columns of its own: `SeparateInputs`."
     )
 
 
@@ -42,7 +42,7 @@ def _compare_tokenizers(student, teacher):
         f"Student and teacher use different tokenizers ({len(ours)} and {len(theirs)} tokens; {example}): one batch of "
         f"token ids would be two different texts. Tokenize with the teacher's tokenizer and take a student made for it "
         f"(`student_from_teacher`), or choose a teacher that shares the student's. Where a text gets one answer, the "
-        f"teacher may read columns of its own: `OwnColumns`."
+        f"teacher may read columns of its own: `SeparateInputs`."
     )
 
 

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from ..signals.forward import accepted_columns, ask
+from ..signals.forward import accepted_columns, forward_logits
 
 TEMPLATE = "This text is about {}."
 
@@ -88,7 +88,7 @@ class ZeroShotClassifier(nn.Module):
         pair["token_type_ids"].scatter_(1, places, types.expand_as(places))
         positions = torch.arange(length, device=kept.device)
         pair["attention_mask"] = (positions < (kept + len(ids))[:, None]).to(attention_mask.dtype)
-        return ask(self.model, pair, self._columns)[:, self._entailment]
+        return forward_logits(self.model, pair, self._columns)[:, self._entailment]
 
 
 def _entailment(model):

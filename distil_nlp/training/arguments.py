@@ -106,8 +106,8 @@ class DistillationTrainingArguments(TrainingArguments):
         }
         if ends and self.kd_schedule == "constant":
             raise ValueError(
-                f"{in_words(ends)} would have no effect: kd_schedule says how they are reached, and it is 'constant'. Set "
-                f"kd_schedule to linear or cosine."
+                f"{format_settings(ends)} would have no effect: kd_schedule says how they are reached, and it is "
+                f"'constant'. Set kd_schedule to linear or cosine."
             )
         if not ends and self.kd_schedule != "constant":
             raise ValueError(
@@ -116,18 +116,18 @@ class DistillationTrainingArguments(TrainingArguments):
             )
 
 
-def blend(args):
+def objective_settings(args):
     """The settings of the default objective by name, for `default_objective`."""
     return {name: getattr(args, name) for name in NO_BLEND}
 
 
-def in_words(settings):
+def format_settings(settings):
     """`temperature=3, kd_ratio=0.5`: those of the settings of the default objective that differ from their defaults."""
     given = {name: value for name, value in settings.items() if value != NO_BLEND[name]}
     return ", ".join(f"{name}={value if isinstance(value, str) else f'{value:g}'}" for name, value in given.items())
 
 
-def refuse_idle(args, objective, teacher, kwargs):
+def check_unused(args, objective, teacher, kwargs):
     """Refuse what a trainer was given and would not use.
 
     Args:
@@ -149,7 +149,7 @@ def refuse_idle(args, objective, teacher, kwargs):
         )
     if objective is None:
         return
-    if idle := in_words(blend(args)):
+    if idle := format_settings(objective_settings(args)):
         raise ValueError(
             f"Got an objective and {idle}; these set the default objective and would have no effect on yours. Set "
             f"them on its terms: {', '.join(objective.names)}."

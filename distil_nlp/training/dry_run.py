@@ -5,11 +5,11 @@ import copy
 import torch
 
 from ..models.feature_stages import in_eval_mode
-from ..signals.forward import Signals, accepted_columns, ask, frame_hop
+from ..signals.forward import Signals, accepted_columns, forward_logits, frame_stride
 from ..signals.taps import FeatureTap
 
 
-def rehearse(objective, student, teacher, batch, *, seed=0):
+def dry_run(objective, student, teacher, batch, *, seed=0):
     """Let an objective look at both models and at what they say about a few examples. Moves no random state.
 
     Args:
@@ -24,17 +24,21 @@ def rehearse(objective, student, teacher, batch, *, seed=0):
     """
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
-        objective.locate(student, getattr(teacher, "anatomy", None))
+        objective.resolve_layers(student, getattr(teacher, "architecture", None))
         with in_eval_mode(student), FeatureTap(student, objective.student_taps) as tap:
-            said = Signals(ask(student, batch, accepted_columns(student)), tap.take(), hop=frame_hop(student))
+            said = Signals(
+                forward_logits(student, batch, accepted_columns(student)),
+                tap.take(),
+                frame_stride=frame_stride(student),
+            )
         answer = None
         if teacher is not None and objective.needs_teacher:
-            teacher.listen(objective.teacher_taps)
+            teacher.tap_layers(objective.teacher_taps)
             answer = teacher(batch)
-        objective.build(said, answer, batch)
+        objective.setup(said, answer, batch)
 
 
-def rehearse_last_row(student, batch, num_rows, args):
+def check_last_batch(student, batch, num_rows, args):
     """Where one row is left over for the last batch of an epoch, see whether the student can be trained on one.
 
     Args:
@@ -54,7 +58,7 @@ def rehearse_last_row(student, batch, num_rows, args):
     try:
         with torch.random.fork_rng(), torch.no_grad():
             row = {name: value[:1] for name, value in batch.items()}
-            ask(copy.deepcopy(student).train(), row, accepted_columns(student))
+            forward_logits(copy.deepcopy(student).train(), row, accepted_columns(student))
     except ValueError as error:
         raise ValueError(
             f"{num_rows} rows in batches of {size} leave one row for the last batch of an epoch, and the student "

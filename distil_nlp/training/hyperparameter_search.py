@@ -51,7 +51,7 @@ class TrialRunner:
         return Trainer.hyperparameter_search(self, hp_space, compute_objective, backend="optuna", **settings)
 
 
-class Searching:
+class HyperparameterSearchMixin:
     """The part of `DistillationTrainer` that searches for settings."""
 
     probes_teacher = True  # False where somebody has, with this teacher and these examples
@@ -76,7 +76,7 @@ class Searching:
             hp_space (callable, *optional*): trial -> settings, a dict of training arguments. It is called before
                 `model_init(trial)`, which may suggest what concerns the student only. With several processes all is
                 to be suggested here, because the others learn of nothing else; `model_init` reads `trial.params`.
-            compute_objective (callable, *optional*): metrics -> what is to be minimised or maximised. By default
+            compute_objective (callable, *optional*): metrics -> what is to be minimized or maximized. By default
                 `eval_loss`, on the labels alone, or where there are other metrics their sum.
             n_trials (`int`), direction (`str` or list), hp_name (callable, *optional*): As in transformers.
             backend (`str`, *optional*): "optuna", the one there is.
@@ -167,8 +167,8 @@ class Searching:
     def _recall_teacher(self):
         """A trial may have had the teacher listen to other layers."""
         if self.teacher is not None:
-            self.teacher.match(self.model, self.processing_class)
-            self.teacher.listen(self.objective.teacher_taps if self.objective.needs_teacher else ())
+            self.teacher.reconcile(self.model, self.processing_class)
+            self.teacher.tap_layers(self.objective.teacher_taps if self.objective.needs_teacher else ())
 
 
 def _afresh(callback):

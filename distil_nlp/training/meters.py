@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 
 
-class Tally:
+class MetricSums:
     """Sums of scalars by name, kept as tensors until somebody reads them."""
 
     def __init__(self):

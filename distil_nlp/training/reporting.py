@@ -4,28 +4,28 @@ from pathlib import Path
 
 import torch
 
-from ..evaluation import Contender, compare, measure_latency, predict
+from ..evaluation import Candidate, compare, measure_latency, predict
 from ..hub import model_card, pipeline_tag_of, push_to_hub
 from ..internals.files import write_text
-from ..metrics import usual_yardstick
+from ..metrics import default_evaluator
 from ..models import import_line
 from ..signals.forward import problem_type_of
 
 
-class Outcome:
+class ReportingMixin:
     """The part of `DistillationTrainer` that looks back, once the student is trained."""
 
     comparison = None  # of the last `compare()`
 
-    def compare(self, dataset=None, *, teacher=None, control=None, yardstick=None, seconds=10.0):
+    def compare(self, dataset=None, *, teacher=None, control=None, evaluator=None, seconds=10.0):
         """Teacher and student side by side: quality, agreement, size, latency.
 
         Args:
-            dataset (*optional*): Labelled examples; `eval_dataset` by default.
+            dataset (*optional*): Labeled examples; `eval_dataset` by default.
             teacher (*optional*): Who stands beside the student where the trainer's own was asked about other examples, as
                 a cache is: whatever the trainer takes. It must be about `dataset`.
             control (`nn.Module`, *optional*): The same student trained without the teacher: what the teacher is worth.
-            yardstick (`Yardstick`, *optional*): How they are judged, `task.yardstick(rows)`. By default by one label,
+            evaluator (`Evaluator`, *optional*): How they are judged, `task.evaluator(rows)`. By default by one label,
                 set of labels or number an example.
             seconds (`float`): Time to spend on measuring speed; a cached teacher has none to measure.
 
@@ -33,20 +33,20 @@ class Outcome:
             `distil_nlp.evaluation.Comparison`: printing it shows the table.
 
         Raises:
-            ValueError: There is no teacher to compare with, or no labelled data.
+            ValueError: There is no teacher to compare with, or no labeled data.
         """
         dataset = self.eval_dataset if dataset is None else dataset
         teacher = self.teacher if teacher is None else self._invited(teacher)
         if teacher is None or dataset is None:
             raise ValueError(
-                f"A comparison needs a teacher and labelled data; got teacher={teacher!r} and "
+                f"A comparison needs a teacher and labeled data; got teacher={teacher!r} and "
                 f"{'no data' if dataset is None else 'data'}. Pass compare(dataset), or eval_dataset= to the trainer."
             )
-        yardstick = self._yardstick(dataset, teacher) if yardstick is None else yardstick
+        evaluator = self._yardstick(dataset, teacher) if evaluator is None else evaluator
         running = torch.nn.ModuleList(teacher.models) if teacher.models else None
         speakers = [("teacher", teacher, running), ("student", self.model, self.model), ("control", control, control)]
-        contenders = [
-            Contender(role, role, [self._answers(dataset, speaker, yardstick)], model)
+        candidates = [
+            Candidate(role, role, [self._answers(dataset, speaker, evaluator)], model)
             for role, speaker, model in speakers
             if speaker is not None
         ]
@@ -59,17 +59,17 @@ class Outcome:
             seconds=seconds,
             device=self.args.device,
         )
-        self.comparison = compare(contenders, yardstick, latency=speeds, seeds=[self.args.seed])
+        self.comparison = compare(candidates, evaluator, latency=speeds, seeds=[self.args.seed])
         return self.comparison
 
     def _yardstick(self, dataset, teacher):
         batches = list(self._batches_of(dataset, range(len(dataset))))
         problem_type = problem_type_of(getattr(self.model, "config", None), batches[0])
         labels = [batch["labels"].cpu().numpy() for batch in batches]
-        return usual_yardstick(problem_type, labels, teacher(batches[0]).num_classes)
+        return default_evaluator(problem_type, labels, teacher(batches[0]).num_classes)
 
-    def _answers(self, dataset, speaker, yardstick):
-        return predict(speaker, dataset, self.data_collator, keep=yardstick.answers, device=self.args.device)
+    def _answers(self, dataset, speaker, evaluator):
+        return predict(speaker, dataset, self.data_collator, keep=evaluator.answers, device=self.args.device)
 
     def create_model_card(self, **kwargs):
         """Write the card of the student into `output_dir`, built from the comparison."""

@@ -38,7 +38,7 @@ class LengthGroupedSampler(Sampler):
         order = torch.randperm(len(self.lengths), generator=generator)
         pools = order.split(self.batch_size * _BATCHES_PER_POOL)
         batches = [batch for pool in pools for batch in self._sorted(pool).split(self.batch_size)]
-        # The one incomplete batch stays last, or every batch after it would mix its neighbours' lengths.
+        # The one incomplete batch stays last, or every batch after it would mix its neighbors' lengths.
         incomplete = [batch for batch in batches if len(batch) < self.batch_size]
         complete = [batch for batch in batches if len(batch) == self.batch_size]
         for index in torch.randperm(len(complete), generator=generator).tolist():

@@ -11,23 +11,31 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import has_length
 
 from ..objectives import default_objective
-from ..signals.forward import TASK_COLUMNS, Signals, accepted_columns, ask, frame_hop, problem_type_of, to_gather
+from ..signals.forward import (
+    TASK_COLUMNS,
+    Signals,
+    accepted_columns,
+    forward_logits,
+    frame_stride,
+    problem_type_of,
+    to_gather,
+)
 from ..signals.taps import FeatureTap
 from ..teachers import as_teacher, probe
 from ..teachers.capacity import warn_of_gap
-from ..teachers.probe import labelled_items
-from .arguments import DistillationTrainingArguments, blend, refuse_idle
+from ..teachers.probe import labeled_items
+from .arguments import DistillationTrainingArguments, check_unused, objective_settings
 from .checkpoints import last_complete_checkpoint, load_projections, load_renamed, save_projections
-from .dry_run import rehearse, rehearse_last_row
-from .hyperparameter_search import Searching
-from .meters import Stopwatch, Tally
-from .reporting import Outcome
+from .dry_run import check_last_batch, dry_run
+from .hyperparameter_search import HyperparameterSearchMixin
+from .meters import MetricSums, Stopwatch
+from .reporting import ReportingMixin
 from .sampling import LengthGroupedSampler, dataset_lengths
 
 logger = logging.getLogger(__name__)
 
 
-class DistillationTrainer(Outcome, Searching, Trainer):
+class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin, Trainer):
     """A `transformers.Trainer` whose loss compares the student with a teacher and with the labels.
 
     Every habit of Trainer keeps working. The loss is divided once per optimizer step, by the items of all its
@@ -51,7 +59,7 @@ class DistillationTrainer(Outcome, Searching, Trainer):
 
     def __init__(self, model=None, teacher=None, args=None, *, objective=None, **kwargs):
         args = args if args is not None else DistillationTrainingArguments()
-        refuse_idle(args, objective, teacher, kwargs)
+        check_unused(args, objective, teacher, kwargs)
         if kwargs.get("model_init") is not None:  # a search makes trainers like this one
             self._made_with = {"objective": copy.deepcopy(objective), **kwargs}
             del self._made_with["model_init"]
@@ -70,7 +78,7 @@ class DistillationTrainer(Outcome, Searching, Trainer):
         self._train_sampler = None
         self.add_callback(_FollowEpochs(self))
         self.add_callback(_TellProgress(self.objective))
-        self._tally, self._evaluation_tally = Tally(), Tally()
+        self._tally, self._evaluation_tally = MetricSums(), MetricSums()
         self._num_steps, self._was_empty = 0, set()
         self._stopwatch = Stopwatch(args.device)
 
@@ -94,8 +102,8 @@ class DistillationTrainer(Outcome, Searching, Trainer):
 
     def _student_says(self, model, inputs):
         with FeatureTap(self.model, self.objective.student_taps) as tap:
-            logits = ask(model, inputs, self._student_columns)
-            return Signals(logits, tap.take(), hop=frame_hop(self.model))
+            logits = forward_logits(model, inputs, self._student_columns)
+            return Signals(logits, tap.take(), frame_stride=frame_stride(self.model))
 
     def _teacher_says(self, inputs):
         return self.teacher(inputs) if self.objective.needs_teacher else None
@@ -139,7 +147,7 @@ class DistillationTrainer(Outcome, Searching, Trainer):
                     steps,
                     name,
                 )
-        line = {name: value / steps for name, value in self._summed(sums).items()} | self.objective.moving
+        line = {name: value / steps for name, value in self._summed(sums).items()} | self.objective.scheduled_values
         seconds = self._stopwatch.take()
         if self.teacher is not None and seconds.get("step"):
             line["teacher_time_share"] = seconds["teacher"] / seconds["step"]
@@ -196,12 +204,12 @@ class DistillationTrainer(Outcome, Searching, Trainer):
         if teacher is None:
             return None
         teacher = as_teacher(teacher, student=self.model, dtype=self.args.teacher_dtype)
-        if teacher.was_asked and self._training_collator is not self.data_collator:
+        if teacher.is_precomputed and self._training_collator is not self.data_collator:
             raise ValueError(
                 f"The collator alters the examples anew in every epoch, and {teacher.name} was asked beforehand, about "
                 f"unaltered ones. Leave the augmentation out, or give a teacher that runs (cache: false)."
             )
-        teacher.match(self.model, self.processing_class)
+        teacher.reconcile(self.model, self.processing_class)
         teacher.prepare(self.accelerator)
         return teacher
 
@@ -212,16 +220,16 @@ class DistillationTrainer(Outcome, Searching, Trainer):
             batch = next(self._batches_of(dataset, range(2)), None) if dataset is not None else None
         objective = objective if objective is not None else self._default_objective(batch)
         if batch is not None:
-            rehearse(objective, self.model, self.teacher, batch, seed=self.args.seed)
+            dry_run(objective, self.model, self.teacher, batch, seed=self.args.seed)
             if has_length(self.train_dataset):
-                rehearse_last_row(self.model, batch, len(self.train_dataset), self.args)
+                check_last_batch(self.model, batch, len(self.train_dataset), self.args)
             if self.train_dataset is not None and self._training_collator is not self.data_collator:
                 # Labels may be mixed in training only: a term that cannot count such labels says so now.
                 altered = self._batches_of(self.train_dataset, range(2), collate=self._training_collator)
                 objective.count([next(altered)])
-        if objective.surveys and self.train_dataset is not None:
+        if objective.needs_fit and self.train_dataset is not None:
             with torch.random.fork_rng():
-                objective.survey(self._all_training_batches, self.teacher)
+                objective.fit_statistics(self._all_training_batches, self.teacher)
         if self.args.eval_with_teacher and objective.needs_teacher and self.eval_dataset is not None:
             # A cache may have been asked about other examples: not to be found out at the end.
             with torch.random.fork_rng():
@@ -240,7 +248,7 @@ class DistillationTrainer(Outcome, Searching, Trainer):
         labels = None if batch is None else batch.get("labels")
         return default_objective(
             self._problem_type(batch or {}),
-            **blend(self.args),
+            **objective_settings(self.args),
             has_labels=batch is None or labels is not None,
             has_teacher=self.teacher is not None,
         )
@@ -253,7 +261,7 @@ class DistillationTrainer(Outcome, Searching, Trainer):
             return
         if self.objective.needs_teacher and self.is_world_process_zero():
             warn_of_gap(self.model, self.teacher)
-        items = labelled_items(self.train_dataset, seed=self.args.seed)
+        items = labeled_items(self.train_dataset, seed=self.args.seed)
         batches = list(self._batches_of(self.train_dataset, items)) if items else []
         found = probe(self.teacher, batches, self._problem_type(batches[0])) if batches else None
         if found is not None:
@@ -307,7 +315,7 @@ class DistillationTrainer(Outcome, Searching, Trainer):
         # In the dataset's order, always: predictions are matched with examples by place.
         return SequentialSampler(eval_dataset) if has_length(eval_dataset) and self.args.world_size <= 1 else None
 
-    # ---- Projections: optimised, clipped, cleared, saved beside the student and never inside it ----
+    # ---- Projections: optimized, clipped, cleared, saved beside the student and never inside it ----
 
     def create_optimizer(self, model=None):
         student = self.model if model is None else model

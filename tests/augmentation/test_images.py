@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 import torch
 
-from distil_nlp.augmentation import Augmentation, Sees
+from distil_nlp.augmentation import Augmentation, PixelPreprocessor
 from distil_nlp.augmentation.random import beta_quantile, uniform
 from tests.conftest import ROOT
 
@@ -134,7 +134,7 @@ def test_erasing_puts_noise_into_one_rectangle_of_the_paper_s_size_and_nowhere_e
             assert new.unique().numel() > box.numel() / 4 and (not floats or (new.min() >= 0 and new.max() <= 1))
 
 
-def test_mixup_adds_each_image_and_its_neighbour_by_their_shares():
+def test_mixup_adds_each_image_and_its_neighbor_by_their_shares():
     images, labels, ids = make_images()
     found, rows = Augmentation(**OFF, mixup=0.7, num_classes=5)(images, labels, ids, 2)
     shares = scipy.stats.beta.ppf(drawn(ids, "mixed share"), 0.7, 0.7)
@@ -148,7 +148,7 @@ def test_mixup_adds_each_image_and_its_neighbour_by_their_shares():
         torch.testing.assert_close(rows[place], expected, rtol=0, atol=1e-5)
 
 
-def test_cutmix_takes_one_rectangle_of_the_neighbour_and_counts_its_pixels():
+def test_cutmix_takes_one_rectangle_of_the_neighbor_and_counts_its_pixels():
     images, labels, ids = make_images(batch=200)
     labels = torch.arange(200)
     found, rows = Augmentation(**OFF, cutmix=1.0, num_classes=200)(images, labels, ids, 2)
@@ -291,7 +291,7 @@ def test_the_images_given_are_left_as_they_were():
 
 @pytest.mark.parametrize("floats", [False, True])
 @pytest.mark.parametrize("batch", [0, 1])
-def test_a_batch_of_none_or_one_grey_image_will_do(batch, floats):
+def test_a_batch_of_none_or_one_gray_image_will_do(batch, floats):
     images, labels, ids = make_images(batch, channels=1, floats=floats)
     found, rows = Augmentation(**EVERYTHING)(images, labels, ids, 0)
     assert found.shape == images.shape and rows.shape == (batch, 5)
@@ -317,7 +317,7 @@ def test_rows_of_labels_sum_to_one_and_a_missing_label_makes_a_missing_row_of_wh
     assert torch.equal(lacking[others], rows[others])
 
 
-def test_unlabelled_images_can_be_mixed():
+def test_unlabeled_images_can_be_mixed():
     images, _, ids = make_images()
     found, labels = Augmentation(mixup=0.3, num_classes=5)(images, None, ids, 0)
     assert labels is None and found.shape == images.shape
@@ -370,9 +370,9 @@ def test_what_are_no_images_ids_or_labels_is_refused():
 
 
 @pytest.mark.parametrize("floats", [False, True])
-def test_without_another_size_a_model_sees_the_normalised_pixels(floats):
+def test_without_another_size_a_model_sees_the_normalized_pixels(floats):
     images, *_ = make_images(floats=floats)
-    seen = Sees(12, 10, 3, (0.49, 0.48, 0.45), (0.2, 0.25, 0.3))(images)
+    seen = PixelPreprocessor(12, 10, 3, (0.49, 0.48, 0.45), (0.2, 0.25, 0.3))(images)
     mean, std = (torch.tensor(values).double().view(3, 1, 1) for values in ((0.49, 0.48, 0.45), (0.2, 0.25, 0.3)))
     reference = (images.double() * (1 if floats else 1 / 255) - mean) / std
     assert seen.dtype == torch.float32 and (seen - reference).abs().max() < 1e-6
@@ -380,19 +380,19 @@ def test_without_another_size_a_model_sees_the_normalised_pixels(floats):
 
 def test_pixels_are_rescaled_by_the_factor_of_the_model():
     images, *_ = make_images()
-    sees = Sees(12, 10, 3, [0.0] * 3, [1.0] * 3, rescale_factor=1 / 128)
+    sees = PixelPreprocessor(12, 10, 3, [0.0] * 3, [1.0] * 3, rescale_factor=1 / 128)
     torch.testing.assert_close(sees(images), images / 128)
     torch.testing.assert_close(sees(images / 255), images / 128)
 
 
-def test_grey_is_repeated_and_colours_become_the_grey_of_pil():
+def test_gray_is_repeated_and_colors_become_the_gray_of_pil():
     image = pytest.importorskip("PIL.Image")
     images, *_ = make_images(batch=1, height=64, width=64)
-    grey = Sees(64, 64, 1, [0.0], [1.0], rescale_factor=1.0)
+    gray = PixelPreprocessor(64, 64, 1, [0.0], [1.0], rescale_factor=1.0)
     pil = np.array(image.fromarray(images[0].permute(1, 2, 0).numpy()).convert("L"))
-    assert torch.equal(grey(images)[0, 0], torch.from_numpy(pil).float())
-    assert (grey(images / 255)[0, 0] - torch.from_numpy(pil)).abs().max() < 0.51
-    again = Sees(64, 64, 3, [0.0] * 3, [1.0] * 3, rescale_factor=1.0)(grey(images).byte())
+    assert torch.equal(gray(images)[0, 0], torch.from_numpy(pil).float())
+    assert (gray(images / 255)[0, 0] - torch.from_numpy(pil)).abs().max() < 0.51
+    again = PixelPreprocessor(64, 64, 3, [0.0] * 3, [1.0] * 3, rescale_factor=1.0)(gray(images).byte())
     assert all(torch.equal(again[0, channel], torch.from_numpy(pil).float()) for channel in range(3))
 
 
@@ -400,7 +400,7 @@ def test_grey_is_repeated_and_colours_become_the_grey_of_pil():
 def test_another_size_is_within_one_level_of_pil_s_bilinear_one(size):
     image = pytest.importorskip("PIL.Image")
     images, *_ = make_images(batch=2)
-    seen = Sees(*size, 3, [0.0] * 3, [1.0] * 3, rescale_factor=1.0)(images)
+    seen = PixelPreprocessor(*size, 3, [0.0] * 3, [1.0] * 3, rescale_factor=1.0)(images)
     for ours, one in zip(seen, images, strict=True):
         pil = image.fromarray(one.permute(1, 2, 0).numpy()).resize(size[::-1], image.Resampling.BILINEAR)
         assert (ours.permute(1, 2, 0) - torch.from_numpy(np.array(pil)).float()).abs().max() <= 1
@@ -410,23 +410,23 @@ def test_another_size_is_within_one_level_of_pil_s_bilinear_one(size):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_what_a_model_sees_of_an_image_does_not_depend_on_the_others(channels, floats):
     images, *_ = make_images(batch=7, channels=channels, floats=floats)
-    sees = Sees(19, 7, 3, [0.5] * 3, [0.2] * 3)
+    sees = PixelPreprocessor(19, 7, 3, [0.5] * 3, [0.2] * 3)
     assert torch.equal(sees(images), torch.cat([sees(images[:1]), sees(images[1:])]))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_floats_of_any_kind_are_seen(dtype):
     images = (make_images()[0] / 255).to(dtype)
-    sees = Sees(6, 5, 3, (0.5,) * 3, (0.5,) * 3)
+    sees = PixelPreprocessor(6, 5, 3, (0.5,) * 3, (0.5,) * 3)
     torch.testing.assert_close(sees(images), sees(images.float()), rtol=0, atol=0)
 
 
 def test_what_no_model_can_see_is_refused():
     with pytest.raises(ValueError, match=r"got \(3, 0, 8\)"):
-        Sees(0, 8, 3, [0.5] * 3, [0.5] * 3)
+        PixelPreprocessor(0, 8, 3, [0.5] * 3, [0.5] * 3)
     with pytest.raises(ValueError, match="each of 3 channels, std above 0; got .* std=\\(0.5,\\)"):
-        Sees(8, 8, 3, [0.5] * 3, [0.5])
+        PixelPreprocessor(8, 8, 3, [0.5] * 3, [0.5])
     with pytest.raises(ValueError, match="std above 0; got .* std=\\(0.0,\\)"):
-        Sees(8, 8, 1, [0.5], [0.0])
+        PixelPreprocessor(8, 8, 1, [0.5], [0.0])
     with pytest.raises(ValueError, match="Images of 4 channels cannot be shown to a model that reads 3"):
-        Sees(8, 8, 3, [0.5] * 3, [0.5] * 3)(torch.zeros(1, 4, 8, 8))
+        PixelPreprocessor(8, 8, 3, [0.5] * 3, [0.5] * 3)(torch.zeros(1, 4, 8, 8))

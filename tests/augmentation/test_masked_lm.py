@@ -100,7 +100,7 @@ def test_where_words_are_marked_at_their_beginning_the_first_of_a_text_is_one_to
 
 def test_a_pair_stays_a_pair_and_the_teacher_alone_labels_copies():
     task, rows = prepared(text_pair=TEXTS[::-1], texts=TEXTS)
-    together = task.with_unlabelled(rows, copies(rows))
+    together = task.with_unlabeled(rows, copies(rows))
     assert set(together["labels"][len(rows) :]) == {-100}
     assert together["token_type_ids"][len(rows) :] == rows["token_type_ids"]
 
@@ -135,7 +135,7 @@ def test_a_model_with_another_tokenizer_or_without_one_or_a_head_is_refused(tmp_
     tiny_tokenizer().save_pretrained(tmp_path)
     assert not load_replacer(tmp_path, tiny_tokenizer()).training
     tiny_model(vocab_size=VOCABULARY).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="no trained head for masked-language modelling"):
+    with pytest.raises(ValueError, match="no trained head for masked-language modeling"):
         load_replacer(tmp_path, tiny_tokenizer())
 
 

@@ -3,7 +3,7 @@
 import datasets
 import pytest
 
-from distil_nlp.augmentation.text import altered_copies
+from distil_nlp.augmentation.text import augmented_copies
 from distil_nlp.tasks import TextClassification
 from tests.tiny import WORDS, tiny_tokenizer
 
@@ -20,7 +20,7 @@ TEXTS = [" ".join(WORDS), "good film", "bad", "a very boring story"] * 25
 
 def test_every_row_gets_as_many_copies_as_asked_in_the_same_form():
     _, prepared, tokenizer = rows(TEXTS)
-    altered = altered_copies(prepared, tokenizer, num_copies=3)
+    altered = augmented_copies(prepared, tokenizer, num_copies=3)
     assert len(altered) == 3 * len(prepared)
     assert altered.features == prepared.features
     for row in altered:
@@ -31,14 +31,14 @@ def test_every_row_gets_as_many_copies_as_asked_in_the_same_form():
 def test_a_copy_keeps_its_special_tokens_and_at_least_one_token_of_its_text():
     _, prepared, tokenizer = rows(["bad", "good"] * 200)
     frame = {tokenizer.cls_token_id, tokenizer.sep_token_id}
-    for ids in altered_copies(prepared, tokenizer, num_copies=2)["input_ids"]:
+    for ids in augmented_copies(prepared, tokenizer, num_copies=2)["input_ids"]:
         assert ids[0] == tokenizer.cls_token_id and ids[-1] == tokenizer.sep_token_id
         assert len(ids) == 3 and ids[1] not in frame
 
 
 def test_about_a_tenth_is_masked_a_tenth_left_out_and_most_stays():
     _, prepared, tokenizer = rows([" ".join(WORDS)] * 40)  # of one length: none can go on with another
-    altered = altered_copies(prepared, tokenizer, num_copies=1)
+    altered = augmented_copies(prepared, tokenizer, num_copies=1)
     num_tokens = sum(prepared["length"]) - 2 * len(prepared)
     masked = sum(token == tokenizer.mask_token_id for ids in altered["input_ids"] for token in ids)
     left_out = sum(prepared["length"]) - sum(altered["length"])
@@ -50,7 +50,7 @@ def test_about_a_tenth_is_masked_a_tenth_left_out_and_most_stays():
 
 def test_about_half_of_the_copies_go_on_with_another_text_and_none_gets_longer_than_the_longest():
     _, prepared, tokenizer = rows(["bad film"] * 199 + [" ".join(WORDS)])
-    altered = altered_copies(prepared, tokenizer, num_copies=1)
+    altered = augmented_copies(prepared, tokenizer, num_copies=1)
     longer = sum(length > 4 for length in altered["length"])
     assert 70 < longer < 130
     assert max(altered["length"]) <= max(prepared["length"])
@@ -58,7 +58,7 @@ def test_about_half_of_the_copies_go_on_with_another_text_and_none_gets_longer_t
 
 def test_the_seed_decides_and_copies_of_one_row_differ():
     _, prepared, tokenizer = rows(TEXTS)
-    once, again, other = (altered_copies(prepared, tokenizer, num_copies=2, seed=seed) for seed in (0, 0, 1))
+    once, again, other = (augmented_copies(prepared, tokenizer, num_copies=2, seed=seed) for seed in (0, 0, 1))
     assert once["input_ids"] == again["input_ids"] != other["input_ids"]
     assert once["input_ids"][: len(TEXTS)] != once["input_ids"][len(TEXTS) :]
 
@@ -68,7 +68,7 @@ def test_a_pair_stays_a_pair():
     tokenizer = tiny_tokenizer()
     task = TextClassification.from_splits({"train": split})
     prepared = task.prepare(split, tokenizer)
-    altered = altered_copies(prepared, tokenizer, num_copies=1)
+    altered = augmented_copies(prepared, tokenizer, num_copies=1)
     for before, after in zip(prepared["input_ids"], altered["input_ids"], strict=True):
         special = set(tokenizer.all_special_ids) - {tokenizer.mask_token_id}
         assert [token for token in before if token in special] == [token for token in after if token in special]
@@ -76,7 +76,7 @@ def test_a_pair_stays_a_pair():
 
 def test_altered_rows_have_no_label_and_an_id_of_their_own_beside_the_others():
     task, prepared, tokenizer = rows(TEXTS)
-    together = task.with_unlabelled(prepared, altered_copies(prepared, tokenizer, num_copies=2))
+    together = task.with_unlabeled(prepared, augmented_copies(prepared, tokenizer, num_copies=2))
     assert set(together["labels"][len(TEXTS) :]) == {-100}
     assert together["example_id"] == list(range(3 * len(TEXTS)))
 
@@ -85,11 +85,11 @@ def test_without_a_mask_token_tokens_are_left_out_instead():
     _, prepared, tokenizer = rows(TEXTS)
     mask_token = tokenizer.mask_token_id
     tokenizer.mask_token = None
-    altered = altered_copies(prepared, tokenizer, num_copies=1)
+    altered = augmented_copies(prepared, tokenizer, num_copies=1)
     assert not any(mask_token in ids for ids in altered["input_ids"])
 
 
 def test_no_copies_at_all_are_refused():
     _, prepared, tokenizer = rows(TEXTS)
     with pytest.raises(ValueError, match="num_copies must be 1 or more; got 0"):
-        altered_copies(prepared, tokenizer, num_copies=0)
+        augmented_copies(prepared, tokenizer, num_copies=0)

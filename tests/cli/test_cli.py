@@ -63,8 +63,8 @@ def test_compare_without_a_report_says_what_to_do(tmp_path):
 
 
 def test_an_argument_nobody_knows_is_refused(tmp_path, capsys):
-    assert stopped(["compare", str(tmp_path), "--colour"]) == 2
-    assert "--colour" in capsys.readouterr().err
+    assert stopped(["compare", str(tmp_path), "--color"]) == 2
+    assert "--color" in capsys.readouterr().err
 
 
 def test_push_hands_folder_name_and_privacy_to_the_hub(monkeypatch, capsys):

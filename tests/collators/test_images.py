@@ -6,15 +6,15 @@ import pickle
 import pytest
 import torch
 
-from distil_nlp.augmentation import Augmentation, Sees
+from distil_nlp.augmentation import Augmentation, PixelPreprocessor
 from distil_nlp.collators.images import ImageCollator
-from tests.images import LARGER_GREY, SHAPE, STUDENT_SEES, image_rows, pixels_of
+from tests.images import LARGER_GRAY, SHAPE, STUDENT_SEES, image_rows, pixels_of
 
 AUGMENTATION = Augmentation(flip=0.5, crop_padding=2, seed=5)
 
 
 def collator(**settings):
-    return ImageCollator(SHAPE, {"": STUDENT_SEES, "teacher_": LARGER_GREY}, **settings)
+    return ImageCollator(SHAPE, {"": STUDENT_SEES, "teacher_": LARGER_GRAY}, **settings)
 
 
 def rows_of(numbers, **settings):
@@ -27,7 +27,7 @@ def test_a_batch_holds_what_each_model_sees_of_the_stored_pixels():
     batch = collator()(rows)
     assert list(batch) == ["pixel_values", "teacher_pixel_values", "labels", "example_id"]
     assert torch.equal(batch["pixel_values"], STUDENT_SEES(pixels_of(rows)))
-    assert torch.equal(batch["teacher_pixel_values"], LARGER_GREY(pixels_of(rows)))
+    assert torch.equal(batch["teacher_pixel_values"], LARGER_GRAY(pixels_of(rows)))
     assert batch["teacher_pixel_values"].shape == (3, 1, 10, 12)
     assert batch["labels"].tolist() == [row["labels"] for row in rows] and batch["labels"].dtype == torch.int64
     assert batch["example_id"].tolist() == [7, 2, 30] and batch["example_id"].dtype == torch.int64
@@ -41,7 +41,7 @@ def test_student_and_teacher_see_the_same_altered_view():
     view, _ = AUGMENTATION(pixels_of(rows), None, torch.arange(6), 3)
     assert not torch.equal(view, pixels_of(rows))
     assert torch.equal(batch["pixel_values"], STUDENT_SEES(view))
-    assert torch.equal(batch["teacher_pixel_values"], LARGER_GREY(view))
+    assert torch.equal(batch["teacher_pixel_values"], LARGER_GRAY(view))
 
 
 def test_the_plain_collator_never_alters_an_image():
@@ -77,8 +77,8 @@ def test_mixed_labels_are_rows_of_shares():
 
 
 def test_images_without_labels_and_labels_that_are_numbers_are_taken_as_they_are():
-    unlabelled = [{name: value for name, value in row.items() if name != "labels"} for row in rows_of(range(3))]
-    assert "labels" not in collator(augmentation=AUGMENTATION).for_training(unlabelled)
+    unlabeled = [{name: value for name, value in row.items() if name != "labels"} for row in rows_of(range(3))]
+    assert "labels" not in collator(augmentation=AUGMENTATION).for_training(unlabeled)
     several = [{**row, "labels": [0.0, 1.0, 1.0]} for row in rows_of(range(3))]
     assert collator()(several)["labels"].dtype == torch.float32
 
@@ -92,7 +92,7 @@ def test_an_image_of_another_size_is_refused_by_its_number():
 
 def test_models_that_cannot_see_the_images_are_refused_before_the_first_batch():
     with pytest.raises(ValueError, match="Images of 2 channels cannot be shown"):
-        ImageCollator((2, 8, 8), {"": Sees(8, 8, 3, [0.5] * 3, [0.5] * 3)})
+        ImageCollator((2, 8, 8), {"": PixelPreprocessor(8, 8, 3, [0.5] * 3, [0.5] * 3)})
 
 
 def test_images_without_numbers_are_not_altered_at_random():

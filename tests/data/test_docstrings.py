@@ -9,7 +9,7 @@ import pytest
 from distil_nlp.data import docstrings
 from distil_nlp.data.docstrings import harvest, write_splits
 
-SIZES = {"train": 4, "unlabelled": 8, "validation": 4, "test": 4}
+SIZES = {"train": 4, "unlabeled": 8, "validation": 4, "test": 4}
 NOUNS = "anchor basket candle desert engine forest garden hammer island jacket kettle ladder".split()
 
 
@@ -54,9 +54,9 @@ def test_the_same_seed_gives_the_same_rows_and_another_seed_others(libraries):
 
 
 def test_rows_of_one_file_are_never_in_two_of_train_validation_and_test(libraries):
-    sizes = {"train": 6, "unlabelled": 22, "validation": 10, "test": 10}
+    sizes = {"train": 6, "unlabeled": 22, "validation": 10, "test": 10}
     splits = harvest(libraries, sizes=sizes)
-    parts = [splits["test"], splits["validation"], splits["train"] + splits["unlabelled"]]
+    parts = [splits["test"], splits["validation"], splits["train"] + splits["unlabeled"]]
     files = [{(row["label"], noun) for row in part for noun in NOUNS if noun in row["text"]} for part in parts]
     assert sum(len(part) for part in files) == len(set().union(*files)) == 24
 
@@ -71,11 +71,11 @@ def test_only_the_first_paragraph_is_kept(tmp_path):
         tmp_path,
         "Returns the weight of\n    every bird in the nest.\n\n    It is measured in grams.\n",
         "Counts the eggs of a nest.\n    Args:\n        nest: the nest that is looked at\n",
-        "Paints a feather in the colour.\n    >>> paint(the_feather, in_red)\n",
+        "Paints a feather in the color.\n    >>> paint(the_feather, in_red)\n",
     ) == [
         "Returns the weight of every bird in the nest.",
         "Counts the eggs of a nest.",
-        "Paints a feather in the colour.",
+        "Paints a feather in the color.",
     ]
 
 
@@ -179,11 +179,11 @@ def written(libraries, tmp_path, monkeypatch):
     return write_splits(tmp_path / "data", sizes=SIZES), calls
 
 
-def test_the_files_hold_the_harvested_rows_and_unlabelled_rows_have_no_label(written, libraries):
+def test_the_files_hold_the_harvested_rows_and_unlabeled_rows_have_no_label(written, libraries):
     paths, _ = written
     read = {split: [json.loads(line) for line in path.read_text().splitlines()] for split, path in paths.items()}
     expected = harvest(libraries, sizes=SIZES)
-    expected["unlabelled"] = [{"text": row["text"]} for row in expected["unlabelled"]]
+    expected["unlabeled"] = [{"text": row["text"]} for row in expected["unlabeled"]]
     assert read == expected
 
 

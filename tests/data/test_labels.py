@@ -174,7 +174,7 @@ def test_whole_numbers_with_gaps_say_how_they_were_read(caplog):
             split([-1, -1], SENTIMENT),
             split([0, 1], SENTIMENT),
             {},
-            "All 2 labels of the train split .*'unlabelled' split",
+            "All 2 labels of the train split .*'unlabeled' split",
         ),
         (split([[0, 1], [1, 1]]), split([[0, 1, 1]]), {}, "has 3 entries; .* there must be 2 .0, 1."),
         (split([[0, 1], [1, 1]]), split([[0, 3]]), {}, r"label \[0, 3\] should hold one 0 or 1 per class"),

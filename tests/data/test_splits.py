@@ -26,13 +26,13 @@ def test_files_of_different_kinds_go_together(write):
         train_file=write("a.parquet", ROWS),
         validation_file=write("b.jsonl", ROWS),
         test_file=write("c.tsv", ROWS),
-        unlabelled_file=write("d.csv", {"text": ["a", "b"]}),
+        unlabeled_file=write("d.csv", {"text": ["a", "b"]}),
     )
     assert {name: len(split) for name, split in splits.items()} == {
         "train": 4,
         "validation": 4,
         "test": 4,
-        "unlabelled": 2,
+        "unlabeled": 2,
     }
 
 
@@ -88,8 +88,8 @@ def test_the_seed_decides_the_training_subset_and_nothing_else(files):
     assert first["validation"]["text"][:] == other["validation"]["text"][:]
 
 
-def test_the_evaluation_limit_holds_for_test_too_and_not_for_unlabelled_rows(files, write):
-    extra = {"test_file": write("t.csv", HUNDRED), "unlabelled_file": write("u.csv", HUNDRED)}
+def test_the_evaluation_limit_holds_for_test_too_and_not_for_unlabeled_rows(files, write):
+    extra = {"test_file": write("t.csv", HUNDRED), "unlabeled_file": write("u.csv", HUNDRED)}
     splits = load_splits(**files, **extra, max_train_samples=5, max_eval_samples=7)
     assert [len(split) for split in splits.values()] == [5, 7, 7, 100]
 
@@ -136,12 +136,12 @@ def test_what_stands_in_for_validation_is_said(hub, caplog, measured):
     assert f"somebody/reviews has no split 'validation': '{measured}' is used" in caplog.text
 
 
-def test_unlabelled_rows_may_stand_beside_a_hub_data_set(hub, write, monkeypatch):
+def test_unlabeled_rows_may_stand_beside_a_hub_data_set(hub, write, monkeypatch):
     path = write("u.csv", {"text": ["a", "b"]})
-    files = load_splits(validation_file=path, unlabelled_file=path)
+    files = load_splits(validation_file=path, unlabeled_file=path)
     hub({"train": 3, "validation": 2})
     monkeypatch.setattr("distil_nlp.data.splits._read", lambda path, split: files[split])
-    assert len(load_splits(dataset_name="somebody/reviews", unlabelled_file=path)["unlabelled"]) == 2
+    assert len(load_splits(dataset_name="somebody/reviews", unlabeled_file=path)["unlabeled"]) == 2
 
 
 def test_a_folder_of_files_is_a_data_set(write):
@@ -201,7 +201,7 @@ def test_sources_that_make_no_sense_are_refused(write, arguments, said):
         load_splits(**arguments)
 
 
-def test_a_missing_file_is_named_with_its_neighbours(write):
+def test_a_missing_file_is_named_with_its_neighbors(write):
     path = write("reviews.csv", ROWS)
     with pytest.raises(FileNotFoundError, match="train_file='.*review.csv' does not exist.*reviews.csv"):
         load_splits(train_file=path.with_name("review.csv"), validation_file=path)

@@ -44,15 +44,15 @@ def _case(problem, *, architecture="bert", hint=False, term=None, num_micro_batc
     }
 
 
-# The rows of a step are uneven in length, and where few are labelled, uneven in count between the processes.
+# The rows of a step are uneven in length, and where few are labeled, uneven in count between the processes.
 SINGLE = PROBLEMS[0]
 CASES = {
     "single label": _case(SINGLE),
     "single label, accumulated": _case(SINGLE, num_micro_batches=2),
-    "single label, few labelled": _case(SINGLE, num_micro_batches=2, labelled=lambda row: row < 5),
+    "single label, few labeled": _case(SINGLE, num_micro_batches=2, labeled=lambda row: row < 5),
     "multi-label": _case("multi_label_classification", num_micro_batches=2),
     "regression": _case("regression", num_micro_batches=2),
-    "unlabelled": _case("none", num_micro_batches=2),
+    "unlabeled": _case("none", num_micro_batches=2),
     "token": _case("token"),
     "token, accumulated": _case("token", num_micro_batches=2),
     "distilbert under a bert teacher": _case(SINGLE, architecture="distilbert", pairs=True),
@@ -62,17 +62,17 @@ CASES = {
     "boxes, accumulated": _case(BOXES, num_micro_batches=2),
     "sound": _case(SOUND, kind="clips"),
     **{
-        f"sound, {kind}, few labelled": _case(SOUND, num_micro_batches=2, kind=kind, labelled=lambda row: row < 5)
+        f"sound, {kind}, few labeled": _case(SOUND, num_micro_batches=2, kind=kind, labeled=lambda row: row < 5)
         for kind in KINDS
     },
     "hint": _case(SINGLE, hint=True),
     "hint, accumulated": _case(SINGLE, hint=True, num_micro_batches=2),
-    "hint, unlabelled": _case("none", hint=True, num_micro_batches=2),
+    "hint, unlabeled": _case("none", hint=True, num_micro_batches=2),
     "masked": _case("masked", hint=True),
     "masked, accumulated": _case("masked", hint=True, num_micro_batches=2),
-    **{term: _case(SINGLE, term=term, labelled=lambda row: row % 3 == 0) for term in {**TERMS, **BATCH_TERMS}},
+    **{term: _case(SINGLE, term=term, labeled=lambda row: row % 3 == 0) for term in {**TERMS, **BATCH_TERMS}},
     **{
-        f"images, {term}": _case(IMAGES, term=term, num_micro_batches=2, labelled=lambda row: row < 5)
+        f"images, {term}": _case(IMAGES, term=term, num_micro_batches=2, labeled=lambda row: row < 5)
         for term in MAP_TERMS
     },
     **{f"images, {term}": _case(IMAGES, term=term) for term in MAP_BATCH_TERMS},
@@ -98,7 +98,7 @@ def gradients(name, folder, num_processes):
     if problem == SPANS:
         return _span_gradients(folder, num_micro_batches, num_processes)
     if problem == BOXES:
-        found = detection_gradients("detr", folder, num_micro_batches, num_processes=num_processes, unlabelled=(2,))
+        found = detection_gradients("detr", folder, num_micro_batches, num_processes=num_processes, unlabeled=(2,))
         return {f"student.{weight}": gradient for weight, gradient in found.items()}
     if case["term"] in BATCH_TERMS:  # their item is the micro-batch: it must hold the same rows
         num_micro_batches *= 2 // num_processes
@@ -181,7 +181,7 @@ def weights_of(trainer):
 
 def figures(folder, num_processes):
     """What is logged for one step, and what evaluation with the teacher says: name -> number."""
-    rows = make_rows(NUM_ROWS, labelled=lambda row: row % 3 == 0)
+    rows = make_rows(NUM_ROWS, labeled=lambda row: row % 3 == 0)
     trainer = make_trainer(
         *make_pair(),
         rows,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from distil_nlp.evaluation import Contender, Latency, compare
+from distil_nlp.evaluation import Candidate, Latency, compare
 from distil_nlp.evaluation.comparison import count_parameters, saved_size
 from distil_nlp.metrics import Classification, score
 
@@ -30,22 +30,22 @@ def guesses(labels, accuracy, seed):
 
 
 @pytest.fixture
-def contenders(labels):
+def candidates(labels):
     return [
-        Contender("teacher", "big", guesses(labels, 0.9, 1), model=torch.nn.Linear(4, 3)),
-        Contender("student", "small", [guesses(labels, 0.85, seed) for seed in (2, 3)], model=torch.nn.Linear(2, 3)),
-        Contender("control", "alone", [guesses(labels, 0.6, seed) for seed in (4, 5)]),
-        Contender("control", "tf-idf", guesses(labels, 0.65, 6)),
+        Candidate("teacher", "big", guesses(labels, 0.9, 1), model=torch.nn.Linear(4, 3)),
+        Candidate("student", "small", [guesses(labels, 0.85, seed) for seed in (2, 3)], model=torch.nn.Linear(2, 3)),
+        Candidate("control", "alone", [guesses(labels, 0.6, seed) for seed in (4, 5)]),
+        Candidate("control", "tf-idf", guesses(labels, 0.65, 6)),
     ]
 
 
 @pytest.fixture
-def comparison(contenders, labels):
+def comparison(candidates, labels):
     latency = {
         "big": Latency(10.0, 12.0, 100.0, (10.0, 10.0, 12.0)),
         "small": Latency(2.0, 3.0, 700.0, (2.0, 2.0, 3.0)),
     }
-    return compare(contenders, classes(labels), latency=latency, seeds=[0, 1], task="toy", command="make toy")
+    return compare(candidates, classes(labels), latency=latency, seeds=[0, 1], task="toy", command="make toy")
 
 
 def test_the_report_has_the_keys_of_the_design(comparison):
@@ -60,9 +60,9 @@ def test_the_report_has_the_keys_of_the_design(comparison):
     json.dumps(report, allow_nan=False)
 
 
-def test_metrics_are_means_over_seeds_with_their_spread(comparison, contenders, labels):
+def test_metrics_are_means_over_seeds_with_their_spread(comparison, candidates, labels):
     student = comparison.to_dict()["models"][1]
-    values = [score(SINGLE, logits, labels)["accuracy"] for logits in contenders[1].answers]
+    values = [score(SINGLE, logits, labels)["accuracy"] for logits in candidates[1].answers]
     assert student["per_seed"]["accuracy"] == values
     assert student["metrics"]["accuracy"] == pytest.approx(np.mean(values))
     assert student["spread"]["accuracy"] == pytest.approx(np.std(values, ddof=1))
@@ -74,9 +74,9 @@ def test_kept_is_the_main_metric_over_the_teachers(comparison):
     assert student["kept"] == student["metrics"]["accuracy"] / teacher["metrics"]["accuracy"]
 
 
-def test_agreement_is_with_the_teacher_over_all_seeds(comparison, contenders):
-    teacher = contenders[0].answers[0].argmax(axis=1)
-    shares = [np.mean(logits.argmax(axis=1) == teacher) for logits in contenders[1].answers]
+def test_agreement_is_with_the_teacher_over_all_seeds(comparison, candidates):
+    teacher = candidates[0].answers[0].argmax(axis=1)
+    shares = [np.mean(logits.argmax(axis=1) == teacher) for logits in candidates[1].answers]
     models = comparison.to_dict()["models"]
     assert models[0]["agreement"] == 1.0
     assert models[1]["agreement"] == pytest.approx(np.mean(shares))
@@ -84,7 +84,7 @@ def test_agreement_is_with_the_teacher_over_all_seeds(comparison, contenders):
 
 def test_a_student_is_compared_to_the_teacher_of_its_own_seed(labels):
     answers = [guesses(labels, 0.8, seed) for seed in (1, 2)]
-    models = compare([Contender("teacher", "t", answers), Contender("student", "s", answers)], classes(labels)).models
+    models = compare([Candidate("teacher", "t", answers), Candidate("student", "s", answers)], classes(labels)).models
     assert models[1]["agreement"] == 1.0
 
 
@@ -101,8 +101,8 @@ def test_the_student_is_compared_to_the_teacher_and_to_each_control(comparison):
         assert one["low"] <= one["value"] <= one["high"]
 
 
-def test_a_control_is_not_needed(contenders, labels):
-    found = compare(contenders[:2], classes(labels))
+def test_a_control_is_not_needed(candidates, labels):
+    found = compare(candidates[:2], classes(labels))
     assert [one["to"] for one in found.differences] == ["teacher"]
     assert "small" in found.table()
 
@@ -118,20 +118,20 @@ def test_a_speed_up_is_over_the_teacher(comparison):
     assert comparison.models[1]["speed_up"]["value"] == 5.0
 
 
-def test_another_main_metric_decides_what_was_kept(contenders, labels):
-    found = compare(contenders[:2], classes(labels, main_metric="matthews_correlation"))
+def test_another_main_metric_decides_what_was_kept(candidates, labels):
+    found = compare(candidates[:2], classes(labels, main_metric="matthews_correlation"))
     teacher, student = found.models
     assert found.metric == "matthews_correlation" == found.differences[0]["metric"]
     assert student["kept"] == student["metrics"][found.metric] / teacher["metrics"][found.metric]
 
 
-def test_examples_without_a_label_count_for_agreement_only(contenders, labels):
+def test_examples_without_a_label_count_for_agreement_only(candidates, labels):
     hidden = np.where(np.arange(200) < 50, -100, labels)
-    found = compare(contenders[:2], classes(hidden))
-    whole = compare(contenders[:2], classes(labels))
+    found = compare(candidates[:2], classes(hidden))
+    whole = compare(candidates[:2], classes(labels))
     assert found.num_examples == 150
     assert found.models[1]["agreement"] == whole.models[1]["agreement"]
-    shown = [Contender(one.role, one.name, [logits[50:] for logits in one.answers]) for one in contenders[:2]]
+    shown = [Candidate(one.role, one.name, [logits[50:] for logits in one.answers]) for one in candidates[:2]]
     assert found.models[1]["metrics"] == compare(shown, classes(labels[50:])).models[1]["metrics"]
 
 
@@ -140,7 +140,7 @@ def test_regression_has_no_agreement():
     labels = generator.normal(size=60)
     noisy = [(labels + generator.normal(size=60) * noise)[:, None] for noise in (0.1, 0.5)]
     found = compare(
-        [Contender("teacher", "t", noisy[0]), Contender("student", "s", noisy[1])],
+        [Candidate("teacher", "t", noisy[0]), Candidate("student", "s", noisy[1])],
         Classification(REGRESSION, labels, 1),
     )
     assert [model["agreement"] for model in found.models] == [None, None]
@@ -153,15 +153,15 @@ def test_sets_of_labels_agree_when_they_are_the_same_set():
     student = teacher.copy()
     student[0, 0] = 0.5
     found = compare(
-        [Contender("teacher", "t", teacher), Contender("student", "s", student)], Classification(MULTI, labels, 2)
+        [Candidate("teacher", "t", teacher), Candidate("student", "s", student)], Classification(MULTI, labels, 2)
     )
     assert found.models[1]["agreement"] == 0.75
 
 
-def test_a_model_that_gave_nan_is_in_the_report_without_numbers(contenders, labels):
-    broken = Contender("student", "broken", np.full((200, 3), np.nan))
+def test_a_model_that_gave_nan_is_in_the_report_without_numbers(candidates, labels):
+    broken = Candidate("student", "broken", np.full((200, 3), np.nan))
     with pytest.warns(UserWarning, match="200 of 200 rows of logits hold NaN"):
-        report = compare([contenders[0], broken], classes(labels)).to_dict()
+        report = compare([candidates[0], broken], classes(labels)).to_dict()
     model, difference = report["models"][1], report["differences"][0]
     assert [model["metrics"]["accuracy"], model["kept"], model["agreement"], difference["low"]] == [None] * 4
     json.dumps(report, allow_nan=False)
@@ -169,7 +169,7 @@ def test_a_model_that_gave_nan_is_in_the_report_without_numbers(contenders, labe
 
 def test_nothing_is_kept_of_a_teacher_below_zero():
     labels = np.arange(10.0)
-    pair = [Contender("teacher", "t", -labels[:, None]), Contender("student", "s", labels[:, None])]
+    pair = [Candidate("teacher", "t", -labels[:, None]), Candidate("student", "s", labels[:, None])]
     assert compare(pair, Classification(REGRESSION, labels, 1)).models[1]["kept"] is None
 
 
@@ -178,43 +178,43 @@ def test_nothing_is_kept_of_a_teacher_below_zero():
     [(["student", "control"], r"got 0 \(student, control\)"), (["teacher", "teacher"], r"got 2 \(teacher, teacher\)")],
 )
 def test_a_comparison_has_one_teacher(labels, roles, message):
-    contenders = [Contender(role, str(index), guesses(labels, 0.5, 0)) for index, role in enumerate(roles)]
+    candidates = [Candidate(role, str(index), guesses(labels, 0.5, 0)) for index, role in enumerate(roles)]
     with pytest.raises(ValueError, match=message):
-        compare(contenders, classes(labels))
+        compare(candidates, classes(labels))
 
 
 def test_a_name_twice_is_refused(labels):
-    pair = [Contender(role, "bert", guesses(labels, 0.5, 0)) for role in ("teacher", "student")]
+    pair = [Candidate(role, "bert", guesses(labels, 0.5, 0)) for role in ("teacher", "student")]
     with pytest.raises(ValueError, match=r"name of its own.*\['bert', 'bert'\]"):
         compare(pair, classes(labels))
 
 
-def test_answers_to_other_examples_are_refused(contenders, labels):
-    short = Contender("student", "short", np.zeros((150, 3)))
+def test_answers_to_other_examples_are_refused(candidates, labels):
+    short = Candidate("student", "short", np.zeros((150, 3)))
     with pytest.raises(ValueError, match=r"'short' should have 200 answers per seed.*got 150\."):
-        compare([contenders[0], short], classes(labels))
+        compare([candidates[0], short], classes(labels))
 
 
-def test_logits_of_other_classes_are_refused(contenders, labels):
-    other = Contender("student", "other", np.zeros((200, 4)))
+def test_logits_of_other_classes_are_refused(candidates, labels):
+    other = Candidate("student", "other", np.zeros((200, 4)))
     with pytest.raises(ValueError, match=r"answers of 'other'.*should have 3 columns.*\(200, 4\)"):
-        compare([contenders[0], other], classes(labels))
+        compare([candidates[0], other], classes(labels))
 
 
 def test_a_contender_without_answers_is_refused():
     with pytest.raises(ValueError, match="'small' needs the answers of one seed or more"):
-        Contender("student", "small", [])
+        Candidate("student", "small", [])
 
 
-def test_a_latency_of_nobody_is_refused(contenders, labels):
+def test_a_latency_of_nobody_is_refused(candidates, labels):
     with pytest.raises(ValueError, match="latency for 'smal', who is not compared; the nearest is 'small'"):
-        compare(contenders, classes(labels), latency={"smal": Latency(1.0, 1.0, 1.0)})
+        compare(candidates, classes(labels), latency={"smal": Latency(1.0, 1.0, 1.0)})
 
 
 def test_seeds_that_do_not_match_are_refused(labels):
     pair = [
-        Contender("teacher", "t", [guesses(labels, 0.9, 0)] * 2),
-        Contender("student", "s", [guesses(labels, 0.8, 0)] * 3),
+        Candidate("teacher", "t", [guesses(labels, 0.9, 0)] * 2),
+        Candidate("student", "s", [guesses(labels, 0.8, 0)] * 3),
     ]
     with pytest.raises(ValueError, match="teacher has 2 seeds and 's' has 3"):
         compare(pair, classes(labels))
@@ -222,7 +222,7 @@ def test_seeds_that_do_not_match_are_refused(labels):
 
 def test_an_unknown_role_is_answered_with_the_nearest(labels):
     with pytest.raises(ValueError, match="got 'students'; the nearest is 'student'"):
-        Contender("students", "s", guesses(labels, 0.5, 0))
+        Candidate("students", "s", guesses(labels, 0.5, 0))
 
 
 @pytest.mark.parametrize("architecture", ["bert", "distilbert"])

@@ -65,7 +65,7 @@ def test_no_lineage_is_claimed_for_random_weights_or_a_folder(report, base_model
     assert "base_model" not in data and "base_model_relation" not in data
 
 
-def test_a_licence_is_in_the_metadata_only_where_it_was_given(report):
+def test_a_license_is_in_the_metadata_only_where_it_was_given(report):
     assert "license" not in metadata(make_card(report))
     assert metadata(make_card(report, license="apache-2.0", language="en"))["license"] == "apache-2.0"
 
@@ -211,7 +211,7 @@ def test_the_same_report_gives_the_same_card(report):
 
 
 def test_the_card_says_how_many_texts_student_and_control_learned_from(report):
-    counts = {"labelled": 250, "unlabelled": 6_381, "altered": 13_262}
+    counts = {"labeled": 250, "unlabeled": 6_381, "altered": 13_262}
     card = make_card({**report, "data": {"learned_from": counts}})
-    assert "250 with a label, 6,381 without one, 13,262 altered copies that nobody labelled" in card
+    assert "250 with a label, 6,381 without one, 13,262 altered copies that nobody labeled" in card
     assert "learned from" not in make_card(report)

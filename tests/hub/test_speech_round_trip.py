@@ -13,14 +13,14 @@ KEYWORDS, SENTENCES = "tester/keywords", "tester/sentences"
 SAID = """
 import json, sys
 import torch, transformers, distil_nlp.models
-from distil_nlp.streaming import Recogniser
+from distil_nlp.streaming import Recognizer
 from tests.speech import wave_of
 where = json.loads(sys.argv[1])
 wave = wave_of(["ho", "hi", "he"], 4)
 scores = transformers.pipeline("audio-classification", where["keywords"], device="cpu")(wave)
-recogniser = Recogniser.from_pretrained(where["sentences"])
-buffers = {name: buffer.sum().item() for name, buffer in recogniser.model.named_buffers()}
-print(json.dumps({"scores": scores, "words": [vars(word) for word in recogniser(wave)], "buffers": buffers}))
+recognizer = Recognizer.from_pretrained(where["sentences"])
+buffers = {name: buffer.sum().item() for name, buffer in recognizer.model.named_buffers()}
+print(json.dumps({"scores": scores, "words": [vars(word) for word in recognizer(wave)], "buffers": buffers}))
 """
 
 

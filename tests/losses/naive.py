@@ -96,14 +96,14 @@ def sparse_target_kl(student_logits, ids, weights, *, temperature, rest=None, en
     return torch.stack(values)
 
 
-def standardised(values):
+def standardized(values):
     mean = values.sum() / len(values)
     return (values - mean) / (((values - mean) ** 2).sum() / len(values)).sqrt()
 
 
-def standardised_kl(student_logits, teacher_logits, *, temperature):
+def standardized_kl(student_logits, teacher_logits, *, temperature):
     ours, theirs = (
-        torch.stack([standardised(row) for row in logits.double().flatten(0, -2)]).view(logits.shape)
+        torch.stack([standardized(row) for row in logits.double().flatten(0, -2)]).view(logits.shape)
         for logits in (student_logits, teacher_logits)
     )
     return soft_target_kl(ours, theirs, temperature=temperature)
@@ -113,7 +113,7 @@ def hidden_cosine(student, teacher):
     return per_item(lambda a, b: 1 - (a * b).sum() / ((a * a).sum() * (b * b).sum()).sqrt(), student, teacher)
 
 
-def normalised_mse(student, teacher):
+def normalized_mse(student, teacher):
     return per_item(lambda a, b: ((a / (a @ a).sqrt() - b / (b @ b).sqrt()) ** 2).sum(), student, teacher)
 
 
@@ -156,7 +156,7 @@ def decoupled_kl(student_logits, teacher_logits, labels, *, temperature, target_
     return per_item(divergence, student_logits, teacher_logits, labels.unsqueeze(-1))
 
 
-def normalised_soft_targets(student_logits, teacher_logits, labels, *, temperature, other_weight):
+def normalized_soft_targets(student_logits, teacher_logits, labels, *, temperature, other_weight):
     def surprise(student, teacher, label):
         if label < 0:
             return student.sum() * 0
@@ -338,24 +338,24 @@ def channel_wise_kl(student, teacher, *, temperature):
 
 
 def pearson_maps(student, teacher):
-    """As the paper has it: half the squared distance of standardised channels."""
+    """As the paper has it: half the squared distance of standardized channels."""
 
     def flat(maps):
         rows = [torch.cat([one[c].flatten() for one in maps.double()]) for c in range(maps.shape[1])]
-        return torch.stack([standardised(row) for row in rows])
+        return torch.stack([standardized(row) for row in rows])
 
     return (((flat(student) - flat(teacher)) ** 2).mean() / 2).reshape(1)
 
 
-def class_cosines(embedding, centres):
-    return torch.stack([(embedding @ one) / ((embedding @ embedding) * (one @ one)).sqrt() for one in centres])
+def class_cosines(embedding, centers):
+    return torch.stack([(embedding @ one) / ((embedding @ embedding) * (one @ one)).sqrt() for one in centers])
 
 
-def angular_margin_loss(embeddings, centres, labels, *, margin, scale):
+def angular_margin_loss(embeddings, centers, labels, *, margin, scale):
     def surprise(embedding, label):
         if label < 0:
             return embedding.sum() * 0
-        cosines, at = class_cosines(embedding, centres.double()), int(label)
+        cosines, at = class_cosines(embedding, centers.double()), int(label)
         angle = cosines[at].acos()
         too_far = angle + margin > torch.pi
         moved = cosines[at] - margin * torch.tensor(margin).sin() if too_far else (angle + margin).cos()
@@ -365,11 +365,11 @@ def angular_margin_loss(embeddings, centres, labels, *, margin, scale):
     return per_item(surprise, embeddings, labels.unsqueeze(-1))
 
 
-def cosine_margin_loss(embeddings, centres, labels, *, margin, scale):
+def cosine_margin_loss(embeddings, centers, labels, *, margin, scale):
     def surprise(embedding, label):
         if label < 0:
             return embedding.sum() * 0
-        cosines, at = class_cosines(embedding, centres.double()), int(label)
+        cosines, at = class_cosines(embedding, centers.double()), int(label)
         scores = scale * torch.stack([one - margin * (place == at) for place, one in enumerate(cosines)])
         return -probabilities(scores)[at].log()
 

@@ -125,7 +125,7 @@ CLASSES = [shape for shape in SHAPES if shape[-1] > 2]
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
 @pytest.mark.parametrize("shape", CLASSES)
-@pytest.mark.parametrize("name", ["standardised_kl", "class_correlation"])
+@pytest.mark.parametrize("name", ["standardized_kl", "class_correlation"])
 def test_a_softened_loss_of_many_classes_is_what_its_formula_says(name, shape, temperature):
     ours, plain = getattr(losses, name), getattr(naive, name)
     assert_as_naive(
@@ -144,10 +144,10 @@ def test_a_softened_loss_of_many_classes_is_what_its_formula_says(name, shape, t
     [
         ("decoupled_kl", {"target_weight": 1.0, "other_weight": 8.0}),
         ("decoupled_kl", {"target_weight": 0.0, "other_weight": 0.5}),
-        ("normalised_soft_targets", {"other_weight": 1.5}),
+        ("normalized_soft_targets", {"other_weight": 1.5}),
     ],
 )
-def test_a_loss_that_treats_the_labelled_class_by_itself_is_what_its_formula_says(
+def test_a_loss_that_treats_the_labeled_class_by_itself_is_what_its_formula_says(
     name, weights, shape, temperature, missing
 ):
     settings = {"temperature": temperature, **weights}
@@ -171,7 +171,7 @@ def test_the_correlation_over_a_batch_is_what_its_formula_says(temperature):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("name", ["hidden_cosine", "normalised_mse"])
+@pytest.mark.parametrize("name", ["hidden_cosine", "normalized_mse"])
 def test_a_distance_of_directions_is_what_its_formula_says(name, shape):
     assert_as_naive(getattr(losses, name), getattr(naive, name), logits(shape, 0), logits(shape, 1))
 
@@ -249,19 +249,19 @@ def test_channel_wise_kl_is_what_its_formula_says(ours, theirs, temperature):
 @pytest.mark.parametrize("missing", [0, 2])
 @pytest.mark.parametrize("margin", [0.0, 0.35, 0.5, 1.5])
 @pytest.mark.parametrize("name", ["angular_margin_loss", "cosine_margin_loss"])
-def test_a_loss_with_a_margin_is_what_its_formula_says_of_embeddings_and_of_centres(name, margin, missing):
-    embeddings, centres, settings = logits((8, 5), 0), logits((4, 5), 1), {"margin": margin, "scale": 8.0}
+def test_a_loss_with_a_margin_is_what_its_formula_says_of_embeddings_and_of_centers(name, margin, missing):
+    embeddings, centers, settings = logits((8, 5), 0), logits((4, 5), 1), {"margin": margin, "scale": 8.0}
     labels, ours, plain = class_labels((8,), 4, missing), getattr(losses, name), getattr(naive, name)
     assert_as_naive(
         lambda *tensors: ours(*tensors, labels, **settings),
         lambda *tensors: plain(*tensors, labels, **settings),
         embeddings,
-        centres,
+        centers,
     )
     assert_as_naive(
         lambda tensor: ours(embeddings, tensor, labels, **settings),
         lambda tensor: plain(embeddings, tensor, labels, **settings),
-        centres,
+        centers,
     )
 
 

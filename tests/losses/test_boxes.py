@@ -19,8 +19,8 @@ EXCLUSIVE = pytest.mark.parametrize("exclusive", [True, False], ids=["exclusive"
 def draw_boxes(*shape, seed=0):
     generator = torch.Generator().manual_seed(seed)
     size = 0.05 + 0.4 * torch.rand(*shape, 2, generator=generator, dtype=torch.float64)
-    centre = size / 2 + (1 - size) * torch.rand(*shape, 2, generator=generator, dtype=torch.float64)
-    return torch.cat([centre, size], dim=-1)
+    center = size / 2 + (1 - size) * torch.rand(*shape, 2, generator=generator, dtype=torch.float64)
+    return torch.cat([center, size], dim=-1)
 
 
 def draw_queries(num_images, exclusive, *, seed=1, num_queries=NUM_QUERIES):

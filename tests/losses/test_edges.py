@@ -21,8 +21,8 @@ SOFT = {
     "logit_mse": losses.logit_mse,
     "hidden_mse": losses.hidden_mse,
     "hidden_cosine": losses.hidden_cosine,
-    "normalised_mse": losses.normalised_mse,
-    "standardised_kl": softened("standardised_kl"),
+    "normalized_mse": losses.normalized_mse,
+    "standardized_kl": softened("standardized_kl"),
     "class_correlation": softened("class_correlation"),
     "batch_correlation": softened("batch_correlation"),
     "decoupled_kl": lambda student, teacher: losses.decoupled_kl(
@@ -188,7 +188,7 @@ PRODUCTS = {
     "similarity_preserving": losses.similarity_preserving,
     "similarity_kl": softened("similarity_kl"),
     "dot_products": lambda queries, keys: losses.dot_products(queries[None], keys[None], 2),
-    "class_centres": lambda points, _: losses.class_centres([(points, torch.tensor([0, 1, 1, 0]))], 2),
+    "class_centers": lambda points, _: losses.class_centers([(points, torch.tensor([0, 1, 1, 0]))], 2),
     "matching_cost": lambda logits, targets: losses.matching_cost(
         logits[None],
         torch.ones(1, 4, 4) / 4,
@@ -212,27 +212,27 @@ def test_hidden_states_that_are_not_pooled_are_no_points(loss):
         loss(*pair((2, 3, 4)))
 
 
-@pytest.mark.parametrize("name", ["standardised_kl", "class_correlation", "decoupled_kl"])
+@pytest.mark.parametrize("name", ["standardized_kl", "class_correlation", "decoupled_kl"])
 def test_a_loss_that_two_classes_would_make_constant_refuses_them(name):
     with pytest.raises(ValueError, match="3 classes"):
         SOFT[name](*pair((2, 2)))
 
 
 @pytest.mark.parametrize("labels", [torch.zeros(4, 6), torch.zeros(4, 1, dtype=torch.long)])
-def test_a_loss_of_the_labelled_class_refuses_anything_but_one_label_an_item(labels):
+def test_a_loss_of_the_labeled_class_refuses_anything_but_one_label_an_item(labels):
     with pytest.raises(ValueError, match="a whole number per item"):
         losses.decoupled_kl(*pair(), labels, temperature=1.0)
 
 
-@pytest.mark.parametrize("loss", [losses.decoupled_kl, losses.normalised_soft_targets])
-def test_a_missing_label_leaves_no_labelled_class_and_gives_zero(loss):
+@pytest.mark.parametrize("loss", [losses.decoupled_kl, losses.normalized_soft_targets])
+def test_a_missing_label_leaves_no_labeled_class_and_gives_zero(loss):
     values, slope = gradient(lambda *pair: loss(*pair, torch.tensor([0, -100, 2, 3]), temperature=2.0), *pair())
     assert values[1] == 0 and slope[1].abs().max() == 0 and (values[[0, 2, 3]] > 0).all()
 
 
-@pytest.mark.parametrize("loss", [losses.decoupled_kl, losses.normalised_soft_targets])
+@pytest.mark.parametrize("loss", [losses.decoupled_kl, losses.normalized_soft_targets])
 @pytest.mark.parametrize("scale", [20.0, 500.0, 1e4])
-def test_a_labelled_class_that_is_certain_keeps_the_loss_finite(loss, scale):
+def test_a_labeled_class_that_is_certain_keeps_the_loss_finite(loss, scale):
     values, slope = gradient(lambda *pair: loss(*pair, torch.arange(4), temperature=1.0), *pair(scale=scale))
     assert values.isfinite().all() and slope.isfinite().all()
 

@@ -6,22 +6,22 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from distil_nlp.losses import angular_margin_loss, class_centres, cosine_margin_loss, cross_entropy
+from distil_nlp.losses import angular_margin_loss, class_centers, cosine_margin_loss, cross_entropy
 
 LOSSES = pytest.mark.parametrize("loss", [angular_margin_loss, cosine_margin_loss])
-CENTRES = normalize(torch.randn(3, 6, generator=torch.Generator().manual_seed(1)), dim=-1)
+CENTERS = normalize(torch.randn(3, 6, generator=torch.Generator().manual_seed(1)), dim=-1)
 
 
 def at_angles(angles):
-    """Embeddings at these angles from the first centre."""
-    first = CENTRES[0]
-    across = normalize(CENTRES[1] - (CENTRES[1] @ first) * first, dim=-1)
+    """Embeddings at these angles from the first center."""
+    first = CENTERS[0]
+    across = normalize(CENTERS[1] - (CENTERS[1] @ first) * first, dim=-1)
     return torch.stack([math.cos(angle) * first + math.sin(angle) * across for angle in angles])
 
 
 def value_and_gradient(loss, embeddings, labels, **settings):
     embeddings = embeddings.clone().requires_grad_()
-    values = loss(embeddings, CENTRES, labels, **settings)
+    values = loss(embeddings, CENTERS, labels, **settings)
     values.sum().backward()
     return values.detach(), embeddings.grad
 
@@ -29,7 +29,7 @@ def value_and_gradient(loss, embeddings, labels, **settings):
 @LOSSES
 @pytest.mark.parametrize("length", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize("angle", [0.0, 1e-4, math.pi - 1e-4, math.pi])
-def test_the_gradient_is_finite_where_an_embedding_is_its_centre_or_opposite_to_it(loss, angle, length):
+def test_the_gradient_is_finite_where_an_embedding_is_its_center_or_opposite_to_it(loss, angle, length):
     embeddings, labels = length * at_angles([angle]), torch.tensor([0])
     values, slope = value_and_gradient(loss, embeddings, labels, margin=0.5, scale=64.0)
     assert values.isfinite().all() and slope.isfinite().all()
@@ -44,68 +44,68 @@ def test_an_embedding_of_length_0_teaches_no_nan(loss):
 
 
 @LOSSES
-def test_the_loss_falls_all_the_way_from_the_opposite_of_the_centre_to_the_centre(loss):
+def test_the_loss_falls_all_the_way_from_the_opposite_of_the_center_to_the_center(loss):
     angles = torch.linspace(0, math.pi, 60).tolist()
-    # A lone class besides, straight across, so that only the angle to the own centre moves.
-    centres = torch.stack([CENTRES[0], normalize(CENTRES[2] - (CENTRES[2] @ CENTRES[0]) * CENTRES[0], dim=-1) * 1e-20])
-    values = loss(at_angles(angles), centres, torch.zeros(60, dtype=torch.long), margin=0.5, scale=4.0)
+    # A lone class besides, straight across, so that only the angle to the own center moves.
+    centers = torch.stack([CENTERS[0], normalize(CENTERS[2] - (CENTERS[2] @ CENTERS[0]) * CENTERS[0], dim=-1) * 1e-20])
+    values = loss(at_angles(angles), centers, torch.zeros(60, dtype=torch.long), margin=0.5, scale=4.0)
     assert (values.diff() > 0).all()
 
 
 @LOSSES
 def test_without_a_margin_it_is_the_cross_entropy_of_scaled_cosines(loss):
     embeddings, labels = at_angles([0.3, 1.2, 2.5]), torch.tensor([0, 2, -100])
-    expected = cross_entropy(5.0 * normalize(embeddings, dim=-1) @ CENTRES.T, labels)
-    torch.testing.assert_close(loss(embeddings, CENTRES, labels, margin=0.0, scale=5.0), expected)
+    expected = cross_entropy(5.0 * normalize(embeddings, dim=-1) @ CENTERS.T, labels)
+    torch.testing.assert_close(loss(embeddings, CENTERS, labels, margin=0.0, scale=5.0), expected)
 
 
 @LOSSES
 def test_a_margin_makes_every_example_harder_and_one_without_a_label_counts_for_nothing(loss):
     embeddings, labels = at_angles([0.3, 1.2, 2.9, 0.7]), torch.tensor([0, 2, 0, -100])
-    plain, with_margin = (loss(embeddings, CENTRES, labels, margin=margin, scale=5.0) for margin in (0.0, 0.5))
+    plain, with_margin = (loss(embeddings, CENTERS, labels, margin=margin, scale=5.0) for margin in (0.0, 0.5))
     assert (with_margin[:3] > plain[:3]).all() and with_margin[3] == 0
     _, slope = value_and_gradient(loss, embeddings, labels, margin=0.5, scale=5.0)
     assert slope[3].abs().max() == 0
 
 
 @LOSSES
-def test_neither_the_length_of_an_embedding_nor_that_of_a_centre_counts(loss):
+def test_neither_the_length_of_an_embedding_nor_that_of_a_center_counts(loss):
     embeddings, labels = at_angles([0.3, 1.2]), torch.tensor([0, 2])
-    one = loss(embeddings, CENTRES, labels, margin=0.5, scale=5.0)
-    torch.testing.assert_close(loss(7 * embeddings, 0.2 * CENTRES, labels, margin=0.5, scale=5.0), one)
+    one = loss(embeddings, CENTERS, labels, margin=0.5, scale=5.0)
+    torch.testing.assert_close(loss(7 * embeddings, 0.2 * CENTERS, labels, margin=0.5, scale=5.0), one)
 
 
 @LOSSES
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_computed_in_float32_and_float64_stays(loss, dtype):
     embeddings, labels = at_angles([0.3, 1.2]), torch.tensor([0, 2])
-    assert loss(embeddings.to(dtype), CENTRES, labels, margin=0.5, scale=5.0).dtype == torch.float32
-    assert loss(embeddings.double(), CENTRES.double(), labels, margin=0.5, scale=5.0).dtype == torch.float64
+    assert loss(embeddings.to(dtype), CENTERS, labels, margin=0.5, scale=5.0).dtype == torch.float32
+    assert loss(embeddings.double(), CENTERS.double(), labels, margin=0.5, scale=5.0).dtype == torch.float64
 
 
 @LOSSES
 def test_autocast_changes_nothing(loss):
     embeddings, labels = at_angles([0.3, 1.2, 2.0]), torch.tensor([0, 2, 1])
-    expected = loss(embeddings, CENTRES, labels, margin=0.5, scale=64.0)
+    expected = loss(embeddings, CENTERS, labels, margin=0.5, scale=64.0)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(loss(embeddings, CENTRES, labels, margin=0.5, scale=64.0), expected)
+        assert torch.equal(loss(embeddings, CENTERS, labels, margin=0.5, scale=64.0), expected)
 
 
 @LOSSES
 def test_other_widths_are_refused(loss):
-    with pytest.raises(ValueError, match="embeddings are 6 wide and the class centres 4"):
+    with pytest.raises(ValueError, match="embeddings are 6 wide and the class centers 4"):
         loss(at_angles([0.3]), torch.ones(2, 4), torch.tensor([0]), margin=0.5, scale=5.0)
 
 
-def test_a_centre_is_the_mean_direction_of_its_class_however_the_examples_are_cut_into_batches():
+def test_a_center_is_the_mean_direction_of_its_class_however_the_examples_are_cut_into_batches():
     embeddings, labels = at_angles([0.2, 0.4, 1.0, 2.0]), torch.tensor([1, 1, 0, -100])
     embeddings[0] *= 9  # the direction counts, not the length
     expected = torch.cat([at_angles([1.0, 0.3]), torch.zeros(1, 6)])
     for size in (1, 3, 4):
         batches = zip(embeddings.split(size), labels.split(size), strict=True)
-        torch.testing.assert_close(class_centres(batches, 3), expected)
+        torch.testing.assert_close(class_centers(batches, 3), expected)
 
 
-def test_a_label_that_is_no_class_has_no_centre():
+def test_a_label_that_is_no_class_has_no_center():
     with pytest.raises(ValueError, match="2 classes, 0 to 1, and an example has the label 2"):
-        class_centres([(at_angles([1.0, 2.0]), torch.tensor([0, 2]))], 2)
+        class_centers([(at_angles([1.0, 2.0]), torch.tensor([0, 2]))], 2)

@@ -85,7 +85,7 @@ def test_a_data_set_without_labels_is_not_scored():
         score(SINGLE, np.zeros((4, 2)), np.full(4, -100))
 
 
-def test_a_row_labelled_in_part_is_refused():
+def test_a_row_labeled_in_part_is_refused():
     with pytest.raises(ValueError, match=r"Row 1 of the labels mixes -100 with labels \(\[-100, 1\]\)"):
         score(MULTI, np.zeros((2, 2)), np.array([[0, 1], [-100, 1]]))
 
@@ -140,11 +140,11 @@ def test_the_metric_of_an_example_by_example_yardstick_is_the_mean_over_examples
         REGRESSION: np.arange(50.0),
     }
     num_labels = 1 if problem_type == REGRESSION else 3
-    yardstick = Classification(problem_type, labels[problem_type], num_labels)
-    facts = yardstick.facts(list(random.normal(size=(50, num_labels))))
-    means = {name: yardstick.per_example(name, facts) for name in yardstick.names}
+    evaluator = Classification(problem_type, labels[problem_type], num_labels)
+    facts = evaluator.statistics(list(random.normal(size=(50, num_labels))))
+    means = {name: evaluator.per_example(name, facts) for name in evaluator.names}
     means = {name: np.mean(values) for name, values in means.items() if values is not None}
-    assert means == {name: yardstick.measure(name, facts) for name in means}
+    assert means == {name: evaluator.compute(name, facts) for name in means}
     assert list(means) == {SINGLE: ["accuracy"], MULTI: ["exact_match"], REGRESSION: []}[problem_type]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from distil_nlp.metrics import Classification, Verification, usual_yardstick
+from distil_nlp.metrics import Classification, Verification, default_evaluator
 
 
 @pytest.mark.parametrize(
@@ -16,12 +16,12 @@ from distil_nlp.metrics import Classification, Verification, usual_yardstick
     ],
 )
 def test_the_batches_of_a_problem_have_its_yardstick(problem_type, labels, kind):
-    yardstick = usual_yardstick(problem_type, [labels, labels], 2)
-    assert type(yardstick) is kind and yardstick.num_rows == 4
+    evaluator = default_evaluator(problem_type, [labels, labels], 2)
+    assert type(evaluator) is kind and evaluator.num_rows == 4
 
 
 @pytest.mark.parametrize("problem_type", ["single_label_classification", "object_detection"])
 def test_labels_of_parts_are_for_their_task_to_judge(problem_type):
     batches = [np.zeros((2, 3), dtype=int), np.zeros((2, 5), dtype=int)]  # padded to their own longest
-    with pytest.raises(ValueError, match=r"shape \(2, 3\) are of tokens or boxes.*task.yardstick"):
-        usual_yardstick(problem_type, batches, 2)
+    with pytest.raises(ValueError, match=r"shape \(2, 3\) are of tokens or boxes.*task.evaluator"):
+        default_evaluator(problem_type, batches, 2)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from distil_nlp.metrics import FoundBoxes
+from distil_nlp.metrics import DetectedBoxes
 from distil_nlp.metrics.detection import found_boxes, overlaps
 
 NUM_CLASSES = 3
@@ -67,9 +67,9 @@ def of_coco(labels, boxes, answers, images=None):
 def test_average_precision_is_that_of_coco(seed, exclusive):
     labels, boxes, logits = draw_images(seed=seed)
     logits = logits if exclusive else torch.cat([logits[..., :NUM_CLASSES] - 2, logits[..., -4:]], -1)
-    yardstick = FoundBoxes(labels, boxes, NUM_CLASSES)
-    answers = yardstick.answers(logits, {})
-    found = yardstick.scores(yardstick.facts(answers))
+    evaluator = DetectedBoxes(labels, boxes, NUM_CLASSES)
+    answers = evaluator.answers(logits, {})
+    found = evaluator.scores(evaluator.statistics(answers))
     expected = of_coco(labels, boxes, answers)
     assert 0.1 < expected[0] < 0.9
     assert [found["map"], found["map_50"]] == pytest.approx(expected, abs=1e-9)
@@ -77,44 +77,44 @@ def test_average_precision_is_that_of_coco(seed, exclusive):
 
 def test_the_facts_of_chosen_images_are_enough_for_their_average_precision():
     labels, boxes, logits = draw_images(seed=9)
-    yardstick = FoundBoxes(labels, boxes, NUM_CLASSES)
-    answers = yardstick.answers(logits, {})
+    evaluator = DetectedBoxes(labels, boxes, NUM_CLASSES)
+    answers = evaluator.answers(logits, {})
     drawn = [0, 5, 5, 2, 11, 7, 7, 7]
-    facts = yardstick.facts(answers)[drawn]
+    facts = evaluator.statistics(answers)[drawn]
     expected = of_coco(labels, boxes, answers, drawn)
-    assert [yardstick.measure(name, facts) for name in yardstick.names] == pytest.approx(expected, abs=1e-9)
+    assert [evaluator.compute(name, facts) for name in evaluator.names] == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_model_that_finds_every_box_scores_1_and_one_that_finds_none_0():
     labels, boxes, _ = draw_images()
-    yardstick = FoundBoxes(labels, boxes, NUM_CLASSES)
+    evaluator = DetectedBoxes(labels, boxes, NUM_CLASSES)
     perfect = [
         np.column_stack([label, np.ones(len(label)), box[:, :2] - box[:, 2:] / 2, box[:, :2] + box[:, 2:] / 2])
         for label, box in zip(labels, boxes, strict=True)
     ]
-    assert yardstick.scores(yardstick.facts(perfect)) == {"map": 1.0, "map_50": 1.0}
+    assert evaluator.scores(evaluator.statistics(perfect)) == {"map": 1.0, "map_50": 1.0}
     blind = [one[:0] for one in perfect]
-    assert yardstick.scores(yardstick.facts(blind)) == {"map": 0.0, "map_50": 0.0}
-    assert yardstick.agreement(perfect, perfect) == 1 and yardstick.agreement(perfect, blind) == 0
+    assert evaluator.scores(evaluator.statistics(blind)) == {"map": 0.0, "map_50": 0.0}
+    assert evaluator.agreement(perfect, perfect) == 1 and evaluator.agreement(perfect, blind) == 0
 
 
 def test_images_whose_boxes_nobody_knows_count_for_nothing_but_agreement():
     labels, boxes, logits = draw_images()
-    whole = FoundBoxes(labels, boxes, NUM_CLASSES)
+    whole = DetectedBoxes(labels, boxes, NUM_CLASSES)
     unknown = [*boxes[:-1], np.full((1, 4), np.nan)]
-    part = FoundBoxes(labels, unknown, NUM_CLASSES)
+    part = DetectedBoxes(labels, unknown, NUM_CLASSES)
     answers = part.answers(logits, {})
     assert part.num_rows == 12 and part.num_examples == 11
-    assert part.measure("map", part.facts(answers)) == whole.measure("map", whole.facts(answers)[:-1])
+    assert part.compute("map", part.statistics(answers)) == whole.compute("map", whole.statistics(answers)[:-1])
 
 
 def test_one_nan_in_the_logits_makes_every_metric_nan():
     labels, boxes, logits = draw_images()
     logits[2, 1] = float("nan")
-    yardstick = FoundBoxes(labels, boxes, NUM_CLASSES)
+    evaluator = DetectedBoxes(labels, boxes, NUM_CLASSES)
     with pytest.warns(UserWarning, match="NaN"):
-        facts = yardstick.facts(yardstick.answers(logits, {}))
-    assert np.isnan(facts).all() and np.isnan(yardstick.measure("map", facts))
+        facts = evaluator.statistics(evaluator.answers(logits, {}))
+    assert np.isnan(facts).all() and np.isnan(evaluator.compute("map", facts))
 
 
 def test_overlap_does_not_change_where_an_axis_is_scaled():
@@ -131,11 +131,11 @@ def test_at_most_a_hundred_boxes_of_an_image_are_kept_the_surest_first():
 
 @pytest.mark.parametrize("shape", [(2, 9), (2, 5, NUM_CLASSES + 2)])
 def test_logits_that_are_no_queries_are_refused(shape):
-    yardstick = FoundBoxes([np.array([1])], [np.full((1, 4), 0.5)], NUM_CLASSES)
+    evaluator = DetectedBoxes([np.array([1])], [np.full((1, 4), 0.5)], NUM_CLASSES)
     with pytest.raises(ValueError, match="AutoModelForObjectDetection"):
-        yardstick.answers(torch.zeros(shape), {})
+        evaluator.answers(torch.zeros(shape), {})
 
 
 def test_data_without_any_box_is_refused():
     with pytest.raises(ValueError, match="None of 2 images has a box"):
-        FoundBoxes([np.zeros(0)] * 2, [np.zeros((0, 4))] * 2, NUM_CLASSES)
+        DetectedBoxes([np.zeros(0)] * 2, [np.zeros((0, 4))] * 2, NUM_CLASSES)

@@ -1,4 +1,4 @@
-"""A task of another kind goes through prediction, comparison, table, report and card with a yardstick of its own."""
+"""A task of another kind goes through prediction, comparison, table, report and card with an evaluator of its own."""
 
 import json
 
@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from distil_nlp.evaluation import Contender, compare, predict
+from distil_nlp.evaluation import Candidate, compare, predict
 from distil_nlp.hub import model_card
-from distil_nlp.metrics import Yardstick
+from distil_nlp.metrics import Evaluator
 from distil_nlp.reports import report_markdown, write_report
 
 
-class Guessing(Yardstick):
-    """Perplexity at the labelled positions of texts; a text may be cut into two rows."""
+class Guessing(Evaluator):
+    """Perplexity at the labeled positions of texts; a text may be cut into two rows."""
 
     def __init__(self, texts, main_metric=None):
         self._texts = np.asarray(texts)
@@ -21,7 +21,7 @@ class Guessing(Yardstick):
             ["perplexity", "accuracy"],
             num_rows=len(texts),
             num_examples=len(set(texts)),
-            problem_type="masked_language_modelling",
+            problem_type="masked_language_modeling",
             main_metric=main_metric,
         )
 
@@ -31,13 +31,13 @@ class Guessing(Yardstick):
         return [torch.stack([row[here, label[here]], 1.0 * (row.argmax(-1) == label)[here]]).numpy()
                 for row, label, here in rows]  # fmt: skip
 
-    def facts(self, answers):
+    def statistics(self, answers):
         facts = np.zeros((self.num_examples, 3))
         for text, (values, right) in zip(self._texts, answers, strict=True):
             facts[text] += [-values.sum(), right.sum(), len(values)]
         return facts
 
-    def measure(self, name, facts):
+    def compute(self, name, facts):
         loss, right, count = facts.sum(axis=0)
         return float(np.exp(loss / count) if name == "perplexity" else right / count)
 
@@ -68,17 +68,17 @@ def rows():
 
 
 def model(sharpness):
-    """Sees the tokens and believes in them this much."""
+    """PixelPreprocessor the tokens and believes in them this much."""
     return lambda batch: sharpness * torch.nn.functional.one_hot(batch["input_ids"], 6).float()
 
 
 def judged(rows, main_metric=None, sharp=(3.0, 2.0, 1.0)):
-    yardstick = Guessing(TEXTS, main_metric)
+    evaluator = Guessing(TEXTS, main_metric)
     names = ("teacher", "student", "control")
-    answers = [predict(model(one), rows, collator, keep=yardstick.answers, batch_size=7) for one in sharp]
+    answers = [predict(model(one), rows, collator, keep=evaluator.answers, batch_size=7) for one in sharp]
     return compare(
-        [Contender(name, name, [of_model], parameters=10) for name, of_model in zip(names, answers, strict=True)],
-        yardstick,
+        [Candidate(name, name, [of_model], parameters=10) for name, of_model in zip(names, answers, strict=True)],
+        evaluator,
         task="guessing",
         seeds=[0],
     )
@@ -90,7 +90,7 @@ def perplexity(sharpness):
 
 def test_positions_are_kept_and_rows_of_one_text_are_judged_together(rows):
     found = judged(rows)
-    assert (found.num_examples, found.metric, found.problem_type) == (39, "perplexity", "masked_language_modelling")
+    assert (found.num_examples, found.metric, found.problem_type) == (39, "perplexity", "masked_language_modeling")
     assert [one["metrics"]["perplexity"] for one in found.models] == pytest.approx(
         [perplexity(one) for one in (3, 2, 1)], rel=1e-5
     )

@@ -1,10 +1,10 @@
-"""Perplexity and accuracy at masked positions, by the yardstick and by hand."""
+"""Perplexity and accuracy at masked positions, by the evaluator and by hand."""
 
 import numpy as np
 import pytest
 import torch
 
-from distil_nlp.evaluation import Contender, compare, predict
+from distil_nlp.evaluation import Candidate, compare, predict
 from distil_nlp.metrics import MaskedWords
 from distil_nlp.tasks import MaskedLanguageModeling
 from tests.tiny import tiny_model, tiny_tokenizer
@@ -14,8 +14,8 @@ ROWS = make_rows(20, problem="masked")
 COLLATE = MaskedLanguageModeling("text").collator(tiny_tokenizer())
 
 
-def answers(model, yardstick, rows=ROWS, batch_size=7):
-    return predict(model, rows, COLLATE, keep=yardstick.answers, batch_size=batch_size)
+def answers(model, evaluator, rows=ROWS, batch_size=7):
+    return predict(model, rows, COLLATE, keep=evaluator.answers, batch_size=batch_size)
 
 
 def by_hand(model, rows):
@@ -32,17 +32,17 @@ def by_hand(model, rows):
 
 
 def test_perplexity_and_accuracy_are_those_by_hand():
-    model, yardstick = tiny_model(task="mlm"), MaskedWords(ROWS["labels"])
+    model, evaluator = tiny_model(task="mlm"), MaskedWords(ROWS["labels"])
     losses, right = by_hand(model, ROWS)
-    scores = yardstick.scores(yardstick.facts(answers(model, yardstick)))
-    assert list(scores) == ["perplexity", "accuracy"] and yardstick.main == "perplexity"
+    scores = evaluator.scores(evaluator.statistics(answers(model, evaluator)))
+    assert list(scores) == ["perplexity", "accuracy"] and evaluator.main == "perplexity"
     assert scores["perplexity"] == pytest.approx(np.exp(losses.mean()), rel=1e-5)
     assert scores["accuracy"] == pytest.approx(right.mean())
 
 
 def test_each_row_adds_its_own_facts():
-    model, yardstick = tiny_model(task="mlm"), MaskedWords(ROWS["labels"])
-    facts = yardstick.facts(answers(model, yardstick))
+    model, evaluator = tiny_model(task="mlm"), MaskedWords(ROWS["labels"])
+    facts = evaluator.statistics(answers(model, evaluator))
     assert facts.shape == (20, 3)
     for number, row in enumerate(ROWS):
         losses, right = by_hand(model, [row])
@@ -50,20 +50,20 @@ def test_each_row_adds_its_own_facts():
 
 
 def test_agreement_is_the_share_of_masked_positions_with_the_teachers_word():
-    yardstick = MaskedWords(ROWS["labels"])
-    ours, theirs = (answers(tiny_model(task="mlm", seed=seed), yardstick) for seed in (0, 1))
+    evaluator = MaskedWords(ROWS["labels"])
+    ours, theirs = (answers(tiny_model(task="mlm", seed=seed), evaluator) for seed in (0, 1))
     same = np.mean(np.concatenate(ours)[:, 1] == np.concatenate(theirs)[:, 1])
-    assert yardstick.agreement(ours, ours) == 1 and yardstick.agreement(ours, theirs) == same < 1
+    assert evaluator.agreement(ours, ours) == 1 and evaluator.agreement(ours, theirs) == same < 1
 
 
 def test_a_lower_perplexity_is_better_in_a_comparison():
-    yardstick = MaskedWords(ROWS["labels"])
+    evaluator = MaskedWords(ROWS["labels"])
     found = compare(
         [
-            Contender(role, role, [answers(tiny_model(task="mlm", seed=seed), yardstick)], parameters=1)
+            Candidate(role, role, [answers(tiny_model(task="mlm", seed=seed), evaluator)], parameters=1)
             for seed, role in enumerate(("teacher", "student"))
         ],
-        yardstick,
+        evaluator,
     ).to_dict()
     teacher, student = (model["metrics"]["perplexity"] for model in found["models"])
     assert found["models"][1]["kept"] == pytest.approx(teacher / student)
@@ -71,17 +71,17 @@ def test_a_lower_perplexity_is_better_in_a_comparison():
 
 
 def test_a_model_that_says_nan_is_judged_nan():
-    model, yardstick = tiny_model(task="mlm"), MaskedWords(ROWS["labels"])
+    model, evaluator = tiny_model(task="mlm"), MaskedWords(ROWS["labels"])
     torch.nn.init.constant_(model.cls.predictions.bias, float("nan"))
-    said = answers(model, yardstick)
-    assert all(np.isnan(value) for value in yardstick.scores(yardstick.facts(said)).values())
-    assert np.isnan(yardstick.agreement(said, said))
+    said = answers(model, evaluator)
+    assert all(np.isnan(value) for value in evaluator.scores(evaluator.statistics(said)).values())
+    assert np.isnan(evaluator.agreement(said, said))
 
 
 def test_rows_without_a_masked_position_and_answers_of_other_rows_are_refused():
     with pytest.raises(ValueError, match="row 1 of 2 has none"):
         MaskedWords([[-100, 3], [-100, -100]])
     with pytest.raises(ValueError, match="Row 0 has 1 masked positions and 2 answers"):
-        MaskedWords([[-100, 3]]).facts([np.zeros((2, 2))])
+        MaskedWords([[-100, 3]]).statistics([np.zeros((2, 2))])
     with pytest.raises(ValueError, match="perplexity, accuracy; got 'f1'"):
         MaskedWords([[3]], main_metric="f1")

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import pearsonr, spearmanr
 from transformers import EvalPrediction
 
-from distil_nlp.evaluation import Contender, compare
+from distil_nlp.evaluation import Candidate, compare
 from distil_nlp.metrics import Similarity, similarity_metrics
 from distil_nlp.metrics.similarity import pair_cosines
 
@@ -19,8 +19,8 @@ SCORES = np.linspace(0, 1, 30)
 
 
 def judged(vectors, scores=SCORES):
-    yardstick = Similarity(scores)
-    return yardstick.scores(yardstick.facts(yardstick.answers(vectors, {})))
+    evaluator = Similarity(scores)
+    return evaluator.scores(evaluator.statistics(evaluator.answers(vectors, {})))
 
 
 def test_the_metrics_are_the_correlations_of_cosines_with_scores():
@@ -57,9 +57,9 @@ def test_the_metrics_during_training_are_those_of_the_yardstick():
 
 
 def test_a_comparison_of_embeddings_shows_what_was_kept_and_no_agreement():
-    yardstick = Similarity(SCORES)
-    answers = {role: yardstick.answers(embeddings(seed=seed), {}) for seed, role in enumerate(["teacher", "student"])}
-    comparison = compare([Contender(role, role, one) for role, one in answers.items()], yardstick)
+    evaluator = Similarity(SCORES)
+    answers = {role: evaluator.answers(embeddings(seed=seed), {}) for seed, role in enumerate(["teacher", "student"])}
+    comparison = compare([Candidate(role, role, one) for role, one in answers.items()], evaluator)
     assert comparison.metric == "spearmanr" and comparison.problem_type == "embedding"
     assert all(model["agreement"] is None for model in comparison.models)
     assert comparison.differences[0]["low"] < comparison.differences[0]["high"]
@@ -76,4 +76,4 @@ def test_scores_that_cannot_be_used_are_refused(scores, message):
 
 def test_answers_of_another_number_of_pairs_are_refused():
     with pytest.raises(ValueError, match="one cosine for each of the 30 pairs"):
-        Similarity(SCORES).facts(np.zeros(29))
+        Similarity(SCORES).statistics(np.zeros(29))

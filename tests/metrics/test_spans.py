@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from distil_nlp.metrics import ExtractedAnswers
-from distil_nlp.metrics.spans import best_spans, exact_match, normalise, token_f1
+from distil_nlp.metrics.spans import best_spans, exact_match, normalize, token_f1
 
 
 @pytest.mark.parametrize(
@@ -19,8 +19,8 @@ from distil_nlp.metrics.spans import best_spans, exact_match, normalise, token_f
         ("the", ""),
     ],
 )
-def test_normalised_texts_have_no_case_no_punctuation_no_articles_and_single_spaces(text, expected):
-    assert normalise(text) == expected
+def test_normalized_texts_have_no_case_no_punctuation_no_articles_and_single_spaces(text, expected):
+    assert normalize(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,12 @@ WINDOWS = {
 }
 
 
-def yardstick(references=(["bad plot"], ["fine"]), **settings):
+def evaluator(references=(["bad plot"], ["fine"]), **settings):
     return ExtractedAnswers([CONTEXT, "fine stories"], references, WINDOWS, **settings)
 
 
 def said(*spans, null=0.0, width=8):
-    """Logits that favour a span with a score in each window; [CLS] has its own."""
+    """Logits that favor a span with a score in each window; [CLS] has its own."""
     logits = torch.zeros(len(spans), 2, width)
     for row, (first, last, score) in enumerate(spans):
         logits[row, 0, first], logits[row, 1, last] = score / 2, score / 2
@@ -90,22 +90,22 @@ def answered(judge, logits):
 
 
 def test_the_answer_of_a_question_is_that_of_its_best_window():
-    judge = yardstick()
+    judge = evaluator()
     answers = answered(judge, said((3, 4, 5.0), (4, 5, 6.0), (1, 2, 1.0)))
     assert judge.texts(answers) == ["bad plot", "fine stories"]
-    assert judge.facts(answers).tolist() == [[1.0, 1.0], [pytest.approx(2 / 3), 0.0]]
-    assert judge.scores(judge.facts(answers)) == {"f1": pytest.approx(5 / 6), "exact_match": 0.5}
+    assert judge.statistics(answers).tolist() == [[1.0, 1.0], [pytest.approx(2 / 3), 0.0]]
+    assert judge.scores(judge.statistics(answers)) == {"f1": pytest.approx(5 / 6), "exact_match": 0.5}
     assert (judge.main, judge.num_rows, judge.num_examples) == ("f1", 3, 2)
 
 
 def test_answers_keep_four_numbers_a_window():
-    assert answered(yardstick(), said((3, 4, 5.0), (4, 5, 6.0), (1, 2, 1.0))).shape == (3, 4)
+    assert answered(evaluator(), said((3, 4, 5.0), (4, 5, 6.0), (1, 2, 1.0))).shape == (3, 4)
 
 
 def test_no_answer_needs_to_win_in_every_window_and_only_where_the_data_has_such_questions():
     logits = said((3, 4, 5.0), (4, 5, 6.0), (1, 2, 1.0), null=4.0)
-    assert yardstick().texts(answered(yardstick(), logits)) == ["bad plot", "fine stories"]
-    judge = yardstick(([], ["fine"]), no_answer=True)
+    assert evaluator().texts(answered(evaluator(), logits)) == ["bad plot", "fine stories"]
+    judge = evaluator(([], ["fine"]), no_answer=True)
     assert judge.texts(answered(judge, logits)) == ["bad plot", ""]
     logits[:2, :, 0] = 4.0
     assert judge.texts(answered(judge, logits)) == ["", ""]
@@ -114,17 +114,17 @@ def test_no_answer_needs_to_win_in_every_window_and_only_where_the_data_has_such
 
 
 def test_questions_without_references_count_for_agreement_only():
-    judge = yardstick((None, ["fine"]))
+    judge = evaluator((None, ["fine"]))
     ours = answered(judge, said((3, 4, 5.0), (4, 5, 6.0), (1, 1, 1.0)))
     theirs = answered(judge, said((3, 4, 9.0), (4, 5, 6.0), (1, 1, 1.0)))
-    assert judge.facts(ours).tolist() == [[1.0, 1.0]]
+    assert judge.statistics(ours).tolist() == [[1.0, 1.0]]
     assert (judge.agreement(ours, ours), judge.agreement(ours, theirs)) == (1.0, 0.5)
     with pytest.raises(ValueError, match="None of the 2 questions has answers"):
-        yardstick((None, None))
+        evaluator((None, None))
 
 
 def test_answers_that_differ_by_an_article_agree():
-    judge = yardstick()
+    judge = evaluator()
     ours = answered(judge, said((2, 4, 9.0), (2, 2, 1.0), (1, 1, 1.0)))
     theirs = answered(judge, said((3, 4, 9.0), (2, 2, 1.0), (1, 1, 1.0)))
     assert [judge.texts(one)[0] for one in (ours, theirs)] == ["a good film", "good film"]
@@ -132,15 +132,15 @@ def test_answers_that_differ_by_an_article_agree():
 
 
 def test_a_model_that_says_nan_has_no_metrics():
-    judge, logits = yardstick(), said((3, 4, 5.0), (4, 5, 6.0), (1, 2, 1.0))
+    judge, logits = evaluator(), said((3, 4, 5.0), (4, 5, 6.0), (1, 2, 1.0))
     logits[1, 0, 3] = float("nan")
     with pytest.warns(UserWarning, match="1 of 3 windows hold NaN"):
-        facts = judge.facts(answered(judge, logits))
+        facts = judge.statistics(answered(judge, logits))
     assert np.isnan(facts).all() and facts.shape == (2, 2)
     assert np.isnan(judge.agreement(answered(judge, logits), answered(judge, logits)))
 
 
 def test_exact_match_may_decide_and_accuracy_may_not():
-    assert yardstick(main_metric="exact_match").main == "exact_match"
+    assert evaluator(main_metric="exact_match").main == "exact_match"
     with pytest.raises(ValueError, match="question_answering has: f1, exact_match; got 'accuracy'"):
-        yardstick(main_metric="accuracy")
+        evaluator(main_metric="accuracy")

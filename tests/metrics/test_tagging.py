@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from distil_nlp.evaluation import Contender, compare
+from distil_nlp.evaluation import Candidate, compare
 from distil_nlp.metrics import Tagging, marks_entities, tag_metrics
 
 BIO = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
@@ -18,8 +18,8 @@ def scores(gold, predicted, names=BIO, **settings):
     gold, predicted = (
         [np.array([names.index(tag) for tag in row.split()]) for row in side] for side in (gold, predicted)
     )
-    yardstick = Tagging(gold, len(names), names, **settings)
-    return yardstick.scores(yardstick.facts(predicted))
+    evaluator = Tagging(gold, len(names), names, **settings)
+    return evaluator.scores(evaluator.statistics(predicted))
 
 
 # What seqeval 1.2.2 gives: f1, precision, recall, accuracy.
@@ -87,35 +87,35 @@ def test_parts_of_speech_are_judged_by_words():
 def test_a_word_never_seen_is_wrong_and_its_entity_is_not_found():
     gold = [np.array([0, 1, 2, 0]), np.array([3])]
     seen = [np.array([True, True, False, False]), np.array([True])]
-    yardstick = Tagging(gold, len(BIO), BIO, seen=seen)
-    found = yardstick.scores(yardstick.facts([np.array([0, 1]), np.array([3])]))
+    evaluator = Tagging(gold, len(BIO), BIO, seen=seen)
+    found = evaluator.scores(evaluator.statistics([np.array([0, 1]), np.array([3])]))
     assert found == {"f1": 0.5, "precision": 0.5, "recall": 0.5, "accuracy": pytest.approx(3 / 5)}
 
 
 def test_facts_are_counts_of_each_sentence_that_add_up():
-    yardstick = Tagging([np.array([1, 2]), np.array([], dtype=int), np.array([0, 3])], len(BIO), BIO)
-    facts = yardstick.facts([np.array([1, 2]), np.array([], dtype=int), np.array([3, 3])])
+    evaluator = Tagging([np.array([1, 2]), np.array([], dtype=int), np.array([0, 3])], len(BIO), BIO)
+    facts = evaluator.statistics([np.array([1, 2]), np.array([], dtype=int), np.array([3, 3])])
     assert facts.tolist() == [[1, 1, 1, 2, 2], [1, 2, 1, 1, 2]]
-    assert (yardstick.num_rows, yardstick.num_examples) == (3, 2)
-    assert yardstick.measure("accuracy", facts[:1]) == 1 and yardstick.measure("recall", facts[[0, 0]]) == 1
+    assert (evaluator.num_rows, evaluator.num_examples) == (3, 2)
+    assert evaluator.compute("accuracy", facts[:1]) == 1 and evaluator.compute("recall", facts[[0, 0]]) == 1
 
 
-def test_answers_are_read_at_labelled_tokens_only():
-    yardstick = Tagging([np.array([1]), np.array([0, 4])], len(BIO), BIO)
+def test_answers_are_read_at_labeled_tokens_only():
+    evaluator = Tagging([np.array([1]), np.array([0, 4])], len(BIO), BIO)
     labels = torch.tensor([[-100, 1, -100], [0, -100, 4]])
     logits = torch.nn.functional.one_hot(torch.tensor([[3, 1, 3], [0, 3, 4]]), 5).double()
-    assert [row.tolist() for row in yardstick.answers(logits, {"labels": labels})] == [[1], [0, 4]]
+    assert [row.tolist() for row in evaluator.answers(logits, {"labels": labels})] == [[1], [0, 4]]
 
 
 def test_a_model_that_says_nan_has_no_metric_and_no_agreement():
-    yardstick = Tagging([np.array([1, 0])], len(BIO), BIO)
+    evaluator = Tagging([np.array([1, 0])], len(BIO), BIO)
     logits = torch.zeros(1, 2, 5)
     logits[0, 1, 3] = torch.nan
-    answers = yardstick.answers(logits, {"labels": torch.tensor([[1, 0]])})
+    answers = evaluator.answers(logits, {"labels": torch.tensor([[1, 0]])})
     with pytest.warns(UserWarning, match="1 of 2 words hold NaN; every metric is nan"):
-        facts = yardstick.facts(answers)
-    assert np.isnan(list(yardstick.scores(facts).values())).all()
-    assert np.isnan(yardstick.agreement(answers, [np.array([1, 0])]))
+        facts = evaluator.statistics(answers)
+    assert np.isnan(list(evaluator.scores(facts).values())).all()
+    assert np.isnan(evaluator.agreement(answers, [np.array([1, 0])]))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_model_that_says_nan_has_no_metric_and_no_agreement():
         ("None of the words of 2 rows has a tag", lambda: Tagging([[], []], 5, BIO)),
         ("whole numbers from 0 to 4, for 5 classes; got 7", lambda: Tagging([[0, 7]], 5, BIO)),
         ("must be one that .* has: f1, .*; got 'acuracy'; the nearest is 'accuracy'", lambda: _main("acuracy")),
-        ("an answer for each of 1 rows.*3 in all.*got 1 with 2 tags", lambda: _main("f1").facts([[0, 1]])),
+        ("an answer for each of 1 rows.*3 in all.*got 1 with 2 tags", lambda: _main("f1").statistics([[0, 1]])),
         (r"shape \(batch, sequence, 5\).*\(2, 5\)", lambda: _main("f1").answers(torch.zeros(2, 5), {})),
     ],
 )
@@ -142,7 +142,7 @@ def test_two_taggers_are_compared_with_an_interval_over_sentences():
     gold = [draw.integers(0, 5, size=draw.integers(1, 12)) for _ in range(60)]
     noisy = [np.where(draw.random(len(row)) < 0.2, 0, row) for row in gold]
     comparison = compare(
-        [Contender("teacher", "teacher", [gold]), Contender("student", "student", [noisy])], Tagging(gold, 5, BIO)
+        [Candidate("teacher", "teacher", [gold]), Candidate("student", "student", [noisy])], Tagging(gold, 5, BIO)
     )
     report = comparison.to_dict()
     assert report["metric"] == "f1" and report["num_examples"] == 60

@@ -1,4 +1,4 @@
-"""Embeddings are judged by all pairs of images, and by each one's nearest neighbour."""
+"""Embeddings are judged by all pairs of images, and by each one's nearest neighbor."""
 
 import warnings
 
@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import roc_auc_score, roc_curve
 from transformers import EvalPrediction
 
-from distil_nlp.evaluation import Contender, compare
+from distil_nlp.evaluation import Candidate, compare
 from distil_nlp.metrics import Verification, verification_metrics
 from distil_nlp.metrics.verification import RATES
 
@@ -23,8 +23,8 @@ def embeddings(people=PEOPLE, *, noise=1.0, width=6, seed=0):
 def judged(vectors, people=PEOPLE):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of too few pairs for some rate, of a model that says nan
-        yardstick = Verification(people)
-        return yardstick.scores(yardstick.facts(vectors))
+        evaluator = Verification(people)
+        return evaluator.scores(evaluator.statistics(vectors))
 
 
 def all_pairs(vectors, people=PEOPLE):
@@ -93,15 +93,15 @@ def test_a_rate_for_which_there_are_too_few_pairs_of_different_people_is_nan_and
 
 
 def test_an_image_drawn_twice_is_no_pair_with_itself():
-    yardstick = Verification(PEOPLE)
-    facts = yardstick.facts(embeddings(noise=3.0))
+    evaluator = Verification(PEOPLE)
+    facts = evaluator.statistics(embeddings(noise=3.0))
     one_of_each = facts[np.arange(0, 60, 5)]
     twice = np.concatenate([one_of_each, one_of_each])
-    assert np.isnan(yardstick.measure("verification_auc", twice)) and np.isnan(yardstick.measure("rank_1", twice))
+    assert np.isnan(evaluator.compute("verification_auc", twice)) and np.isnan(evaluator.compute("rank_1", twice))
     # Of images that were all drawn four times every pair counts sixteen times, which changes no share.
     again = np.concatenate([facts] * 4)
     for name in ("verification_auc", "rank_1"):
-        assert yardstick.measure(name, again) == pytest.approx(yardstick.measure(name, facts), abs=1e-3)
+        assert evaluator.compute(name, again) == pytest.approx(evaluator.compute(name, facts), abs=1e-3)
 
 
 def test_images_of_nobody_known_do_not_count():
@@ -121,9 +121,9 @@ def test_neither_the_length_of_an_embedding_nor_a_rotation_counts():
 def test_a_model_that_says_nan_has_no_metrics():
     vectors = embeddings()
     vectors[3] = np.nan
-    yardstick = Verification(PEOPLE)
+    evaluator = Verification(PEOPLE)
     with pytest.raises(UserWarning, match="1 of 60 embeddings are NaN"):
-        yardstick.facts(vectors)
+        evaluator.statistics(vectors)
     assert all(np.isnan(value) for value in judged(vectors).values())
 
 
@@ -133,10 +133,10 @@ def test_the_metrics_during_training_are_those_of_the_yardstick():
 
 
 def test_a_comparison_shows_the_area_first_with_an_interval_and_the_agreement_about_the_nearest():
-    yardstick = Verification(PEOPLE)
+    evaluator = Verification(PEOPLE)
     noisy = {"teacher": 0.5, "student": 1.0, "control": 2.0}
-    answers = {role: yardstick.answers(torch.tensor(embeddings(noise=noise)), {}) for role, noise in noisy.items()}
-    comparison = compare([Contender(role, role, [one]) for role, one in answers.items()], yardstick)
+    answers = {role: evaluator.answers(torch.tensor(embeddings(noise=noise)), {}) for role, noise in noisy.items()}
+    comparison = compare([Candidate(role, role, [one]) for role, one in answers.items()], evaluator)
     assert comparison.metric == "verification_auc" and comparison.problem_type == "identity"
     assert comparison.models[0]["agreement"] == 1.0 > comparison.models[1]["agreement"]
     to_control = comparison.differences[1]
@@ -147,9 +147,9 @@ def test_a_comparison_shows_the_area_first_with_an_interval_and_the_agreement_ab
 @pytest.mark.parametrize(
     ("people", "message"),
     [
-        ([0, 1, 2], "3 labelled images of 3 people, at most 1 of one"),
+        ([0, 1, 2], "3 labeled images of 3 people, at most 1 of one"),
         ([4, 4, 4], "of 1 people"),
-        ([-100, -100], "0 labelled images of 0 people"),
+        ([-100, -100], "0 labeled images of 0 people"),
         ([[0, 0, 1]], r"shape \(1, 3\)"),
         ([0.0, 0.0, 1.0], "whole numbers.*float64"),
     ],
@@ -161,4 +161,4 @@ def test_labels_that_allow_no_verification_are_refused(people, message):
 
 def test_answers_of_another_number_of_images_are_refused():
     with pytest.raises(ValueError, match="one embedding for each of the 60 images"):
-        Verification(PEOPLE).facts(np.zeros((59, 4)))
+        Verification(PEOPLE).statistics(np.zeros((59, 4)))

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForObjectDetection, pipeline
 
-from distil_nlp.models.detectors import Detectors, detector_processor, make_detector, read_detector
+from distil_nlp.models.detectors import AutoDetector, detector_processor, make_detector, read_detector
 
 NAMES = {0: "disc", 1: "ring"}
 SPECS = ["detr-32x1", "deformable_detr-32x2"]
@@ -51,15 +51,15 @@ def test_what_a_new_detector_says_depends_on_the_image(spec):
 def test_queries_begin_on_a_grid_over_the_image():
     with torch.no_grad():
         boxes = made("deformable_detr-32x2").eval()(torch.zeros(1, 3, 48, 64)).pred_boxes[0]
-    centres = {tuple(place) for place in (boxes[:, :2] * torch.tensor([16, 12])).round().int().tolist()}
-    assert centres == {(x, y) for x in range(1, 16, 2) for y in range(1, 12, 2)}
+    centers = {tuple(place) for place in (boxes[:, :2] * torch.tensor([16, 12])).round().int().tolist()}
+    assert centers == {(x, y) for x in range(1, 16, 2) for y in range(1, 12, 2)}
 
 
 def test_a_name_gives_random_weights_that_are_told_as_fresh_and_anything_else_is_loaded(tmp_path):
-    model, info = Detectors.from_pretrained("detr-32x1", output_loading_info=True, id2label=NAMES)
+    model, info = AutoDetector.from_pretrained("detr-32x1", output_loading_info=True, id2label=NAMES)
     assert info["missing_keys"] == {name for name, _ in model.named_parameters()}
     model.save_pretrained(tmp_path)
-    _, info = Detectors.from_pretrained(tmp_path, output_loading_info=True)
+    _, info = AutoDetector.from_pretrained(tmp_path, output_loading_info=True)
     assert not info["missing_keys"]
 
 

@@ -80,7 +80,7 @@ def test_pictures_of_another_size_or_kind_are_refused():
         model(pixels(channels=3))
 
 
-def test_the_config_says_what_the_network_is_and_holds_no_centres(tmp_path):
+def test_the_config_says_what_the_network_is_and_holds_no_centers(tmp_path):
     tiny_embedder(network="mobilefacenetx0.1").save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     assert (config["network"], config["embedding_width"], config["options"]) == ("mobilefacenet", 6, {"width": 0.1})

@@ -144,7 +144,7 @@ def test_the_pipeline_gives_the_scores_of_the_model_for_pictures_of_any_mode(tmp
     processor.save_pretrained(tmp_path)
     image = picture(mode=mode, size=(12, 9))
     said = pipeline("image-classification", model=str(tmp_path), device="cpu")(image)
-    # The pipeline opens every image in colour before the processor sees it.
+    # The pipeline opens every image in color before the processor sees it.
     pixels = processor(image.convert("RGB"), return_tensors="pt")["pixel_values"]
     assert pixels.shape == (1, channels, 8, 8)
     scores = model(pixels).logits.softmax(-1)[0].tolist()
@@ -204,7 +204,7 @@ def test_a_timm_model_whose_images_are_cut_in_another_way_is_refused(monkeypatch
         load_image_processor("timm/some")
 
 
-def test_a_processor_in_another_size_normalises_as_before_or_not_at_all():
+def test_a_processor_in_another_size_normalizes_as_before_or_not_at_all():
     smaller = resized(ViTImageProcessorPil(image_mean=[0.1, 0.2, 0.3]), 8)
     assert smaller.size == {"height": 8, "width": 8} and list(smaller.image_mean) == [0.1, 0.2, 0.3]
     plain = ViTImageProcessorPil(do_normalize=False)

@@ -63,7 +63,7 @@ def test_the_mean_leaves_padding_out_and_cls_is_the_first_token_though_padding_b
     torch.testing.assert_close(tiny_encoder(pooling="cls").pool(hidden, mask), torch.tensor([[4.0, 5.0]]))
 
 
-def test_normalised_vectors_have_length_1():
+def test_normalized_vectors_have_length_1():
     torch.testing.assert_close(vectors(tiny_encoder(normalize=True)).norm(dim=1), torch.ones(3))
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import AutoProcessor, BertConfig, BertForSequenceClassification, pipeline
 
-from distil_nlp.models import SpeechWriters, Writes, read_whisper, whisper_processor
+from distil_nlp.models import AutoSpeechSeq2Seq, GreedyGenerator, read_whisper, whisper_processor
 from distil_nlp.students import build_student, freeze_encoder, share_encoder, student_from_teacher
 
 TEXTS = ["ho hi he", "hi", "he ho"] * 5
@@ -19,7 +19,7 @@ def processor():
 @pytest.fixture
 def teacher(processor):
     torch.manual_seed(0)
-    return SpeechWriters(lambda: processor).from_pretrained("whisper-3x16").eval()
+    return AutoSpeechSeq2Seq(lambda: processor).from_pretrained("whisper-3x16").eval()
 
 
 def features(count=2):
@@ -46,8 +46,8 @@ def test_a_size_is_layers_and_width_and_says_so_where_it_is_none():
 
 
 def test_asked_to_write_it_writes_no_more_and_for_timing_no_less_than_it_is_told(teacher):
-    assert Writes(teacher, 6)(features()).shape[1] <= 6
-    assert Writes(teacher, 6, exactly=True)(features()).shape == (2, 6)
+    assert GreedyGenerator(teacher, 6)(features()).shape[1] <= 6
+    assert GreedyGenerator(teacher, 6, exactly=True)(features()).shape == (2, 6)
     assert teacher.generation_config.max_length == 448
 
 
@@ -59,23 +59,23 @@ def test_a_model_of_several_languages_and_its_students_write_the_one_they_are_to
     generation._from_model_config = False  # it would be read without what it says about languages
     teacher.save_pretrained(tmp_path / "teacher")
     with pytest.raises(ValueError, match="teacher knows several languages .* Say which it is: language=en"):
-        SpeechWriters(lambda: processor).from_pretrained(tmp_path / "teacher")
-    told = SpeechWriters(lambda: processor, "en").from_pretrained(tmp_path / "teacher").eval()
+        AutoSpeechSeq2Seq(lambda: processor).from_pretrained(tmp_path / "teacher")
+    told = AutoSpeechSeq2Seq(lambda: processor, "en").from_pretrained(tmp_path / "teacher").eval()
     student_from_teacher(told, num_layers=1).save_pretrained(tmp_path / "student")
-    student = SpeechWriters(lambda: processor).from_pretrained(tmp_path / "student").eval()
+    student = AutoSpeechSeq2Seq(lambda: processor).from_pretrained(tmp_path / "student").eval()
     for model in (told, student):
         shown = []
         model.model.decoder.register_forward_pre_hook(
             lambda module, args, kwargs, shown=shown: shown.append(kwargs["input_ids"].tolist()), with_kwargs=True
         )
-        Writes(model, 8)(features(1))
+        GreedyGenerator(model, 8)(features(1))
         begin = ["<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>"]
         assert shown[0] == [[ids(token) for token in begin]]  # at once: no look at the clip for its language
 
 
 def test_a_model_of_one_language_is_told_none(processor):
     with pytest.raises(ValueError, match="'en'.*whisper-1x16 knows one only"):
-        SpeechWriters(lambda: processor, "en").from_pretrained("whisper-1x16")
+        AutoSpeechSeq2Seq(lambda: processor, "en").from_pretrained("whisper-1x16")
 
 
 def test_a_saved_one_answers_in_a_pipeline(teacher, processor, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
-from distil_nlp.collators.audio import LetterCollator
+from distil_nlp.collators.audio import CtcCollator
 from distil_nlp.losses import ctc_loss
 from distil_nlp.models import NetworkForCTC, extractor_for
 from distil_nlp.objectives import (
@@ -21,11 +21,11 @@ from distil_nlp.signals.forward import (
     CTC,
     Signals,
     accepted_columns,
-    ask,
-    ask_each_frame,
-    at_frames,
-    frame_hop,
-    own_frames,
+    align_to_frames,
+    forward_logits,
+    frame_logits,
+    frame_stride,
+    output_frame_mask,
     problem_type_of,
 )
 from distil_nlp.teachers import OnlineTeacher
@@ -40,7 +40,7 @@ def said(seed):
 
 
 def loss_of(objective, batch, student, teacher):
-    objective.build(student, teacher, batch)
+    objective.setup(student, teacher, batch)
     loss, logs = objective(student, teacher, batch, objective.count([batch]))[:2]
     return loss, logs
 
@@ -106,7 +106,7 @@ def test_terms_go_by_their_names_in_yaml():
 def test_what_does_not_fit_is_refused(term, change, complaint):
     batch = {name: value for name, value in {**batch_of(), **change}.items() if value is not None}
     with pytest.raises(ValueError, match=complaint):
-        term.build(said(0), said(1), batch)
+        term.setup(said(0), said(1), batch)
 
 
 def test_a_weight_of_blanks_out_of_its_range_is_refused():
@@ -116,7 +116,7 @@ def test_a_weight_of_blanks_out_of_its_range_is_refused():
 
 def test_a_model_may_answer_less_often_than_there_are_frames():
     batch = {"labels": torch.tensor([[1, 2], [3, -100]]), "frames": torch.arange(6) < torch.tensor([[6], [4]])}
-    slow, teacher = Signals(2 * torch.randn(2, 3, 4), hop=2.0), Signals(2 * torch.randn(2, 6, 4))
+    slow, teacher = Signals(2 * torch.randn(2, 3, 4), frame_stride=2.0), Signals(2 * torch.randn(2, 6, 4))
     labels, _ = loss_of(Objective([CtcLabels(1.0)]), batch, slow, None)
     own = torch.tensor([[True, True, True], [True, True, False]])
     torch.testing.assert_close(labels, ctc_loss(slow.logits, own, batch["labels"], blank=0).mean())
@@ -129,7 +129,7 @@ def test_a_model_may_answer_less_often_than_there_are_frames():
 
 def test_a_clip_with_more_letters_than_answers_does_not_count_and_the_log_says_so_once(caplog):
     batch = {"labels": torch.tensor([[1, 2, 3], [1, 1, -100]]), "frames": torch.arange(6) < torch.tensor([[6], [4]])}
-    term, slow = CtcLabels(1.0), Signals(torch.randn(2, 3, 4, requires_grad=True), hop=2.0)
+    term, slow = CtcLabels(1.0), Signals(torch.randn(2, 3, 4, requires_grad=True), frame_stride=2.0)
     assert term.items(batch).tolist() == [True, True]
     for _ in range(2):
         loss, _ = loss_of(Objective([term]), batch, slow, None)
@@ -141,18 +141,23 @@ def test_a_clip_with_more_letters_than_answers_does_not_count_and_the_log_says_s
 
 def test_an_answer_counts_for_the_frames_that_begin_in_its_time():
     row = torch.tensor([[10, 20, 30]])
-    assert at_frames(row, 6, 2.0).tolist() == [[10, 10, 20, 20, 30, 30]] and at_frames(row, 3, 1.0) is row
-    assert at_frames(row, 3, None) is row and at_frames(row, 4, 2.0).tolist() == [[10, 10, 20, 20]]
-    assert at_frames(row, 2, 0.5).tolist() == [[20, 30]] and at_frames(row, 7, 2.0).tolist()[0][-2:] == [30, 30]
+    assert align_to_frames(row, 6, 2.0).tolist() == [[10, 10, 20, 20, 30, 30]] and align_to_frames(row, 3, 1.0) is row
+    assert align_to_frames(row, 3, None) is row and align_to_frames(row, 4, 2.0).tolist() == [[10, 10, 20, 20]]
+    assert align_to_frames(row, 2, 0.5).tolist() == [[20, 30]] and align_to_frames(row, 7, 2.0).tolist()[0][-2:] == [
+        30,
+        30,
+    ]
     frames = torch.arange(6) < torch.tensor([[6], [3], [0]])
-    assert own_frames(frames, 4, 2.0).sum(1).tolist() == [3, 2, 0] and own_frames(frames, 6, None) is frames
-    for unknown in (lambda: at_frames(row, 6, None), lambda: own_frames(frames, 3, None)):
+    assert (
+        output_frame_mask(frames, 4, 2.0).sum(1).tolist() == [3, 2, 0] and output_frame_mask(frames, 6, None) is frames
+    )
+    for unknown in (lambda: align_to_frames(row, 6, None), lambda: output_frame_mask(frames, 3, None)):
         with pytest.raises(ValueError, match="3 answers to clips of 6 frames of 10 ms, and nothing says"):
             unknown()
     with pytest.raises(
         ValueError, match="3 answers to clips of 16 frames .* should be about 2 of them.*sampling_rate"
     ):
-        at_frames(row, 16, 2.0)
+        align_to_frames(row, 16, 2.0)
 
 
 @pytest.fixture(scope="module")
@@ -169,15 +174,15 @@ def models():
 
 
 def test_a_model_says_how_far_its_answers_are_apart(models):
-    assert [frame_hop(model) for model in (*models, torch.nn.Linear(1, 1))] == [2.0, 1.0, None]
+    assert [frame_stride(model) for model in (*models, torch.nn.Linear(1, 1))] == [2.0, 1.0, None]
     adapted = Wav2Vec2Config(add_adapter=True)
-    assert frame_hop(type("Model", (), {"config": adapted})) == 2.0 * 2**3
+    assert frame_stride(type("Model", (), {"config": adapted})) == 2.0 * 2**3
 
 
 @pytest.mark.parametrize("term", [CtcSoftTargets(1.0), CtcLabels(1.0), CtcTranscript(1.0)])
 @pytest.mark.parametrize("length", [1050, 1440, 16000])
 def test_what_a_clip_is_padded_to_changes_nothing_where_one_model_answers_less_often(term, length, models):
-    collator = LetterCollator(16000, {"": extractor_for(16000)})
+    collator = CtcCollator(16000, {"": extractor_for(16000)})
     draw = torch.Generator().manual_seed(0)
     rows = [
         {"audio": (0.1 * torch.randn(size, generator=draw)).numpy().tobytes(), "length": size, "labels": [3]}
@@ -189,10 +194,10 @@ def test_what_a_clip_is_padded_to_changes_nothing_where_one_model_answers_less_o
             batch = collator(some)
             batch["input_values"] = batch["input_values"].double()
             with torch.no_grad():
-                logits = ask(student, batch, accepted_columns(student))
-                ours = Signals(logits, hop=frame_hop(student))
+                logits = forward_logits(student, batch, accepted_columns(student))
+                ours = Signals(logits, frame_stride=frame_stride(student))
                 values.append(term.values(ours, OnlineTeacher(teacher)(batch), batch)[0])
-                each = ask_each_frame(student, batch, accepted_columns(student))
+                each = frame_logits(student, batch, accepted_columns(student))
             values[-1] = values[-1][term.items(batch)[0]]
             said.append(each[0][batch["frames"][0]])
         torch.testing.assert_close(values[1], values[0], rtol=0, atol=1e-6)

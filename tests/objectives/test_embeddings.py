@@ -43,7 +43,7 @@ def test_kd_ratio_blends_the_scores_in_and_without_a_teacher_they_are_all_there_
 @pytest.mark.parametrize("distance", ["cosine", "mse"])
 def test_every_text_of_the_pairs_is_an_item_and_no_map_stands_between_equal_widths(distance):
     term = EmbeddingMatching(1.0, distance=distance)
-    term.build(said(4), said(4, seed=1), BATCH)
+    term.setup(said(4), said(4, seed=1), BATCH)
     assert isinstance(term.projection, nn.Identity)
     values = term.values(said(4), said(4, seed=1), BATCH)
     assert values.shape == term.items(BATCH).shape == (6,)
@@ -52,14 +52,14 @@ def test_every_text_of_the_pairs_is_an_item_and_no_map_stands_between_equal_widt
 
 def test_a_narrow_student_is_brought_to_the_width_of_its_teacher():
     term = EmbeddingMatching(1.0)
-    term.build(said(4), said(8), BATCH)
+    term.setup(said(4), said(8), BATCH)
     assert term.projection.weight.shape == (8, 4) and term.settings()["projected"]
     assert term.values(said(4), said(8), BATCH).shape == (6,)
 
 
 def test_likeness_within_the_batch_needs_no_map():
     term = SimilarityTargets(1.0, temperature=0.1)
-    term.build(said(4), said(8), BATCH)
+    term.setup(said(4), said(8), BATCH)
     assert not list(term.parameters()) and term.items(BATCH).shape == term.values(said(4), said(8), BATCH).shape == (
         1,
     )
@@ -82,11 +82,11 @@ def test_both_terms_can_be_written_in_yaml():
         ),
         (lambda: SoftTargets(1.0, temperature=2.0, problem_type="embedding"), "'embedding' has none"),
         (
-            lambda: EmbeddingMatching(1.0).build(Signals(torch.ones(2, 3, 4)), Signals(torch.ones(2, 3, 4)), BATCH),
+            lambda: EmbeddingMatching(1.0).setup(Signals(torch.ones(2, 3, 4)), Signals(torch.ones(2, 3, 4)), BATCH),
             "one vector a text or image",
         ),
         (
-            lambda: SimilarityTargets(1.0).build(Signals(torch.ones(2, 3, 4)), Signals(torch.ones(2, 3, 4)), BATCH),
+            lambda: SimilarityTargets(1.0).setup(Signals(torch.ones(2, 3, 4)), Signals(torch.ones(2, 3, 4)), BATCH),
             "SimilarityTargets compares whole sequences",
         ),
     ],

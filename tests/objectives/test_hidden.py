@@ -19,8 +19,8 @@ def said(name, value):
 
 def built(ours, theirs, **settings):
     objective = Objective([HiddenStates(1.0, layers=[("low", "high")], **settings)])
-    objective.locate(torch.nn.Module(), torch.nn.Module())
-    objective.build(said("low", ours), said("high", theirs), BATCH)
+    objective.resolve_layers(torch.nn.Module(), torch.nn.Module())
+    objective.setup(said("low", ours), said("high", theirs), BATCH)
     return objective
 
 

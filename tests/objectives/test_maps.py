@@ -20,7 +20,7 @@ from distil_nlp.objectives import (
 )
 from distil_nlp.signals.forward import Signals
 from distil_nlp.teachers import OnlineTeacher
-from distil_nlp.training.dry_run import rehearse
+from distil_nlp.training.dry_run import dry_run
 from tests.tiny import tiny_image_model
 
 BATCH = {"pixel_values": torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(7))}
@@ -39,8 +39,8 @@ def said(name, value):
 
 def built(kind, ours, theirs, batch=BATCH):
     objective = Objective([kind(1.0, layers=[("low", "high")])])
-    objective.locate(torch.nn.Module(), torch.nn.Module())
-    objective.build(said("low", ours), said("high", theirs), batch)
+    objective.resolve_layers(torch.nn.Module(), torch.nn.Module())
+    objective.setup(said("low", ours), said("high", theirs), batch)
     return objective
 
 
@@ -52,7 +52,7 @@ def rehearsed(term, student="resnet", teacher="resnet", **settings):
     objective = Objective([term])
     larger = {"hidden_sizes": [6, 10]} if teacher in ("resnet", "convnext") else {}
     teacher = OnlineTeacher(tiny_image_model(teacher, seed=1, **larger))
-    rehearse(objective, tiny_image_model(student, **settings), teacher, BATCH)
+    dry_run(objective, tiny_image_model(student, **settings), teacher, BATCH)
     return objective
 
 
@@ -101,8 +101,8 @@ def test_pairs_are_averaged(kind):
         Objective([kind(1.0, layers=[("low", "high")] * 2)]),
     )
     for objective in (once, twice):
-        objective.locate(torch.nn.Module(), torch.nn.Module())
-        objective.build(said("low", ours), said("high", theirs), BATCH)
+        objective.resolve_layers(torch.nn.Module(), torch.nn.Module())
+        objective.setup(said("low", ours), said("high", theirs), BATCH)
     torch.testing.assert_close(loss_of(once, ours, theirs), loss_of(twice, ours, theirs))
 
 
@@ -187,7 +187,7 @@ def test_vectors_of_another_number_of_examples_are_refused(kind):
 def test_hidden_states_of_image_transformers_are_compared_at_all_positions(layers):
     student, teacher = tiny_image_model("vit"), tiny_image_model("vit", seed=1, hidden_size=24)
     objective = Objective([HiddenStates(1.0, layers=layers)])
-    rehearse(objective, student, OnlineTeacher(teacher), BATCH)
+    dry_run(objective, student, OnlineTeacher(teacher), BATCH)
     assert objective.count([BATCH]).tolist() == [4]  # examples
     ours, theirs = random(4, 17, 16), random(4, 17, 24, seed=1)
     signals = [
@@ -228,7 +228,7 @@ def test_rehearsal_leaves_the_modes_of_a_students_modules_as_they_were():
     student = tiny_image_model("resnet").train()
     norm = student.resnet.encoder.stages[0].layers[0].layer[0].normalization
     norm.eval()
-    rehearse(Objective([AttentionMaps(1.0)]), student, OnlineTeacher(tiny_image_model("resnet", seed=1)), BATCH)
+    dry_run(Objective([AttentionMaps(1.0)]), student, OnlineTeacher(tiny_image_model("resnet", seed=1)), BATCH)
     assert student.training and not norm.training
 
 

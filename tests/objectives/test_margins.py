@@ -1,4 +1,4 @@
-"""Labels that say whose an image is: centres that are learned, and centres that are the teacher's."""
+"""Labels that say whose an image is: centers that are learned, and centers that are the teacher's."""
 
 import pytest
 import torch
@@ -26,11 +26,11 @@ def said(width=4, seed=0, num_images=6):
 
 def built(teacher=None, **settings):
     term = MarginLabels(1.0, num_classes=3, **settings)
-    term.build(said(), teacher, BATCH)
+    term.setup(said(), teacher, BATCH)
     return term
 
 
-def test_the_default_learns_the_teachers_embeddings_and_its_centres_and_without_a_teacher_centres_of_its_own():
+def test_the_default_learns_the_teachers_embeddings_and_its_centers_and_without_a_teacher_centers_of_its_own():
     labels, vectors = default_objective("identity", kd_ratio=0.3).terms
     assert isinstance(labels, MarginLabels) and labels.needs_teacher and labels.weight == pytest.approx(0.7)
     assert isinstance(vectors, EmbeddingMatching) and vectors.weight == 0.3
@@ -40,31 +40,31 @@ def test_the_default_learns_the_teachers_embeddings_and_its_centres_and_without_
     assert isinstance(vectors, EmbeddingMatching)
 
 
-def test_centres_of_its_own_are_trained_and_drawn_by_the_seed_alone():
+def test_centers_of_its_own_are_trained_and_drawn_by_the_seed_alone():
     found = []
     for _ in range(2):
         torch.manual_seed(5)
         found.append(built())
-    assert torch.equal(found[0].centres, found[1].centres) and found[0].centres.shape == (3, 4)
+    assert torch.equal(found[0].centers, found[1].centers) and found[0].centers.shape == (3, 4)
     found[0].values(said(), None, BATCH).sum().backward()
-    assert found[0].centres.grad.abs().sum() > 0
+    assert found[0].centers.grad.abs().sum() > 0
 
 
-def test_the_teachers_centres_are_the_mean_directions_of_what_it_says_of_each_and_do_not_move():
-    term = built(said(seed=1), centres="teacher")
+def test_the_teachers_centers_are_the_mean_directions_of_what_it_says_of_each_and_do_not_move():
+    term = built(said(seed=1), centers="teacher")
     batches = [{"labels": LABELS[:2]}, {"labels": LABELS[2:]}]
     answers = said(seed=1).logits
     spoken = {id(batches[0]): Signals(answers[:2]), id(batches[1]): Signals(answers[2:])}
-    term.survey(batches, lambda batch: spoken[id(batch)])
+    term.fit_statistics(batches, lambda batch: spoken[id(batch)])
     for person in range(3):
         mean = normalize(answers, dim=1)[LABELS == person].mean(dim=0)
-        torch.testing.assert_close(term.centres[person], normalize(mean, dim=0))
-    assert list(term.parameters()) == [] and list(term.state_dict()) == ["centres"]
+        torch.testing.assert_close(term.centers[person], normalize(mean, dim=0))
+    assert list(term.parameters()) == [] and list(term.state_dict()) == ["centers"]
 
 
 def test_the_number_of_people_is_that_of_the_students_config():
     term = MarginLabels(1.0)
-    term.locate(tiny_embedder(num_people=5), None)
+    term.resolve_layers(tiny_embedder(num_people=5), None)
     assert term.num_classes == 5
 
 
@@ -82,7 +82,7 @@ def test_the_margin_grows_from_nothing_to_the_papers_unless_it_is_given():
     assert built(margin={"start": 0.1, "end": 0.3}).schedules["margin"] == Schedule(0.1, 0.3)
 
 
-def test_people_who_have_no_centre_do_not_count():
+def test_people_who_have_no_center_do_not_count():
     term = built()
     strangers = {**BATCH, "labels": torch.tensor([0, 7, 2, -100, 3, 1])}
     assert term.items(strangers).tolist() == [True, False, True, False, False, True]
@@ -90,28 +90,28 @@ def test_people_who_have_no_centre_do_not_count():
     assert (values != 0).tolist() == term.items(strangers).tolist()
 
 
-def test_training_data_with_a_person_who_has_no_centre_is_refused_as_is_a_centre_without_a_picture():
+def test_training_data_with_a_person_who_has_no_center_is_refused_as_is_a_center_without_a_picture():
     with pytest.raises(ValueError, match="3 classes, 0 to 2, and an example has the label 7"):
-        built().survey([BATCH, {"labels": torch.tensor([7, 1])}], None)
-    term = built(said(), centres="teacher")
+        built().fit_statistics([BATCH, {"labels": torch.tensor([7, 1])}], None)
+    term = built(said(), centers="teacher")
     with pytest.raises(ValueError, match=r"1 of 3 classes have no training example \(1\)"):
-        term.survey([{"labels": torch.tensor([0, 2])}], lambda batch: said(num_images=2))
+        term.fit_statistics([{"labels": torch.tensor([0, 2])}], lambda batch: said(num_images=2))
 
 
 def test_the_objective_tells_the_terms_that_survey_and_no_others():
-    objective = Objective([EmbeddingMatching(1.0, problem_type="identity"), built(said(), centres="teacher")])
-    assert objective.surveys and not Objective([EmbeddingMatching(1.0)]).surveys
-    objective.survey(lambda: [BATCH], lambda batch: said(seed=1))
-    assert objective.terms[1].centres.norm(dim=1).tolist() == pytest.approx([1.0] * 3)
+    objective = Objective([EmbeddingMatching(1.0, problem_type="identity"), built(said(), centers="teacher")])
+    assert objective.needs_fit and not Objective([EmbeddingMatching(1.0)]).needs_fit
+    objective.fit_statistics(lambda: [BATCH], lambda batch: said(seed=1))
+    assert objective.terms[1].centers.norm(dim=1).tolist() == pytest.approx([1.0] * 3)
 
 
 def test_plain_data_makes_the_term():
     first, second = objective_from(
-        [{"margin": {"kind": "cosine", "centres": "teacher", "scale": 16}}, {"embedding": {}}],
+        [{"margin": {"kind": "cosine", "centers": "teacher", "scale": 16}}, {"embedding": {}}],
         problem_type="identity",
     ).terms
     assert isinstance(first, MarginLabels) and isinstance(second, EmbeddingMatching)
-    assert first.settings() == {"centres": "teacher", "kind": "cosine", "margin": 0.0, "scale": 16.0}
+    assert first.settings() == {"centers": "teacher", "kind": "cosine", "margin": 0.0, "scale": 16.0}
     assert first.schedules["margin"] == Schedule(0.0, 0.35)
     assert "CosFace" in first.paper and "ProxylessKD" in first.paper
 
@@ -120,14 +120,17 @@ def test_plain_data_makes_the_term():
     ("make", "message"),
     [
         (lambda: MarginLabels(1.0, kind="arc"), "kind must be one of angular, cosine; got 'arc'"),
-        (lambda: MarginLabels(1.0, centres="own"), "centres must be one of trained, teacher; got 'own'"),
+        (lambda: MarginLabels(1.0, centers="own"), "centers must be one of trained, teacher; got 'own'"),
         (lambda: MarginLabels(1.0, margin=-1), "margin must be 0 or greater; got -1"),
         (lambda: MarginLabels(1.0, margin=Schedule(0.5, -0.1)), "margin must be 0 or greater; got -0.1"),
         (lambda: MarginLabels(1.0, scale=0), "scale must be greater than 0; got 0"),
-        (lambda: MarginLabels(1.0).locate(torch.nn.Linear(1, 1), None), "no config.num_labels. Give num_classes"),
-        (lambda: MarginLabels(1.0).build(said(), None, {"pixel_values": 0}), "no 'labels' column"),
-        (lambda: MarginLabels(1.0).build(said(), None, {"labels": torch.rand(6)}), "one whole number.*float32"),
-        (lambda: built(said(5), centres="teacher"), "4 wide and the teacher's 5.*embedding_width=5"),
+        (
+            lambda: MarginLabels(1.0).resolve_layers(torch.nn.Linear(1, 1), None),
+            "no config.num_labels. Give num_classes",
+        ),
+        (lambda: MarginLabels(1.0).setup(said(), None, {"pixel_values": 0}), "no 'labels' column"),
+        (lambda: MarginLabels(1.0).setup(said(), None, {"labels": torch.rand(6)}), "one whole number.*float32"),
+        (lambda: built(said(5), centers="teacher"), "4 wide and the teacher's 5.*embedding_width=5"),
         (lambda: HardLabels(1.0, problem_type="identity"), "Use MarginLabels"),
         (lambda: default_objective("identity", temperature=2.0), "temperature=2 would have no effect"),
     ],

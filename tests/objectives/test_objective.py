@@ -78,7 +78,7 @@ def test_an_objective_without_teacher_keeps_the_other_terms_at_a_sum_of_one():
 
 def test_terms_of_one_kind_get_names_of_their_own():
     objective = Objective([HiddenStates(1.0, layers=[(str(i), str(2 * i))]) for i in (1, 2, 1)])
-    objective.locate(torch.nn.Module(), torch.nn.Module())
+    objective.resolve_layers(torch.nn.Module(), torch.nn.Module())
     assert objective.names == ["hidden", "hidden_2", "hidden_3"]
     assert objective.student_taps == ("1", "2") and objective.teacher_taps == ("2", "4")
 
@@ -138,11 +138,11 @@ TOKEN_BATCH = {
 
 def soft_items(signals, batch):
     objective = Objective([SoftTargets(1.0, temperature=1.0)])
-    objective.build(signals, signals, batch)
+    objective.setup(signals, signals, batch)
     return objective.terms[0].items(batch).tolist()
 
 
-def test_every_sequence_counts_for_soft_targets_labelled_or_not():
+def test_every_sequence_counts_for_soft_targets_labeled_or_not():
     assert soft_items(OURS, BATCH) == [True] * 4
 
 
@@ -150,7 +150,7 @@ def test_every_real_token_counts_for_soft_targets_where_there_are_no_labels():
     assert soft_items(TOKENS, TOKEN_BATCH) == [[True, True, True], [True, False, False]]
 
 
-def test_every_labelled_token_counts_for_soft_targets_where_there_are_labels():
+def test_every_labeled_token_counts_for_soft_targets_where_there_are_labels():
     batch = {**TOKEN_BATCH, "labels": torch.tensor([[-100, 4, -100], [0, -100, -100]])}
     assert soft_items(TOKENS, batch) == [[False, True, False], [True, False, False]]
 

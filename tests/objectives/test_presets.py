@@ -5,7 +5,7 @@ import torch
 
 from distil_nlp.objectives import PRESETS, objective_from, preset
 from distil_nlp.teachers import OnlineTeacher
-from distil_nlp.training.dry_run import rehearse
+from distil_nlp.training.dry_run import dry_run
 from tests.tiny import tiny_image_model, tiny_model
 from tests.training.runs import make_rows
 
@@ -22,7 +22,7 @@ PAPERS = {
     "minilm": [(0.5, [("relations", 1.0, [[2, 5]])]), (0.5, [("hard", 1.0, None)])],
     "minilmv2": [(0.5, [("relations", 1.0, [[2, 5]])]), (0.5, [("hard", 1.0, None)])],
     "deit": [(None, [("hard", 0.5, None), ("teacher_labels", 0.5, None)])],
-    "lskd": [(None, [("hard", 0.1, None), ("standardised", 9.0, None)])],
+    "lskd": [(None, [("hard", 0.1, None), ("standardized", 9.0, None)])],
     "dist": [(None, [("hard", 1.0, None), ("class_correlation", 2.0, None), ("batch_correlation", 2.0, None)])],
     "dkd": [(None, [("hard", 1.0, None), ("decoupled", 1.0, None)])],
     "transcripts": [(None, [("ctc_transcript", 0.8, None), ("ctc_frames", 1.0, None)])],
@@ -43,7 +43,7 @@ SETTINGS = {
     "minilm": {"relations": {"relations": ["query-key", "value-value"]}},
     "minilmv2": {"relations": {"relations": ["query-query", "key-key", "value-value"]}},
     "deit": {"hard": {"head": "cls_classifier"}, "teacher_labels": {"head": "distillation_classifier"}},
-    "lskd": {"standardised": {"temperature": 2.0}},
+    "lskd": {"standardized": {"temperature": 2.0}},
     "dist": {"class_correlation": {"temperature": 4.0}, "batch_correlation": {"temperature": 4.0}},
     "dkd": {"decoupled": {"temperature": 4.0, "target_weight": 1.0, "other_weight": 8.0}},
     "transcripts": {"ctc_frames": {"temperature": 2.0, "blank_weight": 0.1}},
@@ -58,7 +58,7 @@ def rehearsed_on_images(stage):
     objective = objective_from(stage["objective"])
     batch = {"pixel_values": torch.randn(2, 3, 32, 32), "labels": torch.tensor([0, 2])}
     student = tiny_image_model("deit" if stage["name"] == "deit" else "resnet")
-    rehearse(objective, student, OnlineTeacher(tiny_image_model("resnet", seed=1)), batch)
+    dry_run(objective, student, OnlineTeacher(tiny_image_model("resnet", seed=1)), batch)
     return objective
 
 
@@ -69,7 +69,7 @@ def rehearsed(stage, *, student=None, problem="single_label_classification"):
     teacher = OnlineTeacher(tiny_model(num_layers=6, hidden_size=32, seed=1, **settings))
     objective = objective_from(stage["objective"], problem_type=problem)
     rows = make_rows(2, problem=problem, lengths=(5, 5)).with_format("torch")[:]
-    rehearse(objective, student, teacher if objective.needs_teacher else None, dict(rows))
+    dry_run(objective, student, teacher if objective.needs_teacher else None, dict(rows))
     return objective
 
 

@@ -11,12 +11,12 @@ from distil_nlp.objectives import (
     DecoupledSoftTargets,
     HardLabels,
     LogitMatching,
-    NormalisedSoftTargets,
+    NormalizedSoftTargets,
     Objective,
     Schedule,
     SimilarityTargets,
     SoftTargets,
-    StandardisedSoftTargets,
+    StandardizedSoftTargets,
     default_objective,
     objective_from,
 )
@@ -34,9 +34,9 @@ def weights(objective):
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 @pytest.mark.parametrize(("start", "end"), [(4.0, 1.0), (0.0, 1.0), (1.0, 0.0), (0.1, 0.7)])
 def test_a_schedule_meets_its_ends_exactly_and_its_middle_halfway(start, end, schedule):
-    moving = Schedule(start, end, schedule)
-    assert (moving.at(0.0), moving.at(1.0)) == (start, end)
-    assert moving.at(0.5) == pytest.approx((start + end) / 2)
+    scheduled_values = Schedule(start, end, schedule)
+    assert (scheduled_values.at(0.0), scheduled_values.at(1.0)) == (start, end)
+    assert scheduled_values.at(0.5) == pytest.approx((start + end) / 2)
 
 
 def test_a_cosine_starts_and_ends_slower_than_a_line():
@@ -75,29 +75,32 @@ def test_the_teachers_number_takes_a_moving_share():
     "term",
     [
         SoftTargets,
-        StandardisedSoftTargets,
+        StandardizedSoftTargets,
         ClassCorrelation,
         DecoupledSoftTargets,
-        NormalisedSoftTargets,
+        NormalizedSoftTargets,
         BatchCorrelation,
         SimilarityTargets,
     ],
 )
 def test_every_term_with_a_temperature_takes_one_that_moves_and_knows_it(term):
-    moving = term(1.0, temperature=Schedule(4.0, 1.0))
-    assert moving.temperature == 4.0 and "temperature" in moving.schedules
-    moving.at_progress(1.0)
-    assert moving.temperature == 1.0
+    scheduled_values = term(1.0, temperature=Schedule(4.0, 1.0))
+    assert scheduled_values.temperature == 4.0 and "temperature" in scheduled_values.schedules
+    scheduled_values.at_progress(1.0)
+    assert scheduled_values.temperature == 1.0
     assert "temperature" not in term(1.0, temperature=4.0).schedules
 
 
 def test_the_loss_is_that_of_the_present_values():
     said = [Signals(torch.randn(4, 3, generator=torch.Generator().manual_seed(seed))) for seed in (0, 1)]
     batch = {"input_ids": torch.ones(4, 6, dtype=torch.long), "labels": torch.tensor([0, 2, 2, 1])}
-    moving = default_objective(SINGLE, **MOVING)
-    moving.at_progress(0.5)
+    scheduled_values = default_objective(SINGLE, **MOVING)
+    scheduled_values.at_progress(0.5)
     still = Objective([HardLabels(0.5), SoftTargets(0.5, temperature=2.5)])
-    assert moving(*said, batch, moving.count([batch]))[0] == still(*said, batch, still.count([batch]))[0]
+    assert (
+        scheduled_values(*said, batch, scheduled_values.count([batch]))[0]
+        == still(*said, batch, still.count([batch]))[0]
+    )
 
 
 def test_yaml_spells_a_schedule_out_for_any_term():
@@ -106,9 +109,9 @@ def test_yaml_spells_a_schedule_out_for_any_term():
         {"soft": {"temperature": {"start": 4, "end": 1, "schedule": "cosine"}}},
     ]
     objective = objective_from(spec)
-    assert objective.moving == {"weight/hard": 0.2, "temperature/soft": 4.0}
+    assert objective.scheduled_values == {"weight/hard": 0.2, "temperature/soft": 4.0}
     objective.at_progress(1.0)
-    assert objective.moving == {"weight/hard": 1.0, "temperature/soft": 1.0}
+    assert objective.scheduled_values == {"weight/hard": 1.0, "temperature/soft": 1.0}
 
 
 def test_what_is_told_of_an_objective_is_the_whole_schedule_wherever_the_training_is():
@@ -122,7 +125,7 @@ def test_what_is_told_of_an_objective_is_the_whole_schedule_wherever_the_trainin
 
 def test_an_objective_that_does_not_move_logs_nothing_and_is_its_own_end():
     objective = default_objective(SINGLE)
-    assert objective.moving == {} and objective.at_end() is objective
+    assert objective.scheduled_values == {} and objective.at_end() is objective
 
 
 def test_evaluation_does_not_move_with_the_training():
@@ -167,5 +170,5 @@ def test_parts_of_a_distribution_cannot_follow_a_temperature_and_are_refused_bef
     batch = {"input_ids": torch.ones(4, 6, dtype=torch.long)}
     objective = Objective([SoftTargets(1.0, temperature=Schedule(4.0, 1.0))])
     with pytest.raises(ValueError, match="goes from 4 to 1, and parts .* were kept at 4: they cannot follow"):
-        objective.build(Signals(torch.zeros(4, 3)), Signals(None, {}, kept), batch)
+        objective.setup(Signals(torch.zeros(4, 3)), Signals(None, {}, kept), batch)
     assert objective.temperatures == [4.0, 1.0]

@@ -12,17 +12,17 @@ from distil_nlp.objectives import (
     HardLabels,
     HiddenStates,
     LogitMatching,
-    NormalisedSoftTargets,
+    NormalizedSoftTargets,
     Objective,
     SimilarityTargets,
     SoftTargets,
-    StandardisedSoftTargets,
+    StandardizedSoftTargets,
     Term,
 )
 from distil_nlp.signals.forward import Signals
 from distil_nlp.teachers import Teacher, probe
 from distil_nlp.teachers.cache.sparse import SampledFormat, TopKFormat, offsets_for
-from distil_nlp.training.dry_run import rehearse
+from distil_nlp.training.dry_run import dry_run
 from tests.tiny import tiny_model
 
 DRAW = torch.Generator().manual_seed(0)
@@ -37,7 +37,7 @@ def said(logits=THEIRS, *, temperature=2.0, form=SampledFormat, **settings):
 
 def built(terms, teacher, student=OURS, batch=BATCH):
     objective = Objective(terms)
-    objective.build(Signals(student), teacher, batch)
+    objective.setup(Signals(student), teacher, batch)
     return objective
 
 
@@ -73,10 +73,10 @@ def test_soft_targets_of_tokens_are_items_of_their_own():
 
 READS_ALL = [
     LogitMatching(1.0),
-    StandardisedSoftTargets(1.0, temperature=2.0),
+    StandardizedSoftTargets(1.0, temperature=2.0),
     ClassCorrelation(1.0, temperature=2.0),
     DecoupledSoftTargets(1.0, temperature=2.0),
-    NormalisedSoftTargets(1.0, temperature=2.0),
+    NormalizedSoftTargets(1.0, temperature=2.0),
     BatchCorrelation(1.0),
     SimilarityTargets(1.0),
     EmbeddingMatching(1.0),
@@ -114,7 +114,7 @@ def test_another_temperature_than_that_of_the_parts_is_refused_with_both():
 
 def test_a_temperature_that_moves_in_training_is_refused_where_it_leaves_that_of_the_parts():
     term, teacher = SoftTargets(1.0, temperature=2.0), said()
-    term.build(Signals(OURS), teacher, BATCH)
+    term.setup(Signals(OURS), teacher, BATCH)
     term.temperature = 1.5
     with pytest.raises(ValueError, match="student's at 1.5"):
         term.values(Signals(OURS), teacher, BATCH)
@@ -143,9 +143,9 @@ class Remembered(Teacher):
 def test_a_wrong_temperature_shows_in_the_dry_forward_pass():
     model = tiny_model(num_labels=9)
     batch = {"input_ids": torch.ones(4, 6, dtype=torch.long), "attention_mask": torch.ones(4, 6, dtype=torch.long)}
-    rehearse(Objective([SoftTargets(1.0, temperature=2.0)]), model, Remembered(said()), batch)
+    dry_run(Objective([SoftTargets(1.0, temperature=2.0)]), model, Remembered(said()), batch)
     with pytest.raises(ValueError, match="softened at temperature 2"):
-        rehearse(Objective([SoftTargets(1.0, temperature=1.0)]), model, Remembered(said()), batch)
+        dry_run(Objective([SoftTargets(1.0, temperature=1.0)]), model, Remembered(said()), batch)
 
 
 def test_a_teacher_of_parts_is_probed_by_its_best_tokens():

@@ -117,7 +117,7 @@ def test_assistants_may_be_written_as_a_size_as_a_list_or_with_settings(tmp_path
     assert (second.name, second.making) == ("assistant-2", {"student": "2x8"})
     for flag in ("2x8", "[2x8]", '["2x8"]', "{student: 2x8}"):
         recipe, _, _ = parse(["--teacher", "t", "--assistants", flag])
-        assert [one.making for one in assistants_of(recipe)] == [{"student": "2x8"}]
+        assert [one.student_kwargs for one in assistants_of(recipe)] == [{"student": "2x8"}]
     assert given["assistants"] == [{"num_layers": 3, "num_train_epochs": 2}, "2x8"]
 
 

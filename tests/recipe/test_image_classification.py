@@ -129,8 +129,8 @@ def test_copies_are_asked_about_once_and_have_the_labels_of_their_images(folder,
     changes = {"num_augmented_copies": 2, "cache": "true", "augmentation": "{crop_padding: 2, flip: 0.5}"}
     run(arguments(folder, tmp_path / "out", **changes))
     data = report(tmp_path / "out")["data"]
-    assert data["learned_from"] == {"labelled": 48, "unlabelled": 0, "altered": 96}
-    assert data["labelled_train_rows"] == 144
+    assert data["learned_from"] == {"labeled": 48, "unlabeled": 0, "altered": 96}
+    assert data["labeled_train_rows"] == 144
     assert json.loads((tmp_path / "out" / "teacher_cache" / "cache.json").read_text())["num_examples"] == 144
 
 

@@ -1,4 +1,4 @@
-"""The recipe of masked-language modelling on a tiny teacher: what it leaves, and what it refuses."""
+"""The recipe of masked-language modeling on a tiny teacher: what it leaves, and what it refuses."""
 
 import json
 from functools import partial
@@ -34,7 +34,7 @@ def test_the_preset_of_distilbert_learns_its_three_losses_and_ends_in_a_table_of
     assert [model["role"] for model in report["models"]] == ["teacher", "student", "control"]
     assert all(1 < model["metrics"]["perplexity"] for model in report["models"])
     assert report["stages"]["student"]["steps"] == report["stages"]["control"]["steps"]
-    assert report["data"]["labelled_train_rows"] == 2 * (report["data"]["labelled_train_rows"] // 2)
+    assert report["data"]["labeled_train_rows"] == 2 * (report["data"]["labeled_train_rows"] // 2)
     card = (tmp_path / "student" / "README.md").read_text()
     assert "fill-mask" in card and "[MASK]" in card
 
@@ -104,7 +104,7 @@ def test_copies_of_a_classifiers_texts_come_from_the_augmentation_model_where_on
         words(folder, tmp_path / "out", num_augmented_copies=2, augmentation_model=tmp_path / "words", control="false")
     )
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["data"]["learned_from"] == {"labelled": 48, "unlabelled": 0, "altered": 96}
+    assert report["data"]["learned_from"] == {"labeled": 48, "unlabeled": 0, "altered": 96}
 
 
 def test_an_augmentation_model_without_copies_to_make_is_refused(folder, tmp_path):

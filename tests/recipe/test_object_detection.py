@@ -36,7 +36,7 @@ def arguments(things, output, **changes):
 def finished(things, tmp_path_factory):
     output = tmp_path_factory.mktemp("run") / "out"
     draw_things(5, seed=2).remove_columns("objects").to_parquet(things / "more.parquet")
-    run(arguments(things, output, unlabelled_file=things / "more.parquet", augmentation="{flip: 0.5}"))
+    run(arguments(things, output, unlabeled_file=things / "more.parquet", augmentation="{flip: 0.5}"))
     return output
 
 
@@ -46,7 +46,7 @@ def test_teacher_student_and_control_are_judged_by_average_precision(finished):
     assert [model["role"] for model in report["models"]] == ["teacher", "student", "control"]
     assert all(list(model["metrics"]) == ["map", "map_50"] for model in report["models"])
     assert [term["name"] for term in report["objective"]] == ["classes", "boxes", "queries"]
-    assert report["data"]["learned_from"] == {"labelled": 12, "unlabelled": 5, "altered": 0}
+    assert report["data"]["learned_from"] == {"labeled": 12, "unlabeled": 5, "altered": 0}
 
 
 def test_the_report_shows_true_boxes_beside_those_of_every_model(finished):

@@ -31,7 +31,7 @@ def finished(questions, tmp_path_factory):
     output, shown = tmp_path_factory.mktemp("run") / "out", io.StringIO()
     save_questions(questions / "more.jsonl", 6, kinds=("unknown",), seed=2)
     with redirect_stdout(shown):
-        run(words(questions, output, **SHORT, unlabelled_file=questions / "more.jsonl", eval_strategy="epoch"))
+        run(words(questions, output, **SHORT, unlabeled_file=questions / "more.jsonl", eval_strategy="epoch"))
     return output, shown.getvalue()
 
 
@@ -91,7 +91,7 @@ def test_an_encoder_is_fine_tuned_first_whatever_labels_it_had(questions, tmp_pa
 def test_training_rows_without_answers_are_learned_from_the_teacher(questions, tmp_path):
     save_questions(tmp_path / "train.jsonl", 12, kinds=("unknown",))
     run(words(questions, tmp_path / "out", control="false", train_file=tmp_path / "train.jsonl", kd_ratio=1, **SHORT))
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["data"]["labelled_train_rows"] == 0
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["data"]["labeled_train_rows"] == 0
 
 
 @pytest.mark.parametrize("preset", ["distilbert", "minilmv2"])

@@ -17,7 +17,7 @@ from tests.tiny import WORDS, tiny_model, tiny_tokenizer
 @pytest.fixture(scope="module")
 def finished(folder, tmp_path_factory):
     output = tmp_path_factory.mktemp("run") / "out"
-    run(words(folder, output, seeds=2, unlabelled_file=folder / "train.jsonl"))
+    run(words(folder, output, seeds=2, unlabeled_file=folder / "train.jsonl"))
     return output
 
 
@@ -41,7 +41,7 @@ def test_a_finished_run_leaves_students_controls_and_a_report(finished):
     assert all(keys <= model.keys() for model in report["models"])
     assert {"task", "metric", "differences", "environment", "command", "seeds"} <= report.keys()
     assert report["models"][1]["spread"] is not None and report["seeds"] == [42, 43]
-    assert report["data"]["rows"]["unlabelled"] == 48 and "Hinton" in (finished / "student" / "README.md").read_text()
+    assert report["data"]["rows"]["unlabeled"] == 48 and "Hinton" in (finished / "student" / "README.md").read_text()
 
 
 def test_the_student_of_a_run_loads_and_answers_in_a_pipeline(finished):
@@ -55,7 +55,7 @@ def test_a_second_call_trains_nothing(finished, folder, monkeypatch):
     monkeypatch.setattr(
         "distil_nlp.training.trainer.DistillationTrainer.train", lambda *_, **__: pytest.fail("trained again")
     )
-    run(words(folder, finished, seeds=2, unlabelled_file=folder / "train.jsonl"))
+    run(words(folder, finished, seeds=2, unlabeled_file=folder / "train.jsonl"))
 
 
 def test_a_cache_gives_the_student_of_a_teacher_asked_at_every_step(folder, tmp_path):
@@ -95,9 +95,9 @@ def test_a_teacher_without_a_head_is_fine_tuned_first(folder, tmp_path):
 
 
 def test_altered_copies_are_for_the_student_and_not_for_the_control(folder, tmp_path):
-    run(words(folder, tmp_path / "out", num_augmented_copies=2, unlabelled_file=folder / "train.jsonl"))
+    run(words(folder, tmp_path / "out", num_augmented_copies=2, unlabeled_file=folder / "train.jsonl"))
     data = json.loads((tmp_path / "out" / "report.json").read_text())["data"]
-    assert data["learned_from"] == {"labelled": 48, "unlabelled": 48, "altered": 192}
+    assert data["learned_from"] == {"labeled": 48, "unlabeled": 48, "altered": 192}
     card = (tmp_path / "out" / "student" / "README.md").read_text()
     assert "48 with a label, 48 without one, 192 altered copies" in card
     assert "The student started from layer 0 of the teacher." in card
@@ -204,7 +204,7 @@ def test_an_unknown_key_in_yaml_is_refused_with_the_nearest(tmp_path):
 
 
 def test_a_folder_of_another_run_is_refused_with_what_differs(folder, finished):
-    more = {"seeds": 2, "unlabelled_file": folder / "train.jsonl"}
+    more = {"seeds": 2, "unlabeled_file": folder / "train.jsonl"}
     with pytest.raises(ValueError, match="holds another run: temperature was None and is 9.0"):
         run(words(folder, finished, temperature=9.0, **more))
 

@@ -39,7 +39,7 @@ def folder(tmp_path_factory):
 
 def test_a_recipe_of_embeddings_leaves_a_student_for_sentence_transformers(folder, tmp_path, capsys):
     output = tmp_path / "run"
-    files = {"test_file": folder / "test.jsonl", "unlabelled_file": folder / "more.jsonl"}
+    files = {"test_file": folder / "test.jsonl", "unlabeled_file": folder / "more.jsonl"}
     comparison = run(words(folder, output, task="sentence-similarity", **files))
     assert comparison.metric == "spearmanr" and [model["role"] for model in comparison.models] == [
         "teacher",
@@ -47,7 +47,7 @@ def test_a_recipe_of_embeddings_leaves_a_student_for_sentence_transformers(folde
         "control",
     ]
     report = json.loads((output / "report.json").read_text())
-    assert report["data"]["compared_on"] == "test" and report["data"]["learned_from"]["unlabelled"] == 4
+    assert report["data"]["compared_on"] == "test" and report["data"]["learned_from"]["unlabeled"] == 4
     assert [term["name"] for term in report["objective"]] == ["embedding"]
     assert not (output / "teacher").exists()  # nothing in it starts at random
     student, fresh = load_model(SentenceEncoder, output / "student")

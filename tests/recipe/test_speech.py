@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from distil_nlp.cli.commands import run
-from distil_nlp.streaming import Recogniser
+from distil_nlp.streaming import Recognizer
 from distil_nlp.tasks import seq2seq_speech_recognition
 from tests.recipe.runs import QUICK
 from tests.speech import RATE, WORDS, clip_of, spoken, wave_of
@@ -66,7 +66,7 @@ def test_keywords_go_through_all_stages_and_the_student_answers_in_a_pipeline(fo
     run(arguments(folder, tmp_path / "out", "words", **changes))
     found = report(tmp_path / "out")
     assert [model["role"] for model in found["models"]] == ["teacher", "student", "control"]
-    assert found["data"]["learned_from"] == {"labelled": 48, "unlabelled": 0, "altered": 48}
+    assert found["data"]["learned_from"] == {"labeled": 48, "unlabeled": 0, "altered": 48}
     said = pipeline("audio-classification", str(tmp_path / "out" / "student"), device="cpu")(wave_of(["hi"], 3))
     assert {one["label"] for one in said} == set(WORDS)
 
@@ -94,21 +94,21 @@ def test_sentences_go_through_all_stages_and_the_student_hears_words(folder, tmp
     assert [model["role"] for model in found["models"]] == ["teacher", "student", "control"]
     assert all(set(model["metrics"]) == {"wer", "sentences", "frames"} for model in found["models"])
     card = (tmp_path / "out" / "student" / "README.md").read_text()
-    assert "pipeline_tag: automatic-speech-recognition" in card and 'Recogniser.from_pretrained("out")' in card
+    assert "pipeline_tag: automatic-speech-recognition" in card and 'Recognizer.from_pretrained("out")' in card
     assert "pipeline(" not in card
-    student = Recogniser.from_pretrained(tmp_path / "out" / "student")
+    student = Recognizer.from_pretrained(tmp_path / "out" / "student")
     assert student.sampling_rate == RATE and list(student.decoder.lexicon.words) == sorted(WORDS)
     stream, wave = student.stream(), wave_of(["ho", "hi"], 5)
-    assert [*stream.hear(wave), *stream.end()] == student(wave)
+    assert [*stream.accept_waveform(wave), *stream.end()] == student(wave)
     assert f"distil-nlp listen {tmp_path / 'out' / 'student'} clip.wav" in capsys.readouterr().out
 
 
-def test_a_cached_teacher_of_frames_teaches_unlabelled_clips_too(folder, tmp_path):
+def test_a_cached_teacher_of_frames_teaches_unlabeled_clips_too(folder, tmp_path):
     sentences = datasets.Dataset.from_parquet(str(folder / "sentences-train.parquet"))
     sentences.remove_columns("text").select(range(20)).to_parquet(tmp_path / "more.parquet")
-    settings = {"task": "hybrid-speech-recognition", "num_states": 3, "unlabelled_file": tmp_path / "more.parquet"}
+    settings = {"task": "hybrid-speech-recognition", "num_states": 3, "unlabeled_file": tmp_path / "more.parquet"}
     run(arguments(folder, tmp_path / "out", "sentences", **settings, cache="true", control="false"))
-    assert report(tmp_path / "out")["data"]["learned_from"] == {"labelled": 48, "unlabelled": 20, "altered": 0}
+    assert report(tmp_path / "out")["data"]["learned_from"] == {"labeled": 48, "unlabeled": 20, "altered": 0}
     header = json.loads((tmp_path / "out" / "teacher_cache" / "cache.json").read_text())
     assert header["signals"]["logits"]["layout"] == "frames" and header["num_examples"] == 68
 
@@ -119,7 +119,7 @@ def test_a_teacher_that_learned_from_all_labels_teaches_where_few_are_left(folde
     changes = {
         "teacher": tmp_path / "first" / "teacher",
         "max_train_samples": 6,
-        "unlabelled_file": folder / "sentences-train.parquet",
+        "unlabeled_file": folder / "sentences-train.parquet",
         "teacher_learning_rate": None,
         "teacher_num_train_epochs": None,
     }
@@ -183,9 +183,9 @@ def test_the_teachers_transcripts_teach_clips_without_texts(folder, tmp_path):
     sentences = datasets.Dataset.from_parquet(str(folder / "sentences-train.parquet"))
     sentences.remove_columns("text").select(range(20)).to_parquet(tmp_path / "more.parquet")
     changes = {"task": "automatic-speech-recognition", "teacher": "streamcnn16", "preset": "transcripts"}
-    run(arguments(folder, tmp_path / "out", "sentences", **changes, unlabelled_file=tmp_path / "more.parquet"))
+    run(arguments(folder, tmp_path / "out", "sentences", **changes, unlabeled_file=tmp_path / "more.parquet"))
     found = report(tmp_path / "out")
-    assert found["data"]["learned_from"] == {"labelled": 48, "unlabelled": 20, "altered": 0}
+    assert found["data"]["learned_from"] == {"labeled": 48, "unlabeled": 20, "altered": 0}
     assert [term["name"] for term in found["objective"]] == ["ctc_transcript", "ctc_frames"]
 
 
@@ -193,7 +193,7 @@ def test_words_become_sentences_where_that_is_asked_for(folder, tmp_path):
     changes = {"task": "hybrid-speech-recognition", "num_states": 3, "joined_clips": 3, "control": "false"}
     run(arguments(folder, tmp_path / "out", "words", **changes))
     data = report(tmp_path / "out")["data"]
-    assert data["learned_from"]["labelled"] < 48
+    assert data["learned_from"]["labeled"] < 48
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_a_folder_of_clips_is_a_data_set(tmp_path):
                 soundfile.write(tmp_path / "data" / part / word / f"{place}.wav", np.asarray(wave), RATE)
     words = [*QUICK, "--task", "audio-classification", "--dataset_name", str(tmp_path / "data"), "--control", "false"]
     run([*words, "--teacher", "streamcnn8", "--student", "streamcnn4", "--output_dir", str(tmp_path / "out")])
-    assert report(tmp_path / "out")["data"]["learned_from"]["labelled"] == 18
+    assert report(tmp_path / "out")["data"]["learned_from"]["labeled"] == 18
 
 
 def writing(folder, output, **changes):
@@ -247,11 +247,11 @@ def test_an_encoder_decoder_learns_what_its_teacher_writes(cache, folder, tmp_pa
     monkeypatch.setattr(seq2seq_speech_recognition, "_MOST_TOKENS", 32)  # it has learned little and would never end
     sentences = datasets.Dataset.from_parquet(str(folder / "sentences-train.parquet"))
     sentences.remove_columns("text").select(range(20)).to_parquet(tmp_path / "more.parquet")
-    run(writing(folder, tmp_path / "out", cache=cache, unlabelled_file=tmp_path / "more.parquet"))
+    run(writing(folder, tmp_path / "out", cache=cache, unlabeled_file=tmp_path / "more.parquet"))
     found = report(tmp_path / "out")
     assert [model["role"] for model in found["models"]] == ["teacher", "student", "control"]
     assert all(set(model["metrics"]) == {"wer", "cer", "sentences"} for model in found["models"])
-    assert found["data"]["learned_from"] == {"labelled": 48, "unlabelled": 20, "altered": 0}
+    assert found["data"]["learned_from"] == {"labeled": 48, "unlabeled": 20, "altered": 0}
     written = json.loads((tmp_path / "out" / "pseudo_labels" / "00000000.json").read_text())
     assert len(written["texts"]) == 68
     teacher, student = (

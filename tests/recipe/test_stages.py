@@ -90,8 +90,8 @@ def test_a_stage_that_is_finished_is_not_trained_again_and_the_end_is_the_same(f
         ("[{name: a, objective: [hard: {}]}, {name: a, objective: [hard: {}]}]", "a name of its own"),
         ("[{objective: [hidden: {layers: [[0, 7]]}]}]", "Layer 7 is not in BertFor.*layers 0 to 1"),
         ("[{objective: [relations: {num_heads: 3}]}]", "3 relation heads must divide"),
-        ("[{objective: [standardised: {temperature: 2}]}]", "2 classes are always 1 and -1"),
-        ("[{objective: [hard: {}], data: unlabelled}]", "data='unlabelled', and there is no such row"),
+        ("[{objective: [standardized: {temperature: 2}]}]", "2 classes are always 1 and -1"),
+        ("[{objective: [hard: {}], data: unlabeled}]", "data='unlabeled', and there is no such row"),
         ("[{objective: [soft: {temperature: 2}], data: gone.jsonl}]", "data of a stage='gone.jsonl' does not exist"),
     ],
 )

@@ -61,7 +61,7 @@ def test_two_teachers_with_tags_in_other_orders_say_one_thing_of_each_word(folde
 def finished(folder, tmp_path_factory):
     output = tmp_path_factory.mktemp("run") / "out"
     run(
-        tagging(folder, output, num_augmented_copies=1, unlabelled_file=folder / "more.jsonl", soft_pieces="all"),
+        tagging(folder, output, num_augmented_copies=1, unlabeled_file=folder / "more.jsonl", soft_pieces="all"),
     )
     return output
 
@@ -70,7 +70,7 @@ def test_a_run_is_judged_by_entities_and_keeps_the_teachers_order_of_tags(finish
     report = json.loads((finished / "report.json").read_text())
     assert report["metric"] == "f1" and report["task"] == "token-classification"
     assert report["models"][0]["metrics"].keys() == {"f1", "precision", "recall", "accuracy"}
-    assert report["data"]["learned_from"] == {"labelled": 48, "unlabelled": 1, "altered": 49}
+    assert report["data"]["learned_from"] == {"labeled": 48, "unlabeled": 1, "altered": 49}
     config = json.loads((finished / "student" / "config.json").read_text())
     assert [config["id2label"][str(index)] for index in range(3)] == NAMES
     card = (finished / "student" / "README.md").read_text()

@@ -17,7 +17,7 @@ def test_a_recipe_without_labels_teaches_a_plain_classifier(folder, tmp_path):
     settings = {
         "teacher": tmp_path / "nli",
         "train_file": None,
-        "unlabelled_file": tmp_path / "pool.jsonl",
+        "unlabeled_file": tmp_path / "pool.jsonl",
         "hypothesis_template": TEMPLATE,
         "cache": "true",
         "control": "false",
@@ -25,7 +25,7 @@ def test_a_recipe_without_labels_teaches_a_plain_classifier(folder, tmp_path):
     run(words(folder, tmp_path / "out", **settings))
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [model["role"] for model in report["models"]] == ["teacher", "student"]
-    assert report["data"]["learned_from"] == {"labelled": 0, "unlabelled": 40, "altered": 0}
+    assert report["data"]["learned_from"] == {"labeled": 0, "unlabeled": 40, "altered": 0}
     assert [term["name"] for term in report["objective"]] == ["soft"]
     config = json.loads((tmp_path / "out" / "student" / "config.json").read_text())
     assert config["id2label"] == {"0": "bad", "1": "good"}
@@ -36,5 +36,5 @@ def test_a_recipe_without_labels_teaches_a_plain_classifier(folder, tmp_path):
 
 
 def test_a_recipe_without_anything_to_learn_from_is_refused(folder, tmp_path):
-    with pytest.raises(ValueError, match="neither a train split nor an unlabelled one"):
+    with pytest.raises(ValueError, match="neither a train split nor an unlabeled one"):
         run(words(folder, tmp_path / "out", train_file=None))

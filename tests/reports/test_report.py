@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distil_nlp.evaluation import Contender, Latency, compare
+from distil_nlp.evaluation import Candidate, Latency, compare
 from distil_nlp.metrics import Classification
 from distil_nlp.reports import environment, report_markdown, text_table, write_report
 
@@ -21,13 +21,13 @@ def report():
     labels = np.random.default_rng(0).integers(2, size=100)
     wrong = np.where(np.arange(100) < 20, 1 - labels, labels)
     latency = {name: Latency(5.0, 6.0, 100.0, (5.0, 6.0)) for name in ("bert | base", "tiny")}
-    contenders = [
-        Contender("teacher", "bert | base", np.eye(2)[labels], parameters=109_483_778, size_bytes=437_935_112),
-        Contender("student", "tiny", [np.eye(2)[wrong]] * 2),
-        Contender("control", "tf-idf", np.eye(2)[1 - labels]),
+    candidates = [
+        Candidate("teacher", "bert | base", np.eye(2)[labels], parameters=109_483_778, size_bytes=437_935_112),
+        Candidate("student", "tiny", [np.eye(2)[wrong]] * 2),
+        Candidate("control", "tf-idf", np.eye(2)[1 - labels]),
     ]
-    yardstick = Classification("single_label_classification", labels, 2)
-    found = compare(contenders, yardstick, latency=latency, task="SST-2", seeds=[0, 1])
+    evaluator = Classification("single_label_classification", labels, 2)
+    found = compare(candidates, evaluator, latency=latency, task="SST-2", seeds=[0, 1])
     return {**found.to_dict(), "temperature": 2.0}
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from distil_nlp.signals.forward import Signals, accepted_columns, ask
+from distil_nlp.signals.forward import Signals, accepted_columns, forward_logits
 from tests.tiny import tiny_model
 
 LOGITS = torch.randn(2, 3)
@@ -36,7 +36,7 @@ class TakesAnything(nn.Module):
 
 
 def asked(model, batch=BATCH):
-    return ask(model, batch, accepted_columns(model))
+    return forward_logits(model, batch, accepted_columns(model))
 
 
 def test_the_columns_of_a_model_are_those_its_forward_names_but_labels():

@@ -160,6 +160,6 @@ def test_a_module_that_returns_no_tensor_is_an_error():
             tap.take()
 
 
-def test_an_unknown_module_is_refused_with_its_neighbours(model):
+def test_an_unknown_module_is_refused_with_its_neighbors(model):
     with pytest.raises(ValueError, match=r"Layer 'midle' is not in the model \(Layers, 4 modules\).*middle"):
         FeatureTap(model, ["midle"])

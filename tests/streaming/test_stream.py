@@ -9,14 +9,14 @@ from distil_nlp.cli.main import main
 from distil_nlp.hmm import Decoder, Lexicon, best_paths, word_loop, words_on
 from distil_nlp.hmm.online import OnlinePath
 from distil_nlp.models import NetworkForAudioClassification, NetworkForAudioFrameClassification, NetworkForCTC
-from distil_nlp.streaming import FrameStream, Recogniser, Spotter
+from distil_nlp.streaming import FrameStream, KeywordSpotter, Recognizer
 from distil_nlp.streaming.live import hear_live
 from tests.speech import RATE, WORDS, wave_of
 
 LEXICON = Lexicon.whole_words(WORDS, num_states=3)
 
 
-def recogniser(network="streamcnn8", **options):
+def recognizer(network="streamcnn8", **options):
     """One that says much and means nothing; the same at every call."""
     torch.manual_seed(2)
     size = LEXICON.num_states
@@ -26,7 +26,7 @@ def recogniser(network="streamcnn8", **options):
     )
     with torch.no_grad():
         model.network.classifier.weight.mul_(20)
-    return Recogniser(model)
+    return Recognizer(model)
 
 
 WAVE = wave_of(["ho", "hi", "he", "hi", "hi", "ho"])
@@ -35,18 +35,18 @@ WAVE = wave_of(["ho", "hi", "he", "hi", "hi", "ho"])
 @pytest.mark.parametrize("network", ["streamcnn8", "splicedmlp16"])
 @pytest.mark.parametrize("size", [80, 133, 1000, 100_000])
 def test_pieces_of_any_size_give_the_words_and_the_times_of_the_whole(network, size):
-    one = recogniser(network)
+    one = recognizer(network)
     whole = one(WAVE)
     stream, heard = one.stream(), []
     for start in range(0, len(WAVE), size):
-        heard += stream.hear(WAVE[start : start + size])
+        heard += stream.accept_waveform(WAVE[start : start + size])
     heard += stream.end()
     assert heard == whole and len(whole) > 3
     assert all(0 <= word.start < word.end <= len(WAVE) / RATE + 0.1 for word in whole)
 
 
 def test_words_are_said_before_the_end():
-    one, certain = recogniser(), []
+    one, certain = recognizer(), []
     words, pace = hear_live(one, WAVE, say=lambda word, now: certain.append(now))
     assert words == one(WAVE)
     assert certain == sorted(certain) and certain[0] < len(WAVE) / RATE / 2
@@ -71,18 +71,18 @@ def test_a_path_found_on_the_way_is_the_best_path(seed):
 
 
 def test_nothing_heard_is_no_word():
-    stream = recogniser().stream()
-    assert stream.hear(np.zeros(0, dtype=np.float32)) == [] and stream.end() == []
+    stream = recognizer().stream()
+    assert stream.accept_waveform(np.zeros(0, dtype=np.float32)) == [] and stream.end() == []
 
 
 def test_a_model_that_knows_no_words_is_refused():
     model = NetworkForAudioClassification.from_network("streamcnn4", sampling_rate=RATE, num_labels=3)
     with pytest.raises(ValueError, match="no `hmm` in its config.* 3 classes"):
-        Recogniser(model)
+        Recognizer(model)
 
 
 def test_the_command_prints_the_words_with_their_times(tmp_path, capsys):
-    one = recogniser()
+    one = recognizer()
     one.model.save_pretrained(tmp_path / "model")
     soundfile.write(tmp_path / "clip.wav", WAVE, RATE, subtype="FLOAT")
     main(["listen", str(tmp_path / "model"), str(tmp_path / "clip.wav")])
@@ -92,7 +92,7 @@ def test_the_command_prints_the_words_with_their_times(tmp_path, capsys):
 
 
 def test_a_file_that_is_not_there_ends_the_command_with_a_message(tmp_path):
-    recogniser().model.save_pretrained(tmp_path)
+    recognizer().model.save_pretrained(tmp_path)
     with pytest.raises(SystemExit, match=r"error: The file \(.*nowhere.wav\) holds no sound that can be read"):
         main(["listen", str(tmp_path), str(tmp_path / "nowhere.wav")])
 
@@ -100,7 +100,7 @@ def test_a_file_that_is_not_there_ends_the_command_with_a_message(tmp_path):
 def spotter(network="streamcnn8"):
     torch.manual_seed(3)
     names = dict(enumerate(["left", "right", "stop"]))
-    return Spotter(NetworkForAudioClassification.from_network(network, sampling_rate=RATE, id2label=names))
+    return KeywordSpotter(NetworkForAudioClassification.from_network(network, sampling_rate=RATE, id2label=names))
 
 
 @pytest.mark.parametrize("network", ["streamcnn8", "splicedmlp16"])
@@ -112,8 +112,8 @@ def test_the_answers_to_frames_and_to_the_clip_are_those_of_the_whole(network, s
         logits = one.model(torch.from_numpy(WAVE)[None]).logits[0]
     frames, stream, answers = FrameStream(one.model), one.stream(), []
     for start in range(0, len(WAVE), size):
-        answers.append(frames.hear(WAVE[start : start + size]))
-        assert stream.hear(WAVE[start : start + size]) == []
+        answers.append(frames.accept_waveform(WAVE[start : start + size]))
+        assert stream.accept_waveform(WAVE[start : start + size]) == []
     answers = torch.cat([part for part in [*answers, frames.end()] if part is not None])
     assert answers.shape == whole[0].shape and (answers - whole[0]).abs().max() < 1e-5
     assert stream.end() == one(WAVE)
@@ -128,7 +128,7 @@ def test_the_command_names_the_class_of_a_clip(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-2] == one(WAVE)[0].word
 
 
-@pytest.mark.parametrize("make", [recogniser, spotter])
+@pytest.mark.parametrize("make", [recognizer, spotter])
 @pytest.mark.parametrize(
     ("sound", "complaint"),
     [
@@ -140,24 +140,24 @@ def test_the_command_names_the_class_of_a_clip(tmp_path, capsys):
 )
 def test_what_is_no_sound_is_refused_at_once_and_while_it_comes(make, sound, complaint):
     one = make()
-    for hear in (one, one.stream().hear):
+    for hear in (one, one.stream().accept_waveform):
         with pytest.raises(ValueError, match=complaint):
             hear(sound)
 
 
-@pytest.mark.parametrize("make", [recogniser, spotter])
+@pytest.mark.parametrize("make", [recognizer, spotter])
 def test_a_stream_ends_once(make):
     stream = make().stream()
-    stream.hear(WAVE)
+    stream.accept_waveform(WAVE)
     stream.end()
-    for go_on in (stream.end, lambda: stream.hear(WAVE)):
+    for go_on in (stream.end, lambda: stream.accept_waveform(WAVE)):
         with pytest.raises(ValueError, match="was told that nothing follows"):
             go_on()
 
 
 def test_a_spotter_that_heard_no_frame_says_no_class():
     stream = spotter().stream()
-    assert stream.hear(WAVE[:10]) == stream.end() == []
+    assert stream.accept_waveform(WAVE[:10]) == stream.end() == []
     with pytest.raises(ValueError, match="nothing to hear in 0 samples"):
         hear_live(spotter(), WAVE[:0])
 
@@ -168,7 +168,7 @@ def test_a_model_in_half_precision_hears_while_somebody_speaks_what_it_hears_in_
     with torch.inference_mode():
         whole, _ = one.model.answer(torch.from_numpy(WAVE)[None])
     stream = FrameStream(one.model)
-    answers = torch.cat([stream.hear(WAVE), stream.end()])
+    answers = torch.cat([stream.accept_waveform(WAVE), stream.end()])
     assert answers.dtype == torch.float32 and (answers - whole[0]).abs().max() < 0.05 * whole.abs().max()
     assert len(hear_live(one, WAVE)[0]) == 1
 

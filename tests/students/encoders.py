@@ -47,11 +47,11 @@ def make_teacher(architecture="bert", task="SequenceClassification", *, seed=0, 
     if task == "QuestionAnswering":  # start and end
         del settings["id2label"], settings["label2id"]
     config = transformers.AutoConfig.for_model(architecture, **settings)
-    return randomised(getattr(transformers, f"AutoModelFor{task}" if task else "AutoModel").from_config(config), seed)
+    return randomized(getattr(transformers, f"AutoModelFor{task}" if task else "AutoModel").from_config(config), seed)
 
 
 @torch.no_grad()
-def randomised(model, seed=0):
+def randomized(model, seed=0):
     generator = torch.Generator().manual_seed(seed)
     for parameter in model.parameters():
         parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.3)

@@ -15,7 +15,7 @@ from .encoders import (
     answer,
     make_batch,
     make_teacher,
-    randomised,
+    randomized,
     same_tensors,
     tensors,
     truncated,
@@ -131,7 +131,7 @@ def test_an_encoder_we_do_not_know_works_when_it_has_one_list_of_layers():
         vocab_size=60, hidden_size=24, num_hidden_layers=4, num_attention_heads=4, intermediate_size=40,
         relative_attention=True, pos_att_type=["p2c", "c2p"], position_buckets=8, max_position_embeddings=40,
     )  # fmt: skip
-    teacher = randomised(transformers.DebertaV2ForSequenceClassification(config))
+    teacher = randomized(transformers.DebertaV2ForSequenceClassification(config))
     student = student_from_teacher(teacher, layers=[0, 2])
     teacher.deberta.encoder.layer = nn.ModuleList(teacher.deberta.encoder.layer[layer] for layer in (0, 2))
     assert torch.equal(answer(student, make_batch()), answer(teacher, make_batch()))
@@ -142,7 +142,7 @@ def test_per_layer_lists_of_an_encoder_we_do_not_know_follow_the_layers():
         vocab_size=60, hidden_size=24, num_hidden_layers=4, num_attention_heads=4, intermediate_size=40,
         attention_window=[2, 4, 6, 8], max_position_embeddings=40, pad_token_id=1,
     )  # fmt: skip
-    teacher = randomised(transformers.LongformerForSequenceClassification(config))
+    teacher = randomized(transformers.LongformerForSequenceClassification(config))
     assert student_from_teacher(teacher, layers=[0, 3]).config.attention_window == [2, 8]
 
 
@@ -195,10 +195,10 @@ def test_what_is_not_a_transformers_model_is_refused_as_teacher(teacher, named):
         student_from_teacher(teacher, num_layers=2)
 
 
-def test_a_quantised_teacher_is_refused():
+def test_a_quantized_teacher_is_refused():
     teacher = make_teacher()
     teacher.config.quantization_config = {"quant_method": "bitsandbytes"}
-    with pytest.raises(ValueError, match="BertForSequenceClassification.*is quantised"):
+    with pytest.raises(ValueError, match="BertForSequenceClassification.*is quantized"):
         student_from_teacher(teacher, num_layers=2)
 
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from transformers import AutoModelForCTC, pipeline
 
-from distil_nlp.collators.audio import LetterCollator
+from distil_nlp.collators.audio import CtcCollator
 from distil_nlp.metrics import Transcripts
 from distil_nlp.models import NetworkForCTC, extractor_for
-from distil_nlp.signals.forward import at_frames
+from distil_nlp.signals.forward import align_to_frames
 from distil_nlp.tasks import Transcription
 from tests.speech import spoken, wave_of
 
@@ -45,7 +45,7 @@ def test_a_batch_says_where_frames_are_and_letters_end(task_and_splits):
 @pytest.mark.parametrize("length", [2110, 2111, 2112])
 def test_there_are_as_many_frames_as_the_model_has_answers_at_another_sampling_rate(length):
     row = {"audio": np.zeros(length, dtype=np.float32).tobytes(), "length": length, "labels": [3]}
-    batch = LetterCollator(16000, {"": extractor_for(8000)})([row])
+    batch = CtcCollator(16000, {"": extractor_for(8000)})([row])
     model = NetworkForCTC.from_network("streamcnn4", sampling_rate=8000, num_labels=5)
     answers = model(batch["input_values"], batch["attention_mask"]).logits.shape[1]
     assert batch["frames"].sum() == batch["frames"].shape[1] == answers
@@ -90,17 +90,21 @@ def test_a_model_that_says_the_letters_makes_no_error(task_and_splits):
     for place, labels in enumerate(rows["labels"]):
         paths[place, 1 : 2 * len(labels) : 2] = torch.tensor(labels)  # a blank before each
     logits = 9.0 * torch.nn.functional.one_hot(paths, 7)
-    yardstick = task.yardstick(rows, splits["validation"])
-    assert yardstick.scores(yardstick.facts(yardstick.answers(logits, batch))) == {"wer": 0, "cer": 0, "sentences": 1}
+    evaluator = task.evaluator(rows, splits["validation"])
+    assert evaluator.scores(evaluator.statistics(evaluator.answers(logits, batch))) == {
+        "wer": 0,
+        "cer": 0,
+        "sentences": 1,
+    }
     logits[0] = float("nan")
     with pytest.warns(UserWarning, match="1 of 4 clips hold NaN"):
-        assert np.isnan(yardstick.measure("wer", yardstick.facts(yardstick.answers(logits, batch))))
+        assert np.isnan(evaluator.compute("wer", evaluator.statistics(evaluator.answers(logits, batch))))
 
 
 def test_errors_are_counted_in_words_and_in_letters():
-    yardstick = Transcripts(["ho hi", "he"], lambda tokens: "".join("ehio "[token] for token in tokens))
-    facts = yardstick.facts([np.array([1, 3, 4, 1, 0]), np.array([1, 0])])  # "ho he", "he"
-    assert yardstick.scores(facts) == {"wer": 1 / 3, "cer": 1 / 7, "sentences": 0.5}
+    evaluator = Transcripts(["ho hi", "he"], lambda tokens: "".join("ehio "[token] for token in tokens))
+    facts = evaluator.statistics([np.array([1, 3, 4, 1, 0]), np.array([1, 0])])  # "ho he", "he"
+    assert evaluator.scores(facts) == {"wer": 1 / 3, "cer": 1 / 7, "sentences": 0.5}
 
 
 def test_a_text_too_long_for_its_clip_is_named(task_and_splits):
@@ -136,14 +140,14 @@ def test_texts_are_written_in_the_one_case_that_a_teacher_knows(task_and_splits)
     rows = task.prepare(splits["validation"], processor)
     written = [text.upper() for text in splits["validation"]["text"]]
     assert [task._written(row) for row in rows["labels"]] == written
-    yardstick = task.yardstick(rows, splits["validation"])
-    facts = yardstick.facts([np.array(row, dtype=np.float64) for row in rows["labels"]])
-    assert yardstick.measure("wer", facts) == 0.0
+    evaluator = task.evaluator(rows, splits["validation"])
+    facts = evaluator.statistics([np.array(row, dtype=np.float64) for row in rows["labels"]])
+    assert evaluator.compute("wer", facts) == 0.0
 
 
 def test_a_model_that_answers_less_often_is_judged_where_the_clip_is():
-    yardstick = Transcripts(["ho", "h"], lambda tokens: "".join("-ho"[token] for token in tokens))
+    evaluator = Transcripts(["ho", "h"], lambda tokens: "".join("-ho"[token] for token in tokens))
     paths = torch.tensor([[1, 0, 2], [1, 0, 2]])  # of the second clip, the last answer is about padding
     frames = torch.arange(6) < torch.tensor([[6], [4]])
-    logits = at_frames(9.0 * torch.nn.functional.one_hot(paths, 3), 6, 2.0)
-    assert [one.tolist() for one in yardstick.answers(logits, {"frames": frames})] == [[1, 2], [1]]
+    logits = align_to_frames(9.0 * torch.nn.functional.one_hot(paths, 3), 6, 2.0)
+    assert [one.tolist() for one in evaluator.answers(logits, {"frames": frames})] == [[1, 2], [1]]

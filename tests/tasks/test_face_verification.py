@@ -17,7 +17,7 @@ def splits(train=None, validation=None, **others):
 
 
 def renamed(names, num_images=2):
-    """Faces labelled with plain values instead of class labels."""
+    """Faces labeled with plain values instead of class labels."""
     faces = make_faces(len(names), num_images)
     labels = [names[label] for label in faces["label"]]
     return faces.remove_columns("label").add_column("label", labels)
@@ -32,10 +32,10 @@ def test_the_people_of_the_training_split_are_the_models_and_a_row_is_an_image()
     assert task.people == [f"person {place}" for place in range(4)] and task.num_labels is None
     assert task.config_labels()["num_labels"] == 4 and task.config_labels()["id2label"][3] == "person 3"
     rows = task.prepare(make_faces(), PROCESSOR)
-    assert rows["labels"][:] == [label for label in range(4) for _ in range(6)] and task.labelled(rows).all()
+    assert rows["labels"][:] == [label for label in range(4) for _ in range(6)] and task.labeled(rows).all()
     batch = task.collator(PROCESSOR)(list(rows.select(range(5))))
     assert batch["pixel_values"].shape == (5, 1, 16, 12) and batch["labels"].tolist() == [0] * 5
-    assert isinstance(task.yardstick(rows), Verification)
+    assert isinstance(task.evaluator(rows), Verification)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_people_may_be_names_or_numbers_and_others_count_on_from_them(ours, othe
     assert [label for label in of_others if label > 1] == [2] * 2 * len(strangers)
 
 
-def test_of_a_subset_only_the_people_that_are_left_get_a_centre():
+def test_of_a_subset_only_the_people_that_are_left_get_a_center():
     found = splits(make_faces().filter(lambda row: row["label"] != 1, keep_in_memory=True))
     task = FaceVerification.from_splits(found)
     assert task.people == ["person 0", "person 2", "person 3"]
@@ -67,7 +67,7 @@ def test_of_a_subset_only_the_people_that_are_left_get_a_centre():
 def test_images_without_a_name_count_for_nothing():
     task = FaceVerification.from_splits(splits(renamed(["Eve", "Bob", None], 2)))
     rows = task.prepare(renamed(["Eve", None], 2), PROCESSOR)
-    assert rows["labels"][:] == [1, 1, -100, -100] and task.labelled(rows).tolist() == [True, True, False, False]
+    assert rows["labels"][:] == [1, 1, -100, -100] and task.labeled(rows).tolist() == [True, True, False, False]
     blank = task.prepare(make_faces(), PROCESSOR, with_labels=False)
     assert set(blank["labels"]) == {-100}
 
@@ -99,12 +99,12 @@ def test_a_number_is_the_same_person_beside_words():
     assert task.prepare(renamed(["1.0", "Eve"]), PROCESSOR)["labels"][:] == [0, 0, 2, 2]
 
 
-def test_of_a_test_split_only_the_people_held_out_are_left_and_unlabelled_images_stay():
-    unlabelled = make_faces(1, 3).remove_columns("label")
-    found = hold_out_people(splits(test=make_faces(4, 1, seed=2), unlabelled=unlabelled), 0.5)
+def test_of_a_test_split_only_the_people_held_out_are_left_and_unlabeled_images_stay():
+    unlabeled = make_faces(1, 3).remove_columns("label")
+    found = hold_out_people(splits(test=make_faces(4, 1, seed=2), unlabeled=unlabeled), 0.5)
     people = people_of({"train": found["train"], "test": found["test"]})
     assert len(found["test"]) == 2 * (6 + 2 + 1) and not set(people["train"]) & set(people["test"])
-    assert len(found["unlabelled"]) == 3
+    assert len(found["unlabeled"]) == 3
 
 
 @pytest.mark.parametrize("share", [0.1, 0.9, 1.0])

@@ -49,12 +49,12 @@ def test_a_model_that_says_the_states_of_the_alignment_makes_no_error(task_and_s
     rows = task.prepare(splits["test"], extractor_for(RATE))
     batch = task.collator(extractor_for(RATE))(list(rows))
     logits = 20 * torch.nn.functional.one_hot(batch["labels"].clamp(min=0), task.num_labels).float()
-    yardstick = task.yardstick(rows, splits["test"])
-    facts = yardstick.facts(yardstick.answers(logits, batch))
-    assert yardstick.scores(facts) == {"wer": 0, "sentences": 1, "frames": 1}
+    evaluator = task.evaluator(rows, splits["test"])
+    facts = evaluator.statistics(evaluator.answers(logits, batch))
+    assert evaluator.scores(facts) == {"wer": 0, "sentences": 1, "frames": 1}
     silent = torch.zeros_like(logits)
     silent[..., :3] = 20
-    assert yardstick.scores(yardstick.facts(yardstick.answers(silent, batch)))["wer"] == 1
+    assert evaluator.scores(evaluator.statistics(evaluator.answers(silent, batch)))["wer"] == 1
 
 
 def test_clips_too_short_for_their_words_have_no_labels_and_the_log_says_so(task_and_splits, caplog):
@@ -63,7 +63,7 @@ def test_clips_too_short_for_their_words_have_no_labels_and_the_log_says_so(task
     texts = [*split["text"][:3], " ".join(["hi"] * 60)]
     split = split.remove_columns("text").add_column("text", texts)
     rows = task.prepare(split, extractor_for(RATE))
-    assert task.labelled(rows).tolist() == [True, True, True, False]
+    assert task.labeled(rows).tolist() == [True, True, True, False]
     assert "1 of 4 clips are too short for their words: Row 3 " in caplog.text and "last 180 at least" in caplog.text
 
 
@@ -139,7 +139,7 @@ def test_rows_without_texts_have_frames_without_labels(task_and_splits):
     task, splits = task_and_splits
     rows = task.prepare(splits["test"].remove_columns("text"), extractor_for(RATE))
     known = task.prepare(splits["test"], extractor_for(RATE))
-    assert not task.labelled(rows).any() and task.labelled(known).all()
+    assert not task.labeled(rows).any() and task.labeled(known).all()
     assert task.without_labels(known)["labels"] == rows["labels"]
 
 
@@ -153,13 +153,13 @@ def test_word_errors_are_the_fewest_changes(said, heard, errors):
 
 def test_a_word_nobody_could_hear_counts_as_wrong_and_nan_is_nan(task_and_splits):
     task, splits = task_and_splits
-    yardstick = WordErrors([["ho", "unheard"], []], task.decoder)
+    evaluator = WordErrors([["ho", "unheard"], []], task.decoder)
     number = list(task.decoder.lexicon.words).index("ho")
-    facts = yardstick.facts([np.array([3, 4, number]), np.array([0, 0])])
-    assert yardstick.scores(facts) == {"wer": 0.5, "sentences": 0.5, "frames": 0.75}
+    facts = evaluator.statistics([np.array([3, 4, number]), np.array([0, 0])])
+    assert evaluator.scores(facts) == {"wer": 0.5, "sentences": 0.5, "frames": 0.75}
     with pytest.warns(UserWarning, match="1 of 2 clips hold NaN"):
-        facts = yardstick.facts([np.array([np.nan]), np.array([0, 0])])
-    assert np.isnan(yardstick.measure("wer", facts))
+        facts = evaluator.statistics([np.array([np.nan]), np.array([0, 0])])
+    assert np.isnan(evaluator.compute("wer", facts))
 
 
 def of_single_words(num_clips=24):
@@ -193,30 +193,30 @@ def test_single_words_become_sentences_of_one_speaker_and_each_is_in_one():
 
 
 def test_clips_whose_words_nobody_knows_are_joined_without_a_text():
-    labelled = of_single_words(9)
-    for unlabelled in (labelled, labelled.remove_columns("label")):
-        found = SpeechRecognition.arranged({"train": labelled, "unlabelled": unlabelled}, joined_clips=2)
+    labeled = of_single_words(9)
+    for unlabeled in (labeled, labeled.remove_columns("label")):
+        found = SpeechRecognition.arrange_splits({"train": labeled, "unlabeled": unlabeled}, joined_clips=2)
         assert found["train"].column_names == ["audio", "text", "speaker"]
-        assert found["unlabelled"].column_names == ["audio", "speaker"]
-        assert found["unlabelled"][0]["audio"] == found["train"][0]["audio"]
+        assert found["unlabeled"].column_names == ["audio", "speaker"]
+        assert found["unlabeled"][0]["audio"] == found["train"][0]["audio"]
 
 
 def test_speakers_that_are_held_out_are_compared_on_and_not_trained_on():
     splits = {"train": of_single_words(), "validation": of_single_words(9), "test": of_single_words(9)}
-    found = SpeechRecognition.arranged(splits, held_out_speakers=["bea"])
+    found = SpeechRecognition.arrange_splits(splits, held_out_speakers=["bea"])
     assert set(found["train"]["speaker"]) == set(found["validation"]["speaker"]) == {0, 2}
     assert set(found["test"]["speaker"]) == {1} and len(found["test"]) == 9 + 3 + 3
 
 
-def test_unlabelled_clips_of_held_out_speakers_are_neither_learned_from_nor_compared_on():
-    labelled, bare = of_single_words(12), of_single_words(12).remove_columns("label")
-    splits = {"train": labelled, "validation": of_single_words(9), "unlabelled": bare}
-    found = SpeechRecognition.arranged(splits, held_out_speakers=["bea"])
-    assert len(found["test"]) == 3 + 3 and set(found["unlabelled"]["speaker"]) == {0, 2}
+def test_unlabeled_clips_of_held_out_speakers_are_neither_learned_from_nor_compared_on():
+    labeled, bare = of_single_words(12), of_single_words(12).remove_columns("label")
+    splits = {"train": labeled, "validation": of_single_words(9), "unlabeled": bare}
+    found = SpeechRecognition.arrange_splits(splits, held_out_speakers=["bea"])
+    assert len(found["test"]) == 3 + 3 and set(found["unlabeled"]["speaker"]) == {0, 2}
     assert set(found["test"]["speaker"]) == {1} and None not in found["test"]["label"]
-    splits["unlabelled"] = bare.remove_columns("speaker").add_column("speaker", ["dan"] * 12)
-    with pytest.raises(ValueError, match="names dan, of whom there are unlabelled clips only"):
-        SpeechRecognition.arranged(splits, held_out_speakers=["dan"])
+    splits["unlabeled"] = bare.remove_columns("speaker").add_column("speaker", ["dan"] * 12)
+    with pytest.raises(ValueError, match="names dan, of whom there are unlabeled clips only"):
+        SpeechRecognition.arrange_splits(splits, held_out_speakers=["dan"])
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_unlabelled_clips_of_held_out_speakers_are_neither_learned_from_nor_comp
 )
 def test_arrangements_that_leave_nothing_are_refused(settings, complaint):
     with pytest.raises(ValueError, match=complaint):
-        SpeechRecognition.arranged({"train": of_single_words(9)}, **settings)
+        SpeechRecognition.arrange_splits({"train": of_single_words(9)}, **settings)
 
 
 def test_a_teacher_of_other_states_is_refused(task_and_splits):

@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageFile
 from transformers import ConvNextImageProcessorPil, MobileNetV2ImageProcessorPil, ViTImageProcessorPil
 
-from distil_nlp.data.images import image_sizes, open_images, pixel_rows, seen_shape, shows_the_same
+from distil_nlp.data.images import image_sizes, input_shape, open_images, pixel_rows, shows_the_same
 from distil_nlp.data.splits import load_splits
 from distil_nlp.models import processor_for
 from distil_nlp.tasks import ImageClassification
@@ -41,13 +41,13 @@ def splits(**settings):
     return {"train": split(9, **settings), "validation": split(3, **settings)}
 
 
-def test_grey_images_of_one_size_are_seen_as_they_are():
+def test_gray_images_of_one_size_are_seen_as_they_are():
     task = ImageClassification.from_splits(splits(mode="L"))
     assert (task.num_channels, task.image_size, task.label_names) == (1, (6, 8), NAMES)
-    assert seen_shape(task.load_processor("resnet8")) == (1, 6, 8)
+    assert input_shape(task.load_processor("resnet8")) == (1, 6, 8)
 
 
-def test_one_image_in_colour_makes_all_of_them_colour():
+def test_one_image_in_color_makes_all_of_them_color():
     mixed = splits(mode="L")
     files = [{"bytes": encoded(picture(row, mode="RGB" if row == 4 else "L")), "path": None} for row in range(9)]
     assert ImageClassification.from_splits({**mixed, "train": split(9, files=files)}).num_channels == 3
@@ -74,7 +74,7 @@ def test_a_row_holds_the_pixels_of_its_file_and_a_batch_what_the_processor_of_th
     assert batch["labels"].tolist() == [0, 1, 2, 0] and batch["example_id"].tolist() == [0, 1, 2, 3]
 
 
-def test_every_processor_of_transformers_is_followed_in_size_crop_and_normalisation(tmp_path):
+def test_every_processor_of_transformers_is_followed_in_size_crop_and_normalization(tmp_path):
     from transformers import AutoImageProcessor, ResNetConfig, ResNetForImageClassification
     from transformers.models.mobilenet_v2.image_processing_pil_mobilenet_v2 import MobileNetV2ImageProcessorPil
 
@@ -227,7 +227,7 @@ def test_holding_out_beside_a_validation_file_is_refused(tmp_path):
 def test_a_student_of_another_size_is_shown_the_same_part_of_an_image(processor, size):
     task = ImageClassification.from_splits(splits())
     made = task.student_processor(None, processor, student_image_size=size)
-    assert seen_shape(made) == (3, size, size) and shows_the_same(processor, made)
+    assert input_shape(made) == (3, size, size) and shows_the_same(processor, made)
     assert not shows_the_same(
         processor, ViTImageProcessorPil(do_center_crop=True, crop_size={"height": 9, "width": 9})
     )

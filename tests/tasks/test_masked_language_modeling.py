@@ -87,14 +87,14 @@ def test_a_batch_asks_for_the_hidden_words_row_by_row(side):
     assert "length" not in batch
 
 
-def test_every_row_is_labelled_and_no_label_can_be_missing():
+def test_every_row_is_labeled_and_no_label_can_be_missing():
     task = MaskedLanguageModeling("text")
     rows = prepared()
-    assert task.labelled(rows).all() and len(task.labelled(rows)) == len(rows)
+    assert task.labeled(rows).all() and len(task.labeled(rows)) == len(rows)
     with pytest.raises(
         ValueError, match=r"Labels of \d+ rows should be missing, but a text carries its labels itself"
     ):
-        task.with_unlabelled(rows, rows)
+        task.with_unlabeled(rows, rows)
 
 
 def test_a_config_gets_no_labels_and_the_model_card_a_sentence_with_the_mask_of_the_tokenizer():
@@ -104,7 +104,7 @@ def test_a_config_gets_no_labels_and_the_model_card_a_sentence_with_the_mask_of_
     task = MaskedLanguageModeling.from_splits({"train": split})
     task.prepare(split, tokenizer)
     assert task.config_labels() == {}
-    assert "<mask>" in task.in_use("folder") and "fill-mask" in task.in_use("folder")
+    assert "<mask>" in task.usage_example("folder") and "fill-mask" in task.usage_example("folder")
 
 
 @pytest.mark.parametrize(
@@ -135,6 +135,6 @@ def test_a_tokenizer_without_a_mask_token_is_refused():
 def test_text_without_labels_is_told_to_go_to_the_rest():
     split = datasets.Dataset.from_dict({"text": TEXTS})
     with pytest.raises(
-        ValueError, match=r"unlabelled_file \(\d+ rows\) would have no effect of its own.*Put the rows into train_file"
+        ValueError, match=r"unlabeled_file \(\d+ rows\) would have no effect of its own.*Put the rows into train_file"
     ):
-        MaskedLanguageModeling.from_splits({"train": split, "unlabelled": split})
+        MaskedLanguageModeling.from_splits({"train": split, "unlabeled": split})

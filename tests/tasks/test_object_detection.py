@@ -8,7 +8,7 @@ from PIL import Image
 
 from distil_nlp.augmentation import Augmentation
 from distil_nlp.collators.boxes import BoxCollator
-from distil_nlp.data.images import seen_shape, sees
+from distil_nlp.data.images import input_shape, preprocessor_of
 from distil_nlp.reports.box_plots import draw_pictures, true_boxes
 from distil_nlp.tasks import ObjectDetection, task_class
 from tests.detectors import CLASSES, SIZE, as_dataset, detector_processor, draw_things, png_bytes, tiny_detector
@@ -35,7 +35,7 @@ def test_the_task_goes_by_its_name_on_the_hub_and_knows_the_categories_of_the_fe
     assert task.config_labels()["id2label"] == dict(enumerate(CLASSES))
 
 
-def test_boxes_become_centre_and_size_in_parts_of_the_image():
+def test_boxes_become_center_and_size_in_parts_of_the_image():
     rows = one_image([[24, 16, 48, 32], [0, 0, 96, 64]], [2, 0])
     prepared = task_of().prepare(rows, detector_processor())
     assert prepared["labels"][0] == [2, 0]
@@ -66,22 +66,22 @@ def test_nothing_in_an_image_is_a_label_and_null_is_none():
     rows = datasets.concatenate_datasets([known, unknown])
     task, processor = task_of(), detector_processor()
     prepared = task.prepare(rows, processor)
-    assert task.labelled(prepared).tolist() == [True, True, False, False]
+    assert task.labeled(prepared).tolist() == [True, True, False, False]
     batch = task.collator(processor)(list(prepared))
     assert batch["boxes"].isnan().any(-1).any(-1).tolist() == [False, False, True, True]
 
 
-def test_unlabelled_images_follow_the_labelled_ones_and_their_boxes_are_not_read():
+def test_unlabeled_images_follow_the_labeled_ones_and_their_boxes_are_not_read():
     task, processor = task_of(), detector_processor()
     train = task.prepare(draw_things(3, counts=(1,)), processor)
     more = task.prepare(draw_things(2, counts=(2,)), processor, with_labels=False)
-    both = task.with_unlabelled(train, more)
-    assert task.labelled(both).tolist() == [True] * 3 + [False] * 2 and both["example_id"][:] == [0, 1, 2, 3, 4]
+    both = task.with_unlabeled(train, more)
+    assert task.labeled(both).tolist() == [True] * 3 + [False] * 2 and both["example_id"][:] == [0, 1, 2, 3, 4]
 
 
 def collators(processor, **settings):
     """The collator, and its like for training."""
-    shape, reads = seen_shape(processor), {"": sees(processor)}
+    shape, reads = input_shape(processor), {"": preprocessor_of(processor)}
     collator = BoxCollator(shape, reads, augmentation=Augmentation(crop_padding=0, **settings))
     return collator, collator.for_training
 
@@ -95,7 +95,7 @@ def test_a_mirrored_image_has_its_boxes_mirrored():
         for one in (batch, flipped):
             x, y, width, height = (one["boxes"][image, box] * torch.tensor([96, 64, 96, 64])).round().tolist()
             inside = one["pixel_values"][image, :, int(y - height / 2) : int(y), int(x - width / 2) : int(x)]
-            assert inside.amax(0).mean() > 1.5  # filled with one full colour
+            assert inside.amax(0).mean() > 1.5  # filled with one full color
     assert (flipped["boxes"][batch["labels"] < 0] == 0).all()
 
 
@@ -222,11 +222,11 @@ def test_what_a_model_finds_on_prepared_rows_is_judged(tmp_path):
 
     task, processor, raw = task_of(), detector_processor(), draw_things(5, counts=(2, 0, 1))
     prepared = task.prepare(raw, processor)
-    yardstick = task.yardstick(prepared, raw)
-    answers = predict(tiny_detector(), prepared, task.collator(processor), keep=yardstick.answers, batch_size=2)
-    facts = yardstick.facts(answers)
-    assert yardstick.main == "map" and 0 <= yardstick.measure("map_50", facts) <= 1
-    assert yardstick.agreement(answers, answers) == 1
+    evaluator = task.evaluator(prepared, raw)
+    answers = predict(tiny_detector(), prepared, task.collator(processor), keep=evaluator.answers, batch_size=2)
+    facts = evaluator.statistics(answers)
+    assert evaluator.main == "map" and 0 <= evaluator.compute("map_50", facts) <= 1
+    assert evaluator.agreement(answers, answers) == 1
 
 
 def test_a_picture_shows_true_boxes_beside_found_ones_of_which_the_doubtful_are_left_out(tmp_path):
@@ -241,6 +241,6 @@ def test_a_picture_shows_true_boxes_beside_found_ones_of_which_the_doubtful_are_
         assert picture.size == (644, 36 + 160 + 4)
         cells = [picture.crop((left, 36, left + 320, 196)) for left in (0, 324)]
     first, second = (cell.getcolors() for cell in cells)
-    assert len(first) == len(second) == 2  # white, and the colour of one class
+    assert len(first) == len(second) == 2  # white, and the color of one class
     assert cells[0].getpixel((80, 80)) != cells[1].getpixel((160, 80)) != (255, 255, 255)
     assert cells[1].getpixel((80, 20)) == (255, 255, 255)

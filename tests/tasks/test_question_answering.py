@@ -160,15 +160,15 @@ def test_a_question_without_an_answer_points_to_cls_and_one_that_is_not_known_ha
     rows = task.prepare(split, tiny_tokenizer())
     assert task.no_answer and not task_of(make_questions(3)).no_answer
     assert rows["labels"][1] == [0, 0] and rows["labels"][2] == [-100, -100]
-    assert task.labelled(rows).tolist() == [True, True, False] * 2
-    assert not task.labelled(task.prepare(split, tiny_tokenizer(), with_labels=False)).any()
+    assert task.labeled(rows).tolist() == [True, True, False] * 2
+    assert not task.labeled(task.prepare(split, tiny_tokenizer(), with_labels=False)).any()
 
 
 def test_a_split_without_answers_is_learned_from_the_teacher_alone():
     split = rows_of("no column")
     task = task_of(split)
-    assert not task.labelled(task.prepare(split, tiny_tokenizer())).any()
-    joined = task.with_unlabelled(prepared(rows_of(answer())), task.prepare(split, tiny_tokenizer()))
+    assert not task.labeled(task.prepare(split, tiny_tokenizer())).any()
+    joined = task.with_unlabeled(prepared(rows_of(answer())), task.prepare(split, tiny_tokenizer()))
     assert joined["labels"][:] == [[10, 11], [-100, -100]] and joined["example_id"][:] == [0, 1]
 
 
@@ -229,11 +229,11 @@ def test_a_model_that_finds_every_answer_is_right_on_all_questions():
     batch = task.collator(tiny_tokenizer())(list(rows))
     logits = torch.zeros(len(rows), 2, batch["input_ids"].shape[1])
     logits.scatter_(2, batch["labels"].unsqueeze(2), 5.0)
-    judge = task.yardstick(rows, split)
+    judge = task.evaluator(rows, split)
     assert isinstance(judge, ExtractedAnswers) and judge.num_examples == 9 < judge.num_rows
-    assert judge.scores(judge.facts(judge.answers(logits, batch))) == {"f1": 1.0, "exact_match": 1.0}
+    assert judge.scores(judge.statistics(judge.answers(logits, batch))) == {"f1": 1.0, "exact_match": 1.0}
 
 
 def test_a_yardstick_needs_the_texts():
     with pytest.raises(ValueError, match="raw="):
-        task_of(rows_of(answer())).yardstick(prepared(rows_of(answer())))
+        task_of(rows_of(answer())).evaluator(prepared(rows_of(answer())))

@@ -63,14 +63,14 @@ def test_longer_texts_are_cut_each_by_itself():
 
 
 def test_of_plain_texts_two_in_a_row_make_a_pair_and_an_odd_one_meets_the_first():
-    data, tokenizer = splits(unlabelled={"text": ["good", "bad", "it was fine"]}), tiny_tokenizer()
+    data, tokenizer = splits(unlabeled={"text": ["good", "bad", "it was fine"]}), tiny_tokenizer()
     task = SentenceEmbeddings.from_splits(data)
-    rows = task.prepare(data["unlabelled"], tokenizer, with_labels=False)
+    rows = task.prepare(data["unlabeled"], tokenizer, with_labels=False)
     ids = tokenizer(["good", "bad", "it was fine"])["input_ids"]
     assert rows["input_ids"][:] == [[ids[0], ids[1]], [ids[2], ids[0]]]
-    assert not task.labelled(rows).any()
-    together = task.with_unlabelled(task.prepare(data["train"], tokenizer), rows)
-    assert task.labelled(together).tolist() == [True] * 3 + [False] * 2
+    assert not task.labeled(rows).any()
+    together = task.with_unlabeled(task.prepare(data["train"], tokenizer), rows)
+    assert task.labeled(together).tolist() == [True] * 3 + [False] * 2
     assert together["example_id"][:] == [0, 1, 2, 3, 4]
 
 
@@ -96,16 +96,16 @@ def test_a_file_of_texts_beside_a_file_of_pairs_is_read(write):
     data = load_splits(
         train_file=write("train.jsonl", PAIRS),
         validation_file=write("validation.jsonl", PAIRS),
-        unlabelled_file=write("more.jsonl", {"text": ["good", "bad"]}),
+        unlabeled_file=write("more.jsonl", {"text": ["good", "bad"]}),
     )
-    assert len(SentenceEmbeddings.from_splits(data).prepare(data["unlabelled"], tiny_tokenizer())) == 1
+    assert len(SentenceEmbeddings.from_splits(data).prepare(data["unlabeled"], tiny_tokenizer())) == 1
 
 
 def test_the_yardstick_counts_pairs_with_a_score():
     data = splits(validation={**PAIRS, "label": [1.0, None, 3.0]})
     task = SentenceEmbeddings.from_splits(data)
-    yardstick = task.yardstick(task.prepare(data["validation"], tiny_tokenizer()), main_metric="pearson")
-    assert isinstance(yardstick, Similarity) and yardstick.num_examples == 2 and yardstick.main == "pearson"
+    evaluator = task.evaluator(task.prepare(data["validation"], tiny_tokenizer()), main_metric="pearson")
+    assert isinstance(evaluator, Similarity) and evaluator.num_examples == 2 and evaluator.main == "pearson"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_the_yardstick_counts_pairs_with_a_score():
         ({"validation": without_score(), "test": PAIRS}, "validation split has no column 'label'"),
         ({"validation": {"text": ["a"], "label": [1.0]}}, "has one text a row, column 'text'"),
         ({"train": {"words": ["a"]}}, "None of the usual names"),
-        ({"train": None, "validation": None, "unlabelled": {"text": ["a"]}}, "Embeddings are judged on pairs"),
+        ({"train": None, "validation": None, "unlabeled": {"text": ["a"]}}, "Embeddings are judged on pairs"),
     ],
 )
 def test_data_that_cannot_be_used_is_refused(changes, message):

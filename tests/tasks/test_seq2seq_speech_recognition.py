@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from distil_nlp.generation.sequence_targets import pseudo_labelled
-from distil_nlp.metrics import WrittenTexts, plain_text
+from distil_nlp.generation.sequence_targets import pseudo_labeled
+from distil_nlp.metrics import GeneratedTexts, plain_text
 from distil_nlp.tasks import SpeechToText
 from distil_nlp.teachers import CachedTeacher, OnlineTeacher, build_cache
 from tests.speech import spoken
@@ -39,7 +39,7 @@ def test_a_batch_shows_what_was_written_so_far_and_asks_for_the_next_token(task_
     rows = task.prepare(splits["train"], processor)
     assert task.texts_of(rows, processor) == list(splits["train"]["text"])
     unknown = task.without_labels(rows)
-    assert task.labelled(rows).all() and not task.labelled(unknown).any()
+    assert task.labeled(rows).all() and not task.labeled(unknown).any()
     batch = task.collator(processor)([rows[0], rows[1], unknown[2]])
     assert batch["input_features"].shape == (3, 80, 200)
     for place in (0, 1):
@@ -90,7 +90,7 @@ def test_models_may_write_as_much_as_the_longest_text_of_any_split_and_all_they_
     assert usual == 8 + max(map(len, short["text"]))
     for name in ("validation", "test"):
         assert SpeechToText.from_splits({**splits, name: long}).most_tokens == 8 + 150
-    assert SpeechToText.from_splits({**splits, "unlabelled": long.remove_columns("text")}).most_tokens == 440
+    assert SpeechToText.from_splits({**splits, "unlabeled": long.remove_columns("text")}).most_tokens == 440
 
 
 def test_a_text_that_the_model_has_no_positions_for_is_named(task_and_splits):
@@ -109,9 +109,9 @@ def test_case_and_punctuation_count_for_nothing():
     assert plain_text("  Don't STOP, now!") == "don't stop now"
     assert plain_text("don\N{RIGHT SINGLE QUOTATION MARK}t") == "don't"
     assert plain_text(unicodedata.normalize("NFD", "Les élèves")) == plain_text("les élèves") == "les élèves"
-    yardstick = WrittenTexts(["Don't stop now.", "hi"], lambda tokens: ["don't stop", "ho, hi"][tokens[0]])
-    facts = yardstick.facts([np.array([0]), np.array([1])])
-    assert yardstick.measure("wer", facts) == 2 / 4 and yardstick.measure("sentences", facts) == 0.0
+    evaluator = GeneratedTexts(["Don't stop now.", "hi"], lambda tokens: ["don't stop", "ho, hi"][tokens[0]])
+    facts = evaluator.statistics([np.array([0]), np.array([1])])
+    assert evaluator.compute("wer", facts) == 2 / 4 and evaluator.compute("sentences", facts) == 0.0
 
 
 class _Hears:
@@ -124,7 +124,7 @@ class _Hears:
     def __getattr__(self, name):
         return getattr(self.task, name)
 
-    def speaker(self, model):
+    def predictor(self, model):
         def write(batch):
             self.calls += 1
             rows = [torch.tensor(self.tokens[number]) for number in batch["example_id"].tolist()]
@@ -138,19 +138,19 @@ def test_a_student_learns_what_the_teacher_wrote_where_that_is_nearly_the_text(t
     processor = task.load_processor("whisper-1x16")
     rows = task.prepare(splits["train"], processor)
     texts = task.texts_of(rows, processor)
-    rows = task.with_unlabelled(rows.select(range(10)), rows.select(range(10, 12)))
+    rows = task.with_unlabeled(rows.select(range(10)), rows.select(range(10, 12)))
     wrote = [text.upper() for text in texts]
     wrote[3], wrote[11] = "he he he he he he", "hi hi"  # wrong, but of the last nobody knows it
     teacher = OnlineTeacher(task.auto_class.from_pretrained("whisper-1x16"))
     hears = _Hears(task, processor, wrote)
-    found, kept = pseudo_labelled(rows, hears, teacher, processor, tmp_path)
+    found, kept = pseudo_labeled(rows, hears, teacher, processor, tmp_path)
     assert kept == [number for number in range(12) if number != 3]
     assert task.texts_of(found, processor) == [wrote[number] for number in kept]
     assert list(found["example_id"]) == list(range(11)) and hears.calls == 1
-    again, _ = pseudo_labelled(rows, hears, teacher, processor, tmp_path)
+    again, _ = pseudo_labeled(rows, hears, teacher, processor, tmp_path)
     assert again["labels"] == found["labels"] and hears.calls == 1  # read, not asked again
     other = OnlineTeacher(task.auto_class.from_pretrained("whisper-1x16"))
-    pseudo_labelled(rows, hears, other, processor, tmp_path, max_word_error=9.0)
+    pseudo_labeled(rows, hears, other, processor, tmp_path, max_word_error=9.0)
     assert hears.calls == 2  # another teacher's texts are no use
 
 
@@ -160,6 +160,6 @@ def test_a_teacher_that_hears_nothing_right_stops_the_run(task_and_splits, tmp_p
     rows = task.prepare(splits["train"], processor)
     teacher = OnlineTeacher(task.auto_class.from_pretrained("whisper-1x16"))
     with pytest.raises(ValueError, match=r"more than 0.1 errors a word in every one of 12 clips"):
-        pseudo_labelled(rows, _Hears(task, processor, ["x"] * 12), teacher, processor, tmp_path)
+        pseudo_labeled(rows, _Hears(task, processor, ["x"] * 12), teacher, processor, tmp_path)
     with pytest.raises(ValueError, match="max_word_error is a share"):
-        pseudo_labelled(rows, _Hears(task, processor, ["x"] * 12), teacher, processor, tmp_path, max_word_error=-1)
+        pseudo_labeled(rows, _Hears(task, processor, ["x"] * 12), teacher, processor, tmp_path, max_word_error=-1)

@@ -20,7 +20,7 @@ def splits_of(columns, **others):
 
 @pytest.fixture
 def splits():
-    return splits_of({"sentence": TEXTS, "label": [1, 0, 0]}, unlabelled={"sentence": ["a story", "fine"]})
+    return splits_of({"sentence": TEXTS, "label": [1, 0, 0]}, unlabeled={"sentence": ["a story", "fine"]})
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_columns_are_found_by_their_usual_names_or_as_given(columns, settings, e
         (
             "text stars",
             {},
-            "columns are text, stars. There is no column 'label' or 'labels'. Set label_column.*unlabelled",
+            "columns are text, stars. There is no column 'label' or 'labels'. Set label_column.*unlabeled",
         ),
         ("text label labels", {}, "Both 'label' and 'labels' are there. Set label_column"),
         (
@@ -130,7 +130,7 @@ def test_kinds_mixed_in_one_json_column_are_refused(write):
         TextClassification.from_splits(load_splits(validation_file=path))
 
 
-def test_validation_decides_where_only_unlabelled_rows_are_learned_from(splits):
+def test_validation_decides_where_only_unlabeled_rows_are_learned_from(splits):
     del splits["train"]
     task = TextClassification.from_splits(splits)
     assert (task.label_column, task.num_labels) == ("label", 2)
@@ -166,15 +166,15 @@ def test_config_labels_are_what_a_config_takes(labels, problem_type, num_labels,
         ([["x"], ["y"], None], "f1_micro"),
     ],
 )
-def test_the_yardstick_of_a_split_counts_its_labelled_rows(tokenizer, labels, main):
+def test_the_yardstick_of_a_split_counts_its_labeled_rows(tokenizer, labels, main):
     splits = splits_of({"text": ["a"] * len(labels), "label": labels})
     task = TextClassification.from_splits(splits)
     prepared = task.prepare(splits["train"], tokenizer, max_length=8)
-    yardstick = task.yardstick(prepared, splits["train"])
-    assert (yardstick.main, yardstick.num_rows, yardstick.num_examples) == (main, len(labels), len(labels) - 1)
-    assert task.labelled(prepared).tolist() == [True] * (len(labels) - 1) + [False]
+    evaluator = task.evaluator(prepared, splits["train"])
+    assert (evaluator.main, evaluator.num_rows, evaluator.num_examples) == (main, len(labels), len(labels) - 1)
+    assert task.labeled(prepared).tolist() == [True] * (len(labels) - 1) + [False]
     with pytest.raises(ValueError, match="got 'perplexity'"):
-        task.yardstick(prepared, main_metric="perplexity")
+        task.evaluator(prepared, main_metric="perplexity")
 
 
 def test_training_is_shown_the_metrics_of_the_yardstick(tokenizer):
@@ -182,10 +182,10 @@ def test_training_is_shown_the_metrics_of_the_yardstick(tokenizer):
 
     splits = splits_of({"text": ["a", "b", "c"], "label": ["no", "yes", "yes"]})
     task = TextClassification.from_splits(splits)
-    yardstick = task.yardstick(task.prepare(splits["train"], tokenizer, max_length=8))
+    evaluator = task.evaluator(task.prepare(splits["train"], tokenizer, max_length=8))
     logits, labels = np.eye(2)[[0, 1, 0]], np.array([0, 1, 1])
     found = task.compute_metrics()(EvalPrediction(predictions=logits, label_ids=labels))
-    assert found == yardstick.scores(yardstick.facts(logits)) and found["accuracy"] == 2 / 3
+    assert found == evaluator.scores(evaluator.statistics(logits)) and found["accuracy"] == 2 / 3
 
 
 def test_a_task_names_the_class_that_loads_its_models(task):
@@ -277,17 +277,17 @@ def test_using_a_tokenizer_does_not_change_the_name_of_prepared_data(task, split
 
 
 def test_a_split_without_labels_is_prepared_with_missing_ones(task, splits, tokenizer):
-    assert task.prepare(splits["unlabelled"], tokenizer)["labels"][:] == [-100, -100]
+    assert task.prepare(splits["unlabeled"], tokenizer)["labels"][:] == [-100, -100]
 
 
 @pytest.mark.parametrize("labels", [["x", "y"], [0.5, 1.5], [["x"], ["y"]]])
-def test_unlabelled_rows_follow_with_numbers_of_their_own_and_no_labels(tokenizer, labels):
-    splits = splits_of({"text": ["a", "b"], "label": labels}, unlabelled={"text": ["plot", "film"], "label": labels})
+def test_unlabeled_rows_follow_with_numbers_of_their_own_and_no_labels(tokenizer, labels):
+    splits = splits_of({"text": ["a", "b"], "label": labels}, unlabeled={"text": ["plot", "film"], "label": labels})
     task = TextClassification.from_splits(splits)
-    train, unlabelled = (task.prepare(splits[name], tokenizer) for name in ("train", "unlabelled"))
-    both = task.with_unlabelled(train, unlabelled)
+    train, unlabeled = (task.prepare(splits[name], tokenizer) for name in ("train", "unlabeled"))
+    both = task.with_unlabeled(train, unlabeled)
     assert both["example_id"][:] == [0, 1, 2, 3]
-    assert both["input_ids"][:] == train["input_ids"][:] + unlabelled["input_ids"][:]
+    assert both["input_ids"][:] == train["input_ids"][:] + unlabeled["input_ids"][:]
     assert both["labels"][:2] == train["labels"][:]
     assert both.features == train.features
     assert str(both["labels"][2:]) == str(task.missing_labels(2))
@@ -297,11 +297,11 @@ def test_the_losses_take_missing_labels_for_missing(tokenizer):
     from distil_nlp.objectives.problems import PROBLEMS
 
     for labels in (["x", "y"], [0.5, 1.5], [["x"], ["y"]]):
-        splits = splits_of({"text": ["a", "b"], "label": labels}, unlabelled={"text": ["plot"]})
+        splits = splits_of({"text": ["a", "b"], "label": labels}, unlabeled={"text": ["plot"]})
         task = TextClassification.from_splits(splits)
-        rows = [row for name in ("train", "unlabelled") for row in task.prepare(splits[name], tokenizer)]
+        rows = [row for name in ("train", "unlabeled") for row in task.prepare(splits[name], tokenizer)]
         batch = task.collator(tokenizer)(rows)
-        assert PROBLEMS[task.problem_type].labelled(batch["labels"]).tolist() == [True, True, False]
+        assert PROBLEMS[task.problem_type].labeled(batch["labels"]).tolist() == [True, True, False]
 
 
 # ---- Batches ----

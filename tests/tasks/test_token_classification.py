@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import RobertaTokenizerFast
 
-from distil_nlp.augmentation.text import altered_copies
+from distil_nlp.augmentation.text import augmented_copies
 from distil_nlp.data.splits import load_splits
 from distil_nlp.tasks import TokenClassification
 from tests.tiny import SPECIAL, WORDS, tiny_model, tiny_tokenizer
@@ -86,7 +86,7 @@ LISTS = {"tokens": [["a", "b"], ["c"]], "tags": [[0, 1], [1]]}
     [
         ({"text": ["a b"], "tags": [[0, 1]]}, {}, "no column 'tokens' or 'words'. Set text_column"),
         ({**LISTS, "pos_tags": [[0, 1], [1]]}, {}, "Both 'pos_tags' and 'tags' are there. Set label_column"),
-        ({"tokens": [["a"]]}, {}, "no column 'ner_tags' or .*Set label_column.*unlabelled"),
+        ({"tokens": [["a"]]}, {}, "no column 'ner_tags' or .*Set label_column.*unlabeled"),
         ({"tokens": ["a b"], "tags": [[0, 1]]}, {}, "'tokens' .*holds string.*needs a list of words.*Split the texts"),
         ({"tokens": [["a", None]], "tags": [[0, 1]]}, {}, r"1 of 1 rows .* missing word \(rows 0,"),
         ({"tokens": [["a"], None], "tags": [[0], [1]]}, {}, r"1 of 2 rows .* no list of words .*\(rows 1,"),
@@ -141,7 +141,7 @@ def test_a_tag_stands_at_the_first_piece_of_its_word_and_the_teacher_speaks_ther
     assert rows[0]["soft_items"] == [False, True, True, False, True, False]
     assert rows[3]["soft_items"] == [False, True, True, False]  # no tags: the teacher alone speaks
     assert rows["length"] == [6, 2, 4, 4] and rows["example_id"] == [0, 1, 2, 3] and rows["lost_words"] == [[]] * 4
-    assert task.labelled(rows).tolist() == [True, False, True, False]
+    assert task.labeled(rows).tolist() == [True, False, True, False]
 
 
 def test_the_teacher_may_speak_on_all_pieces(task, splits, tokenizer):
@@ -153,7 +153,7 @@ def test_the_teacher_may_speak_on_all_pieces(task, splits, tokenizer):
 
 def test_without_labels_every_tag_is_missing(task, splits, tokenizer):
     rows = task.prepare(splits["train"], tokenizer, with_labels=False)
-    assert not task.labelled(rows).any() and sum(map(sum, rows["soft_items"])) == 6
+    assert not task.labeled(rows).any() and sum(map(sum, rows["soft_items"])) == 6
 
 
 def test_a_word_alone_in_a_row_twice_over_is_not_taken_for_one_word(tokenizer):
@@ -171,19 +171,19 @@ def test_lost_words_are_counted_and_are_wrong_where_models_are_judged(task, toke
         rows = task.prepare(split, tokenizer, max_length=4)
     assert rows["lost_words"] == [[1, 3], []]
     assert "2 of 5 words, in 1 of 2 rows, are cut off by max_length or give no piece" in caplog.text
-    everything, pieces = task.yardstick(rows, split), task.yardstick(rows)
-    of_all = everything.scores(everything.facts(answers_of(rows)))
+    everything, pieces = task.evaluator(rows, split), task.evaluator(rows)
+    of_all = everything.scores(everything.statistics(answers_of(rows)))
     assert of_all == {"f1": 0, "precision": 0, "recall": 0, "accuracy": pytest.approx(3 / 5)}
-    assert pieces.scores(pieces.facts(answers_of(rows)))["accuracy"] == 1
+    assert pieces.scores(pieces.statistics(answers_of(rows)))["accuracy"] == 1
 
 
-def test_words_without_a_tag_are_left_out_of_the_judgement(tokenizer):
+def test_words_without_a_tag_are_left_out_of_the_judgment(tokenizer):
     splits = splits_of({"tokens": [["good", "film"], ["bad"], ["bad"]], "tags": [["N", ""], ["A"], None]})
     task = TokenClassification.from_splits(splits)
     rows = task.prepare(splits["train"], tokenizer)
-    yardstick = task.yardstick(rows, splits["train"])
-    assert yardstick.num_examples == 2 and yardstick.names == ["accuracy"]
-    assert yardstick.scores(yardstick.facts(answers_of(rows))) == {"accuracy": 1}
+    evaluator = task.evaluator(rows, splits["train"])
+    assert evaluator.num_examples == 2 and evaluator.names == ["accuracy"]
+    assert evaluator.scores(evaluator.statistics(answers_of(rows))) == {"accuracy": 1}
 
 
 def test_tokens_kept_in_a_file_are_read_again(task, splits, tokenizer, tmp_path):
@@ -230,9 +230,9 @@ def test_what_is_said_of_tokens_is_padded_where_the_tokens_are(task, splits, tok
 def test_altered_copies_keep_what_is_said_of_a_token_beside_it_and_lose_their_tags(task, splits, tokenizer):
     split = datasets.Dataset.from_dict({"tokens": [["good", "films", "is"] * 5, ["badly"]] * 30})
     rows = task.prepare(split, tokenizer)
-    altered = altered_copies(rows, tokenizer, num_copies=2, per_token=task.per_token)
+    altered = augmented_copies(rows, tokenizer, num_copies=2, per_token=task.per_token)
     assert altered.features == rows.features
-    together = task.with_unlabelled(task.prepare(splits["train"], tokenizer), altered)
+    together = task.with_unlabeled(task.prepare(splits["train"], tokenizer), altered)
     first_pieces = {tokenizer.convert_tokens_to_ids(piece) for piece in WORDS}
     num_same = num_pieces = 0
     for row in together.select(range(4, len(together))):
@@ -254,16 +254,16 @@ def test_a_model_gets_the_names_of_the_tags(task):
 
 
 def test_entities_are_shown_whole_and_parts_of_speech_word_by_word(task, splits):
-    assert 'aggregation_strategy="first"' in task.in_use("folder")
+    assert 'aggregation_strategy="first"' in task.usage_example("folder")
     others = TokenClassification.from_splits(splits_of({"tokens": [["a", "b"]], "tags": [["N", "V"]]}))
-    assert "aggregation" not in others.in_use("folder")
+    assert "aggregation" not in others.usage_example("folder")
 
 
 def test_a_model_answers_for_every_tagged_word(task, splits, tokenizer):
     from distil_nlp.evaluation import predict
 
     rows, model = task.prepare(splits["train"], tokenizer), tiny_model(task="token")
-    yardstick = task.yardstick(rows, splits["train"])
-    answers = predict(model, rows, task.collator(tokenizer), keep=yardstick.answers)
+    evaluator = task.evaluator(rows, splits["train"])
+    answers = predict(model, rows, task.collator(tokenizer), keep=evaluator.answers)
     assert [len(answer) for answer in answers] == [3, 0, 1, 0]
-    assert yardstick.facts(answers).shape == (2, 5)
+    assert evaluator.statistics(answers).shape == (2, 5)

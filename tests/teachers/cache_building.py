@@ -5,7 +5,7 @@ import time
 from transformers import DataCollatorForTokenClassification, DataCollatorWithPadding
 
 from distil_nlp.collators.masked import MaskedCollator
-from distil_nlp.data.examples import number_examples
+from distil_nlp.data.examples import add_example_ids
 from distil_nlp.teachers import OnlineTeacher, build_cache
 from distil_nlp.teachers.cache import build as caching
 from tests.tiny import tiny_model, tiny_tokenizer
@@ -26,7 +26,7 @@ def collator_of(problem="single_label_classification"):
 
 def make_cache(folder, *, problem="single_label_classification", teacher=None, rows=None, **settings):
     """Build it; the rows, the teacher and the collator it was built with."""
-    rows = number_examples(make_rows(problem=problem)) if rows is None else rows
+    rows = add_example_ids(make_rows(problem=problem)) if rows is None else rows
     teacher = teacher_of(problem) if teacher is None else teacher
     collator = collator_of(problem)
     build_cache(folder, teacher, rows, collator, **settings)

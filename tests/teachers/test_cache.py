@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import DataCollatorWithPadding
 
-from distil_nlp.data.examples import number_examples
+from distil_nlp.data.examples import add_example_ids
 from distil_nlp.objectives import HardLabels, HiddenStates, LogitMatching, Objective, PatientStates, Relations
 from distil_nlp.teachers import CachedTeacher, OnlineTeacher, build_cache
 from distil_nlp.teachers.cache import build as caching
@@ -39,7 +39,7 @@ def test_a_cached_teacher_says_what_the_teacher_said(problem, tmp_path):
 
 
 def test_a_cached_span_marker_has_no_probability_at_padding(tmp_path):
-    rows = number_examples(make_rows(problem="none"))
+    rows = add_example_ids(make_rows(problem="none"))
     teacher, collator = OnlineTeacher(tiny_model(task="span", num_labels=2)), DataCollatorWithPadding(tiny_tokenizer())
     build_cache(tmp_path, teacher, rows, collator)
     batch, said = asked(CachedTeacher(tmp_path), rows, collator, [30, 2, 17])
@@ -60,13 +60,13 @@ def test_layers_are_kept_where_they_are_asked_for(tmp_path):
     name = "bert.encoder.layer.1"
     rows, teacher, collator = make_cache(tmp_path, features=[name])
     cached = CachedTeacher(tmp_path)
-    cached.listen([name])
-    teacher.listen([name])
+    cached.tap_layers([name])
+    teacher.tap_layers([name])
     batch, said = asked(cached, rows, collator, [1, 0])
     mask = batch["attention_mask"].bool()
     torch.testing.assert_close(said.features[name][mask], teacher(batch).features[name][mask], rtol=0, atol=1e-5)
     with pytest.raises(ValueError, match="listens to bert.pooler .* keeps bert.encoder.layer.1"):
-        cached.listen(["bert.pooler"])
+        cached.tap_layers(["bert.pooler"])
 
 
 OBJECTIVES = {
@@ -79,7 +79,7 @@ OBJECTIVES = {
 
 @pytest.mark.parametrize("term", OBJECTIVES)
 def test_a_student_learns_from_cached_layers_what_it_learns_from_the_teacher(term, tmp_path):
-    rows = number_examples(make_rows())
+    rows = add_example_ids(make_rows())
     objective = Objective([HardLabels(0.5), OBJECTIVES[term]()])
     student, teacher = make_pair()
     probe = make_trainer(copy.deepcopy(student), teacher, rows, tmp_path / "probe", objective=copy.deepcopy(objective))
@@ -107,7 +107,7 @@ def test_labels_come_in_the_students_order(tmp_path):
     student.config.id2label = {0: "a", 1: "b", 2: "c"}
     cached = CachedTeacher(tmp_path)
     batch, before = asked(cached, rows, collator, [4, 1])
-    cached.match(student)
+    cached.reconcile(student)
     assert torch.equal(cached(batch).logits, before.logits[:, [1, 2, 0]])
 
 
@@ -124,7 +124,7 @@ def test_an_unfinished_cache_is_refused(tmp_path):
 CHANGES = {
     "teacher": lambda given: given.update(teacher=teacher_of("single_label_classification", seed=9)),
     "tokenizer": lambda given: given.update(tokenizer=tiny_tokenizer(pieces=True)),
-    "data set": lambda given: given.update(rows=number_examples(make_rows(seed=5))),
+    "data set": lambda given: given.update(rows=add_example_ids(make_rows(seed=5))),
     "preprocessing": lambda given: given.update(preprocessing={"max_length": 64}),
     "form": lambda given: given.update(kept="float16"),
     "layers": lambda given: given.update(features=["bert.encoder.layer.0"]),
@@ -159,14 +159,14 @@ def test_a_flipped_byte_is_refused_on_opening_and_the_shard_is_named(tmp_path, s
 
 def test_other_data_under_the_same_numbers_is_noticed_before_the_first_step(tmp_path):
     make_cache(tmp_path)
-    student, other = make_pair()[0], number_examples(make_rows(seed=7))
+    student, other = make_pair()[0], add_example_ids(make_rows(seed=7))
     with pytest.raises(ValueError, match="Example 0 is not what the teacher was asked about"):
         make_trainer(student, CachedTeacher(tmp_path), other, tmp_path / "run")
 
 
 def test_examples_without_numbers_are_refused(tmp_path):
     rows = make_rows()
-    with pytest.raises(ValueError, match="'example_id' must hold each of 0 to 31 once.*number_examples"):
+    with pytest.raises(ValueError, match="'example_id' must hold each of 0 to 31 once.*add_example_ids"):
         build_cache(tmp_path, teacher_of(), rows, collator_of())
     make_cache(tmp_path)
     with pytest.raises(ValueError, match="finds its answers by the column 'example_id'"):
@@ -185,7 +185,7 @@ def test_a_transform_that_is_random_is_refused_before_the_teacher_is_asked(sourc
         return batch
 
     with pytest.raises(ValueError, match="another input_ids when it is read a second time"):
-        build_cache(tmp_path, teacher_of(), number_examples(make_rows()), masking)
+        build_cache(tmp_path, teacher_of(), add_example_ids(make_rows()), masking)
     assert not (tmp_path / "cache.json").exists()
 
 
@@ -283,7 +283,7 @@ def test_a_run_resumed_from_a_cache_ends_where_an_uninterrupted_one_does(tmp_pat
 
 def test_a_comparison_on_other_examples_wants_a_teacher_that_knows_them(tmp_path):
     rows, teacher, _ = make_cache(tmp_path / "cache")
-    other = number_examples(make_rows(seed=3))
+    other = add_example_ids(make_rows(seed=3))
     trainer = make_trainer(make_pair()[0], CachedTeacher(tmp_path / "cache"), rows, tmp_path / "run")
     with pytest.raises(ValueError, match="not what the teacher was asked about"):
         trainer.compare(other, seconds=0.1)
@@ -301,6 +301,6 @@ def test_an_evaluation_on_other_examples_is_refused_before_the_first_step(tmp_pa
             CachedTeacher(tmp_path / "cache"),
             make_arguments(tmp_path / "run", eval_with_teacher=True),
             train_dataset=rows,
-            eval_dataset=number_examples(make_rows(seed=3)),
+            eval_dataset=add_example_ids(make_rows(seed=3)),
             data_collator=collator,
         )

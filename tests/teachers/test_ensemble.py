@@ -5,12 +5,12 @@ import copy
 import pytest
 import torch
 
-from distil_nlp.collators.teacher_inputs import OwnColumnsCollator, with_own_columns
+from distil_nlp.collators.teacher_inputs import SeparateInputsCollator, with_separate_inputs
 from distil_nlp.data.splits import load_file
 from distil_nlp.objectives import SoftTargets
 from distil_nlp.signals.forward import Signals
 from distil_nlp.tasks import TextClassification
-from distil_nlp.teachers import CachedTeacher, OnlineTeacher, OwnColumns, TeacherEnsemble, build_cache
+from distil_nlp.teachers import CachedTeacher, OnlineTeacher, SeparateInputs, TeacherEnsemble, build_cache
 from tests.recipe.runs import save_rows
 from tests.teachers.cache_building import make_cache
 from tests.teachers.test_online import BATCH
@@ -31,7 +31,7 @@ def teacher(seed, names=NAMES, **settings):
 
 def matched(*members, student=None, **settings):
     ensemble = TeacherEnsemble(members, **settings)
-    ensemble.match(student if student is not None else named(tiny_model("distilbert", seed=9)))
+    ensemble.reconcile(student if student is not None else named(tiny_model("distilbert", seed=9)))
     return ensemble
 
 
@@ -207,9 +207,9 @@ def test_the_fingerprint_tells_members_weights_and_problems_apart():
 
 
 def test_an_ensemble_has_no_layers():
-    matched(teacher(1)).listen(())
+    matched(teacher(1)).tap_layers(())
     with pytest.raises(ValueError, match="listens to layer.1, and an ensemble .* has no layers of its own"):
-        matched(teacher(1), teacher(2)).listen(["layer.1"])
+        matched(teacher(1), teacher(2)).tap_layers(["layer.1"])
 
 
 def test_a_cache_of_an_ensemble_is_refused_because_it_would_hold_one_temperature(tmp_path):
@@ -244,16 +244,16 @@ def two_tokenizers(tmp_path):
     tokenizers = [tiny_tokenizer(), tiny_tokenizer(words=WORDS[::-1], token_type_ids=False)]
     rows = [task.prepare(split, tokenizer) for tokenizer in tokenizers]
     collators = [task.collator(tokenizer) for tokenizer in tokenizers]
-    joined = with_own_columns(rows[0], {"teacher_2_": rows[1]})
-    collator = OwnColumnsCollator(collators[0], {"teacher_2_": collators[1]})
+    joined = with_separate_inputs(rows[0], {"teacher_2_": rows[1]})
+    collator = SeparateInputsCollator(collators[0], {"teacher_2_": collators[1]})
     return joined, collator, [collate(list(own)) for collate, own in zip(collators, rows, strict=True)]
 
 
 def test_a_teacher_with_a_tokenizer_of_its_own_reads_its_own_columns(two_tokenizers):
     joined, collator, (ours, theirs) = two_tokenizers
     model, student = teacher(2, vocab_size=80), teacher(9)
-    own = OwnColumns(model, "teacher_2_")
-    own.match(student, tiny_tokenizer())
+    own = SeparateInputs(model, "teacher_2_")
+    own.reconcile(student, tiny_tokenizer())
     batch = collator(list(joined))
     assert "teacher_2_input_ids" in own.columns and not torch.equal(ours["input_ids"], theirs["input_ids"])
     assert torch.equal(own(batch).logits, OnlineTeacher(model)(theirs).logits)
@@ -264,7 +264,7 @@ def test_a_teacher_with_a_tokenizer_of_its_own_reads_its_own_columns(two_tokeniz
 
 def test_a_cache_of_a_teacher_with_columns_of_its_own_answers_in_batches_of_any_padding(two_tokenizers, tmp_path):
     joined, collator, _ = two_tokenizers
-    own = OwnColumns(OnlineTeacher(teacher(2, ["c", "b"], vocab_size=80)), "teacher_2_")
+    own = SeparateInputs(OnlineTeacher(teacher(2, ["c", "b"], vocab_size=80)), "teacher_2_")
     build_cache(tmp_path, own, joined, collator)
     cached = CachedTeacher(tmp_path)
     assert cached.label_names == ["c", "b"] and cached.fingerprint() == own.fingerprint()
@@ -279,7 +279,7 @@ def test_a_cache_of_a_teacher_with_columns_of_its_own_answers_in_batches_of_any_
 def test_two_tokenizers_and_two_label_sets_meet_in_one_ensemble(two_tokenizers):
     joined, collator, (ours, theirs) = two_tokenizers
     one, other = teacher(1), teacher(2, ["c", "b"], vocab_size=80)
-    said = matched(one, OwnColumns(other, "teacher_2_"), student=teacher(9))(collator(list(joined)))
+    said = matched(one, SeparateInputs(other, "teacher_2_"), student=teacher(9))(collator(list(joined)))
     first = OnlineTeacher(one)(ours).logits.softmax(-1).unbind(-1)
     c, b = OnlineTeacher(other)(theirs).logits.softmax(-1).unbind(-1)
     mean = torch.stack([first[0], (first[1] + b) / 2, (first[2] + c) / 2], dim=-1)
@@ -288,15 +288,15 @@ def test_two_tokenizers_and_two_label_sets_meet_in_one_ensemble(two_tokenizers):
 
 def test_a_tokenizer_of_its_own_is_refused_where_each_token_gets_an_answer():
     model = tiny_model("bert", "token")
-    own = OwnColumns(OnlineTeacher(model, name="tagger"), "teacher_")
-    own.match(tiny_model("distilbert", "token"), tiny_tokenizer())
+    own = SeparateInputs(OnlineTeacher(model, name="tagger"), "teacher_")
+    own.reconcile(tiny_model("distilbert", "token"), tiny_tokenizer())
     with pytest.raises(ValueError, match=r"tagger has a tokenizer of its own and gave logits of shape \(2, 4, 3\)"):
         own({f"teacher_{name}": BATCH[name] for name in ("input_ids", "attention_mask")})
 
 
 def test_what_cannot_be_with_columns_of_ones_own_is_refused(two_tokenizers):
-    own = OwnColumns(OnlineTeacher(teacher(1), name="other"), "teacher_")
-    own.listen(["bert.encoder.layer.1"])
+    own = SeparateInputs(OnlineTeacher(teacher(1), name="other"), "teacher_")
+    own.tap_layers(["bert.encoder.layer.1"])
     with pytest.raises(
         ValueError, match=r"layer\.1' of other, which reads input of its own and gave states of shape \(2, 4"
     ):
@@ -304,9 +304,9 @@ def test_what_cannot_be_with_columns_of_ones_own_is_refused(two_tokenizers):
     with pytest.raises(ValueError, match="begin with 'teacher_', and the batch has none"):
         own(BATCH)
     with pytest.raises(ValueError, match="got ''"):
-        OwnColumns(teacher(1), "")
+        SeparateInputs(teacher(1), "")
     with pytest.raises(ValueError, match="'teacher_' is the beginning of 'teacher_2_'"):
-        OwnColumnsCollator(None, {"teacher_": None, "teacher_2_": None})
+        SeparateInputsCollator(None, {"teacher_": None, "teacher_2_": None})
     joined = two_tokenizers[0]
     with pytest.raises(ValueError, match="same examples in the same order; got 5 rows beside 6"):
-        with_own_columns(joined, {"teacher_3_": joined.select(range(5))})
+        with_separate_inputs(joined, {"teacher_3_": joined.select(range(5))})

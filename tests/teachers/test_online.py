@@ -40,7 +40,7 @@ def test_a_teacher_is_in_eval_mode_whenever_it_speaks():
 
 def test_what_a_teacher_said_has_no_gradient_and_can_enter_a_graph():
     teacher = OnlineTeacher(tiny_model("bert"))
-    teacher.listen(["bert.encoder.layer.0"])
+    teacher.tap_layers(["bert.encoder.layer.0"])
     said = teacher(BATCH)
     weight = torch.ones((), requires_grad=True)
     (weight * (said.logits.sum() + said.features["bert.encoder.layer.0"].sum())).backward()
@@ -50,7 +50,7 @@ def test_what_a_teacher_said_has_no_gradient_and_can_enter_a_graph():
 def test_a_teacher_gives_the_features_it_was_asked_to_listen_to():
     model = tiny_model("bert")
     teacher = OnlineTeacher(model)
-    teacher.listen(["bert.encoder.layer.0", "bert.encoder.layer.1"])
+    teacher.tap_layers(["bert.encoder.layer.0", "bert.encoder.layer.1"])
     hidden = direct(model, output_hidden_states=True).hidden_states
     features = teacher(BATCH).features
     assert torch.equal(features["bert.encoder.layer.0"], hidden[1])
@@ -70,7 +70,7 @@ def test_the_fingerprint_tells_weights_and_the_order_of_labels_apart():
     before = teacher.fingerprint()
     assert before == OnlineTeacher(tiny_model("bert", seed=1)).fingerprint()
     assert before != OnlineTeacher(student).fingerprint()
-    teacher.match(student)
+    teacher.reconcile(student)
     assert teacher.fingerprint() != before
 
 
@@ -144,7 +144,7 @@ def test_a_teacher_of_ones_own_needs_to_answer_only():
             return "signals"
 
     assert as_teacher(teacher := Constant(), student=None) is teacher
-    teacher.listen(())
-    teacher.match(None)
+    teacher.tap_layers(())
+    teacher.reconcile(None)
     with pytest.raises(NotImplementedError):
         teacher.fingerprint()

@@ -39,7 +39,7 @@ def hard(logits, label, problem):
 
 
 def items_of(student, teacher, row, problem):
-    """(student logits, teacher logits, label) of each item of a row: the row itself, or its labelled tokens."""
+    """(student logits, teacher logits, label) of each item of a row: the row itself, or its labeled tokens."""
     ours = logits_of(student, row)
     theirs = None if teacher is None else logits_of(teacher, row).detach()
     if problem != "token":

@@ -14,23 +14,23 @@ def pair(kind, **of_teacher):
     return tiny_detector(kind, seed=1), tiny_detector(kind, seed=2, width=24, num_layers=2, **of_teacher)
 
 
-def rows_and_collator(num_rows=8, *, unlabelled=()):
+def rows_and_collator(num_rows=8, *, unlabeled=()):
     raw = draw_things(num_rows, counts=COUNTS)
     task, processor = ObjectDetection.from_splits({"train": raw, "validation": raw}), detector_processor()
     rows = task.prepare(raw, processor)
-    if unlabelled:
+    if unlabeled:
         parts = [rows.select([index]) for index in range(num_rows)]
         parts = [
-            task.without_labels(part) if index in unlabelled else part.select_columns(rows.column_names)
+            task.without_labels(part) if index in unlabeled else part.select_columns(rows.column_names)
             for index, part in enumerate(parts)
         ]
         rows = datasets.concatenate_datasets([part.select_columns(rows.column_names) for part in parts])
     return rows, task.collator(processor)
 
 
-def detection_gradients(kind, folder, num_micro_batches, *, num_processes=1, unlabelled=(), **settings):
+def detection_gradients(kind, folder, num_micro_batches, *, num_processes=1, unlabeled=(), **settings):
     """The student's gradients of the one step that takes in all images, in float64."""
-    rows, collator = rows_and_collator(unlabelled=unlabelled)
+    rows, collator = rows_and_collator(unlabeled=unlabeled)
     models = in_float64(pair(kind))
     for model in models:  # BatchNorm looks at a micro-batch: with its running statistics, a step can be cut at will
         model.eval()

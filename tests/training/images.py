@@ -61,7 +61,7 @@ class SmallCnn(nn.Module):
         return self.head(self.relu(self.block(out)).mean(dim=(2, 3)))
 
 
-def make_images(num_rows=32, *, labelled=None, mixed=False, seed=0):
+def make_images(num_rows=32, *, labeled=None, mixed=False, seed=0):
     """A data set of random images. `mixed` makes rows of class probabilities of its labels."""
     draw = torch.Generator().manual_seed(seed)
     rows = {"pixel_values": torch.randn(num_rows, 3, SIZE, SIZE, generator=draw).tolist()}
@@ -70,7 +70,7 @@ def make_images(num_rows=32, *, labelled=None, mixed=False, seed=0):
         labels, missing = (labels / labels.sum(-1, keepdim=True)).tolist(), [-100.0] * NUM_CLASSES
     else:
         labels, missing = torch.randint(NUM_CLASSES, (num_rows,), generator=draw).tolist(), -100
-    rows["labels"] = [label if labelled is None or labelled(i) else missing for i, label in enumerate(labels)]
+    rows["labels"] = [label if labeled is None or labeled(i) else missing for i, label in enumerate(labels)]
     return datasets.Dataset.from_dict(rows)
 
 
@@ -111,7 +111,7 @@ def image_trainer(student, teacher, rows, folder, **settings):
 
 def image_gradients(folder, *, norm="frozen batch", term="hints", rows=None, **settings):
     """See `step_gradients`: of the pair of networks in float64."""
-    rows = make_images(labelled=lambda row: row % 3 == 0) if rows is None else rows
+    rows = make_images(labeled=lambda row: row % 3 == 0) if rows is None else rows
     return step_gradients(
         *in_float64(make_networks(norm)),
         rows,

@@ -15,7 +15,7 @@ from distil_nlp.objectives import (
     EmbeddingMatching,
     HardLabels,
     HiddenStates,
-    NormalisedSoftTargets,
+    NormalizedSoftTargets,
     Objective,
     PatientStates,
     RelationalAngle,
@@ -24,7 +24,7 @@ from distil_nlp.objectives import (
     SimilarityPreserving,
     SimilarityTargets,
     SoftTargets,
-    StandardisedSoftTargets,
+    StandardizedSoftTargets,
 )
 from distil_nlp.objectives.from_config import objective_from
 from distil_nlp.objectives.presets import preset
@@ -44,14 +44,14 @@ FIRST_LAYER = {
 
 
 def make_rows(
-    num_rows=32, *, problem="single_label_classification", labelled=None, pairs=False, lengths=(3, 20), seed=0
+    num_rows=32, *, problem="single_label_classification", labeled=None, pairs=False, lengths=(3, 20), seed=0
 ):
     """A data set of random token ids, each row as long as it happens to be.
 
     Args:
         problem (`str`): A problem type; "token" for a class per token; "masked" for hidden words; "none" for no
             labels at all.
-        labelled (`Callable[[int], bool]`): Which rows have a label; the others carry the missing one.
+        labeled (`Callable[[int], bool]`): Which rows have a label; the others carry the missing one.
         pairs (`bool`): The second half of each row is of token type 1.
         lengths: Shortest and longest row.
     """
@@ -67,7 +67,7 @@ def make_rows(
     if problem != "none":
         found = [label_of(problem, len(ids), draw) for ids in rows["input_ids"]]
         lacking = missing_label(problem)
-        rows["labels"] = [label if labelled is None or labelled(i) else lacking for i, label in enumerate(found)]
+        rows["labels"] = [label if labeled is None or labeled(i) else lacking for i, label in enumerate(found)]
     return datasets.Dataset.from_dict(rows)
 
 
@@ -98,7 +98,7 @@ def missing_label(problem):
 
 
 def make_pair(architecture="bert", *, problem="single_label_classification", teacher_architecture="bert", **settings):
-    """A student and a BERT teacher that is deeper, wider and otherwise initialised."""
+    """A student and a BERT teacher that is deeper, wider and otherwise initialized."""
     task = {"token": "token", "masked": "mlm"}.get(problem, "sequence")
     settings = {"num_labels": 1 if problem == "regression" else NUM_CLASSES, **settings}
     if problem in PROBLEMS:
@@ -176,9 +176,9 @@ TERMS = {
     "attention, heads averaged": lambda: Attention(1.0, average_heads=True),
     "relations": lambda: Relations(1.0, relations=["query-query", "key-key", "value-value", "query-key"]),
     "relations, heads given": lambda: Relations(1.0, layers=[(0, 1)], num_heads=4),
-    "standardised": lambda: StandardisedSoftTargets(1.0, temperature=2.0),
+    "standardized": lambda: StandardizedSoftTargets(1.0, temperature=2.0),
     "decoupled": lambda: DecoupledSoftTargets(1.0, temperature=2.0),
-    "normalised": lambda: NormalisedSoftTargets(1.0),
+    "normalized": lambda: NormalizedSoftTargets(1.0),
     "embedding": lambda: EmbeddingMatching(1.0),
     "embedding, squared": lambda: EmbeddingMatching(1.0, distance="mse"),
     "class correlation": lambda: ClassCorrelation(1.0, temperature=2.0),

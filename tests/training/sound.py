@@ -3,7 +3,7 @@
 import datasets
 import torch
 
-from distil_nlp.collators.audio import AudioCollator, FrameCollator, LetterCollator
+from distil_nlp.collators.audio import AudioCollator, CtcCollator, FrameCollator
 from distil_nlp.models import (
     LogMel,
     NetworkForAudioClassification,
@@ -19,17 +19,17 @@ RATE = 8000
 KINDS = {
     "clips": (NetworkForAudioClassification, AudioCollator),
     "frames": (NetworkForAudioFrameClassification, FrameCollator),
-    "letters": (NetworkForCTC, LetterCollator),
+    "letters": (NetworkForCTC, CtcCollator),
 }
 
 
-def make_waves(num_rows=32, *, kind="clips", labelled=None, seed=0):
+def make_waves(num_rows=32, *, kind="clips", labeled=None, seed=0):
     """Rows as the tasks on sound prepare them."""
     draw = torch.Generator().manual_seed(seed)
     lengths = torch.randint(400, 1600, (num_rows,), generator=draw).tolist()
     labels = []
     for row, length in enumerate(lengths):
-        known = labelled is None or labelled(row)
+        known = labeled is None or labeled(row)
         if kind == "clips":
             labels.append(int(torch.randint(NUM_CLASSES, (), generator=draw)) if known else -100)
         elif kind == "frames":
@@ -64,5 +64,5 @@ def sound_collator(kind="clips", **settings):
 
 def sound_gradients(folder, kind="clips", *, rows=None, **settings):
     """See `step_gradients`: of a pair of networks in float64."""
-    rows = make_waves(kind=kind, labelled=lambda row: row % 3 == 0) if rows is None else rows
+    rows = make_waves(kind=kind, labeled=lambda row: row % 3 == 0) if rows is None else rows
     return step_gradients(*in_float64(make_listeners(kind)), rows, folder, collator=sound_collator(kind), **settings)

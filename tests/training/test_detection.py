@@ -1,9 +1,9 @@
-"""Detectors under the trainer: one optimizer step is the same however it is cut, and the teacher teaches."""
+"""AutoDetector under the trainer: one optimizer step is the same however it is cut, and the teacher teaches."""
 
 import pytest
 import torch
 
-from distil_nlp.metrics import FoundBoxes
+from distil_nlp.metrics import DetectedBoxes
 from distil_nlp.objectives import (
     BoxLabels,
     HardLabels,
@@ -38,9 +38,9 @@ def test_the_gradients_of_a_step_do_not_depend_on_how_it_is_cut(kind, queries, t
 
 
 def test_images_whose_boxes_nobody_knows_count_for_the_teacher_alone(tmp_path):
-    whole, halves = (detection_gradients("detr", tmp_path, number, unlabelled=(0, 4)) for number in (1, 4))
+    whole, halves = (detection_gradients("detr", tmp_path, number, unlabeled=(0, 4)) for number in (1, 4))
     assert relative_difference(halves, whole) < 1e-9
-    rows, collator = rows_and_collator(unlabelled=(0, 4))
+    rows, collator = rows_and_collator(unlabeled=(0, 4))
     term = QueryLabels(1.0)
     term.num_queries = 6
     assert term.items(collator(list(rows))).any(1).tolist() == [index not in (0, 4) for index in range(8)]
@@ -69,7 +69,7 @@ def test_without_a_teacher_a_detector_learns_from_the_boxes_alone(tmp_path):
 
 
 def test_a_student_learns_what_its_teacher_finds_without_a_label(tmp_path):
-    rows, collator = rows_and_collator(unlabelled=range(8))
+    rows, collator = rows_and_collator(unlabeled=range(8))
     student, teacher = pair("detr")
     objective = Objective([QuerySoftTargets(1.0)])
     trainer = make_trainer(student, teacher, rows, tmp_path, objective=objective, collator=collator, **LEARNING)
@@ -88,7 +88,7 @@ def test_a_teacher_with_its_classes_in_another_order_teaches_the_same_boxes():
     answers = []
     for model in (teacher, other):
         speaker = OnlineTeacher(model)
-        speaker.match(student)
+        speaker.reconcile(student)
         answers.append(speaker(batch).logits)
     torch.testing.assert_close(*answers)
 
@@ -146,7 +146,7 @@ def test_a_student_whose_answer_has_no_boxes_is_refused(tmp_path):
 def test_teacher_and_student_are_compared_by_the_boxes_they_find(tmp_path):
     rows, collator = rows_and_collator()
     trainer = make_trainer(*pair("detr"), rows, tmp_path, collator=collator)
-    comparison = trainer.compare(rows, yardstick=FoundBoxes(rows["labels"][:], rows["boxes"][:], 3), seconds=0.1)
+    comparison = trainer.compare(rows, evaluator=DetectedBoxes(rows["labels"][:], rows["boxes"][:], 3), seconds=0.1)
     assert comparison.metric == "map" and comparison.models[0]["agreement"] == 1.0
     with pytest.raises(ValueError, match="of tokens or boxes"):
         trainer.compare(rows)

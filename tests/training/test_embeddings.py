@@ -103,8 +103,8 @@ def test_evaluation_judges_pairs_whatever_the_size_of_its_batches(tmp_path):
     batch = trainer.data_collator(list(rows))
     with torch.no_grad():
         vectors = trainer.model.eval()(**{name: batch[name] for name in batch if name != "labels"}).logits
-    yardstick = Similarity(batch["labels"].numpy())
-    expected = yardstick.scores(yardstick.facts(yardstick.answers(vectors, batch)))
+    evaluator = Similarity(batch["labels"].numpy())
+    expected = evaluator.scores(evaluator.statistics(evaluator.answers(vectors, batch)))
     assert {name: found[f"eval_{name}"] for name in expected} == pytest.approx(expected)
     assert trainer.predict(rows).predictions.shape == (7, 2, 12)
 

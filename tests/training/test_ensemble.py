@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import DataCollatorWithPadding
 
-from distil_nlp.collators.teacher_inputs import OwnColumnsCollator
-from distil_nlp.data.examples import number_examples
-from distil_nlp.teachers import CachedTeacher, OnlineTeacher, OwnColumns, TeacherEnsemble, build_cache
+from distil_nlp.collators.teacher_inputs import SeparateInputsCollator
+from distil_nlp.data.examples import add_example_ids
+from distil_nlp.teachers import CachedTeacher, OnlineTeacher, SeparateInputs, TeacherEnsemble, build_cache
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.training.runs import hint_objective, make_pair, make_rows, make_trainer, relative_difference, same_weights
 from tests.training.runs import step_gradients as gradients
@@ -21,7 +21,7 @@ def other_teacher(**settings):
 
 def rows_with_ids():
     """Of one length: other padding would change the rounding of what a teacher says."""
-    return number_examples(make_rows(lengths=(9, 9)))
+    return add_example_ids(make_rows(lengths=(9, 9)))
 
 
 def cached(model, rows, folder):
@@ -101,8 +101,8 @@ def test_a_single_teacher_may_have_a_tokenizer_of_its_own(tmp_path):
     own = {"teacher_input_ids": moved, "teacher_attention_mask": rows["attention_mask"]}
     joined = datasets.concatenate_datasets([rows, datasets.Dataset.from_dict(own)], axis=1)
     pad = DataCollatorWithPadding(tiny_tokenizer())
-    collator = OwnColumnsCollator(pad, {"teacher_": pad})
-    trainer = make_trainer(make_pair()[0], OwnColumns(teacher, "teacher_"), joined, tmp_path, collator=collator)
+    collator = SeparateInputsCollator(pad, {"teacher_": pad})
+    trainer = make_trainer(make_pair()[0], SeparateInputs(teacher, "teacher_"), joined, tmp_path, collator=collator)
     trainer.train()
     models = trainer.compare(joined, seconds=0.1).to_dict()["models"]
     assert models[0]["parameters"] == sum(p.numel() for p in teacher.parameters())
@@ -113,5 +113,5 @@ def test_a_single_teacher_may_have_a_tokenizer_of_its_own(tmp_path):
 
 
 def test_a_teacher_of_another_vocabulary_is_told_about_columns_of_its_own(tmp_path):
-    with pytest.raises(ValueError, match="64 rows, the teacher .* of 90: one batch.*`OwnColumns`"):
+    with pytest.raises(ValueError, match="64 rows, the teacher .* of 90: one batch.*`SeparateInputs`"):
         make_trainer(make_pair()[0], tiny_model(seed=5, vocab_size=90), make_rows(8), tmp_path)

@@ -77,14 +77,14 @@ def test_evaluation_asks_the_teacher_where_it_is_told_to_and_reports_agreement(t
     assert {"eval_loss/hard", "eval_loss/soft", "eval_loss/hidden"} <= metrics.keys()
 
 
-def test_unlabelled_rows_can_be_predicted_and_evaluated(tmp_path):
+def test_unlabeled_rows_can_be_predicted_and_evaluated(tmp_path):
     rows = make_rows(8, problem="none")
     trainer = make_trainer(*make_pair(), rows, tmp_path)
     assert trainer.predict(rows).predictions.shape == (8, 3)
     assert "eval_loss" not in trainer.evaluate(rows)
 
 
-def test_unlabelled_rows_are_compared_with_the_teacher_where_it_is_asked(tmp_path):
+def test_unlabeled_rows_are_compared_with_the_teacher_where_it_is_asked(tmp_path):
     rows = make_rows(8, problem="none")
     student, teacher = make_pair()
     trainer = make_trainer(student, teacher, rows, tmp_path, eval_with_teacher=True)

@@ -26,11 +26,11 @@ CASES = {
     "multi-label": ("multi_label_classification", {}),
     "regression": ("regression", {}),
     "token": ("token", {}),
-    "unlabelled": ("none", {}),
-    "a third labelled": ("single_label_classification", {"labelled": lambda row: row % 3 == 0}),
-    "labels in the first micro-batch only": ("single_label_classification", {"labelled": lambda row: row < 5}),
-    "multi-label, a third labelled": ("multi_label_classification", {"labelled": lambda row: row % 3 == 0}),
-    "regression, a third labelled": ("regression", {"labelled": lambda row: row % 3 == 0}),
+    "unlabeled": ("none", {}),
+    "a third labeled": ("single_label_classification", {"labeled": lambda row: row % 3 == 0}),
+    "labels in the first micro-batch only": ("single_label_classification", {"labeled": lambda row: row < 5}),
+    "multi-label, a third labeled": ("multi_label_classification", {"labeled": lambda row: row % 3 == 0}),
+    "regression, a third labeled": ("regression", {"labeled": lambda row: row % 3 == 0}),
 }
 cases = pytest.mark.parametrize("case", CASES)
 architectures = pytest.mark.parametrize("architecture", FIRST_LAYER)
@@ -66,7 +66,7 @@ def test_the_gradients_of_fewer_micro_batches_are_the_same(case, num_micro_batch
 @pytest.mark.parametrize("problem", ["single_label_classification", "none"])
 @architectures
 def test_the_gradients_of_a_projection_do_not_depend_on_how_a_step_is_cut(architecture, problem, tmp_path):
-    rows = make_rows(problem=problem, labelled=lambda row: row % 3 == 0)
+    rows = make_rows(problem=problem, labeled=lambda row: row % 3 == 0)
     whole, halves, quarters = (
         step_gradients(
             *in_float64(make_pair(architecture)),

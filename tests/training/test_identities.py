@@ -1,4 +1,4 @@
-"""What holds for every loss holds for class centres: micro-batches, resumption, evaluation, a student without them."""
+"""What holds for every loss holds for class centers: micro-batches, resumption, evaluation, a student without them."""
 
 import pytest
 import torch
@@ -23,12 +23,12 @@ def make_models():
 
 def objectives():
     return {
-        "teacher": Objective([MarginLabels(0.5, centres="teacher"), EmbeddingMatching(1.0)]),
+        "teacher": Objective([MarginLabels(0.5, centers="teacher"), EmbeddingMatching(1.0)]),
         "trained": Objective([MarginLabels(0.5, kind="cosine", scale=8), EmbeddingMatching(1.0)]),
     }
 
 
-CENTRES = pytest.mark.parametrize("centres", ["teacher", "trained"])
+CENTERS = pytest.mark.parametrize("centers", ["teacher", "trained"])
 
 
 def make_trainer(models, folder, *, rows=ROWS, objective=None, num_micro_batches=1, **changes):
@@ -62,11 +62,11 @@ class InFloat64:
         return {name: one.double() if one.is_floating_point() else one for name, one in self.collator(rows).items()}
 
 
-@CENTRES
-def test_the_gradients_do_not_depend_on_how_a_step_is_cut(centres, tmp_path):
+@CENTERS
+def test_the_gradients_do_not_depend_on_how_a_step_is_cut(centers, tmp_path):
     def gradients(number):
         recorder = Gradients()
-        settings = {"objective": objectives()[centres], "num_micro_batches": number, "callbacks": [recorder]}
+        settings = {"objective": objectives()[centers], "num_micro_batches": number, "callbacks": [recorder]}
         collator = InFloat64(TASK.collator(PROCESSOR))
         recorder.trainer = make_trainer(in_float64(make_models()), tmp_path, collator=collator, **settings)
         recorder.trainer.train()
@@ -74,16 +74,16 @@ def test_the_gradients_do_not_depend_on_how_a_step_is_cut(centres, tmp_path):
         return step
 
     whole, quarters = gradients(1), gradients(4)
-    assert bool(whole["objective"]) == (centres == "trained")
+    assert bool(whole["objective"]) == (centers == "trained")
     for part in filter(whole.get, whole):
         assert relative_difference(quarters[part], whole[part]) < 1e-6
 
 
-@CENTRES
-def test_a_run_resumes_bit_identical_with_its_centres(centres, tmp_path):
+@CENTERS
+def test_a_run_resumes_bit_identical_with_its_centers(centers, tmp_path):
     def trained(folder, checkpoint=None):
         settings = {"optim": "adamw_torch", "save_strategy": "steps", "save_steps": 1, "num_train_epochs": 3}
-        trainer = make_trainer(make_models(), folder, objective=objectives()[centres], **settings)
+        trainer = make_trainer(make_models(), folder, objective=objectives()[centers], **settings)
         trainer.train(resume_from_checkpoint=checkpoint)
         return trainer
 
@@ -94,18 +94,18 @@ def test_a_run_resumes_bit_identical_with_its_centres(centres, tmp_path):
     assert [tuple(one.shape) for one in beside.values()] == [(4, 6)]
 
 
-def test_the_teachers_centres_stay_as_they_are_while_centres_of_its_own_move(tmp_path):
+def test_the_teachers_centers_stay_as_they_are_while_centers_of_its_own_move(tmp_path):
     before, after = {}, {}
-    for centres, objective in objectives().items():
+    for centers, objective in objectives().items():
         trainer = make_trainer(make_models(), tmp_path, objective=objective)
-        before[centres] = objective.terms[0].centres.detach().clone()
+        before[centers] = objective.terms[0].centers.detach().clone()
         trainer.train()
-        after[centres] = objective.terms[0].centres.detach().clone()
+        after[centers] = objective.terms[0].centers.detach().clone()
     assert torch.equal(before["teacher"], after["teacher"]) and before["teacher"].norm(dim=1).allclose(torch.ones(4))
     assert not torch.equal(before["trained"], after["trained"])
 
 
-def test_the_student_is_saved_without_centres(tmp_path):
+def test_the_student_is_saved_without_centers(tmp_path):
     trainer = make_trainer(make_models(), tmp_path)
     trainer.train()
     trainer.save_model(tmp_path / "student")
@@ -120,10 +120,10 @@ def test_the_control_learns_from_labels_alone_and_evaluation_judges_all_pairs(tm
     trainer.train()
     found = trainer.evaluate()
     assert found["eval_loss"] < before["eval_loss"] and found["eval_verification_auc"] > 0.95
-    yardstick = TASK.yardstick(ROWS)
+    evaluator = TASK.evaluator(ROWS)
     with torch.no_grad():
         vectors = trainer.model.eval()(TASK.collator(PROCESSOR)(list(ROWS))["pixel_values"]).logits
-    expected = yardstick.scores(yardstick.facts(yardstick.answers(vectors, {})))
+    expected = evaluator.scores(evaluator.statistics(evaluator.answers(vectors, {})))
     for name in ("verification_auc", "rank_1"):
         assert found[f"eval_{name}"] == pytest.approx(expected[name])
 

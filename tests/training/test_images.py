@@ -7,9 +7,9 @@ from distil_nlp.augmentation import Augmentation
 from distil_nlp.collators.images import ImageCollator
 from distil_nlp.evaluation import predict_logits
 from distil_nlp.objectives import HardLabels, Objective, SoftTargets
-from distil_nlp.teachers import CachedTeacher, OnlineTeacher, OwnColumns, TeacherEnsemble, build_cache
+from distil_nlp.teachers import CachedTeacher, OnlineTeacher, SeparateInputs, TeacherEnsemble, build_cache
 from distil_nlp.training.trainer import DistillationTrainer
-from tests.images import LARGER_GREY, SHAPE, STUDENT_SEES, TinyCnn, image_rows, pixels_of
+from tests.images import LARGER_GRAY, SHAPE, STUDENT_SEES, TinyCnn, image_rows, pixels_of
 from tests.training.runs import make_arguments, same_weights
 
 EVERYTHING = dict(flip=0.5, crop_padding=2, min_scale=0.6, erasing=0.3, mixup=0.4, cutmix=1.0, num_classes=3, seed=3)
@@ -25,15 +25,15 @@ SETTINGS = dict(
 
 
 def make_collator(**augmentation):
-    """Of images for a student, and for a teacher that sees them larger and grey."""
-    sees = {"": STUDENT_SEES, "teacher_": LARGER_GREY}
+    """Of images for a student, and for a teacher that sees them larger and gray."""
+    sees = {"": STUDENT_SEES, "teacher_": LARGER_GRAY}
     return ImageCollator(SHAPE, sees, augmentation=Augmentation(**augmentation) if augmentation else None)
 
 
 def make_image_trainer(folder, collator, *, student=None, teacher=None, objective=None, rows=None, **changes):
     return DistillationTrainer(
         model=TinyCnn(dropout=0.1, seed=1) if student is None else student,
-        teacher=OwnColumns(TinyCnn(8, num_channels=1, seed=2), "teacher_") if teacher is None else teacher,
+        teacher=SeparateInputs(TinyCnn(8, num_channels=1, seed=2), "teacher_") if teacher is None else teacher,
         args=make_arguments(folder, **{**SETTINGS, **changes}),
         objective=objective or Objective([SoftTargets(1.0, temperature=2.0)]),
         train_dataset=image_rows() if rows is None else rows,
@@ -120,13 +120,13 @@ def test_student_and_teacher_are_shown_the_same_view(tmp_path):
 def test_a_teacher_that_sees_other_pixels_gets_them_of_the_student_s_view(tmp_path):
     student, teacher = TinyCnn(seed=1), Recording(TinyCnn(8, num_channels=1, seed=2))
     trainer = make_image_trainer(
-        tmp_path, make_collator(crop_padding=2), student=student, teacher=OwnColumns(teacher, "teacher_")
+        tmp_path, make_collator(crop_padding=2), student=student, teacher=SeparateInputs(teacher, "teacher_")
     )
     teacher.seen, student.seen, trainer.probes_teacher = [], [], False
     trainer.train()
     for ours, theirs in zip(student.seen, teacher.seen, strict=True):
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (STUDENT_SEES.mean, STUDENT_SEES.std))
-        assert torch.equal(LARGER_GREY((ours * std + mean).mul(255).round().byte()), theirs)
+        assert torch.equal(LARGER_GRAY((ours * std + mean).mul(255).round().byte()), theirs)
 
 
 def test_nothing_but_training_batches_is_ever_altered(tmp_path):
@@ -175,7 +175,7 @@ def test_an_ensemble_speaks_about_mixed_images_as_about_whole_ones(tmp_path):
 
 
 def asked(folder, collator):
-    teacher = OwnColumns(TinyCnn(8, num_channels=1, seed=2), "teacher_")
+    teacher = SeparateInputs(TinyCnn(8, num_channels=1, seed=2), "teacher_")
     teacher.load(student=TinyCnn())
     build_cache(folder, teacher, image_rows(), collator)
     return CachedTeacher(folder)
@@ -200,7 +200,7 @@ def test_a_cache_is_compared_on_the_images_it_was_made_of(tmp_path):
     cached, rows = asked(tmp_path / "cache", make_collator()), image_rows()
     said = predict_logits(cached, rows, make_collator())
     teacher = TinyCnn(8, num_channels=1, seed=2).eval()
-    expected = teacher(LARGER_GREY(pixels_of(rows))).detach().numpy()
+    expected = teacher(LARGER_GRAY(pixels_of(rows))).detach().numpy()
     assert said.shape == (40, 3) and abs(said - expected).max() < 1e-5
 
 

@@ -9,7 +9,7 @@ from transformers import default_data_collator
 from distil_nlp.augmentation import Augmentation
 from distil_nlp.collators.images import ImageCollator
 from distil_nlp.models.feature_stages import stages
-from distil_nlp.objectives import DecoupledSoftTargets, HardLabels, NormalisedSoftTargets, Objective, SoftTargets
+from distil_nlp.objectives import DecoupledSoftTargets, HardLabels, NormalizedSoftTargets, Objective, SoftTargets
 from distil_nlp.teachers.probe import probe
 from tests.images import SHAPE, STUDENT_SEES, image_rows
 from tests.tiny import tiny_image_model
@@ -82,14 +82,14 @@ def test_live_batch_norm_sees_the_micro_batch_so_its_gradients_do_depend_on_how_
 
 @pytest.mark.parametrize("mixed", [False, True], ids=["hard labels", "soft labels"])
 def test_the_gradients_of_labels_are_those_of_the_loss_by_hand(mixed, tmp_path):
-    rows = make_images(mixed=mixed, labelled=lambda row: row % 3 == 0)
+    rows = make_images(mixed=mixed, labeled=lambda row: row % 3 == 0)
     objective = Objective([HardLabels(1.0)])
     settings = {"objective": objective, "collator": default_data_collator, "num_micro_batches": 4}
     found = step_gradients(*in_float64(make_networks()), rows, tmp_path, **settings)["student"]
-    labelled = default_data_collator([row for i, row in enumerate(rows) if i % 3 == 0])
-    labels = labelled["labels"].double() if mixed else labelled["labels"]
+    labeled = default_data_collator([row for i, row in enumerate(rows) if i % 3 == 0])
+    labels = labeled["labels"].double() if mixed else labeled["labels"]
     fresh = in_float64(make_networks())[0]
-    torch.nn.functional.cross_entropy(fresh(labelled["pixel_values"]), labels).backward()
+    torch.nn.functional.cross_entropy(fresh(labeled["pixel_values"]), labels).backward()
     assert relative_difference(found, gradients_of(fresh)) < 1e-9
 
 
@@ -128,8 +128,8 @@ def test_a_run_on_images_resumes_bit_identical(term, tmp_path):
     assert same_weights(resumed.objective, whole.objective)
 
 
-@pytest.mark.parametrize("term", [DecoupledSoftTargets, NormalisedSoftTargets])
-def test_soft_labels_and_a_term_of_the_labelled_class_exclude_each_other(term, tmp_path):
+@pytest.mark.parametrize("term", [DecoupledSoftTargets, NormalizedSoftTargets])
+def test_soft_labels_and_a_term_of_the_labeled_class_exclude_each_other(term, tmp_path):
     objective = Objective([HardLabels(0.5), term(0.5, temperature=2.0)])
     with pytest.raises(ValueError, match=f"mixup or cutmix and {term.__name__} exclude each other.*use SoftTargets"):
         image_trainer(*make_networks(), make_images(mixed=True), tmp_path, objective=objective)
@@ -140,7 +140,7 @@ def mixing_trainer(objective, folder, **settings):
     return make_trainer(*make_networks(), image_rows(16), folder, collator=collator, objective=objective, **settings)
 
 
-@pytest.mark.parametrize("term", [DecoupledSoftTargets, NormalisedSoftTargets])
+@pytest.mark.parametrize("term", [DecoupledSoftTargets, NormalizedSoftTargets])
 def test_mixing_in_training_only_is_found_out_before_the_first_step(term, tmp_path):
     with pytest.raises(ValueError, match=f"mixup or cutmix and {term.__name__} exclude each other"):
         mixing_trainer(Objective([HardLabels(0.5), term(0.5, temperature=2.0)]), tmp_path)

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import pad
 
 from distil_nlp.objectives import HardLabels, Objective
-from distil_nlp.signals.forward import accepted_columns, ask
+from distil_nlp.signals.forward import accepted_columns, forward_logits
 from distil_nlp.tasks import MaskedLanguageModeling
 from tests.tiny import WORDS, tiny_model, tiny_tokenizer
 from tests.training.runs import (
@@ -35,8 +35,8 @@ def test_logits_and_gradients_at_masked_positions_are_those_of_the_whole_model(a
     models = [tiny_model(architecture, "mlm").double() for _ in range(2)]
     batch = batch_of(make_trainer(models[0], None, make_rows(problem="masked"), tmp_path))
     columns = accepted_columns(models[0])
-    few = ask(models[0], batch, columns)
-    everywhere = ask(models[1], {name: batch[name] for name in batch if name != "positions"}, columns)
+    few = forward_logits(models[0], batch, columns)
+    everywhere = forward_logits(models[1], {name: batch[name] for name in batch if name != "positions"}, columns)
     assert len(few) == len(batch["labels"]) < batch["input_ids"].numel() / 2
     torch.testing.assert_close(few, everywhere[batch["positions"]], rtol=1e-10, atol=1e-12)
     weights = torch.randn(few.shape, dtype=few.dtype, generator=torch.Generator().manual_seed(0))
@@ -143,7 +143,7 @@ def test_evaluation_and_the_probe_read_flat_labels(tmp_path, capsys):
 def test_a_batch_that_asks_for_positions_needs_a_model_over_words(tmp_path):
     batch = batch_of(make_trainer(tiny_model(task="mlm"), None, make_rows(problem="masked"), tmp_path))
     with pytest.raises(ValueError, match="BertForSequenceClassification has no output embeddings"):
-        ask(tiny_model(), batch, ("input_ids", "attention_mask"))
+        forward_logits(tiny_model(), batch, ("input_ids", "attention_mask"))
 
 
 def test_an_objective_of_hidden_words_alone_counts_each_of_them(tmp_path):

@@ -46,7 +46,7 @@ def test_more_padding_changes_no_hint(tmp_path):
 
 @pytest.mark.parametrize("problem", [*PROBLEMS, "token"])
 def test_a_run_whose_labels_are_all_missing_gives_a_loss_of_zero_and_says_so_once(problem, tmp_path, caplog):
-    rows = make_rows(8, problem=problem, labelled=lambda row: False)
+    rows = make_rows(8, problem=problem, labeled=lambda row: False)
     if problem == "token":
         rows = rows.map(lambda row: {"labels": [-100] * len(row["input_ids"])})
     student, _ = make_pair(problem=problem)
@@ -67,8 +67,8 @@ def test_a_hint_on_padding_alone_is_zero_and_has_no_gradient():
     objective = Objective([hint, SoftTargets(1.0, temperature=1.0)])
     logits = torch.zeros(2, 3)
     student, teacher = Signals(logits, {"a": hidden}), Signals(logits, {"b": torch.randn(2, 3, 4)})
-    objective.locate(torch.nn.Module(), torch.nn.Module())
-    objective.build(student, teacher, batch)
+    objective.resolve_layers(torch.nn.Module(), torch.nn.Module())
+    objective.setup(student, teacher, batch)
     loss, parts = objective(student, teacher, batch, objective.count([batch]))
     loss.backward()
     assert parts["loss/hidden"] == 0 and not hidden.grad.any()

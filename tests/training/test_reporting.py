@@ -19,7 +19,7 @@ def test_compare_shows_teacher_and_student_on_the_evaluation_data(tmp_path):
 
 def test_compare_without_a_teacher_is_refused(tmp_path):
     trainer = make_trainer(make_pair()[0], None, rows := make_rows(8), tmp_path)
-    with pytest.raises(ValueError, match="needs a teacher and labelled data; got teacher=None"):
+    with pytest.raises(ValueError, match="needs a teacher and labeled data; got teacher=None"):
         trainer.compare(rows)
 
 

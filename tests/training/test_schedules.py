@@ -17,7 +17,7 @@ MOVING = dict(kd_ratio=1.0, kd_ratio_end=0.0, temperature=4.0, temperature_end=1
 
 
 class Listening(SoftTargets):
-    """Writes down the weight and temperature of every micro-batch."""
+    """GreedyGenerator down the weight and temperature of every micro-batch."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -51,12 +51,12 @@ def test_a_resumed_run_with_schedules_ends_bit_identical(step, tmp_path):
     whole = trained(tmp_path / "whole", **saving)
     resumed = trained(tmp_path / "cut", checkpoint=str(tmp_path / "whole" / f"checkpoint-{step}"), **saving)
     assert same_weights(resumed.model, whole.model)
-    assert resumed.objective.moving == {"weight/hard": 1.0, "weight/soft": 0.0, "temperature/soft": 1.0}
+    assert resumed.objective.scheduled_values == {"weight/hard": 1.0, "weight/soft": 0.0, "temperature/soft": 1.0}
 
 
 def test_schedules_change_what_is_learned(tmp_path):
     constant = trained(tmp_path / "constant", temperature_end=None, kd_ratio_end=None, kd_schedule="constant")
-    assert not same_weights(constant.model, trained(tmp_path / "moving").model)
+    assert not same_weights(constant.model, trained(tmp_path / "scheduled_values").model)
 
 
 def test_present_values_stand_in_every_line_of_the_log(tmp_path):
@@ -84,7 +84,7 @@ def test_the_loss_of_an_evaluation_is_the_same_before_and_after_a_schedule_moved
 
 def test_a_training_of_one_step_takes_the_first_value(tmp_path):
     trainer = trained(tmp_path, max_steps=1)
-    assert trainer.objective.moving["temperature/soft"] == 4.0
+    assert trainer.objective.scheduled_values["temperature/soft"] == 4.0
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from distil_nlp.objectives import HardLabels, HiddenStates, LogitMatching, Objective, SoftTargets
-from distil_nlp.teachers.probe import best_renaming, labelled_items, measure, probe
+from distil_nlp.teachers.probe import best_renaming, labeled_items, measure, probe
 from tests.tiny import tiny_model
 from tests.training.runs import make_pair, make_rows, make_trainer
 
@@ -28,7 +28,7 @@ def rows_for_the_oracle(num_rows=120):
     return rows.map(lambda row: {"labels": row["input_ids"][1] % 3})
 
 
-def test_a_layer_that_is_not_there_is_an_error_that_lists_its_neighbours(tmp_path):
+def test_a_layer_that_is_not_there_is_an_error_that_lists_its_neighbors(tmp_path):
     hint = HiddenStates(1.0, layers=[("bert.encoder.layer.7", "bert.encoder.layer.0")])
     with pytest.raises(ValueError, match=r"'bert.encoder.layer.7' is not in the model .*bert.encoder.layer.0"):
         make_trainer(*make_pair(), make_rows(8), tmp_path, objective=Objective([hint]))
@@ -142,7 +142,7 @@ def test_a_renaming_is_measured_on_items_it_was_not_fitted_to():
     assert (best_renaming(torch.tensor([0, 1, 2]), torch.tensor([2, 0, 1]), 3) == torch.tensor([2, 0, 1])).all()
 
 
-def test_the_probe_looks_at_labelled_rows_however_few_they_are():
-    rows = make_rows(200, labelled=lambda row: row % 20 == 0)
-    items = labelled_items(rows)
+def test_the_probe_looks_at_labeled_rows_however_few_they_are():
+    rows = make_rows(200, labeled=lambda row: row % 20 == 0)
+    items = labeled_items(rows)
     assert sorted(items) == list(range(0, 200, 20))

@@ -11,22 +11,22 @@ from distil_nlp.objectives import (
     DecoupledSoftTargets,
     HardLabels,
     LogitMatching,
-    NormalisedSoftTargets,
+    NormalizedSoftTargets,
     Objective,
     SoftTargets,
-    StandardisedSoftTargets,
+    StandardizedSoftTargets,
 )
 from distil_nlp.signals.forward import Signals
 from distil_nlp.tasks import QuestionAnswering
 from distil_nlp.teachers import OnlineTeacher
 from distil_nlp.teachers.labels import label_order
-from distil_nlp.teachers.probe import labelled_items, probe
+from distil_nlp.teachers.probe import labeled_items, probe
 from distil_nlp.training.trainer import DistillationTrainer
 from tests.questions import make_questions
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.training.runs import Gradients, gradients_of, in_float64, make_arguments, relative_difference
 
-KINDS = {"all labelled": ("answer",), "mixed": ("answer", "no answer", "unknown"), "unlabelled": ("unknown",)}
+KINDS = {"all labeled": ("answer",), "mixed": ("answer", "no answer", "unknown"), "unlabeled": ("unknown",)}
 TOKENIZER = tiny_tokenizer()
 
 
@@ -108,7 +108,7 @@ TERMS = {
     "soft, cold": lambda: SoftTargets(1.0, temperature=0.25),
     "soft, hot": lambda: SoftTargets(1.0, temperature=100.0),
     "decoupled": lambda: DecoupledSoftTargets(1.0, temperature=2.0),
-    "normalised": lambda: NormalisedSoftTargets(1.0),
+    "normalized": lambda: NormalizedSoftTargets(1.0),
 }
 
 
@@ -134,7 +134,7 @@ def test_more_padding_changes_no_loss(term, architecture, tmp_path):
     "term",
     [
         lambda: LogitMatching(1.0),
-        lambda: StandardisedSoftTargets(1.0, temperature=2.0),
+        lambda: StandardizedSoftTargets(1.0, temperature=2.0),
         lambda: ClassCorrelation(1.0, temperature=2.0),
     ],
 )
@@ -214,6 +214,6 @@ def test_the_probe_counts_starts_and_ends_over_windows_of_any_length(caplog):
 
 def test_the_probe_passes_over_windows_without_labels(tmp_path):
     task, rows = make_spans(12, kinds=("answer", "unknown"), num_words=(4, 6))
-    assert sorted(labelled_items(rows)) == list(range(0, 12, 2))
+    assert sorted(labeled_items(rows)) == list(range(0, 12, 2))
     _, unknown = make_spans(4, kinds=("unknown",))
-    assert labelled_items(unknown) == []
+    assert labeled_items(unknown) == []

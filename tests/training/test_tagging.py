@@ -6,11 +6,11 @@ import datasets
 import pytest
 import torch
 
-from distil_nlp.augmentation.text import altered_copies
+from distil_nlp.augmentation.text import augmented_copies
 from distil_nlp.objectives import HardLabels, Objective, SoftTargets
 from distil_nlp.signals.forward import SOFT_ITEMS
 from distil_nlp.tasks import TokenClassification
-from distil_nlp.teachers.probe import labelled_items
+from distil_nlp.teachers.probe import labeled_items
 from distil_nlp.training.trainer import DistillationTrainer
 from tests.tiny import WORDS, tiny_tokenizer
 from tests.training.runs import Gradients, in_float64, make_arguments, make_pair, relative_difference
@@ -33,8 +33,8 @@ def prepared():
     task = TokenClassification.from_splits({"train": split}, label_names=NAMES)
     tokenizer = tiny_tokenizer(PIECES, pieces=True)
     rows = task.prepare(split, tokenizer)
-    copies = altered_copies(rows, tokenizer, num_copies=1, per_token=task.per_token)
-    return task, tokenizer, task.with_unlabelled(rows, copies).shuffle(seed=0)
+    copies = augmented_copies(rows, tokenizer, num_copies=1, per_token=task.per_token)
+    return task, tokenizer, task.with_unlabeled(rows, copies).shuffle(seed=0)
 
 
 def make_trainer(prepared, folder, *, num_micro_batches=1, student=None, teacher=None, objective=None, **settings):
@@ -111,8 +111,8 @@ def test_the_trainer_keeps_the_column_that_says_where_the_teacher_counts(prepare
 
 def test_the_probe_looks_at_rows_that_have_a_tag(prepared, tmp_path, capsys, caplog):
     task, _, rows = prepared
-    items = labelled_items(rows)
-    assert sorted(items) == [index for index, known in enumerate(task.labelled(rows)) if known]
+    items = labeled_items(rows)
+    assert sorted(items) == [index for index, known in enumerate(task.labeled(rows)) if known]
     with caplog.at_level(logging.WARNING, logger="distil_nlp"):
         make_trainer(prepared, tmp_path)._probe_teacher()
     num_tags = sum(label >= 0 for labels in rows["labels"] for label in labels)
@@ -122,14 +122,14 @@ def test_the_probe_looks_at_rows_that_have_a_tag(prepared, tmp_path, capsys, cap
 def test_evaluation_in_training_counts_entities(prepared, tmp_path):
     task, _, rows = prepared
     found = make_trainer(prepared, tmp_path, objective=Objective([HardLabels(1.0)])).evaluate(rows)
-    yardstick = task.yardstick(rows)
-    assert found["eval_f1"] <= 1 and {f"eval_{name}" for name in yardstick.names} <= found.keys()
+    evaluator = task.evaluator(rows)
+    assert found["eval_f1"] <= 1 and {f"eval_{name}" for name in evaluator.names} <= found.keys()
 
 
 def test_teacher_and_student_are_compared_with_the_yardstick_of_the_task(prepared, tmp_path):
     task, _, rows = prepared
     trainer = make_trainer(prepared, tmp_path)
-    comparison = trainer.compare(rows, yardstick=task.yardstick(rows), seconds=0.1)
+    comparison = trainer.compare(rows, evaluator=task.evaluator(rows), seconds=0.1)
     assert comparison.to_dict()["metric"] == "f1"
-    with pytest.raises(ValueError, match=r"are of tokens.*compare\(dataset, yardstick=task.yardstick\(dataset\)\)"):
+    with pytest.raises(ValueError, match=r"are of tokens.*compare\(dataset, evaluator=task.evaluator\(dataset\)\)"):
         trainer.compare(rows)

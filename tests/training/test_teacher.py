@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import DataCollatorWithPadding, TrainerCallback
 
-from distil_nlp.data.examples import number_examples
+from distil_nlp.data.examples import add_example_ids
 from distil_nlp.teachers import CachedTeacher, OnlineTeacher, build_cache
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.training.runs import hint_objective, make_pair, make_rows, make_trainer, same_weights
@@ -46,16 +46,16 @@ def test_neither_checkpoint_nor_optimizer_holds_the_teacher(tmp_path):
         student, teacher, make_rows(), tmp_path, objective=hint_objective(), save_strategy="steps", save_steps=4
     )
     trainer.train()
-    optimised = {id(weight) for group in trainer.optimizer.param_groups for weight in group["params"]}
+    optimized = {id(weight) for group in trainer.optimizer.param_groups for weight in group["params"]}
     ours = {id(weight) for module in (trainer.model, trainer.objective) for weight in module.parameters()}
-    assert optimised == ours
+    assert optimized == ours
     saved = load_file(tmp_path / "checkpoint-4" / "model.safetensors")
     assert saved.keys() == student.state_dict().keys()
     model, info = type(student).from_pretrained(tmp_path / "checkpoint-4", output_loading_info=True)
     assert not info["missing_keys"] and not info["unexpected_keys"] and same_weights(model, student)
 
 
-class Heard(OnlineTeacher):
+class WordTiming(OnlineTeacher):
     """Keeps what it was asked and what it answered."""
 
     def __init__(self, model):
@@ -71,7 +71,7 @@ class Heard(OnlineTeacher):
 @pytest.mark.parametrize("architecture", ["distilbert", "modernbert"])
 def test_a_bert_teacher_reads_the_segments_its_student_does_not_take(architecture, tmp_path):
     student, model = make_pair(architecture)
-    teacher = Heard(model)
+    teacher = WordTiming(model)
     make_trainer(student, teacher, make_rows(8, pairs=True), tmp_path).train()
     for batch, logits in teacher.heard:
         columns = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")}
@@ -110,7 +110,7 @@ def test_student_and_teacher_may_not_share_parameters(tmp_path):
 
 
 def test_a_cached_teacher_gives_bit_identical_losses_and_weights(tmp_path):
-    rows = number_examples(make_rows(lengths=(9, 9)))
+    rows = add_example_ids(make_rows(lengths=(9, 9)))
     settings = {"train_sampling_strategy": "sequential", "logging_strategy": "steps", "logging_steps": 1}
 
     def trained(teacher, name):
@@ -118,8 +118,8 @@ def test_a_cached_teacher_gives_bit_identical_losses_and_weights(tmp_path):
         trainer.train()
         return trainer
 
-    first = trained(Heard(make_pair()[1]), "online")
-    # Asked in batches as training makes them: other neighbours change a sum's rounding.
+    first = trained(WordTiming(make_pair()[1]), "online")
+    # Asked in batches as training makes them: other neighbors change a sum's rounding.
     build_cache(
         tmp_path / "cache",
         OnlineTeacher(make_pair()[1]),

@@ -30,12 +30,12 @@ batch_terms = pytest.mark.parametrize("term", BATCH_TERMS)
 POSITIONAL = {"modernbert", "mpnet"}
 
 
-def a_third_labelled(num_rows=32):
-    return make_rows(num_rows, labelled=lambda row: row % 3 == 0)
+def a_third_labeled(num_rows=32):
+    return make_rows(num_rows, labeled=lambda row: row % 3 == 0)
 
 
 def cut(term, num_micro_batches, folder, rows=None):
-    rows = a_third_labelled() if rows is None else rows
+    rows = a_third_labeled() if rows is None else rows
     pair = in_float64(make_pair())
     return step_gradients(*pair, rows, folder, objective=objective_of(term), num_micro_batches=num_micro_batches)
 
@@ -168,7 +168,7 @@ def test_attention_that_depends_on_positions_is_refused(architecture, tmp_path):
 def test_a_module_whose_attention_nobody_knows_is_refused():
     unknown = torch.nn.Linear(2, 2)
     with pytest.raises(ValueError, match=r"Where Linear \(None\) makes its queries.* is not known"):
-        Relations(1.0, layers=[("layer", "layer")]).locate(unknown, unknown)
+        Relations(1.0, layers=[("layer", "layer")]).resolve_layers(unknown, unknown)
 
 
 def test_a_first_token_that_is_padding_is_refused(tmp_path):

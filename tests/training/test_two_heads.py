@@ -50,13 +50,13 @@ def test_each_head_learns_from_its_own_source_alone(kind, tmp_path):
     other_labels = rows.map(lambda row: {"labels": (row["labels"] + 1) % 3})
     here = first_gradients(tmp_path, kind=kind, rows=rows)
     another_teacher = first_gradients(tmp_path, kind=kind, rows=rows, teacher_seed=2)
-    relabelled = first_gradients(tmp_path, kind=kind, rows=other_labels)
+    relabeled = first_gradients(tmp_path, kind=kind, rows=other_labels)
     of_labels, of_teacher = (f"{head}.weight" for head in HEADS)
     assert here[of_labels].any() and here[of_teacher].any()
     assert torch.equal(another_teacher[of_labels], here[of_labels])
     assert not torch.equal(another_teacher[of_teacher], here[of_teacher])
-    assert torch.equal(relabelled[of_teacher], here[of_teacher])
-    assert not torch.equal(relabelled[of_labels], here[of_labels])
+    assert torch.equal(relabeled[of_teacher], here[of_teacher])
+    assert not torch.equal(relabeled[of_labels], here[of_labels])
 
 
 def test_a_deit_trains_by_its_preset_and_logs_the_agreement_of_its_mean(tmp_path):

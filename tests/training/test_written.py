@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from distil_nlp.collators.audio import WrittenCollator
-from distil_nlp.models import SpeechWriters, whisper_processor
+from distil_nlp.models import AutoSpeechSeq2Seq, whisper_processor
 from distil_nlp.students import freeze_encoder, share_encoder, student_from_teacher
 
 from .runs import in_float64, relative_difference, step_gradients
@@ -34,7 +34,7 @@ class InFloat64(WrittenCollator):
 
 def gradients(folder, processor, *, shared=False, **settings):
     torch.manual_seed(0)
-    teacher = SpeechWriters(lambda: processor).from_pretrained("whisper-2x16")
+    teacher = AutoSpeechSeq2Seq(lambda: processor).from_pretrained("whisper-2x16")
     student = student_from_teacher(teacher, num_layers=1)
     student, teacher = in_float64([student, teacher])
     freeze_encoder(student, teacher)

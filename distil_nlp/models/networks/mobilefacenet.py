@@ -61,7 +61,7 @@ class MobileFaceNet(nn.Module):
 
 
 class Convolution(nn.Module):
-    """A convolution, normalised, and unless it is told not to, a PReLU."""
+    """A convolution, normalized, and unless it is told not to, a PReLU."""
 
     def __init__(self, before, after, kernel, *, stride=1, padding=0, groups=1, activation=True):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The acoustic model of a DNN-HMM: each frame, spliced with its neighbours, through layers of neurons."""
+"""The acoustic model of a DNN-HMM: each frame, spliced with its neighbors, through layers of neurons."""
 
 import torch
 from torch import nn
@@ -9,7 +9,7 @@ from . import register_network
 class SplicedMlp(nn.Module):
     """A multilayer perceptron over windows of frames.
 
-    "splicedmlp512" has layers 512 wide. Each frame is normalised by itself, so that a clip's answers do not depend on what
+    "splicedmlp512" has layers 512 wide. Each frame is normalized by itself, so that a clip's answers do not depend on what
     it is batched with.
 
     Args:

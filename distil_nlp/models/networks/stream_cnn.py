@@ -11,7 +11,7 @@ _FEW_FRAMES = 2
 class StreamCnn(nn.Module):
     """Convolutions over time that look back only, and so go on where they stopped: one frame or a whole clip at a time.
 
-    "streamcnn64" is 64 channels wide. Each frame is normalised by itself, not with others: what a clip is padded to, or
+    "streamcnn64" is 64 channels wide. Each frame is normalized by itself, not with others: what a clip is padded to, or
     batched with, changes nothing, and training is exact however a batch is cut.
 
     Args:
@@ -67,7 +67,7 @@ class StreamCnn(nn.Module):
 
 
 class Block(nn.Module):
-    """Normalise, rectify, filter each channel over time, mix the channels; added to what came in."""
+    """Normalize, rectify, filter each channel over time, mix the channels; added to what came in."""
 
     def __init__(self, channels, kernel_size, dilation):
         super().__init__()

@@ -11,13 +11,13 @@ import transformers
 from accelerate import PartialState
 from tqdm.auto import tqdm
 
-from ...data.examples import KEY, row_digests
+from ...data.examples import EXAMPLE_ID, row_digests
 from ...internals.files import read_json, write_json
 from ...signals.forward import marks_spans
 from .fingerprints import data_fingerprint, tokenizer_fingerprint
-from .formats import describe_kept, kept_as
+from .formats import describe_kept, format_from
 from .layout import LAYOUTS, layout_of
-from .reader import QuestionReader
+from .reader import CacheInputReader
 from .shards import shard_name, write_shard
 from .teacher import DIGEST, HEADER, compare_headers
 
@@ -47,7 +47,7 @@ def build_cache(
     Args:
         folder (`str` or `Path`): Made when missing.
         teacher (`Teacher`): One that runs.
-        dataset: The examples, tokenised, with a column "example_id": 0, 1, ... (`number_examples`).
+        dataset: The examples, tokenized, with a column "example_id": 0, 1, ... (`add_example_ids`).
         collator (callable): list of examples -> batch, a dictionary of tensors with "example_id".
         kept (`str` or `dict`): "float32" or "float16" for every number. Of a distribution over a vocabulary, some tokens:
             {"kind": "sampled", "num_draws": 50, "temperature": 2} or {"kind": "top_k", "k": 50, "temperature": 2}, with
@@ -67,8 +67,8 @@ def build_cache(
         OSError: The disk cannot hold it.
     """
     folder, state = Path(folder), PartialState()
-    teacher.listen(features)
-    reader = QuestionReader(teacher, dataset, collator, batch_size)
+    teacher.tap_layers(features)
+    reader = CacheInputReader(teacher, dataset, collator, batch_size)
     header = _header(teacher, reader, kept, tuple(features), tokenizer, preprocessing)
     if (folder / HEADER).is_file():
         compare_headers(folder, read_json(folder / HEADER), header)
@@ -92,7 +92,7 @@ class _Build:
 
     def __init__(self, folder, header, reader):
         self.folder, self.header, self.reader = folder, header, reader
-        self._kept = {name: (LAYOUTS[of["layout"]], kept_as(of["kept"])) for name, of in header["signals"].items()}
+        self._kept = {name: (LAYOUTS[of["layout"]], format_from(of["kept"])) for name, of in header["signals"].items()}
 
     def begin(self):
         """Make room: settle the size of a shard, or go on with what an earlier build settled."""
@@ -133,14 +133,14 @@ class _Build:
     def _ask(self, numbers, bar):
         kept = [None] * len(numbers)
         for batch in self.reader.batches(numbers):
-            for number, arrays in zip(batch[KEY].tolist(), self._rows(batch), strict=True):
+            for number, arrays in zip(batch[EXAMPLE_ID].tolist(), self._rows(batch), strict=True):
                 kept[number - numbers[0]] = arrays
-            bar.update(len(batch[KEY]))
+            bar.update(len(batch[EXAMPLE_ID]))
         return kept
 
     def _rows(self, batch):
         """For each example of a batch what is kept of it, a dictionary of arrays."""
-        said, ids = self.reader.teacher(batch), batch[KEY].tolist()
+        said, ids = self.reader.teacher(batch), batch[EXAMPLE_ID].tolist()
         kept = [{DIGEST: digest.reshape(1, 1)} for digest in row_digests(batch, self.header["columns"])]
         for name, (layout, form) in self._kept.items():
             tensor = said.features[name] if name in said.features else said.logits
@@ -184,7 +184,7 @@ def _header(teacher, reader, kept, features, tokenizer, preprocessing):
     # Two at most: of a large vocabulary even the logits of a few texts are gigabytes.
     batch = reader.batch(range(min(2, reader.batch_size, reader.num_examples)))
     said, spans = teacher(batch), marks_spans(teacher.model)
-    form = kept_as(describe_kept(kept, said.num_classes))
+    form = format_from(describe_kept(kept, said.num_classes))
     tensors = {form.signal: (said.logits, form.describe())}
     tensors |= {name: (said.features[name], form.features) for name in features}
     header = {

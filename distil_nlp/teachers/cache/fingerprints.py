@@ -9,7 +9,7 @@ from ...data.examples import column_names
 
 
 def tokenizer_fingerprint(tokenizer):
-    """SHA-256 of what decides about ids: vocabulary, normalisation, cutting, special tokens. None for no tokenizer.
+    """SHA-256 of what decides about ids: vocabulary, normalization, cutting, special tokens. None for no tokenizer.
 
     Of another kind of processor (of images, say) all its settings.
     """

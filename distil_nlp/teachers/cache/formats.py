@@ -88,7 +88,7 @@ class Sparse:
         return replace(targets, **{name: into(tensor) for name, tensor in tensors.items() if tensor is not None})
 
 
-def kept_as(description):
+def format_from(description):
     """The form that a description of itself makes, such as {"kind": "float16"}.
 
     Raises:
@@ -113,7 +113,7 @@ def describe_kept(kept, num_classes):
     description = {"kind": kept} if isinstance(kept, str) else dict(kept)
     if description.get("kind") in FORMATS:
         description["vocabulary"] = num_classes
-    return kept_as(description).describe()
+    return format_from(description).describe()
 
 
 def _split(rows, counts):

@@ -6,14 +6,14 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from ...data.examples import KEY, column_names, columns_read, longest_first, row_digests, select, with_columns
+from ...data.examples import EXAMPLE_ID, column_names, columns_read, longest_first, row_digests, select, with_columns
 from ...signals.forward import TASK_COLUMNS
 from ..ensemble import TeacherEnsemble
 
 SAMPLE = 16  # examples looked at before a build starts
 
 
-class QuestionReader:
+class CacheInputReader:
     """Batches of the examples of a data set by their numbers, as a teacher is asked about them.
 
     Args:
@@ -42,18 +42,20 @@ class QuestionReader:
         if len(dataset) == 0:
             raise ValueError(f"A cache needs examples to ask about; the data set has {len(dataset)}.")
         numbers = (
-            np.asarray(dataset[KEY]) if hasattr(dataset, "column_names") and KEY in column_names(dataset) else None
+            np.asarray(dataset[EXAMPLE_ID])
+            if hasattr(dataset, "column_names") and EXAMPLE_ID in column_names(dataset)
+            else None
         )
         if numbers is None:
-            numbers = np.asarray([row.get(KEY, -1) for row in dataset])
+            numbers = np.asarray([row.get(EXAMPLE_ID, -1) for row in dataset])
         order = np.argsort(numbers)
         if not np.array_equal(numbers[order], np.arange(len(dataset))):
             raise ValueError(
-                f"A cache is keyed by example: the column {KEY!r} must hold each of 0 to {len(dataset) - 1} once; got "
-                f"{numbers[:5].tolist()}... Use `number_examples(dataset)`."
+                f"A cache is keyed by example: the column {EXAMPLE_ID!r} must hold each of 0 to {len(dataset) - 1} once; "
+                f"got {numbers[:5].tolist()}... Use `add_example_ids(dataset)`."
             )
         dataset = dataset if np.array_equal(order, numbers) else select(dataset, order)
-        beside = (*TASK_COLUMNS, KEY)
+        beside = (*TASK_COLUMNS, EXAMPLE_ID)
         self.dataset = with_columns(dataset, columns_read(dataset, teacher.columns, beside, collator=collator))
         self.num_examples = len(dataset)
         self.device = _device_of(teacher)
@@ -82,8 +84,8 @@ class QuestionReader:
         numbers = self.sample()
         first = self.batch(numbers)
         read = [name for name in self.teacher.columns if name in first]
-        columns = read or [name for name in first if name not in (*TASK_COLUMNS, KEY)]
-        with _other_luck():
+        columns = read or [name for name in first if name not in (*TASK_COLUMNS, EXAMPLE_ID)]
+        with _perturbed_rng():
             second = self.batch(numbers)
         for name in columns:
             differ = row_digests(first, [name]) != row_digests(second, [name])
@@ -102,7 +104,7 @@ def _device_of(teacher):
 
 
 @contextmanager
-def _other_luck():
+def _perturbed_rng():
     """Other random numbers inside, the same as before afterwards."""
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng():

@@ -6,12 +6,12 @@ import torch
 import transformers
 from tqdm.auto import tqdm
 
-from ...data.examples import KEY, row_digests
+from ...data.examples import EXAMPLE_ID, row_digests
 from ...internals.files import read_json
 from ...signals.forward import Signals
 from ..base import Teacher
 from ..labels import label_names, ordered, reorder
-from .formats import kept_as
+from .formats import format_from
 from .layout import LAYOUTS
 from .shards import Shards, check_shards
 
@@ -35,24 +35,24 @@ _PARTS = {
 class CachedTeacher(Teacher):
     """Gives back what a teacher said when it was asked once; no model is in memory.
 
-    Rows carry a column "example_id" (`distil_nlp.data.examples.number_examples`) that says which answer is theirs, in
+    Rows carry a column "example_id" (`distil_nlp.data.examples.add_example_ids`) that says which answer is theirs, in
     whatever order and batches they come. The first examples of every batch are compared with those the teacher was
     asked about: other data, another tokenizer or a transform that is random are noticed in the first batch.
 
     Args:
         folder (`str` or `Path`): Written by `build_cache`.
         expect (`dict`, *optional*): Parts of the header that must be as given.
-        anatomy (`nn.Module`, *optional*): The teacher's modules, for terms that look for layers; nothing of it runs. Needed
-            for a class that transformers does not have.
+        architecture (`nn.Module`, *optional*): The teacher's modules, for terms that look for layers; nothing of it runs.
+            Needed for a class that transformers does not have.
 
     Raises:
         FileNotFoundError: No finished cache is there.
         ValueError: Parts of the header differ, the message says which; a shard is missing or was changed.
     """
 
-    was_asked = True
+    is_precomputed = True
 
-    def __init__(self, folder, *, expect=None, anatomy=None):
+    def __init__(self, folder, *, expect=None, architecture=None):
         self.folder = Path(folder)
         if not (self.folder / HEADER).is_file():
             raise FileNotFoundError(
@@ -62,20 +62,20 @@ class CachedTeacher(Teacher):
         self.header = read_json(self.folder / HEADER)
         compare_headers(self.folder, self.header, expect or {})
         self.name = self.header["teacher"]
-        self.columns = (KEY, *self.header["columns"])
+        self.columns = (EXAMPLE_ID, *self.header["columns"])
         shards = self.header["shards"]
         size = sum(shard["bytes"] for shard in shards)
         with tqdm(total=size, desc="Checking the cache", **_IN_BYTES) as progress:
             check_shards(self.folder, shards, progress.update)
         self._shards = Shards(self.folder, shards)
         self._signals = {
-            name: (LAYOUTS[of["layout"]], kept_as(of["kept"])) for name, of in self.header["signals"].items()
+            name: (LAYOUTS[of["layout"]], format_from(of["kept"])) for name, of in self.header["signals"].items()
         }
         self._features = ()
-        self._order, self._anatomy = None, anatomy
+        self._order, self._anatomy = None, architecture
 
     @property
-    def anatomy(self):
+    def architecture(self):
         """The teacher's modules without their weights, where transformers has its class; None otherwise."""
         described = self.header["model"]
         if self._anatomy is None and described is not None:
@@ -85,7 +85,7 @@ class CachedTeacher(Teacher):
                 self._anatomy = getattr(transformers, described["class"])(config)
         return self._anatomy
 
-    def listen(self, names):
+    def tap_layers(self, names):
         missing = [name for name in names if name not in self._signals]
         if missing:
             kept = self.header["features"]
@@ -100,7 +100,7 @@ class CachedTeacher(Teacher):
     def label_names(self):
         return self.header.get("labels")
 
-    def match(self, student, tokenizer=None):
+    def reconcile(self, student, tokenizer=None):
         ours, theirs = label_names(student), self.header["labels"]
         self._order = reorder(ours, theirs) if ours and theirs else None
         if self._order is not None and "sparse" in self._signals:
@@ -127,16 +127,16 @@ class CachedTeacher(Teacher):
     def _read(self, name, ids, batch):
         layout, kept = self._signals[name]
         arrays = {part: self._shards.read(name + part, ids)[0] for part in kept.arrays}
-        device = batch[KEY].device
+        device = batch[EXAMPLE_ID].device
         return kept.restore(arrays, lambda rows: layout.tensor(rows.to(device), batch))
 
     def _ids(self, batch):
-        if KEY not in batch:
+        if EXAMPLE_ID not in batch:
             raise ValueError(
-                f"A cached teacher finds its answers by the column {KEY!r}, and the batch has {', '.join(batch)}. Number "
-                f"the examples before the cache is built and before training: `number_examples(dataset)`."
+                f"A cached teacher finds its answers by the column {EXAMPLE_ID!r}, and the batch has {', '.join(batch)}. "
+                f"Number the examples before the cache is built and before training: `add_example_ids(dataset)`."
             )
-        ids = batch[KEY].cpu().numpy()
+        ids = batch[EXAMPLE_ID].cpu().numpy()
         if len(ids) and (ids.min() < 0 or ids.max() >= self._shards.num_examples):
             raise ValueError(
                 f"The batch has example_id {ids.min()} to {ids.max()}, and the cache in {self.folder} answers 0 to "
