@@ -72,7 +72,7 @@ def zipf_teacher(vocabulary, entropy):
     """A `Teacher` that says something of this entropy at every token of a batch."""
     import torch
 
-    from distil_nlp.signals.forward import Signals
+    from distil_nlp.signals.base import Signals
     from distil_nlp.teachers import Teacher
 
     ranks = np.log(np.arange(1, vocabulary + 1))

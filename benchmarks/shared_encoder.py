@@ -16,7 +16,7 @@ from timing import load_average, orders, paired_ratio, share_cores, text_table, 
 
 from distil_nlp.models import AutoSpeechSeq2Seq, whisper_processor
 from distil_nlp.objectives import HardLabels, Objective, SoftTargets
-from distil_nlp.signals.forward import Signals
+from distil_nlp.signals.base import Signals
 from distil_nlp.students import freeze_encoder, share_encoder, student_from_teacher
 
 SECONDS, TOKENS = 5, 12

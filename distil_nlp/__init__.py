@@ -53,7 +53,7 @@ _NAMES = {
         "objective_from",
     ],
     "models.sentence_encoder": ["SentenceEncoder"],
-    "signals.forward": ["Signals"],
+    "signals.base": ["Signals"],
     "teachers.cache.sparse": ["SampledFormat", "SparseTargets", "TopKFormat"],
     "students": ["build_student", "student_from_config", "student_from_teacher", "trim_vocabulary"],
     "signals.taps": ["FeatureTap"],
@@ -129,7 +129,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .objectives import TeacherLabels as TeacherLabels
     from .objectives import Term as Term
     from .objectives import objective_from as objective_from
-    from .signals.forward import Signals as Signals
+    from .signals.base import Signals as Signals
     from .signals.taps import FeatureTap as FeatureTap
     from .students import build_student as build_student
     from .students import student_from_config as student_from_config

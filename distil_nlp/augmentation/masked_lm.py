@@ -7,7 +7,8 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 
 from ..models.loading import load_model, load_tokenizer
-from ..signals.forward import POSITIONS, accepted_columns, forward_logits
+from ..signals.columns import POSITIONS
+from ..signals.forward import accepted_columns, forward_logits
 from .text import FlatRows
 
 _WORD_STARTS = ("Ġ", "▁")  # how vocabularies of byte-level BPE and SentencePiece mark the beginning of a word

@@ -6,7 +6,7 @@ import torch
 from ..data.audio_files import resampled
 from ..data.examples import EXAMPLE_ID
 from ..models import LogMel
-from ..signals.forward import FRAMES, SOFT_ITEMS
+from ..signals.columns import FRAMES, SOFT_ITEMS
 from .epochs import EpochAware
 
 AUDIO = "audio"

@@ -3,7 +3,7 @@
 import torch
 
 from ..data.masking import MISSING
-from ..signals.forward import POSITIONS, SOFT_ITEMS
+from ..signals.columns import POSITIONS, SOFT_ITEMS
 from .text import PaddingCollator
 
 

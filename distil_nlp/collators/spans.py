@@ -2,7 +2,7 @@
 
 import torch
 
-from ..signals.forward import SOFT_ITEMS
+from ..signals.columns import SOFT_ITEMS
 from .text import PaddingCollator
 
 

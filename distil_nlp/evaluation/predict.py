@@ -8,7 +8,8 @@ from tqdm.auto import tqdm
 
 from ..data.examples import column_names, columns_read, longest_first, with_columns
 from ..metrics.base import rows_of
-from ..signals.forward import CONTEXT_SPAN, LABELS, accepted_columns, frame_logits
+from ..signals.columns import CONTEXT_SPAN, LABELS
+from ..signals.forward import accepted_columns, frame_logits
 
 _SHOW_AFTER_S = 3.0  # a progress bar for less than this only flickers
 

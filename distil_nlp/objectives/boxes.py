@@ -8,7 +8,8 @@ true boxes: `labels` of shape (batch, most boxes), int64, -100 where an image ha
 import torch
 
 from ..losses.boxes import NO_OBJECT_WEIGHT, box_distance, query_classes, query_soft_targets
-from ..signals.forward import BOXES, split_boxes
+from ..signals.columns import BOXES
+from ..signals.forward import split_boxes
 from .base import Term, every_example, positive
 from .matching import match_labels, match_teacher
 

@@ -9,7 +9,8 @@ int64, -100 behind the last token of a clip; all of them where nobody knows what
 import logging
 
 from ..losses.ctc import ctc_frame_kl, ctc_loss, ctc_transcript, frames_needed
-from ..signals.forward import FRAMES, align_to_frames, num_answers, output_frame_mask
+from ..signals.columns import FRAMES
+from ..signals.frames import align_to_frames, num_answers, output_frame_mask
 from .base import Term, every_example, fraction, positive
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """The objective nobody had to write."""
 
-from ..signals.forward import CTC, DETECTION
+from ..signals.problem_kinds import CTC, DETECTION
 from .base import Objective, kd_weight
 from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
 from .ctc import CtcLabels, CtcSoftTargets

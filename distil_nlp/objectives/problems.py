@@ -17,7 +17,8 @@ from ..losses import (
     soft_target_kl,
     squared_error,
 )
-from ..signals.forward import BOXES, CTC, DETECTION, FRAMES, are_soft
+from ..signals.columns import BOXES, FRAMES
+from ..signals.problem_kinds import CTC, DETECTION, are_soft
 
 __all__ = [
     "PROBLEMS",

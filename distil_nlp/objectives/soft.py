@@ -1,7 +1,8 @@
 """Learning from what the teacher predicts."""
 
 from ..losses import cross_entropy, logit_mse, sparse_target_kl
-from ..signals.forward import SOFT_ITEMS, marks_spans
+from ..signals.columns import SOFT_ITEMS
+from ..signals.forward import marks_spans
 from .base import Term, every_example, positive
 from .problems import check_exclusive_classes, problem, refuse_sets
 

@@ -41,8 +41,8 @@ class Task(ABC):
         example (`str` or `dict`): What the model's pipeline is shown in the card.
         text_columns (`tuple[str]`): Columns of the raw data that hold its texts, where it has any.
         reads_tokens (`bool`): Its models read token ids.
-        generates_text (`bool`): Its models write texts, token after token. A student learns the texts that its (only) teacher
-            writes, which takes two methods more: `texts_of` prepared rows, and rows `with_texts` in their place.
+        generates_text (`bool`): Its models write texts, token after token. A student learns the texts of its only teacher,
+            which takes two methods more: `texts_of` prepared rows, and rows `with_texts` in their place.
     """
 
     name = None

@@ -10,7 +10,7 @@ import datasets
 from ..data.audio import wave_rows
 from ..data.columns import listed, row_of
 from ..metrics import Transcripts
-from ..signals.forward import CTC
+from ..signals.problem_kinds import CTC
 from .audio_task import feature_extractor_of, highest_rate
 from .base import add_ids
 from .speech_task import TranscriptTask, read_sentences

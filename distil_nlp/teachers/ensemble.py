@@ -7,7 +7,9 @@ import torch
 
 from ..losses.ensemble import mean_number, mean_sigmoid, mean_softmax
 from ..losses.precision import upcast
-from ..signals.forward import BOXES, Signals, are_soft, problem_type_of
+from ..signals.base import Signals
+from ..signals.columns import BOXES
+from ..signals.problem_kinds import are_soft, problem_type_of
 from .base import Teacher
 from .labels import known_labels, label_names, listed
 from .online import as_teacher

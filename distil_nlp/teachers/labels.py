@@ -2,7 +2,8 @@
 
 import logging
 
-from ..signals.forward import marks_spans, problem_type_of
+from ..signals.forward import marks_spans
+from ..signals.problem_kinds import problem_type_of
 
 logger = logging.getLogger(__name__)
 

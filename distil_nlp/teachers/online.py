@@ -8,7 +8,8 @@ from torch import nn
 from ..models import NetworkForImageEmbedding
 from ..models.loading import load_model, load_tokenizer
 from ..models.sentence_encoder import SentenceEncoder
-from ..signals.forward import Signals, accepted_columns, frame_logits
+from ..signals.base import Signals
+from ..signals.forward import accepted_columns, frame_logits
 from ..signals.taps import FeatureTap
 from .base import Teacher
 from .labels import label_names, label_order, ordered

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from ..losses.hard import MISSING
-from ..signals.forward import LABELS, marks_spans
+from ..signals.columns import LABELS
+from ..signals.forward import marks_spans
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,9 @@ import copy
 import torch
 
 from ..models.feature_stages import in_eval_mode
-from ..signals.forward import Signals, accepted_columns, forward_logits, frame_stride
+from ..signals.base import Signals
+from ..signals.forward import accepted_columns, forward_logits
+from ..signals.frames import frame_stride
 from ..signals.taps import FeatureTap
 
 

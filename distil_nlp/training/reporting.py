@@ -9,7 +9,7 @@ from ..hub import model_card, pipeline_tag_of, push_to_hub
 from ..internals.files import write_text
 from ..metrics import default_evaluator
 from ..models import import_line
-from ..signals.forward import problem_type_of
+from ..signals.problem_kinds import problem_type_of
 
 
 class ReportingMixin:

@@ -11,15 +11,11 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import has_length
 
 from ..objectives import default_objective
-from ..signals.forward import (
-    TASK_COLUMNS,
-    Signals,
-    accepted_columns,
-    forward_logits,
-    frame_stride,
-    problem_type_of,
-    to_gather,
-)
+from ..signals.base import Signals
+from ..signals.columns import TASK_COLUMNS
+from ..signals.forward import accepted_columns, forward_logits, to_gather
+from ..signals.frames import frame_stride
+from ..signals.problem_kinds import problem_type_of
 from ..signals.taps import FeatureTap
 from ..teachers import as_teacher, probe
 from ..teachers.capacity import warn_of_gap

@@ -8,7 +8,7 @@ from torch import nn
 from transformers import DataCollatorWithPadding
 
 from distil_nlp.evaluation import predict, predict_logits
-from distil_nlp.signals.forward import Signals
+from distil_nlp.signals.base import Signals
 
 
 class Echo(nn.Module):

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from distil_nlp.models import NetworkForImageEmbedding, NetworkImageProcessor
 from distil_nlp.models.networks.mobilefacenet import MobileFaceNet
-from distil_nlp.signals.forward import problem_type_of
+from distil_nlp.signals.problem_kinds import problem_type_of
 from distil_nlp.students import build_student
 from distil_nlp.teachers import load_teacher
 from distil_nlp.teachers.labels import label_order

@@ -9,7 +9,8 @@ import transformers
 
 from distil_nlp.models.loading import load_model
 from distil_nlp.models.sentence_encoder import SentenceEncoder, encoder_class
-from distil_nlp.signals.forward import accepted_columns, problem_type_of
+from distil_nlp.signals.forward import accepted_columns
+from distil_nlp.signals.problem_kinds import problem_type_of
 from distil_nlp.students import build_student, student_from_config, student_from_teacher
 from distil_nlp.teachers import load_teacher
 from tests.tiny import tiny_config, tiny_encoder, tiny_tokenizer

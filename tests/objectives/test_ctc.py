@@ -17,17 +17,10 @@ from distil_nlp.objectives import (
     default_objective,
     objective_from,
 )
-from distil_nlp.signals.forward import (
-    CTC,
-    Signals,
-    accepted_columns,
-    align_to_frames,
-    forward_logits,
-    frame_logits,
-    frame_stride,
-    output_frame_mask,
-    problem_type_of,
-)
+from distil_nlp.signals.base import Signals
+from distil_nlp.signals.forward import accepted_columns, forward_logits, frame_logits
+from distil_nlp.signals.frames import align_to_frames, frame_stride, output_frame_mask
+from distil_nlp.signals.problem_kinds import CTC, problem_type_of
 from distil_nlp.teachers import OnlineTeacher
 
 

@@ -12,7 +12,8 @@ from distil_nlp.objectives import (
     default_objective,
     objective_from,
 )
-from distil_nlp.signals.forward import Signals, problem_type_of
+from distil_nlp.signals.base import Signals
+from distil_nlp.signals.problem_kinds import problem_type_of
 from tests.tiny import tiny_encoder
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from distil_nlp.objectives import HiddenStates, Objective
-from distil_nlp.signals.forward import Signals
+from distil_nlp.signals.base import Signals
 
 BATCH = {"attention_mask": torch.tensor([[1, 1, 1], [1, 0, 0]])}
 

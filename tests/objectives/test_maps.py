@@ -18,7 +18,7 @@ from distil_nlp.objectives import (
     SoftTargets,
     objective_from,
 )
-from distil_nlp.signals.forward import Signals
+from distil_nlp.signals.base import Signals
 from distil_nlp.teachers import OnlineTeacher
 from distil_nlp.training.dry_run import dry_run
 from tests.tiny import tiny_image_model

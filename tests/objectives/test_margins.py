@@ -13,7 +13,7 @@ from distil_nlp.objectives import (
     default_objective,
     objective_from,
 )
-from distil_nlp.signals.forward import Signals
+from distil_nlp.signals.base import Signals
 from tests.faces import tiny_embedder
 
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2])

@@ -15,7 +15,7 @@ from distil_nlp.objectives import (
     Term,
     default_objective,
 )
-from distil_nlp.signals.forward import Signals
+from distil_nlp.signals.base import Signals
 
 DRAW = torch.Generator().manual_seed(0)
 OURS, THEIRS = (Signals(2 * torch.randn(4, 3, generator=DRAW)) for _ in range(2))

@@ -20,7 +20,7 @@ from distil_nlp.objectives import (
     default_objective,
     objective_from,
 )
-from distil_nlp.signals.forward import Signals
+from distil_nlp.signals.base import Signals
 from distil_nlp.teachers.cache.sparse import SparseTargets
 
 MOVING = {"kd_ratio": 1.0, "kd_ratio_end": 0.0, "temperature": 4.0, "temperature_end": 1.0, "kd_schedule": "linear"}

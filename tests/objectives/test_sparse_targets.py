@@ -19,7 +19,7 @@ from distil_nlp.objectives import (
     StandardizedSoftTargets,
     Term,
 )
-from distil_nlp.signals.forward import Signals
+from distil_nlp.signals.base import Signals
 from distil_nlp.teachers import Teacher, probe
 from distil_nlp.teachers.cache.sparse import SampledFormat, TopKFormat, offsets_for
 from distil_nlp.training.dry_run import dry_run

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from distil_nlp.signals.forward import Signals, accepted_columns, forward_logits
+from distil_nlp.signals.base import Signals
+from distil_nlp.signals.forward import accepted_columns, forward_logits
 from tests.tiny import tiny_model
 
 LOGITS = torch.randn(2, 3)

@@ -8,7 +8,7 @@ from transformers import AutoModelForCTC, pipeline
 from distil_nlp.collators.audio import CtcCollator
 from distil_nlp.metrics import Transcripts
 from distil_nlp.models import NetworkForCTC, extractor_for
-from distil_nlp.signals.forward import align_to_frames
+from distil_nlp.signals.frames import align_to_frames
 from distil_nlp.tasks import Transcription
 from tests.speech import spoken, wave_of
 

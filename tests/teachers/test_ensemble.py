@@ -8,7 +8,7 @@ import torch
 from distil_nlp.collators.teacher_inputs import SeparateInputsCollator, with_separate_inputs
 from distil_nlp.data.splits import load_file
 from distil_nlp.objectives import SoftTargets
-from distil_nlp.signals.forward import Signals
+from distil_nlp.signals.base import Signals
 from distil_nlp.tasks import TextClassification
 from distil_nlp.teachers import CachedTeacher, OnlineTeacher, SeparateInputs, TeacherEnsemble, build_cache
 from tests.recipe.runs import save_rows

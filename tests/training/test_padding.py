@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from distil_nlp.objectives import HiddenStates, Objective, SoftTargets
-from distil_nlp.signals.forward import Signals
+from distil_nlp.signals.base import Signals
 from tests.training.runs import PROBLEMS, hint_objective, in_float64, make_pair, make_rows, make_trainer
 
 CASES = [*PROBLEMS, "token", "none"]

@@ -16,7 +16,7 @@ from distil_nlp.objectives import (
     SoftTargets,
     StandardizedSoftTargets,
 )
-from distil_nlp.signals.forward import Signals
+from distil_nlp.signals.base import Signals
 from distil_nlp.tasks import QuestionAnswering
 from distil_nlp.teachers import OnlineTeacher
 from distil_nlp.teachers.labels import label_order

@@ -8,7 +8,7 @@ import torch
 
 from distil_nlp.augmentation.text import augmented_copies
 from distil_nlp.objectives import HardLabels, Objective, SoftTargets
-from distil_nlp.signals.forward import SOFT_ITEMS
+from distil_nlp.signals.columns import SOFT_ITEMS
 from distil_nlp.tasks import TokenClassification
 from distil_nlp.teachers.probe import labeled_items
 from distil_nlp.training.trainer import DistillationTrainer

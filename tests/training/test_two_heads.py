@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from distil_nlp.objectives import HardLabels, Objective, SoftTargets, TeacherLabels, objective_from, preset
-from distil_nlp.signals.forward import Signals
+from distil_nlp.signals.base import Signals
 from tests.tiny import tiny_image_model, tiny_model
 
 from .images import image_trainer, make_images

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ...signals.forward import FRAMES, NO_PROBABILITY, POSITIONS, SOFT_ITEMS
+from ...signals.columns import FRAMES, POSITIONS, SOFT_ITEMS
+from ...signals.forward import NO_PROBABILITY
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ...data.examples import EXAMPLE_ID, column_names, columns_read, longest_first, row_digests, select, with_columns
-from ...signals.forward import TASK_COLUMNS
+from ...signals.columns import TASK_COLUMNS
 from ..ensemble import TeacherEnsemble
 
 SAMPLE = 16  # examples looked at before a build starts

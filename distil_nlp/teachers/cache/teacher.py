@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 
 from ...data.examples import EXAMPLE_ID, row_digests
 from ...internals.files import read_json
-from ...signals.forward import Signals
+from ...signals.base import Signals
 from ..base import Teacher
 from ..labels import label_names, ordered, reorder
 from .formats import format_from
