@@ -3,27 +3,27 @@
 from .base import Evaluator
 from .classification import Classification, compute_metrics, decide, labeled_rows, metrics_for, score
 from .default import default_evaluator
-from .detection import DetectedBoxes
+from .detection import DetectionEvaluator
 from .display import Display, display
-from .masked import MaskedWords
-from .similarity import Similarity, similarity_metrics
-from .spans import ExtractedAnswers
-from .tagging import Tagging, marks_entities, tag_metrics
-from .verification import Verification, verification_metrics
-from .words import GeneratedTexts, Transcripts, WordErrors, plain_text, word_errors
+from .masked import MaskedTokenEvaluator
+from .similarity import SimilarityEvaluator, similarity_metrics
+from .spans import SpanEvaluator
+from .speech import CtcSpeechEvaluator, HybridSpeechEvaluator, Seq2SeqSpeechEvaluator, plain_text, word_errors
+from .tagging import TaggingEvaluator, marks_entities, tag_metrics
+from .verification import VerificationEvaluator, verification_metrics
 
 __all__ = [
     "Classification",
     "Display",
-    "ExtractedAnswers",
-    "DetectedBoxes",
-    "MaskedWords",
-    "Similarity",
-    "Tagging",
-    "Transcripts",
-    "Verification",
-    "WordErrors",
-    "GeneratedTexts",
+    "SpanEvaluator",
+    "DetectionEvaluator",
+    "MaskedTokenEvaluator",
+    "SimilarityEvaluator",
+    "TaggingEvaluator",
+    "CtcSpeechEvaluator",
+    "VerificationEvaluator",
+    "HybridSpeechEvaluator",
+    "Seq2SeqSpeechEvaluator",
     "Evaluator",
     "compute_metrics",
     "decide",

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .classification import Classification
-from .verification import Verification
+from .verification import VerificationEvaluator
 
 
 def default_evaluator(problem_type, labels, num_classes):
@@ -21,7 +21,7 @@ def default_evaluator(problem_type, labels, num_classes):
         ValueError: Labels of parts of an example; a problem type without a usual evaluator.
     """
     if problem_type == "identity":
-        return Verification(np.concatenate(labels))
+        return VerificationEvaluator(np.concatenate(labels))
     if problem_type in ("object_detection", "ctc") or (problem_type.startswith("single") and labels[0].ndim > 1):
         raise ValueError(
             f"Labels of shape {labels[0].shape} are of tokens or boxes, and how models are judged by these is for their "

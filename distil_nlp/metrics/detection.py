@@ -81,7 +81,7 @@ def hits(found, true, thresholds=THRESHOLDS):
     return right
 
 
-class DetectedBoxes(Evaluator):
+class DetectionEvaluator(Evaluator):
     """Judges detectors by average precision, the mean over classes. An example is an image.
 
     An answer is what `found_boxes` gives for an image. A fact holds, for each box found, its class, its score and at

@@ -5,7 +5,7 @@ import numpy as np
 from .base import Evaluator
 
 
-class MaskedWords(Evaluator):
+class MaskedTokenEvaluator(Evaluator):
     """Judges a model over a vocabulary by the words it was not shown.
 
     An answer holds, for each masked position of a row, the negative log-likelihood of the word in nats and the word

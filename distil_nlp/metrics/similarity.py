@@ -26,7 +26,7 @@ def pair_cosines(embeddings):
     return np.sum(first * second, axis=-1)
 
 
-class Similarity(Evaluator):
+class SimilarityEvaluator(Evaluator):
     """Judges embeddings of pairs of texts by the rank correlation of their cosines with scores.
 
     An answer is a pair's cosine. A fact is a cosine beside its score. Nothing is decided, so there is no agreement.
@@ -82,5 +82,5 @@ class Similarity(Evaluator):
 
 def similarity_metrics(prediction):
     """For Trainer's `compute_metrics`: both correlations of an `EvalPrediction`."""
-    evaluator = Similarity(prediction.label_ids)
+    evaluator = SimilarityEvaluator(prediction.label_ids)
     return evaluator.scores(evaluator.statistics(pair_cosines(prediction.predictions)))

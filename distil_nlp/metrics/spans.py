@@ -82,7 +82,7 @@ def best_spans(start_logits, end_logits, context, *, max_answer_length=MAX_ANSWE
     return best
 
 
-class ExtractedAnswers(Evaluator):
+class SpanEvaluator(Evaluator):
     """Judges answers cut out of contexts. A row is a window of a context, an example is a question.
 
     An answer is four numbers for each window: the first and last position of its best span, the span's score, and the

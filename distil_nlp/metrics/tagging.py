@@ -30,7 +30,7 @@ def marks_entities(label_names):
     return any(name != "O" for name in names) and all(_ENTITY_TAG.fullmatch(name) for name in names)
 
 
-class Tagging(Evaluator):
+class TaggingEvaluator(Evaluator):
     """Judges tags of words: by whole entities where the tags mark them, otherwise by the share of words tagged right.
 
     A sentence is an example. An answer is the tags of those of its words that are scored and that the model saw, int,
@@ -166,9 +166,9 @@ class Tagging(Evaluator):
 
 
 def tag_metrics(num_labels, label_names=None):
-    """A function for Trainer's `compute_metrics`: the metrics of `Tagging`, over the tokens that have a label.
+    """A function for Trainer's `compute_metrics`: the metrics of `TaggingEvaluator`, over the tokens that have a label.
 
-    Words that were cut off have no token and are not counted; `Tagging` with `seen` counts them.
+    Words that were cut off have no token and are not counted; `TaggingEvaluator` with `seen` counts them.
 
     Args:
         num_labels (`int`): Number of classes.
@@ -180,7 +180,7 @@ def tag_metrics(num_labels, label_names=None):
             value[0] if isinstance(value, (tuple, list)) else value
             for value in (prediction.predictions, prediction.label_ids)
         )
-        evaluator = Tagging([row[row != MISSING_LABEL] for row in labels], num_labels, label_names)
+        evaluator = TaggingEvaluator([row[row != MISSING_LABEL] for row in labels], num_labels, label_names)
         return evaluator.scores(evaluator.statistics(_decided(logits, labels)))
 
     return compute

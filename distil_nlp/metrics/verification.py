@@ -12,7 +12,7 @@ RATES = {"tar_at_far_0.01": 0.01, "tar_at_far_0.001": 0.001}
 METRICS = ["verification_auc", *RATES, "rank_1"]
 
 
-class Verification(Evaluator):
+class VerificationEvaluator(Evaluator):
     """Judges embeddings of images by whose they are.
 
     verification_auc: how often two images of one person are more alike, by their cosine, than two of different people
@@ -154,5 +154,5 @@ def _rank_1(facts):
 
 def verification_metrics(prediction):
     """For Trainer's `compute_metrics`: all four metrics of an `EvalPrediction`."""
-    evaluator = Verification(prediction.label_ids)
+    evaluator = VerificationEvaluator(prediction.label_ids)
     return evaluator.scores(evaluator.statistics(prediction.predictions))

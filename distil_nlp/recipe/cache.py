@@ -58,7 +58,7 @@ def cached_teacher(teacher, data, folder, *, temperatures=(), features=(), devic
 def kept_form(recipe, task, temperatures):
     """In which form logits are kept, as `build_cache` reads it; ValueError where there is none for these temperatures."""
     # Parts of several distributions cannot be averaged.
-    kind = recipe.cache_form or ("float32" if recipe.more_teachers else task.kept)
+    kind = recipe.cache_form or ("float32" if recipe.more_teachers else task.cache_format)
     if kind in DENSE:
         return kind
     if len(temperatures) != 1:

@@ -12,7 +12,11 @@ def check_zero_shot(recipe, task, fresh):
             + (f"has no trained head ({', '.join(fresh[:3])})" if fresh else "is to be trained first")
             + ". Take an NLI model, without train_teacher."
         )
-    if not task.one_row or task.problem_type != "single_label_classification" or len(task.text_columns) != 1:
+    if (
+        not task.one_output_per_example
+        or task.problem_type != "single_label_classification"
+        or len(task.text_columns) != 1
+    ):
         raise ValueError(
             f"A zero-shot teacher sorts single texts into single classes; the task is {task.name}, {task.problem_type}, "
             f"of {len(task.text_columns)} text columns. Leave hypothesis_template out."

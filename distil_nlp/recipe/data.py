@@ -62,7 +62,7 @@ class RecipeData:
         divided = self._settings_for(arranged, _ARRANGING)
         self.splits = arranged(self.splits, label_column=recipe.label_column, **divided)
         self.task = self._understood()
-        if recipe.num_augmented_copies and not self.task.may_be_altered:
+        if recipe.num_augmented_copies and not self.task.supports_augmentation:
             raise ValueError(
                 f"num_augmented_copies={recipe.num_augmented_copies} joins texts and alters their tokens, and what that "
                 f"makes is no example of {self.task.name}. Leave it out; texts for the teacher alone go in as "
@@ -71,7 +71,7 @@ class RecipeData:
 
     def read_with(self, processor):
         """Let the task take the names of its outputs from the teacher's processor, where that has them."""
-        names = self.task.names_of(processor)
+        names = self.task.output_names(processor)
         if names is not None and names != self.task.label_names:
             self.task = self._understood(label_names=names)
 
@@ -86,11 +86,11 @@ class RecipeData:
         Raises:
             ValueError: A label the teacher does not know.
         """
-        if names := self.task.names_of(processor):
+        if names := self.task.output_names(processor):
             teacher.config.id2label = dict(enumerate(names))
         self._take_names(label_names(teacher))
         if not trained_here:
-            self.task = self.task.as_known_to(teacher, processor)
+            self.task = self.task.for_teacher(teacher, processor)
 
     def _take_names(self, theirs):
         ours = self.task.label_names
@@ -148,7 +148,7 @@ class RecipeData:
         if copies:
             self.transfer = self.task.with_copies(self.transfer, self._augmented(processor))
         self._known, self._kept = self.task.labeled(self.transfer), np.arange(len(self.transfer))
-        known = self.transfer if copies and self.task.copies_keep_labels else train
+        known = self.transfer if copies and self.task.augmentation_keeps_labels else train
         self.labeled = known.select(np.flatnonzero(self.task.labeled(known)))
         anew = {} if copies else self._settings_for(self.task.collator_for, _ALTERING)
         self._anew, self.collator = anew, self.task.collator_for(processor, self._own, **anew)
@@ -170,7 +170,7 @@ class RecipeData:
 
     def _allowed(self, own_processors):
         """Processors of other teachers, where task and data allow for them; ValueError."""
-        if own_processors and not self.task.any_tokenizer:
+        if own_processors and not self.task.allows_other_tokenizers:
             raise ValueError(
                 f"The teachers have different tokenizers, and for {self.task.name} models are compared token by token. "
                 f"Choose teachers that share the first one's tokenizer."
@@ -218,7 +218,7 @@ class RecipeData:
         """Refuse controls and a main metric that the data does not allow; ValueError."""
         self.evaluator()
         recipe, problem_type = self.recipe, self.task.problem_type
-        single = self.task.one_row and problem_type == "single_label_classification"
+        single = self.task.one_output_per_example and problem_type == "single_label_classification"
         if recipe.tfidf_control and not (single and self.task.text_columns):
             raise ValueError(
                 f"tfidf_control fits a logistic regression to single classes of whole texts; the task is "
@@ -228,7 +228,7 @@ class RecipeData:
             raise ValueError(
                 f"trim_vocabulary=true drops tokens, and a model of {self.task.name} reads none. Leave it out."
             )
-        if recipe.trim_vocabulary and not self.task.any_tokenizer:
+        if recipe.trim_vocabulary and not self.task.allows_other_tokenizers:
             raise ValueError(
                 f"trim_vocabulary=true gives the student a tokenizer of its own, and for {self.task.name} models are "
                 f"compared token by token. Leave it out, and call trim_vocabulary on the finished student."

@@ -194,7 +194,7 @@ class Run:
 
     def _bridge_gap(self, teacher, student):
         """Where nobody said what to learn by, and the teacher is far larger: the task's preset for that."""
-        preset = self.data.task.preset_for_a_gap
+        preset = self.data.task.preset_for_large_gap
         if preset in (None, self.stages[0].name) or chosen(self.recipe, self.training) or not len(self.data.labeled):
             return
         if far_larger(teacher, student):

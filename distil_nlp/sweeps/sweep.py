@@ -72,7 +72,7 @@ class Sweep(Run):
     @property
     def keeps_logits(self):
         """Whether the teacher is asked once though nobody said so: where what is kept is all it said."""
-        return (self.recipe.cache_form or self.data.task.kept) in DENSE
+        return (self.recipe.cache_form or self.data.task.cache_format) in DENSE
 
     # ---- Before the first trial ----
 

@@ -2,15 +2,15 @@
 
 from .audio_classification import AudioClassification
 from .base import Task
-from .ctc_speech_recognition import Transcription
+from .ctc_speech_recognition import CtcSpeechRecognition
 from .face_verification import FaceVerification, hold_out_people
-from .hybrid_speech_recognition import SpeechRecognition
+from .hybrid_speech_recognition import HybridSpeechRecognition
 from .image_classification import ImageClassification
 from .masked_language_modeling import MaskedLanguageModeling
 from .object_detection import ObjectDetection
 from .question_answering import QuestionAnswering, answer_question
 from .sentence_embeddings import SentenceEmbeddings
-from .seq2seq_speech_recognition import SpeechToText
+from .seq2seq_speech_recognition import Seq2SeqSpeechRecognition
 from .text_classification import TextClassification
 from .token_classification import TokenClassification
 
@@ -22,9 +22,9 @@ _ALL = (
     MaskedLanguageModeling,
     ImageClassification,
     AudioClassification,
-    SpeechRecognition,
-    Transcription,
-    SpeechToText,
+    HybridSpeechRecognition,
+    CtcSpeechRecognition,
+    Seq2SeqSpeechRecognition,
     FaceVerification,
     ObjectDetection,
 )
@@ -39,12 +39,12 @@ __all__ = [
     "ObjectDetection",
     "QuestionAnswering",
     "SentenceEmbeddings",
-    "SpeechRecognition",
-    "SpeechToText",
+    "HybridSpeechRecognition",
+    "Seq2SeqSpeechRecognition",
     "Task",
     "TextClassification",
     "TokenClassification",
-    "Transcription",
+    "CtcSpeechRecognition",
     "answer_question",
     "hold_out_people",
     "task_class",

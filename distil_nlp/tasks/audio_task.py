@@ -17,8 +17,8 @@ class AudioTask(FileTask):
     """
 
     example = "clip.wav"
-    processor_is = "feature extractor"
-    may_be_altered = copies_keep_labels = True
+    processor_kind = "feature extractor"
+    supports_augmentation = augmentation_keeps_labels = True
     fixed_augmentation = {}  # fields of `SoundAugmentation` that are not the user's to set
 
     @classmethod

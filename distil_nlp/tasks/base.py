@@ -26,16 +26,16 @@ class Task(ABC):
             of ours: transformers refuses it in a config.
         label_names (`list[str]` or None): Names by class index; None where the data has none.
         num_labels (`int` or None): Columns of the logits; 1 for regression, None for a task without classes.
-        one_row (`bool`): Logits are one row an example.
-        kept (`str`): In which form a cache keeps the teacher's logits where nobody says another.
-        any_tokenizer (`bool`): Models with different tokenizers can be compared on it, because a row is an example
-            however its text is cut into tokens.
+        one_output_per_example (`bool`): Logits are one row an example.
+        cache_format (`str`): Default format in which a cache stores the teacher's logits.
+        allows_other_tokenizers (`bool`): Models with different tokenizers can be compared, because a row is an example
+            however its text is tokenized.
         training_settings (`dict`): What a recipe gives `prepare` for rows to learn from, where its user says nothing.
-        may_be_altered (`bool`): Altered copies of its rows are still examples of the task.
-        copies_keep_labels (`bool`): ... and have the label of the row: an image that is flipped. Of altered text nobody
-            knows it but the teacher.
-        preset_for_a_gap (`str` or None): What a recipe learns by, where its user says nothing and the teacher is far larger
-            than the student; None: what it always does.
+        supports_augmentation (`bool`): Altered copies of its rows are still examples of the task.
+        augmentation_keeps_labels (`bool`): Augmented copies have the label of the row, as a flipped image has. Augmented
+            text has no label; only the teacher supplies targets.
+        preset_for_large_gap (`str` or None): Default objective preset of a recipe where the teacher is far larger than the
+            student; None: the same as without a gap.
         per_token (`dict[str, int or bool]`): Columns with one value a token, beside the model's inputs: name to the
             value that stands at padding.
         example (`str` or `dict`): What the model's pipeline is shown in the card.
@@ -50,12 +50,12 @@ class Task(ABC):
     problem_type = None
     label_names = None
     num_labels = None
-    one_row = False
-    kept = "float32"
-    any_tokenizer = False
+    one_output_per_example = False
+    cache_format = "float32"
+    allows_other_tokenizers = False
     training_settings = {}
-    may_be_altered = copies_keep_labels = False
-    preset_for_a_gap = None
+    supports_augmentation = augmentation_keeps_labels = False
+    preset_for_large_gap = None
     per_token = {}
     example = "One sentence to judge."
     text_columns = ()
@@ -103,11 +103,11 @@ class Task(ABC):
             raise ValueError(f"{name_or_path} has no tokenizer beside it, so its input cannot be made.")
         return tokenizer
 
-    def names_of(self, processor):
+    def output_names(self, processor):
         """The names of a model's outputs, where its processor says them and its config does not: here, None."""
         return None
 
-    def as_known_to(self, teacher, processor):
+    def for_teacher(self, teacher, processor):
         """The task as a teacher that was trained before this run knows it: here, itself.
 
         Args:
@@ -221,8 +221,8 @@ class Task(ABC):
         }
 
     def with_copies(self, rows, copies):
-        """Prepared rows followed by altered copies of them, each with an id of its own; see `copies_keep_labels`."""
-        if not self.copies_keep_labels:
+        """Prepared rows followed by altered copies of them, each with an id of its own; see `augmentation_keeps_labels`."""
+        if not self.augmentation_keeps_labels:
             return self.with_unlabeled(rows, copies)
         copies = add_ids(copies.remove_columns("example_id"), start=len(rows))
         return datasets.concatenate_datasets([rows, copies.select_columns(rows.column_names)])

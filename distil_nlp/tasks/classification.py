@@ -22,7 +22,7 @@ class ClassificationTask(Task):
     See `Task` for the others.
     """
 
-    one_row = True
+    one_output_per_example = True
 
     def __init__(self, label_column, code):
         self.label_column, self._code = label_column, code

@@ -9,7 +9,7 @@ import datasets
 
 from ..data.audio import wave_rows
 from ..data.columns import listed, row_of
-from ..metrics import Transcripts
+from ..metrics import CtcSpeechEvaluator
 from ..signals.problem_kinds import CTC
 from .audio_task import feature_extractor_of, highest_rate
 from .base import add_ids
@@ -19,7 +19,7 @@ _BLANK, _SPACE, _UNKNOWN = "<pad>", "|", "<unk>"
 _SPECIAL = re.compile(r"<.+>")
 
 
-class Transcription(TranscriptTask):
+class CtcSpeechRecognition(TranscriptTask):
     """Sound to text with models that say a letter or a blank for every frame. Make it with `from_splits`.
 
     Models are networks by name ("streamcnn64"), with a vocabulary of the letters of the training texts, and those that
@@ -103,7 +103,7 @@ class Transcription(TranscriptTask):
     def same_input(self, processor, other):
         return processor is other or feature_extractor_of(processor).to_dict() == feature_extractor_of(other).to_dict()
 
-    def names_of(self, processor):
+    def output_names(self, processor):
         vocabulary = processor.tokenizer.get_vocab()
         return sorted(vocabulary, key=vocabulary.get)
 
@@ -177,10 +177,10 @@ class Transcription(TranscriptTask):
         )
 
     def evaluator(self, prepared, raw=None, main_metric=None):
-        """`Transcripts` of the texts of `raw`, which must be given; see `Task.evaluator`."""
+        """`CtcSpeechEvaluator` of the texts of `raw`, which must be given; see `Task.evaluator`."""
         if raw is None:
-            raise ValueError("Transcripts are judged against the texts, which prepared rows do not hold: pass raw.")
-        return Transcripts([self._spelt(text) for text in raw[self.text_column]], self._written, main_metric)
+            raise ValueError("Transcripts are compared with the texts, which prepared rows do not contain: pass raw.")
+        return CtcSpeechEvaluator([self._spelt(text) for text in raw[self.text_column]], self._written, main_metric)
 
     def _written(self, tokens):
         letters = [self.label_names[token] for token in tokens]

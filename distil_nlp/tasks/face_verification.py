@@ -7,7 +7,7 @@ from ..data.columns import find_label_column, first_split, label_column_of, list
 from ..data.images import image_size_or_native, look_at
 from ..data.labels import SINGLE, LabelEncoder, as_number, column_values
 from ..data.splits import EVAL_SEED, Splits
-from ..metrics import Verification, verification_metrics
+from ..metrics import VerificationEvaluator, verification_metrics
 from .image_classification import ImageClassification
 
 _LABELED = ("train", "validation", "test")
@@ -27,7 +27,7 @@ class FaceVerification(ImageClassification):
 
     name = "image-feature-extraction"
     example = "face.png"
-    one_row = True
+    one_output_per_example = True
 
     def __init__(self, image_column, label_column, names, num_people, *, num_channels, image_size):
         code = LabelEncoder(SINGLE, names, len(names))
@@ -79,11 +79,11 @@ class FaceVerification(ImageClassification):
         )
 
     def evaluator(self, prepared, raw=None, main_metric=None):
-        """A `Verification` of all pairs of the rows, see `Task.evaluator`."""
-        return Verification(np.asarray(prepared["labels"]), main_metric)
+        """A `VerificationEvaluator` of all pairs of the rows, see `Task.evaluator`."""
+        return VerificationEvaluator(np.asarray(prepared["labels"]), main_metric)
 
     def compute_metrics(self):
-        """A function for `Trainer(compute_metrics=)`: all metrics of `Verification`."""
+        """A function for `Trainer(compute_metrics=)`: all metrics of `VerificationEvaluator`."""
         return verification_metrics
 
     def config_labels(self):

@@ -11,14 +11,14 @@ class FileTask(Task):
     """A task whose rows hold encoded files.
 
     Attributes:
-        processor_is (`str`): What makes a model's input of a file, "image processor".
+        processor_kind (`str`): What makes a model's input of a file, "image processor".
 
     See `Task` for the others.
     """
 
     reads_tokens = False
-    any_tokenizer = True
-    processor_is = None
+    allows_other_tokenizers = True
+    processor_kind = None
 
     def named_processor(self, name):
         """The processor of a model that is given by a name of ours, or None where it is none."""
@@ -35,7 +35,7 @@ class FileTask(Task):
             processor = self.saved_processor(name_or_path, trust_remote_code=trust_remote_code)
         if processor is None:
             raise ValueError(
-                f"{name_or_path} has no {self.processor_is} beside it (preprocessor_config.json), so its input cannot be "
+                f"{name_or_path} has no {self.processor_kind} beside it (preprocessor_config.json), so its input cannot be "
                 f"made. Save the one that it was trained with into its folder."
             )
         return processor

@@ -10,7 +10,7 @@ from ..data.audio import wave_rows
 from ..data.columns import first_split, row_of
 from ..data.labels import SINGLE
 from ..hmm import Decoder, GaussianAligner, Lexicon, cepstra, forced_alignment, log_prior_of
-from ..metrics import WordErrors
+from ..metrics import HybridSpeechEvaluator
 from ..metrics.classification import MISSING_LABEL
 from .audio_task import highest_rate
 from .base import add_ids
@@ -19,7 +19,7 @@ from .speech_task import SpeechTask, read_sentences
 logger = logging.getLogger(__name__)
 
 
-class SpeechRecognition(SpeechTask):
+class HybridSpeechRecognition(SpeechTask):
     """Words of a closed vocabulary, one or many a clip. Make it with `from_splits`.
 
     The labels of frames are those of an alignment that needs nothing but what was said: a hidden Markov model of every
@@ -28,7 +28,7 @@ class SpeechRecognition(SpeechTask):
     without a teacher has labels that owe nothing to one.
 
     A teacher that was trained on other clips has other ideas of where a state begins. What it calls a state is then what
-    all labels mean: the words are given, and it says which frame belongs to which of their states (`as_known_to`).
+    all labels mean: the words are given, and it says which frame belongs to which of their states (`for_teacher`).
 
     Models are networks by name ("splicedmlp512", "streamcnn64") or folders of such.
 
@@ -99,7 +99,7 @@ class SpeechRecognition(SpeechTask):
         )
         return cls(audio, text, rate, aligner, decoder)
 
-    def as_known_to(self, teacher, processor):
+    def for_teacher(self, teacher, processor):
         """With the states, their durations and priors as a teacher knows them that was trained on other clips."""
         kept = getattr(teacher.config, "hmm", None)
         if kept is None:
@@ -156,12 +156,12 @@ class SpeechRecognition(SpeechTask):
         )
 
     def evaluator(self, prepared, raw=None, main_metric=None):
-        """`WordErrors` of the texts of `raw`, which must be given; see `Task.evaluator`."""
+        """`HybridSpeechEvaluator` of the texts of `raw`, which must be given; see `Task.evaluator`."""
         if raw is None:
             raise ValueError(
                 "Word errors are counted against what was said, which prepared rows do not hold: pass raw."
             )
-        return WordErrors([text.split() for text in raw[self.text_column]], self.decoder, main_metric)
+        return HybridSpeechEvaluator([text.split() for text in raw[self.text_column]], self.decoder, main_metric)
 
     def loading_code(self, repo_id):
         return (

@@ -22,14 +22,14 @@ class ImageClassification(ImageTask, ClassificationTask):
     """
 
     name = "image-classification"
-    may_be_altered = copies_keep_labels = True
+    supports_augmentation = augmentation_keeps_labels = True
 
     def __init__(self, image_column, label_column, code, *, num_channels, image_size):
         super().__init__(label_column, code)
         self.image_column, self.num_channels, self.image_size = image_column, num_channels, image_size
 
     @property
-    def preset_for_a_gap(self):
+    def preset_for_large_gap(self):
         """DIST, whose rankings ask less of a small student than the teacher's exact shares. Two classes have no ranking."""
         return "dist" if self.problem_type == "single_label_classification" and self.num_labels > 2 else None
 

@@ -14,7 +14,7 @@ class ImageTask(FileTask):
     """
 
     example = "image.png"
-    processor_is = "image processor"
+    processor_kind = "image processor"
 
     def saved_processor(self, name_or_path, *, trust_remote_code=False):
         from ..models import load_image_processor  # here, not above: who only looks at data need not wait for torch

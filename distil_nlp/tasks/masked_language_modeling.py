@@ -6,7 +6,7 @@ import numpy as np
 from ..data.columns import check_texts, find_text_columns
 from ..data.masking import MaskableTokens, blocks, hidden
 from ..data.max_length import clamp_max_length
-from ..metrics import MaskedWords
+from ..metrics import MaskedTokenEvaluator
 from .base import Task, add_ids
 
 
@@ -27,7 +27,7 @@ class MaskedLanguageModeling(Task):
     # An item is a hidden word: one of a vocabulary.
     problem_type = "single_label_classification"
     # What a row hides is settled once: with several copies an epoch hides several things of every text.
-    kept = "sampled"
+    cache_format = "sampled"
     training_settings = {"num_mask_copies": 4}
     example = "The story of this film is very [MASK]."
 
@@ -126,8 +126,8 @@ class MaskedLanguageModeling(Task):
         return MaskedCollator(tokenizer, pad_to_multiple_of=pad_to_multiple_of)
 
     def evaluator(self, prepared, raw=None, main_metric=None):
-        """`MaskedWords` over the hidden words of the rows, see `Task.evaluator`."""
-        return MaskedWords(prepared["labels"], main_metric)
+        """`MaskedTokenEvaluator` over the hidden words of the rows, see `Task.evaluator`."""
+        return MaskedTokenEvaluator(prepared["labels"], main_metric)
 
     def config_labels(self):
         """Nothing: the classes are the vocabulary, which a config knows."""

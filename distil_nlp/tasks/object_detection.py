@@ -8,7 +8,7 @@ import numpy as np
 from ..data.coco import category_names, encode_categories, read_objects, relative_boxes
 from ..data.columns import first_split, listed, require, row_of
 from ..data.images import look_at, open_images, pixel_rows
-from ..metrics import DetectedBoxes
+from ..metrics import DetectionEvaluator
 from .base import add_ids
 from .image_task import ImageTask, augmentation_from, readers_of
 
@@ -144,8 +144,10 @@ class ObjectDetection(ImageTask):
         return BoxCollator(*readers_of(processor, others), augmentation=flips)
 
     def evaluator(self, prepared, raw=None, main_metric=None):
-        """`DetectedBoxes`: average precision, see `Task.evaluator`."""
-        return DetectedBoxes(prepared["labels"][:], prepared["boxes"][:], self.num_labels, main_metric=main_metric)
+        """`DetectionEvaluator`: average precision, see `Task.evaluator`."""
+        return DetectionEvaluator(
+            prepared["labels"][:], prepared["boxes"][:], self.num_labels, main_metric=main_metric
+        )
 
     def pictures(self, folder, raw, prepared, answers):
         """boxes.png: true boxes and found ones on a few images of the split, one model beside the other."""

@@ -10,7 +10,7 @@ from ..data.columns import check_texts, listed
 from ..data.max_length import clamp_max_length
 from ..data.squad import check_answers, read_answers
 from ..metrics.classification import MISSING_LABEL
-from ..metrics.spans import MAX_ANSWER_LENGTH, ExtractedAnswers
+from ..metrics.spans import MAX_ANSWER_LENGTH, SpanEvaluator
 from .base import Task, add_ids
 
 logger = logging.getLogger(__name__)
@@ -165,14 +165,14 @@ class QuestionAnswering(Task):
         return SpanCollator(tokenizer, pad_to_multiple_of=pad_to_multiple_of)
 
     def evaluator(self, prepared, raw=None, main_metric=None):
-        """An `ExtractedAnswers` over the questions of the split, see `Task.evaluator`. It needs `raw`."""
+        """An `SpanEvaluator` over the questions of the split, see `Task.evaluator`. It needs `raw`."""
         if raw is None:
             raise ValueError(f"Answers are texts, so an evaluator needs the split before `prepare`; got raw={raw!r}.")
         answers = [None] * len(raw)
         if self.answers_column in raw.column_names:
             answers = read_answers(raw, self.answers_column, "compared")
         windows = prepared.select_columns(["example", "context_span", "token_starts", "token_ends"])
-        return ExtractedAnswers(
+        return SpanEvaluator(
             _column(raw, self.context_column),
             [None if known is None else [text for _, text in known] for known in answers],
             windows.with_format("numpy")[:],

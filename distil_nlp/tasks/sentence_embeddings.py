@@ -6,7 +6,7 @@ import numpy as np
 from ..data.columns import check_texts, file_rows, find_label_column, find_text_columns, listed, read_as
 from ..data.labels import column_values, read_labels
 from ..data.max_length import clamp_max_length
-from ..metrics import Similarity, similarity_metrics
+from ..metrics import SimilarityEvaluator, similarity_metrics
 from .base import Task, add_ids, add_labels
 
 _SCORED = ("train", "validation", "test")
@@ -28,7 +28,7 @@ class SentenceEmbeddings(Task):
     """
 
     name = "sentence-similarity"
-    any_tokenizer = True
+    allows_other_tokenizers = True
     problem_type = "embedding"
     example = ["A man is playing a guitar.", "Somebody makes music."]
 
@@ -132,8 +132,8 @@ class SentenceEmbeddings(Task):
         return PairCollator(tokenizer, pad_to_multiple_of=pad_to_multiple_of)
 
     def evaluator(self, prepared, raw=None, main_metric=None):
-        """A `Similarity` to the scores of the pairs, see `Task.evaluator`."""
-        return Similarity(np.asarray(prepared["labels"]), main_metric)
+        """A `SimilarityEvaluator` to the scores of the pairs, see `Task.evaluator`."""
+        return SimilarityEvaluator(np.asarray(prepared["labels"]), main_metric)
 
     def compute_metrics(self):
         """A function for `Trainer(compute_metrics=)`: both correlations."""

@@ -6,7 +6,7 @@ import datasets
 
 from ..data.audio import open_clips, wave_rows
 from ..data.columns import row_of
-from ..metrics import GeneratedTexts
+from ..metrics import Seq2SeqSpeechEvaluator
 from .audio_task import feature_extractor_of
 from .base import add_ids
 from .speech_task import TranscriptTask, read_sentences
@@ -18,7 +18,7 @@ _TIMED_TOKENS = 16
 _FEW_TOKENS = 2000  # of which a cache can keep all numbers
 
 
-class SpeechToText(TranscriptTask):
+class Seq2SeqSpeechRecognition(TranscriptTask):
     """Sound to text with models that are shown what was written so far, and say the next token. Make it with `from_splits`.
 
     A student learns from what its teacher writes, see `Task.generates_text`, and from what it thinks of the other tokens.
@@ -35,7 +35,7 @@ class SpeechToText(TranscriptTask):
     name = "seq2seq-speech-recognition"
     pipeline_tag = "automatic-speech-recognition"
     problem_type = "single_label_classification"  # of every token
-    processor_is = "processor"
+    processor_kind = "processor"
     generates_text = True
 
     def __init__(self, audio_column, text_column, sampling_rate, texts, splits, *, language=None):
@@ -51,7 +51,7 @@ class SpeechToText(TranscriptTask):
         return AutoSpeechSeq2Seq(self._made_processor, self.language)
 
     @property
-    def kept(self):
+    def cache_format(self):
         few = self._named_processor is not None and len(self._named_processor.tokenizer) <= _FEW_TOKENS
         return "float32" if few else "sampled"
 
@@ -177,10 +177,10 @@ class SpeechToText(TranscriptTask):
         )
 
     def evaluator(self, prepared, raw=None, main_metric=None):
-        """`GeneratedTexts` of the texts of `raw`, which must be given; see `Task.evaluator`."""
+        """`Seq2SeqSpeechEvaluator` of the texts of `raw`, which must be given; see `Task.evaluator`."""
         if raw is None:
             raise ValueError("What is written is judged against the texts, which prepared rows do not hold: pass raw.")
-        return GeneratedTexts(list(raw[self.text_column]), self._read, main_metric)
+        return Seq2SeqSpeechEvaluator(list(raw[self.text_column]), self._read, main_metric)
 
     def _read(self, tokens):
         return self._tokenizer.decode(tokens, skip_special_tokens=True)

@@ -19,8 +19,8 @@ class TextClassification(ClassificationTask):
 
     name = "text-classification"
     auto_class = "AutoModelForSequenceClassification"
-    any_tokenizer = True
-    may_be_altered = True
+    allows_other_tokenizers = True
+    supports_augmentation = True
 
     def __init__(self, text_columns, label_column, code):
         super().__init__(label_column, code)

@@ -21,7 +21,7 @@ from ..data.columns import (
 from ..data.labels import SINGLE, column_values, read_labels
 from ..data.max_length import clamp_max_length
 from ..data.tokenization import tokenized
-from ..metrics import Tagging, marks_entities, tag_metrics
+from ..metrics import TaggingEvaluator, marks_entities, tag_metrics
 from ..metrics.classification import MISSING_LABEL
 from .base import Task, add_ids
 
@@ -43,7 +43,7 @@ class TokenClassification(Task):
     name = "token-classification"
     auto_class = "AutoModelForTokenClassification"
     problem_type = SINGLE
-    may_be_altered = True
+    supports_augmentation = True
     per_token = {"labels": MISSING_LABEL, "soft_items": False}
     example = "Anna Schmidt moved from Berlin to Paris to work for Acme."
 
@@ -151,7 +151,7 @@ class TokenClassification(Task):
         return PaddingCollator(tokenizer, per_token=self.per_token, pad_to_multiple_of=pad_to_multiple_of)
 
     def evaluator(self, prepared, raw=None, main_metric=None):
-        """A `Tagging` over the words that have a tag, see `Task.evaluator`.
+        """A `TaggingEvaluator` over the words that have a tag, see `Task.evaluator`.
 
         With `raw` it is over all of them, lost ones included; without, over those that have a piece.
         """
@@ -168,7 +168,7 @@ class TokenClassification(Task):
             scored = [row != MISSING_LABEL for row in words]
             tags = [row[here] for row, here in zip(words, scored, strict=True)]
             seen = [row[here] for row, here in zip(is_seen, scored, strict=True)]
-        return Tagging(tags, self.num_labels, self.label_names, seen=seen, main_metric=main_metric)
+        return TaggingEvaluator(tags, self.num_labels, self.label_names, seen=seen, main_metric=main_metric)
 
     def compute_metrics(self):
         """A function for `Trainer(compute_metrics=)`, see `tag_metrics`."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from distil_nlp.metrics import Classification, Verification, default_evaluator
+from distil_nlp.metrics import Classification, VerificationEvaluator, default_evaluator
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,7 @@ from distil_nlp.metrics import Classification, Verification, default_evaluator
         ("single_label_classification", np.array([0, 1]), Classification),
         ("multi_label_classification", np.array([[0.0, 1.0], [1.0, 1.0]]), Classification),
         ("regression", np.array([0.5, 1.5]), Classification),
-        ("identity", np.array([0, 1]), Verification),
+        ("identity", np.array([0, 1]), VerificationEvaluator),
     ],
 )
 def test_the_batches_of_a_problem_have_its_yardstick(problem_type, labels, kind):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from distil_nlp.metrics import DetectedBoxes
+from distil_nlp.metrics import DetectionEvaluator
 from distil_nlp.metrics.detection import found_boxes, overlaps
 
 NUM_CLASSES = 3
@@ -67,7 +67,7 @@ def of_coco(labels, boxes, answers, images=None):
 def test_average_precision_is_that_of_coco(seed, exclusive):
     labels, boxes, logits = draw_images(seed=seed)
     logits = logits if exclusive else torch.cat([logits[..., :NUM_CLASSES] - 2, logits[..., -4:]], -1)
-    evaluator = DetectedBoxes(labels, boxes, NUM_CLASSES)
+    evaluator = DetectionEvaluator(labels, boxes, NUM_CLASSES)
     answers = evaluator.answers(logits, {})
     found = evaluator.scores(evaluator.statistics(answers))
     expected = of_coco(labels, boxes, answers)
@@ -77,7 +77,7 @@ def test_average_precision_is_that_of_coco(seed, exclusive):
 
 def test_the_facts_of_chosen_images_are_enough_for_their_average_precision():
     labels, boxes, logits = draw_images(seed=9)
-    evaluator = DetectedBoxes(labels, boxes, NUM_CLASSES)
+    evaluator = DetectionEvaluator(labels, boxes, NUM_CLASSES)
     answers = evaluator.answers(logits, {})
     drawn = [0, 5, 5, 2, 11, 7, 7, 7]
     facts = evaluator.statistics(answers)[drawn]
@@ -87,7 +87,7 @@ def test_the_facts_of_chosen_images_are_enough_for_their_average_precision():
 
 def test_a_model_that_finds_every_box_scores_1_and_one_that_finds_none_0():
     labels, boxes, _ = draw_images()
-    evaluator = DetectedBoxes(labels, boxes, NUM_CLASSES)
+    evaluator = DetectionEvaluator(labels, boxes, NUM_CLASSES)
     perfect = [
         np.column_stack([label, np.ones(len(label)), box[:, :2] - box[:, 2:] / 2, box[:, :2] + box[:, 2:] / 2])
         for label, box in zip(labels, boxes, strict=True)
@@ -100,9 +100,9 @@ def test_a_model_that_finds_every_box_scores_1_and_one_that_finds_none_0():
 
 def test_images_whose_boxes_nobody_knows_count_for_nothing_but_agreement():
     labels, boxes, logits = draw_images()
-    whole = DetectedBoxes(labels, boxes, NUM_CLASSES)
+    whole = DetectionEvaluator(labels, boxes, NUM_CLASSES)
     unknown = [*boxes[:-1], np.full((1, 4), np.nan)]
-    part = DetectedBoxes(labels, unknown, NUM_CLASSES)
+    part = DetectionEvaluator(labels, unknown, NUM_CLASSES)
     answers = part.answers(logits, {})
     assert part.num_rows == 12 and part.num_examples == 11
     assert part.compute("map", part.statistics(answers)) == whole.compute("map", whole.statistics(answers)[:-1])
@@ -111,7 +111,7 @@ def test_images_whose_boxes_nobody_knows_count_for_nothing_but_agreement():
 def test_one_nan_in_the_logits_makes_every_metric_nan():
     labels, boxes, logits = draw_images()
     logits[2, 1] = float("nan")
-    evaluator = DetectedBoxes(labels, boxes, NUM_CLASSES)
+    evaluator = DetectionEvaluator(labels, boxes, NUM_CLASSES)
     with pytest.warns(UserWarning, match="NaN"):
         facts = evaluator.statistics(evaluator.answers(logits, {}))
     assert np.isnan(facts).all() and np.isnan(evaluator.compute("map", facts))
@@ -131,11 +131,11 @@ def test_at_most_a_hundred_boxes_of_an_image_are_kept_the_surest_first():
 
 @pytest.mark.parametrize("shape", [(2, 9), (2, 5, NUM_CLASSES + 2)])
 def test_logits_that_are_no_queries_are_refused(shape):
-    evaluator = DetectedBoxes([np.array([1])], [np.full((1, 4), 0.5)], NUM_CLASSES)
+    evaluator = DetectionEvaluator([np.array([1])], [np.full((1, 4), 0.5)], NUM_CLASSES)
     with pytest.raises(ValueError, match="AutoModelForObjectDetection"):
         evaluator.answers(torch.zeros(shape), {})
 
 
 def test_data_without_any_box_is_refused():
     with pytest.raises(ValueError, match="None of 2 images has a box"):
-        DetectedBoxes([np.zeros(0)] * 2, [np.zeros((0, 4))] * 2, NUM_CLASSES)
+        DetectionEvaluator([np.zeros(0)] * 2, [np.zeros((0, 4))] * 2, NUM_CLASSES)

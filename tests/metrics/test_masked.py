@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from distil_nlp.evaluation import Candidate, compare, predict
-from distil_nlp.metrics import MaskedWords
+from distil_nlp.metrics import MaskedTokenEvaluator
 from distil_nlp.tasks import MaskedLanguageModeling
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.training.runs import make_rows
@@ -32,7 +32,7 @@ def by_hand(model, rows):
 
 
 def test_perplexity_and_accuracy_are_those_by_hand():
-    model, evaluator = tiny_model(task="mlm"), MaskedWords(ROWS["labels"])
+    model, evaluator = tiny_model(task="mlm"), MaskedTokenEvaluator(ROWS["labels"])
     losses, right = by_hand(model, ROWS)
     scores = evaluator.scores(evaluator.statistics(answers(model, evaluator)))
     assert list(scores) == ["perplexity", "accuracy"] and evaluator.main == "perplexity"
@@ -41,7 +41,7 @@ def test_perplexity_and_accuracy_are_those_by_hand():
 
 
 def test_each_row_adds_its_own_facts():
-    model, evaluator = tiny_model(task="mlm"), MaskedWords(ROWS["labels"])
+    model, evaluator = tiny_model(task="mlm"), MaskedTokenEvaluator(ROWS["labels"])
     facts = evaluator.statistics(answers(model, evaluator))
     assert facts.shape == (20, 3)
     for number, row in enumerate(ROWS):
@@ -50,14 +50,14 @@ def test_each_row_adds_its_own_facts():
 
 
 def test_agreement_is_the_share_of_masked_positions_with_the_teachers_word():
-    evaluator = MaskedWords(ROWS["labels"])
+    evaluator = MaskedTokenEvaluator(ROWS["labels"])
     ours, theirs = (answers(tiny_model(task="mlm", seed=seed), evaluator) for seed in (0, 1))
     same = np.mean(np.concatenate(ours)[:, 1] == np.concatenate(theirs)[:, 1])
     assert evaluator.agreement(ours, ours) == 1 and evaluator.agreement(ours, theirs) == same < 1
 
 
 def test_a_lower_perplexity_is_better_in_a_comparison():
-    evaluator = MaskedWords(ROWS["labels"])
+    evaluator = MaskedTokenEvaluator(ROWS["labels"])
     found = compare(
         [
             Candidate(role, role, [answers(tiny_model(task="mlm", seed=seed), evaluator)], parameters=1)
@@ -71,7 +71,7 @@ def test_a_lower_perplexity_is_better_in_a_comparison():
 
 
 def test_a_model_that_says_nan_is_judged_nan():
-    model, evaluator = tiny_model(task="mlm"), MaskedWords(ROWS["labels"])
+    model, evaluator = tiny_model(task="mlm"), MaskedTokenEvaluator(ROWS["labels"])
     torch.nn.init.constant_(model.cls.predictions.bias, float("nan"))
     said = answers(model, evaluator)
     assert all(np.isnan(value) for value in evaluator.scores(evaluator.statistics(said)).values())
@@ -80,8 +80,8 @@ def test_a_model_that_says_nan_is_judged_nan():
 
 def test_rows_without_a_masked_position_and_answers_of_other_rows_are_refused():
     with pytest.raises(ValueError, match="row 1 of 2 has none"):
-        MaskedWords([[-100, 3], [-100, -100]])
+        MaskedTokenEvaluator([[-100, 3], [-100, -100]])
     with pytest.raises(ValueError, match="Row 0 has 1 masked positions and 2 answers"):
-        MaskedWords([[-100, 3]]).statistics([np.zeros((2, 2))])
+        MaskedTokenEvaluator([[-100, 3]]).statistics([np.zeros((2, 2))])
     with pytest.raises(ValueError, match="perplexity, accuracy; got 'f1'"):
-        MaskedWords([[3]], main_metric="f1")
+        MaskedTokenEvaluator([[3]], main_metric="f1")

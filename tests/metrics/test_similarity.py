@@ -7,7 +7,7 @@ from scipy.stats import pearsonr, spearmanr
 from transformers import EvalPrediction
 
 from distil_nlp.evaluation import Candidate, compare
-from distil_nlp.metrics import Similarity, similarity_metrics
+from distil_nlp.metrics import SimilarityEvaluator, similarity_metrics
 from distil_nlp.metrics.similarity import pair_cosines
 
 
@@ -19,7 +19,7 @@ SCORES = np.linspace(0, 1, 30)
 
 
 def judged(vectors, scores=SCORES):
-    evaluator = Similarity(scores)
+    evaluator = SimilarityEvaluator(scores)
     return evaluator.scores(evaluator.statistics(evaluator.answers(vectors, {})))
 
 
@@ -29,7 +29,7 @@ def test_the_metrics_are_the_correlations_of_cosines_with_scores():
     found = judged(vectors)
     assert found["spearmanr"] == pytest.approx(spearmanr(cosines, SCORES).statistic)
     assert found["pearson"] == pytest.approx(pearsonr(cosines, SCORES).statistic)
-    assert Similarity(SCORES).main == "spearmanr"
+    assert SimilarityEvaluator(SCORES).main == "spearmanr"
 
 
 def test_a_pair_without_a_score_does_not_count():
@@ -57,7 +57,7 @@ def test_the_metrics_during_training_are_those_of_the_yardstick():
 
 
 def test_a_comparison_of_embeddings_shows_what_was_kept_and_no_agreement():
-    evaluator = Similarity(SCORES)
+    evaluator = SimilarityEvaluator(SCORES)
     answers = {role: evaluator.answers(embeddings(seed=seed), {}) for seed, role in enumerate(["teacher", "student"])}
     comparison = compare([Candidate(role, role, one) for role, one in answers.items()], evaluator)
     assert comparison.metric == "spearmanr" and comparison.problem_type == "embedding"
@@ -71,9 +71,9 @@ def test_a_comparison_of_embeddings_shows_what_was_kept_and_no_agreement():
 )
 def test_scores_that_cannot_be_used_are_refused(scores, message):
     with pytest.raises(ValueError, match=message):
-        Similarity(scores)
+        SimilarityEvaluator(scores)
 
 
 def test_answers_of_another_number_of_pairs_are_refused():
     with pytest.raises(ValueError, match="one cosine for each of the 30 pairs"):
-        Similarity(SCORES).statistics(np.zeros(29))
+        SimilarityEvaluator(SCORES).statistics(np.zeros(29))

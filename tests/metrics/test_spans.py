@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from distil_nlp.metrics import ExtractedAnswers
+from distil_nlp.metrics import SpanEvaluator
 from distil_nlp.metrics.spans import best_spans, exact_match, normalize, token_f1
 
 
@@ -73,7 +73,7 @@ WINDOWS = {
 
 
 def evaluator(references=(["bad plot"], ["fine"]), **settings):
-    return ExtractedAnswers([CONTEXT, "fine stories"], references, WINDOWS, **settings)
+    return SpanEvaluator([CONTEXT, "fine stories"], references, WINDOWS, **settings)
 
 
 def said(*spans, null=0.0, width=8):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from distil_nlp.evaluation import Candidate, compare
-from distil_nlp.metrics import Tagging, marks_entities, tag_metrics
+from distil_nlp.metrics import TaggingEvaluator, marks_entities, tag_metrics
 
 BIO = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 
@@ -18,7 +18,7 @@ def scores(gold, predicted, names=BIO, **settings):
     gold, predicted = (
         [np.array([names.index(tag) for tag in row.split()]) for row in side] for side in (gold, predicted)
     )
-    evaluator = Tagging(gold, len(names), names, **settings)
+    evaluator = TaggingEvaluator(gold, len(names), names, **settings)
     return evaluator.scores(evaluator.statistics(predicted))
 
 
@@ -87,13 +87,13 @@ def test_parts_of_speech_are_judged_by_words():
 def test_a_word_never_seen_is_wrong_and_its_entity_is_not_found():
     gold = [np.array([0, 1, 2, 0]), np.array([3])]
     seen = [np.array([True, True, False, False]), np.array([True])]
-    evaluator = Tagging(gold, len(BIO), BIO, seen=seen)
+    evaluator = TaggingEvaluator(gold, len(BIO), BIO, seen=seen)
     found = evaluator.scores(evaluator.statistics([np.array([0, 1]), np.array([3])]))
     assert found == {"f1": 0.5, "precision": 0.5, "recall": 0.5, "accuracy": pytest.approx(3 / 5)}
 
 
 def test_facts_are_counts_of_each_sentence_that_add_up():
-    evaluator = Tagging([np.array([1, 2]), np.array([], dtype=int), np.array([0, 3])], len(BIO), BIO)
+    evaluator = TaggingEvaluator([np.array([1, 2]), np.array([], dtype=int), np.array([0, 3])], len(BIO), BIO)
     facts = evaluator.statistics([np.array([1, 2]), np.array([], dtype=int), np.array([3, 3])])
     assert facts.tolist() == [[1, 1, 1, 2, 2], [1, 2, 1, 1, 2]]
     assert (evaluator.num_rows, evaluator.num_examples) == (3, 2)
@@ -101,14 +101,14 @@ def test_facts_are_counts_of_each_sentence_that_add_up():
 
 
 def test_answers_are_read_at_labeled_tokens_only():
-    evaluator = Tagging([np.array([1]), np.array([0, 4])], len(BIO), BIO)
+    evaluator = TaggingEvaluator([np.array([1]), np.array([0, 4])], len(BIO), BIO)
     labels = torch.tensor([[-100, 1, -100], [0, -100, 4]])
     logits = torch.nn.functional.one_hot(torch.tensor([[3, 1, 3], [0, 3, 4]]), 5).double()
     assert [row.tolist() for row in evaluator.answers(logits, {"labels": labels})] == [[1], [0, 4]]
 
 
 def test_a_model_that_says_nan_has_no_metric_and_no_agreement():
-    evaluator = Tagging([np.array([1, 0])], len(BIO), BIO)
+    evaluator = TaggingEvaluator([np.array([1, 0])], len(BIO), BIO)
     logits = torch.zeros(1, 2, 5)
     logits[0, 1, 3] = torch.nan
     answers = evaluator.answers(logits, {"labels": torch.tensor([[1, 0]])})
@@ -121,8 +121,8 @@ def test_a_model_that_says_nan_has_no_metric_and_no_agreement():
 @pytest.mark.parametrize(
     ("said", "make"),
     [
-        ("None of the words of 2 rows has a tag", lambda: Tagging([[], []], 5, BIO)),
-        ("whole numbers from 0 to 4, for 5 classes; got 7", lambda: Tagging([[0, 7]], 5, BIO)),
+        ("None of the words of 2 rows has a tag", lambda: TaggingEvaluator([[], []], 5, BIO)),
+        ("whole numbers from 0 to 4, for 5 classes; got 7", lambda: TaggingEvaluator([[0, 7]], 5, BIO)),
         ("must be one that .* has: f1, .*; got 'acuracy'; the nearest is 'accuracy'", lambda: _main("acuracy")),
         ("an answer for each of 1 rows.*3 in all.*got 1 with 2 tags", lambda: _main("f1").statistics([[0, 1]])),
         (r"shape \(batch, sequence, 5\).*\(2, 5\)", lambda: _main("f1").answers(torch.zeros(2, 5), {})),
@@ -134,7 +134,7 @@ def test_what_does_not_fit_is_refused(said, make):
 
 
 def _main(name):
-    return Tagging([[0, 1, 2]], 5, BIO, main_metric=name)
+    return TaggingEvaluator([[0, 1, 2]], 5, BIO, main_metric=name)
 
 
 def test_two_taggers_are_compared_with_an_interval_over_sentences():
@@ -142,7 +142,8 @@ def test_two_taggers_are_compared_with_an_interval_over_sentences():
     gold = [draw.integers(0, 5, size=draw.integers(1, 12)) for _ in range(60)]
     noisy = [np.where(draw.random(len(row)) < 0.2, 0, row) for row in gold]
     comparison = compare(
-        [Candidate("teacher", "teacher", [gold]), Candidate("student", "student", [noisy])], Tagging(gold, 5, BIO)
+        [Candidate("teacher", "teacher", [gold]), Candidate("student", "student", [noisy])],
+        TaggingEvaluator(gold, 5, BIO),
     )
     report = comparison.to_dict()
     assert report["metric"] == "f1" and report["num_examples"] == 60

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from transformers import EvalPrediction
 
 from distil_nlp.evaluation import Candidate, compare
-from distil_nlp.metrics import Verification, verification_metrics
+from distil_nlp.metrics import VerificationEvaluator, verification_metrics
 from distil_nlp.metrics.verification import RATES
 
 PEOPLE = np.repeat(np.arange(12), 5)
@@ -23,7 +23,7 @@ def embeddings(people=PEOPLE, *, noise=1.0, width=6, seed=0):
 def judged(vectors, people=PEOPLE):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of too few pairs for some rate, of a model that says nan
-        evaluator = Verification(people)
+        evaluator = VerificationEvaluator(people)
         return evaluator.scores(evaluator.statistics(vectors))
 
 
@@ -87,13 +87,13 @@ def test_as_many_impostors_are_let_in_as_the_rate_allows_and_no_more():
 def test_a_rate_for_which_there_are_too_few_pairs_of_different_people_is_nan_and_says_why():
     people = np.repeat(np.arange(3), 7)
     with pytest.raises(UserWarning, match=r"tar_at_far_0.001 is nan: there are 147 pairs .* more than 0.1 %.* 1,000"):
-        Verification(people)
+        VerificationEvaluator(people)
     found = judged(embeddings(people), people)
     assert np.isnan(found["tar_at_far_0.001"]) and not np.isnan(found["tar_at_far_0.01"])
 
 
 def test_an_image_drawn_twice_is_no_pair_with_itself():
-    evaluator = Verification(PEOPLE)
+    evaluator = VerificationEvaluator(PEOPLE)
     facts = evaluator.statistics(embeddings(noise=3.0))
     one_of_each = facts[np.arange(0, 60, 5)]
     twice = np.concatenate([one_of_each, one_of_each])
@@ -121,7 +121,7 @@ def test_neither_the_length_of_an_embedding_nor_a_rotation_counts():
 def test_a_model_that_says_nan_has_no_metrics():
     vectors = embeddings()
     vectors[3] = np.nan
-    evaluator = Verification(PEOPLE)
+    evaluator = VerificationEvaluator(PEOPLE)
     with pytest.raises(UserWarning, match="1 of 60 embeddings are NaN"):
         evaluator.statistics(vectors)
     assert all(np.isnan(value) for value in judged(vectors).values())
@@ -133,7 +133,7 @@ def test_the_metrics_during_training_are_those_of_the_yardstick():
 
 
 def test_a_comparison_shows_the_area_first_with_an_interval_and_the_agreement_about_the_nearest():
-    evaluator = Verification(PEOPLE)
+    evaluator = VerificationEvaluator(PEOPLE)
     noisy = {"teacher": 0.5, "student": 1.0, "control": 2.0}
     answers = {role: evaluator.answers(torch.tensor(embeddings(noise=noise)), {}) for role, noise in noisy.items()}
     comparison = compare([Candidate(role, role, [one]) for role, one in answers.items()], evaluator)
@@ -156,9 +156,9 @@ def test_a_comparison_shows_the_area_first_with_an_interval_and_the_agreement_ab
 )
 def test_labels_that_allow_no_verification_are_refused(people, message):
     with pytest.raises(ValueError, match=message):
-        Verification(np.array(people))
+        VerificationEvaluator(np.array(people))
 
 
 def test_answers_of_another_number_of_images_are_refused():
     with pytest.raises(ValueError, match="one embedding for each of the 60 images"):
-        Verification(PEOPLE).statistics(np.zeros((59, 4)))
+        VerificationEvaluator(PEOPLE).statistics(np.zeros((59, 4)))

@@ -6,17 +6,17 @@ import torch
 from transformers import AutoModelForCTC, pipeline
 
 from distil_nlp.collators.audio import CtcCollator
-from distil_nlp.metrics import Transcripts
+from distil_nlp.metrics import CtcSpeechEvaluator
 from distil_nlp.models import NetworkForCTC, extractor_for
 from distil_nlp.signals.frames import align_to_frames
-from distil_nlp.tasks import Transcription
+from distil_nlp.tasks import CtcSpeechRecognition
 from tests.speech import spoken, wave_of
 
 
 @pytest.fixture(scope="module")
 def task_and_splits():
     splits = {"train": spoken(12), "validation": spoken(4, seed=1)}
-    return Transcription.from_splits(splits), splits
+    return CtcSpeechRecognition.from_splits(splits), splits
 
 
 def test_the_letters_of_the_texts_are_the_tokens(task_and_splits):
@@ -102,7 +102,7 @@ def test_a_model_that_says_the_letters_makes_no_error(task_and_splits):
 
 
 def test_errors_are_counted_in_words_and_in_letters():
-    evaluator = Transcripts(["ho hi", "he"], lambda tokens: "".join("ehio "[token] for token in tokens))
+    evaluator = CtcSpeechEvaluator(["ho hi", "he"], lambda tokens: "".join("ehio "[token] for token in tokens))
     facts = evaluator.statistics([np.array([1, 3, 4, 1, 0]), np.array([1, 0])])  # "ho he", "he"
     assert evaluator.scores(facts) == {"wer": 1 / 3, "cer": 1 / 7, "sentences": 0.5}
 
@@ -117,7 +117,7 @@ def test_a_text_too_long_for_its_clip_is_named(task_and_splits):
 def test_a_teacher_of_other_letters_is_refused_and_one_of_more_is_followed(task_and_splits):
     task, splits = task_and_splits
     with pytest.raises(ValueError, match="it lacks e, h, i, o"):
-        Transcription.from_splits(splits, label_names=["<pad>", "<unk>", "|", "x"])
+        CtcSpeechRecognition.from_splits(splits, label_names=["<pad>", "<unk>", "|", "x"])
     for tokens in (
         ["e", "h", "i", "o", "|", "[UNK]", "[PAD]"],
         ["<pad>", "[UNK]", "|", *"ehio"],
@@ -126,17 +126,17 @@ def test_a_teacher_of_other_letters_is_refused_and_one_of_more_is_followed(task_
         with pytest.raises(
             ValueError, match=r"begin with <pad>, .* hold <unk> and \|.* this one's are .*\. Take a teacher"
         ):
-            Transcription.from_splits(splits, label_names=tokens)
+            CtcSpeechRecognition.from_splits(splits, label_names=tokens)
     theirs = ["<pad>", "<unk>", "|", "o", "x", "i", "h", "e"]
-    assert Transcription.from_splits(splits, label_names=theirs).label_names == theirs
+    assert CtcSpeechRecognition.from_splits(splits, label_names=theirs).label_names == theirs
 
 
 def test_texts_are_written_in_the_one_case_that_a_teacher_knows(task_and_splits):
     _, splits = task_and_splits
     theirs = ["<pad>", "<s>", "</s>", "<unk>", "|", *"OIHE"]
-    task = Transcription.from_splits(splits, label_names=theirs)
+    task = CtcSpeechRecognition.from_splits(splits, label_names=theirs)
     processor = task.load_processor("streamcnn4")
-    assert task.names_of(processor) == theirs
+    assert task.output_names(processor) == theirs
     rows = task.prepare(splits["validation"], processor)
     written = [text.upper() for text in splits["validation"]["text"]]
     assert [task._written(row) for row in rows["labels"]] == written
@@ -146,7 +146,7 @@ def test_texts_are_written_in_the_one_case_that_a_teacher_knows(task_and_splits)
 
 
 def test_a_model_that_answers_less_often_is_judged_where_the_clip_is():
-    evaluator = Transcripts(["ho", "h"], lambda tokens: "".join("-ho"[token] for token in tokens))
+    evaluator = CtcSpeechEvaluator(["ho", "h"], lambda tokens: "".join("-ho"[token] for token in tokens))
     paths = torch.tensor([[1, 0, 2], [1, 0, 2]])  # of the second clip, the last answer is about padding
     frames = torch.arange(6) < torch.tensor([[6], [4]])
     logits = align_to_frames(9.0 * torch.nn.functional.one_hot(paths, 3), 6, 2.0)

@@ -3,7 +3,7 @@
 import datasets
 import pytest
 
-from distil_nlp.metrics import Verification
+from distil_nlp.metrics import VerificationEvaluator
 from distil_nlp.tasks import FaceVerification, hold_out_people
 from tests.faces import PROCESSOR, make_faces
 
@@ -35,7 +35,7 @@ def test_the_people_of_the_training_split_are_the_models_and_a_row_is_an_image()
     assert rows["labels"][:] == [label for label in range(4) for _ in range(6)] and task.labeled(rows).all()
     batch = task.collator(PROCESSOR)(list(rows.select(range(5))))
     assert batch["pixel_values"].shape == (5, 1, 16, 12) and batch["labels"].tolist() == [0] * 5
-    assert isinstance(task.evaluator(rows), Verification)
+    assert isinstance(task.evaluator(rows), VerificationEvaluator)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import torch
 
 from distil_nlp.data.concatenated_clips import join_clips
 from distil_nlp.hmm import SILENCE, Decoder
-from distil_nlp.metrics import WordErrors, word_errors
+from distil_nlp.metrics import HybridSpeechEvaluator, word_errors
 from distil_nlp.models import extractor_for
-from distil_nlp.tasks import SpeechRecognition
+from distil_nlp.tasks import HybridSpeechRecognition
 from tests.speech import RATE, WORDS, clip_of, spoken, wave_of
 
 SETTINGS = {"num_states": 3}
@@ -20,7 +20,7 @@ SETTINGS = {"num_states": 3}
 @pytest.fixture(scope="module")
 def task_and_splits():
     splits = {"train": spoken(40), "validation": spoken(6, seed=1), "test": spoken(6, seed=2)}
-    return SpeechRecognition.from_splits(splits, **SETTINGS), splits
+    return HybridSpeechRecognition.from_splits(splits, **SETTINGS), splits
 
 
 def test_the_words_of_the_training_split_are_the_states_of_the_model(task_and_splits):
@@ -69,7 +69,7 @@ def test_clips_too_short_for_their_words_have_no_labels_and_the_log_says_so(task
 
 def test_a_task_whose_words_are_longer_than_its_clips_is_refused():
     with pytest.raises(ValueError, match=r"clips are too short for their words: Row 0 .*Set fewer states.*num_states"):
-        SpeechRecognition.from_splits({"train": spoken(4), "validation": spoken(2, seed=1)}, num_states=200)
+        HybridSpeechRecognition.from_splits({"train": spoken(4), "validation": spoken(2, seed=1)}, num_states=200)
 
 
 def test_a_word_that_nobody_learned_is_named_with_its_row(task_and_splits):
@@ -118,7 +118,7 @@ def test_with_a_teacher_of_other_clips_a_state_is_what_it_calls_so(task_and_spli
     own = task.prepare(split, processor)
     teacher = Elsewhere(task, own)
     assert len(teacher.states) == len(own)
-    known = task.as_known_to(teacher, processor)
+    known = task.for_teacher(teacher, processor)
     for before, after in zip(own["labels"], known.prepare(split, processor)["labels"], strict=True):
         assert after[4:-4] == before[2:-6] != before[4:-4]
     assert known.decoder.to_dict() == {**task.decoder.to_dict(), "insertion_penalty": 0.0}
@@ -130,9 +130,9 @@ def test_the_insertion_penalty_is_of_the_recipe_and_not_of_the_teacher(task_and_
     own = task.prepare(splits["test"], extractor_for(RATE))
     teacher = Elsewhere(task, own)
     teacher.config.hmm = {**teacher.config.hmm, "insertion_penalty": -7.0}
-    assert task.as_known_to(teacher, extractor_for(RATE)).decoder.insertion_penalty == 0
+    assert task.for_teacher(teacher, extractor_for(RATE)).decoder.insertion_penalty == 0
     teacher.config = SimpleNamespace()
-    assert task.as_known_to(teacher, extractor_for(RATE)) is task
+    assert task.for_teacher(teacher, extractor_for(RATE)) is task
 
 
 def test_rows_without_texts_have_frames_without_labels(task_and_splits):
@@ -153,7 +153,7 @@ def test_word_errors_are_the_fewest_changes(said, heard, errors):
 
 def test_a_word_nobody_could_hear_counts_as_wrong_and_nan_is_nan(task_and_splits):
     task, splits = task_and_splits
-    evaluator = WordErrors([["ho", "unheard"], []], task.decoder)
+    evaluator = HybridSpeechEvaluator([["ho", "unheard"], []], task.decoder)
     number = list(task.decoder.lexicon.words).index("ho")
     facts = evaluator.statistics([np.array([3, 4, number]), np.array([0, 0])])
     assert evaluator.scores(facts) == {"wer": 0.5, "sentences": 0.5, "frames": 0.75}
@@ -195,7 +195,7 @@ def test_single_words_become_sentences_of_one_speaker_and_each_is_in_one():
 def test_clips_whose_words_nobody_knows_are_joined_without_a_text():
     labeled = of_single_words(9)
     for unlabeled in (labeled, labeled.remove_columns("label")):
-        found = SpeechRecognition.arrange_splits({"train": labeled, "unlabeled": unlabeled}, joined_clips=2)
+        found = HybridSpeechRecognition.arrange_splits({"train": labeled, "unlabeled": unlabeled}, joined_clips=2)
         assert found["train"].column_names == ["audio", "text", "speaker"]
         assert found["unlabeled"].column_names == ["audio", "speaker"]
         assert found["unlabeled"][0]["audio"] == found["train"][0]["audio"]
@@ -203,7 +203,7 @@ def test_clips_whose_words_nobody_knows_are_joined_without_a_text():
 
 def test_speakers_that_are_held_out_are_compared_on_and_not_trained_on():
     splits = {"train": of_single_words(), "validation": of_single_words(9), "test": of_single_words(9)}
-    found = SpeechRecognition.arrange_splits(splits, held_out_speakers=["bea"])
+    found = HybridSpeechRecognition.arrange_splits(splits, held_out_speakers=["bea"])
     assert set(found["train"]["speaker"]) == set(found["validation"]["speaker"]) == {0, 2}
     assert set(found["test"]["speaker"]) == {1} and len(found["test"]) == 9 + 3 + 3
 
@@ -211,12 +211,12 @@ def test_speakers_that_are_held_out_are_compared_on_and_not_trained_on():
 def test_unlabeled_clips_of_held_out_speakers_are_neither_learned_from_nor_compared_on():
     labeled, bare = of_single_words(12), of_single_words(12).remove_columns("label")
     splits = {"train": labeled, "validation": of_single_words(9), "unlabeled": bare}
-    found = SpeechRecognition.arrange_splits(splits, held_out_speakers=["bea"])
+    found = HybridSpeechRecognition.arrange_splits(splits, held_out_speakers=["bea"])
     assert len(found["test"]) == 3 + 3 and set(found["unlabeled"]["speaker"]) == {0, 2}
     assert set(found["test"]["speaker"]) == {1} and None not in found["test"]["label"]
     splits["unlabeled"] = bare.remove_columns("speaker").add_column("speaker", ["dan"] * 12)
     with pytest.raises(ValueError, match="names dan, of whom there are unlabeled clips only"):
-        SpeechRecognition.arrange_splits(splits, held_out_speakers=["dan"])
+        HybridSpeechRecognition.arrange_splits(splits, held_out_speakers=["dan"])
 
 
 @pytest.mark.parametrize(
@@ -229,13 +229,13 @@ def test_unlabeled_clips_of_held_out_speakers_are_neither_learned_from_nor_compa
 )
 def test_arrangements_that_leave_nothing_are_refused(settings, complaint):
     with pytest.raises(ValueError, match=complaint):
-        SpeechRecognition.arrange_splits({"train": of_single_words(9)}, **settings)
+        HybridSpeechRecognition.arrange_splits({"train": of_single_words(9)}, **settings)
 
 
 def test_a_teacher_of_other_states_is_refused(task_and_splits):
     _, splits = task_and_splits
     with pytest.raises(ValueError, match=r"one of 2 states \(x, y, ...\), and the words .* have 12"):
-        SpeechRecognition.from_splits(splits, label_names=["x", "y"], **SETTINGS)
+        HybridSpeechRecognition.from_splits(splits, label_names=["x", "y"], **SETTINGS)
 
 
 def test_a_word_that_training_does_not_have_is_named(task_and_splits):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from distil_nlp.data.splits import load_splits
-from distil_nlp.metrics import ExtractedAnswers
+from distil_nlp.metrics import SpanEvaluator
 from distil_nlp.tasks import QuestionAnswering, task_class
 from tests.questions import make_questions, save_questions
 from tests.tiny import tiny_tokenizer
@@ -41,7 +41,7 @@ def answer_ids(row):
 def test_it_is_found_by_its_name_and_has_no_classes_to_reconcile():
     task = task_of(rows_of(answer()))
     assert task_class("question-answering") is QuestionAnswering
-    assert (task.num_labels, task.label_names, task.one_row) == (None, None, False)
+    assert (task.num_labels, task.label_names, task.one_output_per_example) == (None, None, False)
     assert task.config_labels()["num_labels"] == 2 and task.compute_metrics() is None
 
 
@@ -230,7 +230,7 @@ def test_a_model_that_finds_every_answer_is_right_on_all_questions():
     logits = torch.zeros(len(rows), 2, batch["input_ids"].shape[1])
     logits.scatter_(2, batch["labels"].unsqueeze(2), 5.0)
     judge = task.evaluator(rows, split)
-    assert isinstance(judge, ExtractedAnswers) and judge.num_examples == 9 < judge.num_rows
+    assert isinstance(judge, SpanEvaluator) and judge.num_examples == 9 < judge.num_rows
     assert judge.scores(judge.statistics(judge.answers(logits, batch))) == {"f1": 1.0, "exact_match": 1.0}
 
 

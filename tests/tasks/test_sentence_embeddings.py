@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from distil_nlp.data.splits import load_splits
-from distil_nlp.metrics import Similarity
+from distil_nlp.metrics import SimilarityEvaluator
 from distil_nlp.models.sentence_encoder import SentenceEncoder
 from distil_nlp.tasks import SentenceEmbeddings, task_class
 from tests.tiny import tiny_tokenizer
@@ -32,7 +32,7 @@ def test_columns_and_the_range_of_scores_are_read_off_the_data():
     assert task.text_columns == ("sentence1", "sentence2") and task.label_column == "label"
     assert task.score_range == (0.0, 5.0)
     assert task.auto_class is SentenceEncoder and task_class("sentence-similarity") is SentenceEmbeddings
-    assert task.config_labels() == {} and not task.one_row
+    assert task.config_labels() == {} and not task.one_output_per_example
 
 
 def test_a_row_is_a_pair_and_its_score_lies_between_0_and_1():
@@ -105,7 +105,7 @@ def test_the_yardstick_counts_pairs_with_a_score():
     data = splits(validation={**PAIRS, "label": [1.0, None, 3.0]})
     task = SentenceEmbeddings.from_splits(data)
     evaluator = task.evaluator(task.prepare(data["validation"], tiny_tokenizer()), main_metric="pearson")
-    assert isinstance(evaluator, Similarity) and evaluator.num_examples == 2 and evaluator.main == "pearson"
+    assert isinstance(evaluator, SimilarityEvaluator) and evaluator.num_examples == 2 and evaluator.main == "pearson"
 
 
 @pytest.mark.parametrize(

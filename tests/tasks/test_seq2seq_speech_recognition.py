@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from distil_nlp.generation.sequence_targets import pseudo_labeled
-from distil_nlp.metrics import GeneratedTexts, plain_text
-from distil_nlp.tasks import SpeechToText
+from distil_nlp.metrics import Seq2SeqSpeechEvaluator, plain_text
+from distil_nlp.tasks import Seq2SeqSpeechRecognition
 from distil_nlp.teachers import CachedTeacher, OnlineTeacher, build_cache
 from tests.speech import spoken
 
@@ -16,7 +16,7 @@ from tests.speech import spoken
 @pytest.fixture(scope="module")
 def task_and_splits():
     splits = {"train": spoken(12), "validation": spoken(4, seed=1)}
-    return SpeechToText.from_splits(splits), splits
+    return Seq2SeqSpeechRecognition.from_splits(splits), splits
 
 
 def test_named_models_hear_as_long_as_the_longest_clip(task_and_splits):
@@ -25,12 +25,12 @@ def test_named_models_hear_as_long_as_the_longest_clip(task_and_splits):
     assert processor.feature_extractor.chunk_length == 2
     model = task.auto_class.from_pretrained("whisper-1x16")
     assert model.config.max_source_positions == 100 and model.config.vocab_size == len(processor.tokenizer)
-    assert task.kept == "float32"
+    assert task.cache_format == "float32"
 
 
 def test_a_vocabulary_of_somebody_else_is_cached_in_parts_and_no_clip_is_read_for_a_tokenizer_of_ours():
-    task = SpeechToText.from_splits({"train": spoken(2)})
-    assert task.auto_class is not None and task._named_processor is None and task.kept == "sampled"
+    task = Seq2SeqSpeechRecognition.from_splits({"train": spoken(2)})
+    assert task.auto_class is not None and task._named_processor is None and task.cache_format == "sampled"
 
 
 def test_a_batch_shows_what_was_written_so_far_and_asks_for_the_next_token(task_and_splits):
@@ -86,11 +86,13 @@ def test_a_clip_longer_than_what_is_heard_at_once_is_named(task_and_splits):
 def test_models_may_write_as_much_as_the_longest_text_of_any_split_and_all_they_can_where_nobody_knows_it():
     short, long = spoken(4), spoken(1).map(lambda row: {"text": "ho " * 50}, load_from_cache_file=False)
     splits = {"train": short, "validation": short}
-    usual = SpeechToText.from_splits(splits).most_tokens
+    usual = Seq2SeqSpeechRecognition.from_splits(splits).most_tokens
     assert usual == 8 + max(map(len, short["text"]))
     for name in ("validation", "test"):
-        assert SpeechToText.from_splits({**splits, name: long}).most_tokens == 8 + 150
-    assert SpeechToText.from_splits({**splits, "unlabeled": long.remove_columns("text")}).most_tokens == 440
+        assert Seq2SeqSpeechRecognition.from_splits({**splits, name: long}).most_tokens == 8 + 150
+    assert (
+        Seq2SeqSpeechRecognition.from_splits({**splits, "unlabeled": long.remove_columns("text")}).most_tokens == 440
+    )
 
 
 def test_a_text_that_the_model_has_no_positions_for_is_named(task_and_splits):
@@ -109,7 +111,7 @@ def test_case_and_punctuation_count_for_nothing():
     assert plain_text("  Don't STOP, now!") == "don't stop now"
     assert plain_text("don\N{RIGHT SINGLE QUOTATION MARK}t") == "don't"
     assert plain_text(unicodedata.normalize("NFD", "Les élèves")) == plain_text("les élèves") == "les élèves"
-    evaluator = GeneratedTexts(["Don't stop now.", "hi"], lambda tokens: ["don't stop", "ho, hi"][tokens[0]])
+    evaluator = Seq2SeqSpeechEvaluator(["Don't stop now.", "hi"], lambda tokens: ["don't stop", "ho, hi"][tokens[0]])
     facts = evaluator.statistics([np.array([0]), np.array([1])])
     assert evaluator.compute("wer", facts) == 2 / 4 and evaluator.compute("sentences", facts) == 0.0
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from distil_nlp.metrics import DetectedBoxes
+from distil_nlp.metrics import DetectionEvaluator
 from distil_nlp.objectives import (
     BoxLabels,
     HardLabels,
@@ -146,7 +146,9 @@ def test_a_student_whose_answer_has_no_boxes_is_refused(tmp_path):
 def test_teacher_and_student_are_compared_by_the_boxes_they_find(tmp_path):
     rows, collator = rows_and_collator()
     trainer = make_trainer(*pair("detr"), rows, tmp_path, collator=collator)
-    comparison = trainer.compare(rows, evaluator=DetectedBoxes(rows["labels"][:], rows["boxes"][:], 3), seconds=0.1)
+    comparison = trainer.compare(
+        rows, evaluator=DetectionEvaluator(rows["labels"][:], rows["boxes"][:], 3), seconds=0.1
+    )
     assert comparison.metric == "map" and comparison.models[0]["agreement"] == 1.0
     with pytest.raises(ValueError, match="of tokens or boxes"):
         trainer.compare(rows)

@@ -6,7 +6,7 @@ import torch
 
 from distil_nlp.collators.pairs import PairCollator
 from distil_nlp.losses import pair_cosine_error
-from distil_nlp.metrics import Similarity, similarity_metrics
+from distil_nlp.metrics import SimilarityEvaluator, similarity_metrics
 from distil_nlp.objectives import EmbeddingMatching, HardLabels, Objective, SimilarityTargets
 from distil_nlp.training.trainer import DistillationTrainer
 from tests.tiny import tiny_encoder, tiny_tokenizer
@@ -103,7 +103,7 @@ def test_evaluation_judges_pairs_whatever_the_size_of_its_batches(tmp_path):
     batch = trainer.data_collator(list(rows))
     with torch.no_grad():
         vectors = trainer.model.eval()(**{name: batch[name] for name in batch if name != "labels"}).logits
-    evaluator = Similarity(batch["labels"].numpy())
+    evaluator = SimilarityEvaluator(batch["labels"].numpy())
     expected = evaluator.scores(evaluator.statistics(evaluator.answers(vectors, batch)))
     assert {name: found[f"eval_{name}"] for name in expected} == pytest.approx(expected)
     assert trainer.predict(rows).predictions.shape == (7, 2, 12)

@@ -25,7 +25,7 @@ def word_errors(said, heard):
     return costs[-1]
 
 
-class SpokenErrors(Evaluator):
+class SpeechEvaluator(Evaluator):
     """What judging sentences has in common, whoever made words of a model's answers.
 
     Args:
@@ -56,7 +56,7 @@ class SpokenErrors(Evaluator):
         return np.array([self.counts(row, one) for row, one in enumerate(numbers)], dtype=np.float64)
 
 
-class Transcripts(SpokenErrors):
+class CtcSpeechEvaluator(SpeechEvaluator):
     """Judges texts written down by models that say a letter or a blank a frame.
 
     | metric | is |
@@ -122,10 +122,10 @@ class Transcripts(SpokenErrors):
         return float(np.mean([np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True)]))
 
 
-class GeneratedTexts(Transcripts):
+class Seq2SeqSpeechEvaluator(CtcSpeechEvaluator):
     """Judges texts written by encoder-decoders. Case and punctuation count for nothing, see `plain_text`.
 
-    Its metrics are those of `Transcripts`; `written` reads the tokens of a row, special ones among them.
+    Its metrics are those of `CtcSpeechEvaluator`; `written` reads the tokens of a row, special ones among them.
     """
 
     problem_type = "single_label_classification"
@@ -150,7 +150,7 @@ def plain_text(text):
     return " ".join("".join(kept).split())
 
 
-class WordErrors(SpokenErrors):
+class HybridSpeechEvaluator(SpeechEvaluator):
     """Judges sentences by their words, and the frames they are made of.
 
     | metric | is |
