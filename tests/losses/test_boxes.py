@@ -53,7 +53,7 @@ def ours(logits, boxes, batch):
     said = Signals(torch.cat([logits, boxes], dim=-1))
     for term in objective.terms:
         term.num_labels = NUM_CLASSES
-    objective.build(said, None, batch)
+    objective.setup(said, None, batch)
     _, parts = objective(said, None, batch, objective.count([batch]))
     return parts
 
