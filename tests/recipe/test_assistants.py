@@ -112,7 +112,7 @@ def test_assistants_may_be_written_as_a_size_as_a_list_or_with_settings(tmp_path
     recipe, training, given = parse([str(tmp_path / "r.yaml"), "--max_steps", "9"])
     first, second = assistants_of(recipe)
     assert first == Assistant("assistant", first.student_kwargs, {"num_train_epochs": 2})
-    assert (first.student_kwargs["num_layers"], first.making["student"]) == (3, None)
+    assert (first.student_kwargs["num_layers"], first.student_kwargs["student"]) == (3, None)
     assert (first.training(training).max_steps, second.training(training).max_steps) == (-1, 9)
     assert (second.name, second.student_kwargs) == ("assistant-2", {"student": "2x8"})
     for flag in ("2x8", "[2x8]", '["2x8"]', "{student: 2x8}"):
