@@ -1,21 +1,25 @@
 """Distillation losses: tensors in, one value per item out, never reduced. Imports torch only."""
 
 from .attention import attention_kl, attention_mse, dot_products
-from .boxes import box_distance, foreground, generalized_iou, matching_cost, query_classes, query_soft_targets
+from .boxes import (
+    box_distance,
+    foreground_probability,
+    generalized_iou,
+    matching_cost,
+    query_class_loss,
+    query_soft_target_loss,
+)
+from .class_targets import decoupled_kl, normalized_soft_targets
 from .correlation import batch_correlation, class_correlation
 from .ctc import ctc_frame_kl, ctc_loss, ctc_transcript
 from .ensemble import mean_number, mean_sigmoid, mean_softmax
-from .features import hidden_cosine, hidden_mse, normalized_mse
 from .hard import binary_cross_entropy, cross_entropy, squared_error
-from .maps import attention_transfer, channel_wise_kl, hint_mse, pearson_maps
+from .hidden import hidden_cosine, hidden_mse, mean_of_tokens, normalized_mse
+from .maps import attention_transfer, channel_wise_kl, hint_mse, mean_of_pixels, pearson_maps, to_smaller_size
 from .margins import angular_margin_loss, class_centers, cosine_margin_loss
-from .pairs import pair_cosine_error
-from .pooling import mean_of_pixels, mean_of_tokens, to_smaller_size
 from .reduction import mean_over_items
-from .similarity import relational_angle, relational_distance, similarity_kl, similarity_preserving
-from .soft import logit_mse, soft_target_bce, soft_target_kl, standardized_kl
-from .sparse import sparse_target_kl
-from .targets import decoupled_kl, normalized_soft_targets
+from .similarity import pair_cosine_error, relational_angle, relational_distance, similarity_kl, similarity_preserving
+from .soft import logit_mse, soft_target_bce, soft_target_kl, sparse_target_kl, standardized_kl
 
 __all__ = [
     "angular_margin_loss",
@@ -35,7 +39,7 @@ __all__ = [
     "ctc_transcript",
     "decoupled_kl",
     "dot_products",
-    "foreground",
+    "foreground_probability",
     "generalized_iou",
     "hidden_cosine",
     "hidden_mse",
@@ -52,8 +56,8 @@ __all__ = [
     "normalized_soft_targets",
     "pair_cosine_error",
     "pearson_maps",
-    "query_classes",
-    "query_soft_targets",
+    "query_class_loss",
+    "query_soft_target_loss",
     "relational_angle",
     "relational_distance",
     "similarity_kl",

@@ -1,6 +1,6 @@
-"""Losses between what positions say of each other: attention maps and relations, per position.
+"""Losses between attention maps, and between relations of positions, per query position.
 
-Padding is left out on both sides: a padded position is no key here, and as a query it is the caller's to mask.
+Padded keys are excluded here. Padded queries are masked by the caller.
 """
 
 import torch
@@ -9,46 +9,46 @@ from torch.nn.functional import log_softmax
 from .precision import check_same_shape, product, upcast
 
 
-def dot_products(queries, keys, num_heads):
-    """Scaled dot products of every position with every other, head by head.
+def dot_products(queries: torch.Tensor, keys: torch.Tensor, num_heads: int) -> torch.Tensor:
+    """Scaled dot products of all pairs of positions, for each head.
 
     Args:
         queries, keys (`torch.Tensor`): Shape (batch, sequence, width). The same tensor twice gives a self-relation.
-        num_heads (`int`): Heads the width is cut into. They need not be the model's own: relations of two models of
-            any widths can be compared when both are cut into the same number.
+        num_heads (`int`): Number of heads the width is split into. It may differ from the model's own number: relations
+            of two models of any widths can be compared when both are split into the same number of heads.
 
     Returns:
-        `torch.Tensor` of shape (batch, heads, sequence, sequence), divided by the square root of a head's width.
+        `torch.Tensor` of shape (batch, heads, sequence, sequence), divided by the square root of the head width.
 
     Raises:
-        ValueError: The heads do not divide the width.
+        ValueError: The width is not a multiple of the number of heads.
 
     References: Vaswani et al. 2017, "Attention Is All You Need", equation 1; Wang et al. 2021, "MiniLMv2",
-    section 3.1, for heads that are not the model's.
+    section 3.1, for a number of heads other than the model's.
     """
     width = queries.shape[-1]
     if num_heads < 1 or width % num_heads:
         raise ValueError(
             f"{num_heads} heads do not divide a width of {width} (shape {tuple(queries.shape)}), so queries and keys "
-            f"cannot be cut into heads. Use a number of heads that divides the widths of both models."
+            f"cannot be split into heads. Use a number of heads that divides the widths of both models."
         )
-    ours, theirs = (
+    head_queries, head_keys = (
         tensor.unflatten(-1, (num_heads, width // num_heads)).transpose(1, 2)
         for tensor in (upcast(queries), upcast(keys))
     )
-    return product(ours, theirs.transpose(-1, -2)) / (width // num_heads) ** 0.5
+    return product(head_queries, head_keys.transpose(-1, -2)) / (width // num_heads) ** 0.5
 
 
-def attention_mse(student_scores, teacher_scores, mask):
-    """Squared distance of attention scores before the softmax, averaged over heads and keys, per query.
+def attention_mse(student_scores: torch.Tensor, teacher_scores: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Squared difference of attention scores before the softmax, averaged over heads and keys, per query.
 
     Args:
         student_scores (`torch.Tensor`): Shape (batch, heads, queries, keys).
         teacher_scores (`torch.Tensor`): Same shape. No gradient flows into it.
-        mask (`torch.BoolTensor`): Shape (batch, keys); True where the key is no padding.
+        mask (`torch.BoolTensor`): Shape (batch, keys); False for padded keys.
 
     Returns:
-        `torch.Tensor` of shape (batch, queries), not reduced; 0 where there is no key.
+        `torch.Tensor` of shape (batch, queries), not reduced; 0 where all keys are padding.
 
     Raises:
         ValueError: The shapes differ.
@@ -61,18 +61,18 @@ def attention_mse(student_scores, teacher_scores, mask):
     return squares.mean(dim=1).sum(dim=-1) / mask.sum(dim=-1, keepdim=True).clamp(min=1)
 
 
-def attention_kl(student_scores, teacher_scores, mask):
-    """Divergence of the student's attention from the teacher's, averaged over heads, per query.
+def attention_kl(student_scores: torch.Tensor, teacher_scores: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """KL divergence of the student's attention from the teacher's, averaged over heads, per query.
 
-    With the scores of queries and keys this compares attention maps, with those of a tensor and itself relations.
+    Scores of queries and keys compare attention maps; scores of a tensor with itself compare relations.
 
     Args:
         student_scores (`torch.Tensor`): Shape (batch, heads, queries, keys), before the softmax.
         teacher_scores (`torch.Tensor`): Same shape. No gradient flows into it.
-        mask (`torch.BoolTensor`): Shape (batch, keys); True where the key is no padding.
+        mask (`torch.BoolTensor`): Shape (batch, keys); False for padded keys.
 
     Returns:
-        `torch.Tensor` of shape (batch, queries), in nats, not reduced; 0 where there is no key.
+        `torch.Tensor` of shape (batch, queries), in nats, not reduced; 0 where all keys are padding.
 
     Raises:
         ValueError: The shapes differ.
@@ -86,7 +86,7 @@ def attention_kl(student_scores, teacher_scores, mask):
     return (teacher.exp() * (teacher - student)).masked_fill(padding, 0).sum(dim=-1).mean(dim=1)
 
 
-def _log_attention(scores, padding):
+def _log_attention(scores: torch.Tensor, padding: torch.Tensor) -> torch.Tensor:
     scores = upcast(scores)
-    # The least finite number, not minus infinity: a row of padding alone would be nan, also in the gradient.
+    # The smallest finite number instead of -inf: a row of padding only would be NaN, also in the gradient.
     return log_softmax(scores.masked_fill(padding, torch.finfo(scores.dtype).min), dim=-1)

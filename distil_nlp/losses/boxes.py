@@ -1,7 +1,7 @@
-"""Losses of detectors that answer with a set of queries: each query says a class, perhaps none, and a box.
+"""Losses of detectors with object queries: each query predicts a class, or "no object", and a box.
 
-Two habits exist. *Exclusive* classes (DETR, YOLOS): a softmax whose last class is "no object". *Independent* ones
-(Conditional, Deformable, RT-DETR): a sigmoid for each class, and no object where all are low. Boxes are
+Detectors have *exclusive* classes (DETR, YOLOS), a softmax whose last class is "no object", or *independent* classes
+(Conditional DETR, Deformable DETR, RT-DETR), a sigmoid per class with "no object" where all are low. Boxes are
 (center x, center y, width, height), each 0 to 1 of the image.
 """
 
@@ -11,46 +11,49 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from .precision import check_same_shape, product, upcast
 from .soft import soft_target_bce, soft_target_kl
 
-# The coefficients of DETR (Carion et al. 2020, appendix A.4).
+# Coefficients of DETR (Carion et al. 2020, appendix A.4).
 L1_WEIGHT, GIOU_WEIGHT, NO_OBJECT_WEIGHT = 5.0, 2.0, 0.1
-# Those of the focal loss (Lin et al. 2017, section 4.1).
+# Coefficients of the focal loss (Lin et al. 2017, section 4.1).
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 
 
-def corners(boxes):
-    """Boxes (center x, center y, width, height) as (left, top, right, bottom); shape (..., 4) both."""
+def corners(boxes: torch.Tensor) -> torch.Tensor:
+    """Convert boxes (center x, center y, width, height) to (left, top, right, bottom); both of shape (..., 4)."""
     center, size = upcast(boxes).split(2, dim=-1)
     return torch.cat([center - size / 2, center + size / 2], dim=-1)
 
 
-def generalized_iou(boxes, others):
-    """Intersection over union, less the share of their common hull that neither covers: -1 (far apart) to 1 (equal).
+def generalized_iou(boxes: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Generalized intersection over union of boxes: -1 (far apart) to 1 (equal).
+
+    The intersection over union, minus the fraction of the enclosing box that neither box covers.
 
     Args:
-        boxes, others (`torch.Tensor`): Shape (..., 4), center and size; the leading dimensions broadcast.
+        boxes, targets (`torch.Tensor`): Shape (..., 4), center and size; the leading dimensions broadcast.
 
     Returns:
         `torch.Tensor` of the broadcast leading shape.
 
     Reference: Rezatofighi et al. 2019, "Generalized Intersection over Union", algorithm 1.
     """
-    ours, theirs = corners(boxes), corners(others)
-    overlap = _area(torch.maximum(ours[..., :2], theirs[..., :2]), torch.minimum(ours[..., 2:], theirs[..., 2:]))
-    hull = _area(torch.minimum(ours[..., :2], theirs[..., :2]), torch.maximum(ours[..., 2:], theirs[..., 2:]))
-    union = _area(*ours.split(2, dim=-1)) + _area(*theirs.split(2, dim=-1)) - overlap
-    tiny = torch.finfo(union.dtype).tiny  # two points at one place: 0 over 0
+    top_left, bottom_right = corners(boxes).split(2, dim=-1)
+    target_top_left, target_bottom_right = corners(targets).split(2, dim=-1)
+    overlap = _area(torch.maximum(top_left, target_top_left), torch.minimum(bottom_right, target_bottom_right))
+    hull = _area(torch.minimum(top_left, target_top_left), torch.maximum(bottom_right, target_bottom_right))
+    union = _area(top_left, bottom_right) + _area(target_top_left, target_bottom_right) - overlap
+    tiny = torch.finfo(union.dtype).tiny  # avoids 0 / 0 for two identical boxes without area
     return overlap / union.clamp(min=tiny) - (hull - union) / hull.clamp(min=tiny)
 
 
-def box_distance(boxes, targets):
-    """How far a predicted box is from the one it should be.
+def box_distance(boxes: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Distance of a predicted box from its target box.
 
     Args:
         boxes, targets (`torch.Tensor`): Shape (..., 4), center and size; the leading dimensions broadcast.
 
     Returns:
         `torch.Tensor` of the broadcast leading shape, not reduced: 5 x the sum of the four absolute differences
-        + 2 x (1 - generalized IoU). 0 where they are equal, 25 or less otherwise.
+        + 2 x (1 - generalized IoU). 0 for equal boxes, 25 at most.
 
     Reference: Carion et al. 2020, "End-to-End Object Detection with Transformers", section 3.1, "Bounding box loss".
     """
@@ -58,17 +61,17 @@ def box_distance(boxes, targets):
     return L1_WEIGHT * absolute + GIOU_WEIGHT * (1 - generalized_iou(boxes, targets))
 
 
-def query_classes(logits, classes, *, exclusive):
-    """What each query says of its class, against what it should.
+def query_class_loss(logits: torch.Tensor, classes: torch.Tensor, *, exclusive: bool) -> torch.Tensor:
+    """Classification loss of each query.
 
     Args:
         logits (`torch.Tensor`): Shape (batch, queries, classes), with exclusive classes (batch, queries, classes + 1).
-        classes (`torch.LongTensor`): Shape (batch, queries); the number of classes stands for "no object".
-        exclusive (`bool`): A softmax with "no object" last, or a sigmoid for each class.
+        classes (`torch.LongTensor`): Shape (batch, queries); an index equal to the number of classes is "no object".
+        exclusive (`bool`): True for a softmax with "no object" last, False for a sigmoid per class.
 
     Returns:
-        `torch.Tensor` of shape (batch, queries), in nats, not reduced. Exclusive: cross-entropy, times 0.1 where there
-        is no object. Independent: the focal loss, summed over the classes.
+        `torch.Tensor` of shape (batch, queries), in nats, not reduced. Exclusive: cross-entropy, times 0.1 for
+        "no object". Independent: the focal loss, summed over the classes.
 
     Reference: Carion et al. 2020, equation 2 and appendix A.4; Lin et al. 2017, "Focal Loss for Dense Object
     Detection", equation 5.
@@ -77,22 +80,23 @@ def query_classes(logits, classes, *, exclusive):
     if exclusive:
         return cross_entropy(logits.transpose(1, 2), classes, reduction="none") * class_weights(classes, logits)
     targets = one_hot(classes, logits.shape[-1] + 1)[..., :-1].to(logits.dtype)
-    wrong = (logits.sigmoid() - targets).abs()  # 1 - p_t of the paper
+    error = (logits.sigmoid() - targets).abs()  # 1 - p_t of the paper
     alpha = FOCAL_ALPHA * targets + (1 - FOCAL_ALPHA) * (1 - targets)
     values = binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    return (alpha * wrong**FOCAL_GAMMA * values).sum(-1)
+    return (alpha * error**FOCAL_GAMMA * values).sum(-1)
 
 
-def class_weights(classes, logits):
-    """1 for a query that should find something, 0.1 for one that should not: most should not."""
+def class_weights(classes: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """Weight of each query: 1 with an object, 0.1 for "no object", which is the target of most queries."""
     return torch.where(classes == logits.shape[-1] - 1, NO_OBJECT_WEIGHT, 1.0)
 
 
-def foreground(logits, *, exclusive):
-    """How sure a query is that something is there, 0 to 1.
+def foreground_probability(logits: torch.Tensor, *, exclusive: bool) -> torch.Tensor:
+    """Probability of each query that it has an object, 0 to 1.
 
     Args:
-        logits (`torch.Tensor`): See `query_classes`.
+        logits (`torch.Tensor`): See `query_class_loss`.
+        exclusive (`bool`): See `query_class_loss`.
 
     Returns:
         `torch.Tensor` of shape (batch, queries).
@@ -102,52 +106,65 @@ def foreground(logits, *, exclusive):
     return upcast(logits).sigmoid().amax(-1)
 
 
-def query_soft_targets(student, teacher, *, temperature, exclusive, counted=None):
-    """How far each query of the student is from the query of the teacher at its place, as one value an image.
+def query_soft_target_loss(
+    student: tuple[torch.Tensor, torch.Tensor],
+    teacher: tuple[torch.Tensor, torch.Tensor],
+    *,
+    temperature: float,
+    exclusive: bool,
+    counted: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Distance of the student's queries from the teacher's queries at the same index, one value per image.
 
-    Where the teacher sees something, class and box count in full; where it sees nothing, its class counts a tenth and
-    its box not at all. An image's value is divided by what counted in it.
+    Queries are weighted by the teacher's foreground probability: with an object, class and box have weight 1; without,
+    the class has weight 0.1 and the box 0. Each part of an image's value is divided by its sum of weights.
 
     Args:
         student, teacher (pair of `torch.Tensor`): Class logits of shape (batch, queries, classes), see
-            `query_classes`, and boxes of shape (batch, queries, 4). No gradient flows into the teacher's.
-        temperature (`float`): Greater than 0; of the classes.
-        exclusive (`bool`): See `query_classes`.
-        counted (`torch.BoolTensor`, *optional*): Shape (batch, queries): False for queries that have no teacher.
+            `query_class_loss`, and boxes of shape (batch, queries, 4). No gradient flows into the teacher's.
+        temperature (`float`): Of the classes, greater than 0.
+        exclusive (`bool`): See `query_class_loss`.
+        counted (`torch.BoolTensor`, *optional*): Shape (batch, queries): False for queries without a teacher query.
 
     Returns:
-        `torch.Tensor` of shape (batch,), not reduced: the divergence of the classes (times temperature squared) and
+        `torch.Tensor` of shape (batch,), not reduced: the KL divergence of the classes (times temperature**2) plus
         `box_distance`, each averaged with these weights.
 
+    Raises:
+        ValueError: The shapes of the class logits differ.
+
     Reference: Wang et al. 2024, "KD-DETR: Knowledge Distillation for Detection Transformer with Consistent
-    Distillation Points Sampling", section 3.4 (weight of the foreground); the tenth is DETR's for "no object".
+    Distillation Points Sampling", section 3.4 (weight of the foreground); 0.1 is DETR's weight of "no object".
     """
-    (logits, boxes), (targets, target_boxes) = student, (part.detach() for part in teacher)
-    check_same_shape(logits, targets, "class logits")
-    certain = foreground(targets, exclusive=exclusive)
+    logits, boxes = student
+    teacher_logits, teacher_boxes = (tensor.detach() for tensor in teacher)
+    check_same_shape(logits, teacher_logits, "class logits")
+    box_weights = foreground_probability(teacher_logits, exclusive=exclusive)
     if exclusive:
-        classes = soft_target_kl(logits, targets, temperature=temperature)
+        class_distances = soft_target_kl(logits, teacher_logits, temperature=temperature)
     else:
-        classes = soft_target_bce(logits, targets, temperature=temperature) * logits.shape[-1]
-    weights = NO_OBJECT_WEIGHT + (1 - NO_OBJECT_WEIGHT) * certain
+        class_distances = soft_target_bce(logits, teacher_logits, temperature=temperature) * logits.shape[-1]
+    query_weights = NO_OBJECT_WEIGHT + (1 - NO_OBJECT_WEIGHT) * box_weights
     if counted is not None:
-        certain, weights = certain * counted, weights * counted
-    # An image in which the teacher sees less than one thing is divided by one, or its doubts would weigh as much as
-    # another's boxes.
-    return (weights * classes).sum(1) / weights.sum(1).clamp(min=NO_OBJECT_WEIGHT) + (
-        certain * box_distance(boxes, target_boxes)
-    ).sum(1) / certain.sum(1).clamp(min=1)
+        box_weights, query_weights = box_weights * counted, query_weights * counted
+    class_part = (query_weights * class_distances).sum(1) / query_weights.sum(1).clamp(min=NO_OBJECT_WEIGHT)
+    # At least 1: otherwise the boxes of an image without objects would weigh as much as those of an image with objects.
+    box_part = (box_weights * box_distance(boxes, teacher_boxes)).sum(1) / box_weights.sum(1).clamp(min=1)
+    return class_part + box_part
 
 
-def matching_cost(logits, boxes, targets, target_boxes, *, exclusive):
-    """What it costs to let each query stand for each target, for a one-to-one matching.
+def matching_cost(
+    logits: torch.Tensor, boxes: torch.Tensor, targets: torch.Tensor, target_boxes: torch.Tensor, *, exclusive: bool
+) -> torch.Tensor:
+    """Cost of assigning each query to each target, for a one-to-one matching.
 
     Args:
-        logits, boxes (`torch.Tensor`): Of the queries, see `query_classes`; (batch, queries, 4).
-        targets (`torch.Tensor`): Shape (batch, targets, classes): the probability of each class, "no object" not among
-            them. Of a label: one 1.
+        logits (`torch.Tensor`): Class logits of the queries, see `query_class_loss`.
+        boxes (`torch.Tensor`): Boxes of the queries, shape (batch, queries, 4).
+        targets (`torch.Tensor`): Shape (batch, targets, classes): the probability of each class without "no object";
+            one-hot for a label.
         target_boxes (`torch.Tensor`): Shape (batch, targets, 4).
-        exclusive (`bool`): See `query_classes`.
+        exclusive (`bool`): See `query_class_loss`.
 
     Returns:
         `torch.Tensor` of shape (batch, queries, targets).
@@ -160,13 +177,13 @@ def matching_cost(logits, boxes, targets, target_boxes, *, exclusive):
         gain = logits.softmax(-1)[..., :-1]
     else:
         probabilities = logits.sigmoid()
-        found = FOCAL_ALPHA * (1 - probabilities) ** FOCAL_GAMMA * -(probabilities + 1e-8).log()
-        missed = (1 - FOCAL_ALPHA) * probabilities**FOCAL_GAMMA * -(1 - probabilities + 1e-8).log()
-        gain = missed - found
+        positive_cost = FOCAL_ALPHA * (1 - probabilities) ** FOCAL_GAMMA * -(probabilities + 1e-8).log()
+        negative_cost = (1 - FOCAL_ALPHA) * probabilities**FOCAL_GAMMA * -(1 - probabilities + 1e-8).log()
+        gain = negative_cost - positive_cost
     cost = -product(gain, targets.to(gain.dtype).transpose(1, 2))
     return cost + box_distance(boxes.unsqueeze(2), target_boxes.unsqueeze(1))
 
 
-def _area(first, last):
-    size = (last - first).clamp(min=0)
+def _area(top_left: torch.Tensor, bottom_right: torch.Tensor) -> torch.Tensor:
+    size = (bottom_right - top_left).clamp(min=0)
     return size[..., 0] * size[..., 1]

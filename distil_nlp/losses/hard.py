@@ -1,5 +1,6 @@
-"""Losses against the labels. A missing label (-100, or NaN for regression) gives 0 and no gradient."""
+"""Losses of predictions and labels. A missing label (-100, or NaN for regression) gives 0 and no gradient."""
 
+import torch
 import torch.nn.functional as functional
 
 from .precision import upcast
@@ -7,19 +8,19 @@ from .precision import upcast
 MISSING = -100
 
 
-def cross_entropy(logits, labels):
-    """Negative log-likelihood of the label, per item; of a soft label, its mean over the label's classes.
+def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of the logits with hard or soft labels, per item.
 
     Args:
         logits (`torch.Tensor`): Shape (batch, classes) or (batch, sequence, classes).
-        labels (`torch.LongTensor` or `torch.FloatTensor`): Shape (batch,) or (batch, sequence); -100 where there is none.
-            Soft ones are probabilities of the shape of the logits; a row of -100 where there is none.
+        labels (`torch.LongTensor` or `torch.FloatTensor`): Hard labels: shape (batch,) or (batch, sequence), -100 where
+            missing. Soft labels: probabilities of the shape of the logits, a row of -100 where missing.
 
     Returns:
         `torch.Tensor` of shape (batch,) or (batch, sequence), in nats, not reduced; 0 where the label is missing.
 
     Raises:
-        ValueError: Soft labels of another shape than the logits.
+        ValueError: The shape of soft labels differs from that of the logits.
     """
     if labels.is_floating_point():
         return _soft_cross_entropy(logits, labels)
@@ -29,23 +30,23 @@ def cross_entropy(logits, labels):
     return flat.view(labels.shape)
 
 
-def _soft_cross_entropy(logits, labels):
+def _soft_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     if labels.shape != logits.shape:
         raise ValueError(
-            f"Soft labels are one probability for each class, of the shape of the logits, {tuple(logits.shape)}; got "
-            f"{tuple(labels.shape)}. Mixup and cutmix must know the model's number of classes."
+            f"Soft labels need a probability for each class, in the shape of the logits, {tuple(logits.shape)}; got "
+            f"{tuple(labels.shape)}. Build mixup and cutmix with the model's number of classes."
         )
     log_probabilities = functional.log_softmax(upcast(logits), dim=-1)
     target = labels.masked_fill(labels < 0, 0).to(log_probabilities.dtype)
     return -(target * log_probabilities).sum(dim=-1)
 
 
-def binary_cross_entropy(logits, labels):
+def binary_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Negative log-likelihood of each yes/no label, averaged over the labels, per item.
 
     Args:
         logits (`torch.Tensor`): Shape (batch, labels).
-        labels (`torch.FloatTensor`): Same shape, 0 to 1; a row of -100 where there are none.
+        labels (`torch.FloatTensor`): Same shape, 0 to 1; a row of -100 where missing.
 
     Returns:
         `torch.Tensor` of shape (batch,), in nats, not reduced; 0 where the row is missing.
@@ -56,25 +57,25 @@ def binary_cross_entropy(logits, labels):
     return values.masked_fill(missing, 0).mean(dim=-1)
 
 
-def squared_error(predictions, targets):
-    """Squared distance of a prediction from its target, per item.
+def squared_error(predictions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Squared difference of a prediction and its target, per item.
 
     Args:
         predictions (`torch.Tensor`): Shape (batch,) or (batch, 1).
-        targets (`torch.FloatTensor`): Shape (batch,); NaN where there is none.
+        targets (`torch.FloatTensor`): Shape (batch,); NaN where missing.
 
     Returns:
-        `torch.Tensor` of shape (batch,), in squared units of the target, not reduced; 0 where it is missing.
+        `torch.Tensor` of shape (batch,), in squared units of the target, not reduced; 0 where the target is missing.
 
     Raises:
-        ValueError: The shapes do not name the same items.
+        ValueError: The numbers of predictions and targets differ.
     """
     if predictions.numel() != targets.numel():
         raise ValueError(
-            f"Predictions of shape {tuple(predictions.shape)} cannot be compared with targets of shape "
-            f"{tuple(targets.shape)}: a regression has one number per item (num_labels=1)."
+            f"Regression needs one prediction per target; got predictions of shape {tuple(predictions.shape)} and "
+            f"targets of shape {tuple(targets.shape)}. Use a model with num_labels=1."
         )
     predictions = upcast(predictions).reshape(targets.shape)
     missing = targets.isnan()
-    # The missing target is replaced before the subtraction: NaN times 0 is NaN in the gradient, too.
+    # Missing targets are replaced before the subtraction: NaN times 0 is NaN, also in the gradient.
     return (predictions - targets.masked_fill(missing, 0)).masked_fill(missing, 0).square()

@@ -1,24 +1,24 @@
-"""Losses between feature maps of convolutions: tensors of shape (batch, channels, height, width)."""
+"""Losses between feature maps of shape (batch, channels, height, width), and their pooling."""
 
-from torch.nn.functional import log_softmax, normalize
+import torch
+from torch.nn.functional import adaptive_avg_pool2d, log_softmax, normalize
 
 from .correlation import correlation
-from .pooling import to_smaller_size
 from .precision import check_same_shape, upcast
 
 
-def hint_mse(student_map, teacher_map):
-    """Squared distance of two maps, averaged over channels and pixels, per example.
+def hint_mse(student_map: torch.Tensor, teacher_map: torch.Tensor) -> torch.Tensor:
+    """Squared difference of two maps, averaged over channels and pixels, per example.
 
     Args:
-        student_map (`torch.Tensor`): Shape (batch, channels, height, width), brought to the teacher's channels and size.
+        student_map (`torch.Tensor`): Shape (batch, channels, height, width), projected to the teacher's shape.
         teacher_map (`torch.Tensor`): Same shape. No gradient flows into it.
 
     Returns:
         `torch.Tensor` of shape (batch,), not reduced.
 
     Raises:
-        ValueError: The shapes differ, or are those of no maps.
+        ValueError: The shapes differ, or do not have 4 dimensions.
 
     Reference: Romero et al. 2015, "FitNets: Hints for Thin Deep Nets", equation 3.
     """
@@ -27,11 +27,11 @@ def hint_mse(student_map, teacher_map):
     return (upcast(student_map) - upcast(teacher_map.detach())).square().mean(dim=(1, 2, 3))
 
 
-def attention_transfer(student_map, teacher_map):
-    """Squared distance of where two maps are strong, summed over pixels, per example.
+def attention_transfer(student_map: torch.Tensor, teacher_map: torch.Tensor) -> torch.Tensor:
+    """Squared distance of the spatial attention of two maps, summed over pixels, per example.
 
-    A map's attention is the sum of squares over its channels, brought to length 1; channels may differ. Where sizes do,
-    the larger attention is averaged down to the smaller one.
+    A map's spatial attention is the sum of squares over its channels, scaled to length 1, so the numbers of channels may
+    differ. The larger attention is averaged down to the smaller size.
 
     Args:
         student_map (`torch.Tensor`): Shape (batch, any channels, height, width).
@@ -41,28 +41,29 @@ def attention_transfer(student_map, teacher_map):
         `torch.Tensor` of shape (batch,), 0 to 2, not reduced.
 
     Raises:
-        ValueError: Not the same number of examples; a size of one pixel, which has no place to look at.
+        ValueError: The numbers of examples differ, or a map has one pixel, whose attention is always 1.
 
     Reference: Zagoruyko and Komodakis 2017, "Paying More Attention to Attention", section 3.1 and equation 2, there
-    without the square. The authors' code squares as we do and averages over the pixels where we sum: its weight of 1000
+    without the square. The authors' code squares, too, and averages over pixels instead of summing: its weight of 1000
     is 1000 / (height x width) here.
     """
     _check_maps(student_map, teacher_map)
-    ours, theirs = (upcast(one).square().sum(dim=1, keepdim=True) for one in (student_map, teacher_map.detach()))
-    ours, theirs = to_smaller_size(ours, theirs)
-    _check_pixels(ours, "An attention map")
-    ours, theirs = (normalize(one.flatten(1), dim=-1) for one in (ours, theirs))
-    return (ours - theirs).square().sum(dim=-1)
+    student, teacher = to_smaller_size(
+        upcast(student_map).square().sum(dim=1, keepdim=True),
+        upcast(teacher_map.detach()).square().sum(dim=1, keepdim=True),
+    )
+    _check_pixels(student, "An attention map")
+    student, teacher = normalize(student.flatten(1), dim=-1), normalize(teacher.flatten(1), dim=-1)
+    return (student - teacher).square().sum(dim=-1)
 
 
-def channel_wise_kl(student_map, teacher_map, *, temperature):
-    """Divergence of where each channel of the student is strong from where the teacher's is, averaged over channels.
+def channel_wise_kl(student_map: torch.Tensor, teacher_map: torch.Tensor, *, temperature: float) -> torch.Tensor:
+    """KL divergence of each student channel from the teacher's, as distributions over pixels, averaged over channels.
 
-    A channel becomes a distribution over its pixels. Multiplied by temperature**2 so that its gradient keeps its size
-    when temperature changes.
+    Multiplied by temperature**2 so that its gradient keeps its size when temperature changes.
 
     Args:
-        student_map (`torch.Tensor`): Shape (batch, channels, height, width), brought to the teacher's channels and size.
+        student_map (`torch.Tensor`): Shape (batch, channels, height, width), projected to the teacher's shape.
         teacher_map (`torch.Tensor`): Same shape. No gradient flows into it.
         temperature (`float`): Dimensionless, greater than 0.
 
@@ -70,57 +71,81 @@ def channel_wise_kl(student_map, teacher_map, *, temperature):
         `torch.Tensor` of shape (batch,), in nats, not reduced.
 
     Raises:
-        ValueError: The shapes differ, or are those of no maps; a size of one pixel, whose softmax is always 1.
+        ValueError: The shapes differ or do not have 4 dimensions, or a map has one pixel, whose softmax is always 1.
 
     Reference: Shu et al. 2021, "Channel-wise Knowledge Distillation for Dense Prediction".
     """
     _check_maps(student_map, teacher_map)
     check_same_shape(student_map, teacher_map, "feature maps")
     _check_pixels(student_map, "A distribution over pixels")
-    student, teacher = (
-        log_softmax(upcast(one).flatten(2) / temperature, dim=-1) for one in (student_map, teacher_map.detach())
-    )
+    student = log_softmax(upcast(student_map).flatten(2) / temperature, dim=-1)
+    teacher = log_softmax(upcast(teacher_map.detach()).flatten(2) / temperature, dim=-1)
     return (teacher.exp() * (teacher - student)).sum(dim=-1).mean(dim=-1) * temperature**2
 
 
-def pearson_maps(student_map, teacher_map):
+def pearson_maps(student_map: torch.Tensor, teacher_map: torch.Tensor) -> torch.Tensor:
     """1 minus the correlation of two maps over all examples and pixels of the batch, averaged over channels.
 
-    It is half the squared distance of maps of which each channel was brought to mean 0 and variance 1 over the batch and
-    its pixels: what counts is where, and for which examples, a channel is strong, not how strong. Since mean and variance
-    are the batch's, it is one value for the whole batch.
+    It equals half the squared distance of maps whose channels are standardized over the batch and its pixels: the
+    locations and examples of high activations count, their scale does not. Since mean and variance are taken over the
+    batch, it is one value for the whole batch.
 
     Args:
-        student_map (`torch.Tensor`): Shape (batch, channels, height, width), brought to the teacher's channels and size.
+        student_map (`torch.Tensor`): Shape (batch, channels, height, width), projected to the teacher's shape.
         teacher_map (`torch.Tensor`): Same shape. No gradient flows into it.
 
     Returns:
-        `torch.Tensor` of shape (1,), 0 to 2. A channel that is constant in either map counts as matched: it correlates
-        with nothing, and no step could improve it. So the value is 0 for one example of one pixel.
+        `torch.Tensor` of shape (1,), 0 to 2. A channel that is constant in either map counts as matched, see
+        `correlation`, so the value is 0 for one example of one pixel.
 
     Raises:
-        ValueError: The shapes differ, or are those of no maps.
+        ValueError: The shapes differ, or do not have 4 dimensions.
 
     Reference: Cao et al. 2022, "PKD: General Distillation Framework for Object Detectors via Pearson Correlation
     Coefficient".
     """
     _check_maps(student_map, teacher_map)
     check_same_shape(student_map, teacher_map, "feature maps")
-    ours, theirs = (upcast(one).transpose(0, 1).flatten(1) for one in (student_map, teacher_map.detach()))
-    return (1 - correlation(ours, theirs, dim=1)).mean().reshape(1)
+    student, teacher = (upcast(maps).transpose(0, 1).flatten(1) for maps in (student_map, teacher_map.detach()))
+    return (1 - correlation(student, teacher, dim=1)).mean().reshape(1)
 
 
-def _check_maps(student_map, teacher_map):
+def mean_of_pixels(feature_map: torch.Tensor) -> torch.Tensor:
+    """Mean over the pixels of a map of shape (batch, channels, height, width): (batch, channels), float32 or wider."""
+    return upcast(feature_map).mean(dim=(2, 3))
+
+
+def to_smaller_size(student_map: torch.Tensor, teacher_map: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Average both maps down to the smaller of their heights and the smaller of their widths.
+
+    Maps are never enlarged, because that would invent values between pixels.
+
+    Args:
+        student_map, teacher_map (`torch.Tensor`): Shape (batch, any channels, any height, any width).
+
+    Returns:
+        `(student_map, teacher_map)`, float32 or wider; a map that already has the size keeps its values.
+    """
+    size = tuple(map(min, student_map.shape[2:], teacher_map.shape[2:]))
+    return _pooled(student_map, size), _pooled(teacher_map, size)
+
+
+def _pooled(feature_map: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+    values = upcast(feature_map)
+    return values if values.shape[2:] == size else adaptive_avg_pool2d(values, size)
+
+
+def _check_maps(student_map: torch.Tensor, teacher_map: torch.Tensor) -> None:
     if student_map.dim() != 4 or teacher_map.dim() != 4 or len(student_map) != len(teacher_map):
         raise ValueError(
-            f"Feature maps have shape (batch, channels, height, width), and there are as many of the student's as of the "
-            f"teacher's; got {tuple(student_map.shape)} and {tuple(teacher_map.shape)}. Take the output of a convolution."
+            f"Feature maps have shape (batch, channels, height, width), with the same batch for student and teacher; got "
+            f"{tuple(student_map.shape)} and {tuple(teacher_map.shape)}. Use the output of a convolution."
         )
 
 
-def _check_pixels(one, what):
-    if one.shape[-1] * one.shape[-2] < 2:
+def _check_pixels(feature_map: torch.Tensor, name: str) -> None:
+    if feature_map.shape[-1] * feature_map.shape[-2] < 2:
         raise ValueError(
-            f"{what} of one pixel (shape {tuple(one.shape)}) is the same whatever the map holds, so the loss would always "
-            f"be 0. Take a map from before the last pooling, or larger images; hint_mse compares single pixels."
+            f"{name} of one pixel (shape {tuple(feature_map.shape)}) is constant, so the loss would always be 0. "
+            f"Use a map from before the last pooling, or larger images; hint_mse compares single pixels."
         )

@@ -1,31 +1,31 @@
-"""The precision losses are computed in, and the shapes they agree on."""
+"""Precision and shape checks shared by the losses."""
 
 import torch
 
 
-def upcast(tensor):
-    """float16 and bfloat16 become float32; float32 and float64 stay as they are.
+def upcast(tensor: torch.Tensor) -> torch.Tensor:
+    """Convert float16 and bfloat16 to float32; leave float32 and float64 unchanged.
 
-    Near the teacher the difference of two softened predictions is far below bfloat16's resolution: at a
-    vocabulary of 30,522 its gradient would be off by up to 93 %.
+    When student and teacher nearly agree, the difference of two softened predictions is far below bfloat16's
+    resolution: with a vocabulary of 30,522 the gradient's error would reach 93 %.
     """
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
-def product(left, right):
-    """The matrix product of two tensors in the precision they have: autocast would take it in bfloat16.
+def product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Matrix product in the precision of its inputs, with autocast disabled.
 
-    Cosines would come in steps of 0.004.
+    In bfloat16, as autocast computes it, cosines would be rounded to steps of 0.004.
     """
     with torch.autocast(left.device.type, enabled=False):
         return left @ right
 
 
-def check_same_shape(student, teacher, what):
-    """Raise a ValueError unless both have one shape: torch would broadcast (batch, 1) in silence."""
+def check_same_shape(student: torch.Tensor, teacher: torch.Tensor, name: str) -> None:
+    """Raise a ValueError if the shapes differ: torch would broadcast (batch, 1) without a warning."""
     if student.shape != teacher.shape:
         raise ValueError(
-            f"The student's {what} have shape {tuple(student.shape)} and the teacher's {tuple(teacher.shape)}; they "
-            f"must be equal, because broadcasting would compare different things. For logits, give both models the "
-            f"same labels (or vocabulary)."
+            f"The student's {name} have shape {tuple(student.shape)} and the teacher's {tuple(teacher.shape)}. They "
+            f"must be equal: broadcasting would compare values of different items or classes. For logits, give both "
+            f"models the same labels (or vocabulary)."
         )

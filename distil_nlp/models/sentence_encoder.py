@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 from transformers.utils import ModelOutput, cached_file
 
 from ..internals.files import read_json, write_json
-from ..losses.pooling import mean_of_tokens
+from ..losses import mean_of_tokens
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ true boxes: `labels` of shape (batch, most boxes), int64, -100 where an image ha
 
 import torch
 
-from ..losses.boxes import NO_OBJECT_WEIGHT, box_distance, query_classes, query_soft_targets
+from ..losses.boxes import NO_OBJECT_WEIGHT, box_distance, query_class_loss, query_soft_target_loss
 from ..signals.columns import BOXES
 from ..signals.forward import split_boxes
 from .base import Term, every_example, positive
@@ -113,7 +113,7 @@ class QueryLabels(LabeledBoxesTerm):
         # One column more: where what is matched to no query goes.
         classes = torch.full((len(logits), self.num_queries + 1), logits.shape[-1] - self.exclusive)
         classes = classes.to(logits.device).scatter(1, queries % (self.num_queries + 1), batch["labels"])
-        return query_classes(logits, classes[:, :-1], exclusive=self.exclusive)
+        return query_class_loss(logits, classes[:, :-1], exclusive=self.exclusive)
 
 
 class BoxLabels(LabeledBoxesTerm):
@@ -192,7 +192,7 @@ class QuerySoftTargets(DetectionTerm):
             chosen = match_teacher(ours, theirs, exclusive=self.exclusive)
             counted, chosen = chosen >= 0, chosen.clamp(min=0).unsqueeze(-1)
             theirs = [part.gather(1, chosen.expand(-1, -1, part.shape[-1])) for part in theirs]
-        return query_soft_targets(
+        return query_soft_target_loss(
             ours, theirs, temperature=self.temperature, exclusive=self.exclusive, counted=counted
         )
 

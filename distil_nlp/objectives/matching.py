@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from ..losses.boxes import foreground, matching_cost
+from ..losses.boxes import foreground_probability, matching_cost
 
 # More than any pair can cost (a distance of boxes is 25 at most), so that no target is left out to save cost.
 _MORE_THAN_ANY = 30.0
@@ -14,11 +14,11 @@ def match_labels(logits, boxes, labels, true_boxes, *, exclusive):
     """The query for each true box.
 
     Args:
-        logits (`torch.Tensor`): Shape (batch, queries, classes), see `losses.query_classes`.
+        logits (`torch.Tensor`): Shape (batch, queries, classes), see `losses.query_class_loss`.
         boxes (`torch.Tensor`): Shape (batch, queries, 4).
         labels (`torch.LongTensor`): Shape (batch, most boxes), -100 where an image has fewer.
         true_boxes (`torch.Tensor`): Shape (batch, most boxes, 4).
-        exclusive (`bool`): See `losses.query_classes`.
+        exclusive (`bool`): See `losses.query_class_loss`.
 
     Returns:
         `torch.LongTensor` of shape (batch, most boxes): a query's number, -1 where there is no box, and for boxes of an
@@ -36,7 +36,7 @@ def match_teacher(student, teacher, *, exclusive):
 
     Args:
         student, teacher (pair of `torch.Tensor`): Class logits and boxes; the numbers of queries may differ.
-        exclusive (`bool`): See `losses.query_classes`.
+        exclusive (`bool`): See `losses.query_class_loss`.
 
     Returns:
         `torch.LongTensor` of shape (batch, queries of the student), -1 where the teacher has fewer.
@@ -44,7 +44,7 @@ def match_teacher(student, teacher, *, exclusive):
     Reference: Chang et al. 2023, "DETRDistill", section 3.2, Hungarian-matching logits distillation.
     """
     (logits, boxes), (targets, target_boxes) = student, teacher
-    certain = foreground(targets, exclusive=exclusive)
+    certain = foreground_probability(targets, exclusive=exclusive)
     classes = targets.float().softmax(-1)[..., :-1] if exclusive else targets.float().sigmoid()
     cost = matching_cost(logits, boxes, classes, target_boxes, exclusive=exclusive) - _MORE_THAN_ANY
     everybody = torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)

@@ -11,8 +11,8 @@ from ..losses import (
     ctc_frame_kl,
     ctc_loss,
     pair_cosine_error,
-    query_classes,
-    query_soft_targets,
+    query_class_loss,
+    query_soft_target_loss,
     soft_target_bce,
     soft_target_kl,
     squared_error,
@@ -114,8 +114,8 @@ PROBLEMS = {
     ),
     # Ours too: things in images, learned by terms of their own (`QueryLabels`, `BoxLabels`, `QuerySoftTargets`).
     DETECTION: Problem(
-        hard_loss=query_classes,
-        soft_loss=query_soft_targets,
+        hard_loss=query_class_loss,
+        soft_loss=query_soft_target_loss,
         labeled=lambda labels: labels >= 0,
         agree=None,
         labels="whole numbers of shape (batch, most boxes), -100 where there is no box, beside the column 'boxes'",

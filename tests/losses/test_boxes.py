@@ -153,7 +153,7 @@ def test_logits_of_nan_are_matched_somehow_and_give_a_loss_of_nan():
 @EXCLUSIVE
 def test_soft_targets_of_queries_are_zero_where_the_student_is_the_teacher(exclusive):
     said = draw_queries(2, exclusive)
-    found = losses.query_soft_targets(said, said, temperature=2.0, exclusive=exclusive)
+    found = losses.query_soft_target_loss(said, said, temperature=2.0, exclusive=exclusive)
     assert found.shape == (2,) and found.abs().max() < 1e-9
 
 
@@ -162,7 +162,7 @@ def test_the_box_of_a_query_that_sees_nothing_is_not_taught(exclusive):
     (logits, boxes), (_, others) = draw_queries(1, exclusive), draw_queries(1, exclusive, seed=8)
     nothing = torch.full_like(logits, -1e4)
     nothing[..., -1] = 1e4 if exclusive else -1e4
-    found = losses.query_soft_targets((nothing, others), (nothing, boxes), temperature=1.0, exclusive=exclusive)
+    found = losses.query_soft_target_loss((nothing, others), (nothing, boxes), temperature=1.0, exclusive=exclusive)
     assert found.abs().max() < 1e-9
 
 
@@ -171,7 +171,7 @@ def test_a_teacher_whose_queries_stand_in_another_order_is_found_again(exclusive
     logits, boxes = draw_queries(2, exclusive)
     order = torch.randperm(NUM_QUERIES, generator=torch.Generator().manual_seed(3))
     found = match_teacher((logits, boxes), (logits[:, order], boxes[:, order]), exclusive=exclusive)
-    certain = losses.foreground(logits, exclusive=exclusive) > 0.9
+    certain = losses.foreground_probability(logits, exclusive=exclusive) > 0.9
     assert (order[found] == torch.arange(NUM_QUERIES))[certain].all()
 
 
@@ -180,7 +180,7 @@ def test_where_the_teacher_has_fewer_queries_the_surest_keep_a_partner_and_the_r
     found = match_teacher(student, teacher, exclusive=True)
     assert all(sorted(row[row >= 0].tolist()) == list(range(5)) for row in found)
     found = match_teacher(teacher, student, exclusive=True)
-    certain = losses.foreground(student[0], exclusive=True)
+    certain = losses.foreground_probability(student[0], exclusive=True)
     for image, row in enumerate(found):
         assert certain[image, row].min() > certain[image].sort().values[2]
 
