@@ -133,13 +133,13 @@ def rows_of(args, images):
 
     shape, total = IMAGES[images], (args.warmup_steps + args.steps) * args.batch_size
     if args.data is not None:
-        from distil_nlp.models import processor_for
+        from distil_nlp.models import image_processor_for
         from distil_nlp.tasks.image_classification import ImageClassification
 
         split = datasets.Dataset.from_parquet(str(Path(args.data) / DATA[images] / "train.parquet"))
         split = split.select(np.arange(total) % len(split))
         task = ImageClassification.from_splits({"train": split})
-        return task.prepare(split, processor_for(shape[1:], shape[0])), shape
+        return task.prepare(split, image_processor_for(shape[1:], shape[0])), shape
     generator = np.random.default_rng(SEED)
     columns = {
         "image": [generator.bytes(int(np.prod(shape))) for _ in range(total)],

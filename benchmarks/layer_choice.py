@@ -16,7 +16,7 @@ from transformers import set_seed
 from transformers.utils import logging
 
 from distil_nlp.students import student_from_teacher
-from distil_nlp.students.layer_choice import choose_layers
+from distil_nlp.students.sizes import choose_layers
 
 STRATEGIES = ("even", "lower")
 

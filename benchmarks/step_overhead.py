@@ -89,10 +89,10 @@ def main():
 
 def make_batches(args, num_batches):
     """Length-grouped batches, as our defaults make them: short ones, whose overhead weighs most. Networks get images."""
-    from distil_nlp.models import read_spec
+    from distil_nlp.models import parse_network_name
     from distil_nlp.training.sampling import LengthGroupedSampler
 
-    if read_spec(args.teacher) is not None:
+    if parse_network_name(args.teacher) is not None:
         return image_batches(args, num_batches)
     texts = texts_of(args, num_batches * args.batch_size)
     order = list(LengthGroupedSampler([len(text) for text in texts], args.batch_size, SEED))
@@ -168,19 +168,19 @@ def make_models(args):
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
-    from distil_nlp.models import NetworkForImageClassification, read_spec
+    from distil_nlp.models import NetworkForImageClassification, parse_network_name
     from distil_nlp.models.loading import load_model
     from distil_nlp.students import build_student
-    from distil_nlp.students.from_config import is_spec, parse_spec
+    from distil_nlp.students.from_config import is_size_name, parse_size_name
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(SEED)
-    if read_spec(args.teacher) is not None:
+    if parse_network_name(args.teacher) is not None:
         about = {"image_size": IMAGE[-1], "num_channels": IMAGE[0], "num_labels": NUM_CLASSES}
         teacher = NetworkForImageClassification.from_network(args.teacher, **about)
         return build_student(args.student or args.teacher, teacher), teacher.eval()
-    if is_spec(args.teacher):
-        num_layers, width = parse_spec(args.teacher)
+    if is_size_name(args.teacher):
+        num_layers, width = parse_size_name(args.teacher)
         heads = max(1, width // 32)  # MiniLM's: 12 heads of 32
         config = BertConfig(
             hidden_size=width, num_hidden_layers=num_layers, num_attention_heads=heads, intermediate_size=4 * width

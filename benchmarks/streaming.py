@@ -15,7 +15,7 @@ import torch
 
 from distil_nlp.evaluation.comparison import count_parameters
 from distil_nlp.metrics.display import short_count
-from distil_nlp.models import NetworkForAudioClassification, read_spec
+from distil_nlp.models import NetworkForAudioClassification, parse_network_name
 from distil_nlp.reports.tables import text_rows
 from distil_nlp.streaming import KeywordSpotter, load_listener
 from distil_nlp.streaming.live import hear_live
@@ -52,7 +52,7 @@ def main():
 
 
 def listener(name):
-    if read_spec(name) is None:
+    if parse_network_name(name) is None:
         return load_listener(name)
     return KeywordSpotter(NetworkForAudioClassification.from_network(name, sampling_rate=8000, num_labels=10))
 

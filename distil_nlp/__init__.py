@@ -7,12 +7,12 @@ module with it when it is first used.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .internals.torchvision import guard_torchvision
+from .internals.imports import guard_torchvision
 
 __version__ = "0.1.0"
 
 _NAMES = {
-    "models": ["NetworkForImageClassification", "processor_for", "register_network"],
+    "models": ["NetworkForImageClassification", "image_processor_for", "register_network"],
     "training.arguments": ["DistillationTrainingArguments"],
     "data.examples": ["add_example_ids"],
     "evaluation": ["compare", "predict_logits"],
@@ -93,7 +93,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .hub import model_card as model_card
     from .hub import push_to_hub as push_to_hub
     from .models import NetworkForImageClassification as NetworkForImageClassification
-    from .models import processor_for as processor_for
+    from .models import image_processor_for as image_processor_for
     from .models import register_network as register_network
     from .models.sentence_encoder import SentenceEncoder as SentenceEncoder
     from .objectives import Attention as Attention

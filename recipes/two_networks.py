@@ -20,7 +20,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from distil_nlp import DistillationTrainer, DistillationTrainingArguments
-from distil_nlp.models import NetworkForImageClassification, processor_for, register_network
+from distil_nlp.models import NetworkForImageClassification, image_processor_for, register_network
 
 
 @register_network
@@ -55,7 +55,7 @@ def main():
     parser.add_argument("--latency_seconds", type=float, default=10.0, help="Time to spend on measuring speed.")
     parser.add_argument("--hub_model_id", help="Push the student there, user/name, and ask it from there.")
     args = parser.parse_args()
-    processor = processor_for(image_size=8, num_channels=1)
+    processor = image_processor_for(image_size=8, num_channels=1)
     train, test = splits(processor)
     about = {"image_size": 8, "num_channels": 1, "num_labels": 10}
 

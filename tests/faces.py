@@ -5,10 +5,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from distil_nlp.models import NetworkForImageEmbedding, processor_for
+from distil_nlp.models import NetworkForImageEmbedding, image_processor_for
 
 SIZE = (16, 12)  # height, width
-PROCESSOR = processor_for(SIZE, 1)
+PROCESSOR = image_processor_for(SIZE, 1)
 
 
 def make_faces(num_people=4, num_images=6, *, size=SIZE, seed=0, names=None):

@@ -3,7 +3,7 @@
 import shlex
 import sys
 
-from ..internals.optional import import_extra
+from ..internals.imports import import_extra
 from ..recipe.arguments import SweepArguments
 from ..recipe.callbacks import Interrupted
 from ..recipe.parsing import parse

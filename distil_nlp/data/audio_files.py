@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from ..internals.optional import import_extra
+from ..internals.imports import import_extra
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import io
 import datasets
 import numpy as np
 
-from ..internals.optional import import_extra
+from ..internals.imports import import_extra
 from .audio import open_clips
 from .audio_files import resampled
 from .columns import require

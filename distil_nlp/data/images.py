@@ -7,7 +7,7 @@ from functools import partial
 import datasets
 import numpy as np
 
-from ..internals.optional import import_extra
+from ..internals.imports import import_extra
 from ..models.pixel_preprocessor import PixelPreprocessor
 from .columns import first_split, row_of
 from .file_columns import IMAGES, find_file_column

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ..internals.optional import import_extra
+from ..internals.imports import import_extra
 from ..models.network import NetworkModel
 
 _TOLERANCE = 1e-4  # of logits, between torch and the runtime

@@ -8,22 +8,34 @@ from .audio import (
     NetworkForAudioClassification,
     NetworkForAudioFrameClassification,
     NetworkForCTC,
-    extractor_for,
+    feature_extractor_for,
     load_feature_extractor,
     register_audio_models,
 )
 from .auto import load_network, network_for
-from .image_classifier import AutoImageClassifier, ImageNetworkConfig, NetworkForImageClassification, register_models
-from .image_embedder import AutoImageEmbedder, ImageEmbedderConfig, NetworkForImageEmbedding, register_embedders
-from .image_processor import NetworkImageProcessor, load_image_processor, processor_for, register_processor, resized
+from .image import (
+    AutoImageClassifier,
+    AutoImageEmbedder,
+    ImageEmbedderConfig,
+    ImageNetworkConfig,
+    NetworkForImageClassification,
+    NetworkForImageEmbedding,
+    register_image_models,
+)
+from .image_processor import (
+    NetworkImageProcessor,
+    image_processor_for,
+    load_image_processor,
+    register_image_processor,
+    resized_processor,
+)
 from .log_mel import LogMel
-from .networks import import_line, read_spec, register_network
-from .whisper import AutoSpeechSeq2Seq, GreedyGenerator, read_whisper, whisper_for, whisper_processor
+from .networks import import_line, parse_network_name, register_network
+from .whisper import AutoSpeechSeq2Seq, GreedyGenerator, parse_whisper_name, whisper_for, whisper_processor
 
 register_audio_models()
-register_models()
-register_embedders()
-register_processor()
+register_image_models()
+register_image_processor()
 
 __all__ = [
     "AutoAudioClassifier",
@@ -43,16 +55,16 @@ __all__ = [
     "NetworkImageProcessor",
     "AutoSpeechSeq2Seq",
     "GreedyGenerator",
-    "extractor_for",
+    "feature_extractor_for",
     "import_line",
     "load_feature_extractor",
     "load_image_processor",
     "load_network",
     "network_for",
-    "processor_for",
-    "read_spec",
-    "read_whisper",
-    "resized",
+    "image_processor_for",
+    "parse_network_name",
+    "parse_whisper_name",
+    "resized_processor",
     "register_network",
     "whisper_for",
     "whisper_processor",

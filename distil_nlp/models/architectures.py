@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from .feature_stages import stages
+from .feature_stages import stage_names
 
 
 @dataclass(frozen=True)
@@ -136,13 +136,15 @@ def layer_names(model):
     """
     config = getattr(model, "config", None)
     if layer_count(config) is None or getattr(config, "feature_paths", None):
-        return stages(model)
+        return stage_names(model)
     try:
         layers = layer_list(model)
     except ValueError:
         if getattr(model, "main_input_name", None) != "pixel_values":
             raise
-        return stages(model)  # a network whose config counts its convolutions, a detector: its maps are its layers
+        return stage_names(
+            model
+        )  # a network whose config counts its convolutions, a detector: its maps are its layers
     return [f"{layers}.{place}" for place in range(layer_count(config))]
 
 
@@ -161,7 +163,7 @@ def _count_name(config):
     return name
 
 
-def attention_slots(model, layer):
+def qkv_slices(model, layer):
     """Where the queries, keys and values of a layer can be read.
 
     Returns:

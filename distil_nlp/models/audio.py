@@ -221,7 +221,7 @@ class AutoCTC(NetworkLoader):
     auto_class, network_class = AutoModelForCTC, NetworkForCTC
 
 
-def extractor_for(sampling_rate):
+def feature_extractor_for(sampling_rate):
     """The feature extractor of a network that hears waves: transformers' own for waves, which pads and tells where."""
     return Wav2Vec2FeatureExtractor(sampling_rate=sampling_rate, do_normalize=False, return_attention_mask=True)
 

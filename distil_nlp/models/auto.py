@@ -3,8 +3,7 @@
 from transformers import AutoConfig
 
 from .audio import NetworkForAudioClassification, NetworkForAudioFrameClassification, NetworkForCTC
-from .image_classifier import NetworkForImageClassification
-from .image_embedder import NetworkForImageEmbedding
+from .image import NetworkForImageClassification, NetworkForImageEmbedding
 
 _KINDS = {
     kind.__name__: kind

@@ -25,7 +25,7 @@ _PRIOR = 0.01  # probability that a query begins with for each class: Lin et al.
 _USUAL_SIZE = 0.18  # of a box to begin with, in parts of the image
 
 
-def read_detector(spec):
+def parse_detector_name(spec):
     """Read a detector's name: "deformable_detr-64x2" gives `("deformable_detr", 64, 2)`.
 
     Args:
@@ -57,7 +57,7 @@ def make_detector(spec, *, id2label):
     Images may have any size. Of a deformable one, queries begin at places on a grid of 6 x 8, each looking around its own.
 
     Args:
-        spec (`str`): See `read_detector`.
+        spec (`str`): See `parse_detector_name`.
         id2label (`dict[int, str]`): The classes.
 
     Returns:
@@ -66,7 +66,7 @@ def make_detector(spec, *, id2label):
     Reference: Carion et al. 2020 (detr); Zhu et al. 2021, "Deformable DETR", with the grid of Wang et al. 2022, "Anchor
     DETR", section 3.2.
     """
-    kind, width, layers = read_detector(spec)
+    kind, width, layers = parse_detector_name(spec)
     config_class, model_class = (getattr(transformers, name) for name in _KINDS[kind][:2])
     of_kind = {"num_feature_levels": 1, "with_box_refine": True} if kind == "deformable_detr" else {}
     config = config_class(
@@ -128,11 +128,11 @@ def detector_processor(spec, image_size):
     """The image processor of such a detector, with transformers' way from its answers to boxes.
 
     Args:
-        spec (`str`): See `read_detector`.
+        spec (`str`): See `parse_detector_name`.
         image_size (`(int, int)`): Height and width that images are brought to.
     """
     height, width = image_size
-    processor_class = getattr(transformers, _KINDS[read_detector(spec)[0]][2])
+    processor_class = getattr(transformers, _KINDS[parse_detector_name(spec)[0]][2])
     return processor_class(size={"height": height, "width": width}, do_pad=False)
 
 
@@ -142,7 +142,7 @@ class AutoDetector:
     @staticmethod
     def from_pretrained(name, *, output_loading_info=False, **kwargs):
         """A Hub id, a folder, or a name: "deformable_detr-64x2"."""
-        if read_detector(str(name)) is None:
+        if parse_detector_name(str(name)) is None:
             return AutoModelForObjectDetection.from_pretrained(name, output_loading_info=output_loading_info, **kwargs)
         labels = kwargs.get("id2label") or {index: f"LABEL_{index}" for index in range(kwargs.get("num_labels", 2))}
         model = make_detector(name, id2label=labels).to(kwargs.get("dtype") or torch.float32)

@@ -13,7 +13,7 @@ _CHANNELS, _SIZE = 3, 64  # large enough that five halvings still leave a map
 _NO_MAP = (nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.Dropout)
 
 
-def stages(model):
+def stage_names(model):
     """The modules that end the stages of an image model, in order of execution.
 
     `config.feature_paths` says so where it is there. Otherwise one look at an image of zeros does: a stage is the last

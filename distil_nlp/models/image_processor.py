@@ -9,8 +9,7 @@ from transformers import AutoImageProcessor
 from transformers.image_processing_backends import PilBackend
 from transformers.image_utils import PILImageResampling, SizeDict
 
-from .image_classifier import ImageNetworkConfig
-from .image_embedder import ImageEmbedderConfig
+from .image import ImageEmbedderConfig, ImageNetworkConfig
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ class NetworkImageProcessor(PilBackend):
         return super().process_image(image, **{**kwargs, "do_convert_rgb": False})
 
 
-def processor_for(image_size, num_channels):
+def image_processor_for(image_size, num_channels):
     """The processor of a network that sees images of this size.
 
     Args:
@@ -60,7 +59,7 @@ def processor_for(image_size, num_channels):
     return NetworkImageProcessor(num_channels, size={"height": height, "width": width})
 
 
-def resized(processor, image_size):
+def resized_processor(processor, image_size):
     """The processor of a network that sees images in another size, normalized as before.
 
     Args:
@@ -80,7 +79,7 @@ def resized(processor, image_size):
             if size:
                 setattr(made, name, SizeDict(**{of: round(edge * image_size / shown) for of, edge in size.items()}))
         return made
-    made = processor_for(image_size, len(processor.image_mean or "RGB"))
+    made = image_processor_for(image_size, len(processor.image_mean or "RGB"))
     for name in ("image_mean", "image_std", "do_normalize", "do_rescale", "rescale_factor"):
         value = getattr(processor, name)
         if value is not None:  # as mean and deviation may be where nothing is normalized
@@ -134,7 +133,7 @@ def _as_timm(config, name):
     )
 
 
-def register_processor():
+def register_image_processor():
     """Make `AutoImageProcessor` and pipelines know it; done when `distil_nlp.models` is imported."""
     for config in (ImageNetworkConfig, ImageEmbedderConfig):
         AutoImageProcessor.register(config, slow_image_processor_class=NetworkImageProcessor, exist_ok=True)

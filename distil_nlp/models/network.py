@@ -5,7 +5,7 @@ import inspect
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from .networks import find_network, make_network, read_spec, register_network
+from .networks import find_network, make_network, parse_network_name, register_network
 
 
 class NetworkConfig(PreTrainedConfig):
@@ -139,7 +139,7 @@ class NetworkLoader:
 
     def from_pretrained(self, name, *, output_loading_info=False, **kwargs):
         """A Hub id, a folder, or the name of a network: "resnet20", "resnet8x4", "mobilenetv2x0.5"."""
-        if read_spec(str(name)) is None:
+        if parse_network_name(str(name)) is None:
             return self.auto_class.from_pretrained(name, output_loading_info=output_loading_info, **kwargs)
         taken = inspect.signature(self.network_class.from_network).parameters
         labels = {key: value for key, value in kwargs.items() if key in taken and key != "label2id"}
@@ -153,7 +153,7 @@ class NetworkLoader:
 
 def _named(network):
     if isinstance(network, str):
-        return read_spec(network) or (find_network(network).network_name, {})
+        return parse_network_name(network) or (find_network(network).network_name, {})
     if not isinstance(network, type) or not issubclass(network, torch.nn.Module):
         raise ValueError(
             f"A network is a name, or a class of modules that can be made anew when the model is loaded; got "

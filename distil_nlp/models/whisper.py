@@ -24,7 +24,7 @@ _MOST_TOKENS = 448  # of a text, as in every published one: the pipeline counts 
 _SPECIAL = ("<|startoftranscript|>", "<|en|>", "<|translate|>", "<|transcribe|>", "<|notimestamps|>")
 
 
-def read_whisper(spec):
+def parse_whisper_name(spec):
     """Read the name of such a model: "whisper-2x64" gives `(2, 64)`, layers of encoder and decoder each, and their width.
 
     Returns:
@@ -49,7 +49,7 @@ def make_whisper(spec, *, num_tokens, special, seconds, num_mels):
     """A model of Whisper's architecture with random weights.
 
     Args:
-        spec (`str`): See `read_whisper`.
+        spec (`str`): See `parse_whisper_name`.
         num_tokens (`int`): Of its tokenizer.
         special (`dict[str, int]`): pad_token_id, bos_token_id, eos_token_id and decoder_start_token_id.
         seconds (`float`): Of sound that it hears at once.
@@ -60,7 +60,7 @@ def make_whisper(spec, *, num_tokens, special, seconds, num_mels):
 
     Reference: Radford et al. 2023, "Robust Speech Recognition via Large-Scale Weak Supervision", section 2.2.
     """
-    layers, width = read_whisper(spec)
+    layers, width = parse_whisper_name(spec)
     heads = max(1, width // _HEAD_SIZE)
     config = WhisperConfig(
         vocab_size=num_tokens,
@@ -124,7 +124,7 @@ class AutoSpeechSeq2Seq:
 
     def from_pretrained(self, name, *, output_loading_info=False, **kwargs):
         """A Hub id, a folder, or a name: "whisper-2x64"."""
-        if read_whisper(str(name)) is None:
+        if parse_whisper_name(str(name)) is None:
             found = AutoModelForSpeechSeq2Seq.from_pretrained(name, output_loading_info=output_loading_info, **kwargs)
             self._settle_language(name, found[0] if output_loading_info else found)
             return found

@@ -3,7 +3,7 @@
 from math import gcd
 
 from ..losses import attention_kl, attention_mse, dot_products
-from ..models.architectures import ENCODERS, QKV, attention_slots
+from ..models.architectures import ENCODERS, QKV, qkv_slices
 from .layers import LayerTerm
 
 _LEAST_HEAD = 16  # MiniLMv2's 48 relation heads of a 768 wide teacher
@@ -17,9 +17,7 @@ class QKVTerm(LayerTerm):
     """A term on the queries, keys and values of pairs of layers."""
 
     def tap_layers(self, student, teacher):
-        self._slots = [
-            (attention_slots(student, ours), attention_slots(teacher, theirs)) for ours, theirs in self.pairs
-        ]
+        self._slots = [(qkv_slices(student, ours), qkv_slices(teacher, theirs)) for ours, theirs in self.pairs]
         self.student_taps, self.teacher_taps = (
             tuple(dict.fromkeys(slots[part].module for slots in side for part in self.parts()))
             for side in zip(*self._slots, strict=True)

@@ -74,7 +74,7 @@ class RunFolder:
 
         Args:
             stage (`str`): Name of its folder.
-            save (callable): GreedyGenerator into the folder it is given.
+            save (callable): Writes into the folder it is given.
             facts (`dict`): JSON-ready, kept with it.
         """
         unfinished = self.path / f".{stage}.part"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..internals.files import replacing
-from ..internals.optional import import_extra
+from ..internals.imports import import_extra
 
 SURE = 0.3  # the score from which a box is drawn
 _WIDTH, _HEAD, _GAP = 320, 18, 4  # pixels: of an image, of the line above it, between images

@@ -1,11 +1,10 @@
 """Students: out of the teacher's layers, of a given size, from the Hub, or any module that returns logits."""
 
 from .build import build_student, student_start
-from .embeddings import pca_embeddings
-from .encoder import freeze_encoder, share_encoder
-from .from_config import student_from_config
+from .from_config import pca_embeddings, student_from_config
 from .from_teacher import student_from_teacher
-from .layer_choice import DEFAULT_LAYER_CHOICE, choose_layers
+from .frozen_encoder import freeze_encoder, share_encoder
+from .sizes import DEFAULT_LAYER_CHOICE, choose_layers
 from .transfer import TransferReport, transfer_weights
 from .vocabulary import TrimmedVocabulary, trim_vocabulary
 

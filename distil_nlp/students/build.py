@@ -6,11 +6,11 @@ import re
 import transformers
 from torch import nn
 
-from ..models import NetworkForImageEmbedding, network_for, read_spec, read_whisper, whisper_for
-from ..models.detectors import make_detector, read_detector
+from ..models import NetworkForImageEmbedding, network_for, parse_network_name, parse_whisper_name, whisper_for
+from ..models.detectors import make_detector, parse_detector_name
 from ..models.loading import load_model
 from ..models.sentence_encoder import SentenceEncoder
-from .from_config import is_spec, student_from_config
+from .from_config import is_size_name, student_from_config
 from .from_teacher import check_teacher, chosen_layers, student_from_teacher
 from .sizes import WIDTH_INITS, Sizes, student_sizes
 
@@ -52,19 +52,19 @@ def build_student(student, teacher, *, embeddings="random", image_size=None, tru
         return student_from_teacher(teacher, **of_teacher)
     if of_teacher.get("width_init") == WIDTH_INITS[0]:  # where nobody asked
         del of_teacher["width_init"]
-    if is_spec(student):
+    if is_size_name(student):
         _refuse(of_teacher, f"student={student!r} is a size to start from scratch")
         return student_from_config(student, teacher, embeddings=embeddings)
-    if read_spec(student) is not None:
+    if parse_network_name(student) is not None:
         _refuse({**of_teacher, **of_config}, f"student={student!r} is a network to start from scratch")
         check_teacher(teacher)
         own = {} if image_size is None else {"image_size": image_size}
         return network_for(student, teacher, **own).train()
-    if read_detector(student) is not None:
+    if parse_detector_name(student) is not None:
         _refuse({**of_teacher, **of_config}, f"student={student!r} is a detector to start from scratch")
         check_teacher(teacher)
         return make_detector(student, id2label=teacher.config.id2label)
-    if read_whisper(student) is not None:
+    if parse_whisper_name(student) is not None:
         _refuse({**of_teacher, **of_config}, f"student={student!r} is a model to start from scratch")
         check_teacher(teacher)
         return whisper_for(student, teacher)
@@ -91,10 +91,12 @@ def student_start(student, teacher, *, num_layers=None, layers=None, architectur
             listed = ", ".join(f"{name} {theirs} to {ours}" for name, (theirs, ours) in changes.items())
             words += f", made narrower by {sizes.get('width_init', WIDTH_INITS[0])} ({listed})"
         return words + (f", as a {architecture}" if architecture else "")
-    if is_spec(student):
+    if is_size_name(student):
         reduced = ", word embeddings by a PCA of the teacher's" if embeddings == "pca" else ""
         return f"random weights ({student}){reduced}"
-    from_scratch = any(read(student) is not None for read in (read_spec, read_detector, read_whisper))
+    from_scratch = any(
+        read(student) is not None for read in (parse_network_name, parse_detector_name, parse_whisper_name)
+    )
     return f"random weights ({student})" if from_scratch else str(student)
 
 

@@ -5,8 +5,8 @@ import re
 import torch
 
 from ..models.architectures import ENCODERS, per_layer_settings
-from .embeddings import pca_embeddings
 from .from_teacher import check_teacher, own_config
+from .narrow import principal_directions
 from .sizes import Sizes, num_heads
 
 _SPEC = re.compile(r"(\d+)x(\d+)")
@@ -36,7 +36,7 @@ def student_from_config(spec, teacher, *, embeddings="random"):
         ValueError: A spec that is not a size, an architecture we do not know, "pca" into a wider student.
     """
     check_teacher(teacher)
-    num_layers, hidden_size = parse_spec(spec)
+    num_layers, hidden_size = parse_size_name(spec)
     if embeddings not in _EMBEDDINGS:
         raise ValueError(f"embeddings must be one of {', '.join(_EMBEDDINGS)}; got {embeddings!r}.")
     student = type(teacher)(_resized(teacher, num_layers, hidden_size))
@@ -45,18 +45,18 @@ def student_from_config(spec, teacher, *, embeddings="random"):
     return student.to(device=teacher.device, dtype=torch.float32).train()
 
 
-def is_spec(value):
+def is_size_name(value):
     """True for "4x256" and its like; a folder of that name is written "./4x256"."""
     return isinstance(value, str) and _SPEC.fullmatch(value) is not None
 
 
-def parse_spec(spec):
+def parse_size_name(spec):
     """Read a size: "4x256" gives `(4, 256)`.
 
     Raises:
         ValueError: Not layers x hidden size, both at least 1 and the second even.
     """
-    num_layers, hidden_size = map(int, _SPEC.fullmatch(spec).groups()) if is_spec(spec) else (0, 0)
+    num_layers, hidden_size = map(int, _SPEC.fullmatch(spec).groups()) if is_size_name(spec) else (0, 0)
     if num_layers < 1 or hidden_size < 2 or hidden_size % 2:
         raise ValueError(
             f"A size is layers x hidden size, such as '4x256', with an even hidden size (rotary positions turn pairs "
@@ -90,3 +90,27 @@ def _start_from_pca(student, teacher, spec):
         )
     with torch.no_grad():
         ours.copy_(pca_embeddings(theirs, ours.shape[1], std=student.config.initializer_range))
+
+
+@torch.no_grad()
+def pca_embeddings(embeddings, num_components, *, std):
+    """The principal components of an embedding matrix, as word embeddings for a narrower model.
+
+    Centered first: the mean vector is the same for every word and tells none apart. Not whitened: a direction in
+    which words differ much stays one in which they differ much. Scaled as a whole to `std`; the LayerNorm after the
+    embeddings would undo any other scale but for the position embeddings added before it, which start at the same
+    `std`. Each component's sign is fixed (its largest entry is positive), so the same teacher gives the same student.
+
+    Args:
+        embeddings (`torch.Tensor`): Shape (vocabulary, width). Any dtype; the work is done in float64.
+        num_components (`int`): New width, at most the old one.
+        std (`float`): Standard deviation of the result over all its entries.
+
+    Returns:
+        `torch.Tensor` of shape (vocabulary, num_components), float32.
+
+    Reference: Mukherjee & Awadallah 2020, "XtremeDistil", which starts its students from reduced teacher embeddings.
+    """
+    centered = embeddings.double() - embeddings.double().mean(dim=0)
+    components = centered @ principal_directions(centered.T @ centered, num_components)
+    return (components * (std / components.std())).float()

@@ -7,8 +7,7 @@ from transformers import PreTrainedModel
 
 from ..models.architectures import DECODERS, ENCODERS, layer_count, layer_list, per_layer_settings, set_layer_count
 from .distilbert import distilbert_class, distilbert_config
-from .layer_choice import check_layers, choose_layers
-from .sizes import student_sizes
+from .sizes import check_layers, choose_layers, student_sizes
 from .transfer import transfer_weights
 
 

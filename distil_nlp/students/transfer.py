@@ -8,9 +8,8 @@ import torch
 
 from ..models.architectures import ENCODERS, base_prefix, layer_count, layer_list
 from .distilbert import bert_names, fold_segment
-from .layer_choice import check_layers, choose_layers
 from .narrow import narrow
-from .sizes import WIDTH_INITS, Sizes
+from .sizes import WIDTH_INITS, Sizes, check_layers, choose_layers
 
 logger = logging.getLogger(__name__)
 

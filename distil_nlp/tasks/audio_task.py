@@ -38,9 +38,9 @@ class AudioTask(FileTask):
         return splits if held_out_speakers is None else _without(splits, held_out_speakers, speaker_column)
 
     def named_processor(self, name):
-        from ..models import extractor_for, read_spec
+        from ..models import feature_extractor_for, parse_network_name
 
-        return extractor_for(self.sampling_rate) if read_spec(name) is not None else None
+        return feature_extractor_for(self.sampling_rate) if parse_network_name(name) is not None else None
 
     def saved_processor(self, name_or_path, *, trust_remote_code=False):
         from ..models import load_feature_extractor

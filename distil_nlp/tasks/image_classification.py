@@ -72,9 +72,11 @@ class ImageClassification(ImageTask, ClassificationTask):
         return task
 
     def named_processor(self, name):
-        from ..models import processor_for, read_spec
+        from ..models import image_processor_for, parse_network_name
 
-        return processor_for(self.image_size, self.num_channels) if read_spec(name) is not None else None
+        return (
+            image_processor_for(self.image_size, self.num_channels) if parse_network_name(name) is not None else None
+        )
 
     def prepare(self, split, processor, *, with_labels=True):
         """Rows of raw pixels.

@@ -27,12 +27,12 @@ class ImageTask(FileTask):
         Raises:
             ValueError: A processor that shows another part of an image in another size.
         """
-        from ..models import resized
+        from ..models import resized_processor
 
         processor = super().student_processor(student, of_teacher, trust_remote_code=trust_remote_code)
         if student_image_size is None:
             return processor
-        made = resized(processor, student_image_size)
+        made = resized_processor(processor, student_image_size)
         if not shows_the_same(processor, made):
             raise ValueError(
                 f"student_image_size={student_image_size}: {type(processor).__name__} with size {dict(made.size)} shows "

@@ -92,9 +92,9 @@ class ObjectDetection(ImageTask):
         return task
 
     def named_processor(self, name):
-        from ..models.detectors import detector_processor, read_detector
+        from ..models.detectors import detector_processor, parse_detector_name
 
-        return detector_processor(name, self.image_size) if read_detector(name) is not None else None
+        return detector_processor(name, self.image_size) if parse_detector_name(name) is not None else None
 
     def load_processor(self, name_or_path, **settings):
         """See `ImageTask.load_processor`; a ValueError where images would not have one height and width."""

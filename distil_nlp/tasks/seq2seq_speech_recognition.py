@@ -76,9 +76,9 @@ class Seq2SeqSpeechRecognition(TranscriptTask):
         return {}
 
     def named_processor(self, name):
-        from ..models import read_whisper
+        from ..models import parse_whisper_name
 
-        return None if read_whisper(name) is None else self._made_processor()
+        return None if parse_whisper_name(name) is None else self._made_processor()
 
     def _made_processor(self):
         from ..models import whisper_processor

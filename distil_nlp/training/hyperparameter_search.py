@@ -8,8 +8,8 @@ from transformers import Trainer
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import default_compute_objective, default_hp_space_optuna
 
+from ..internals.imports import import_extra
 from ..internals.messages import nearest
-from ..internals.optional import import_extra
 
 
 class TrialRunner:

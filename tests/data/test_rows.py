@@ -9,7 +9,7 @@ from PIL import Image
 
 from distil_nlp.data.columns import check_texts, file_rows, read_as, row_of
 from distil_nlp.data.splits import load_splits
-from distil_nlp.models import processor_for
+from distil_nlp.models import image_processor_for
 from distil_nlp.tasks.image_classification import ImageClassification
 from distil_nlp.tasks.text_classification import TextClassification
 
@@ -40,7 +40,7 @@ def test_an_image_that_cannot_be_read_is_named_by_its_row_in_the_file(tmp_path):
     task = ImageClassification.from_splits(splits)
     with pytest.raises(ValueError, match=rf"^Row {BAD} \(counted from 0\) of the train split holds no image"):
         for split in splits.values():
-            task.prepare(split, processor_for(8, 1))
+            task.prepare(split, image_processor_for(8, 1))
 
 
 def test_a_label_without_a_place_is_named_by_its_row_in_the_file(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from distil_nlp.hmm import Decoder, Lexicon
-from distil_nlp.models import NetworkForAudioClassification, NetworkForAudioFrameClassification, extractor_for
+from distil_nlp.models import NetworkForAudioClassification, NetworkForAudioFrameClassification, feature_extractor_for
 from tests.speech import RATE, WORDS
 
 KEYWORDS, SENTENCES = "tester/keywords", "tester/sentences"
@@ -41,7 +41,7 @@ def folders(tmp_path_factory):
         models["sentences"].network.classifier.weight.mul_(20)  # so that something is heard
     for name, model in models.items():
         model.save_pretrained(folder / name)
-        extractor_for(RATE).save_pretrained(folder / name)
+        feature_extractor_for(RATE).save_pretrained(folder / name)
     return {name: str(folder / name) for name in models}
 
 

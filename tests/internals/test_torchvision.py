@@ -15,9 +15,9 @@ assert "torch" not in sys.modules, "importing the package imports torch"
 import transformers
 print(transformers.utils.is_torchvision_available())
 from transformers import BertForSequenceClassification, Trainer
-from distil_nlp.models import NetworkForImageClassification, processor_for
+from distil_nlp.models import NetworkForImageClassification, image_processor_for
 from PIL import Image
-pixels = processor_for(8, 1)(Image.new("RGB", (9, 9)), return_tensors="pt")["pixel_values"]
+pixels = image_processor_for(8, 1)(Image.new("RGB", (9, 9)), return_tensors="pt")["pixel_values"]
 model = NetworkForImageClassification.from_network("cnn4", image_size=8, num_channels=1, num_labels=2)
 print(tuple(model(pixels).logits.shape), sys.modules["torchvision"])
 """

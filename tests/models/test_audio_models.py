@@ -15,7 +15,7 @@ from distil_nlp.models import (
     LogMel,
     NetworkForAudioClassification,
     NetworkForAudioFrameClassification,
-    extractor_for,
+    feature_extractor_for,
     register_network,
 )
 
@@ -141,7 +141,7 @@ def test_a_saved_model_answers_the_same_after_loading(made_by, auto_class, tmp_p
 def test_a_pipeline_gives_the_scores_of_the_model(tmp_path):
     model = classifier()
     model.save_pretrained(tmp_path)
-    extractor_for(RATE).save_pretrained(tmp_path)
+    feature_extractor_for(RATE).save_pretrained(tmp_path)
     assert AutoFeatureExtractor.from_pretrained(tmp_path).sampling_rate == RATE
     clip = waves(3000)[0]
     said = pipeline("audio-classification", str(tmp_path), device="cpu")(clip[0].numpy())

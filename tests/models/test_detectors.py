@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForObjectDetection, pipeline
 
-from distil_nlp.models.detectors import AutoDetector, detector_processor, make_detector, read_detector
+from distil_nlp.models.detectors import AutoDetector, detector_processor, make_detector, parse_detector_name
 
 NAMES = {0: "disc", 1: "ring"}
 SPECS = ["detr-32x1", "deformable_detr-32x2"]
@@ -65,7 +65,7 @@ def test_a_name_gives_random_weights_that_are_told_as_fresh_and_anything_else_is
 
 @pytest.mark.parametrize("name", ["resnet20", "detr", "4x256", "facebook/detr-resnet-50", None])
 def test_other_names_are_none_of_a_detector(name):
-    assert read_detector(name) is None
+    assert parse_detector_name(name) is None
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_other_names_are_none_of_a_detector(name):
 )
 def test_a_size_that_cannot_be_is_refused_with_the_nearest_that_can(name, instead):
     with pytest.raises(ValueError, match=instead):
-        read_detector(name)
+        parse_detector_name(name)

@@ -6,7 +6,7 @@ from torch import nn
 
 from distil_nlp.models import NetworkForImageClassification
 from distil_nlp.models.architectures import layer_name, layer_names
-from distil_nlp.models.feature_stages import in_eval_mode, stages
+from distil_nlp.models.feature_stages import in_eval_mode, stage_names
 from tests.tiny import tiny_image_model
 
 
@@ -27,7 +27,7 @@ class Plain(nn.Module):
 
 def test_a_stage_is_the_last_module_to_run_at_each_size_of_map():
     # The shared relu ran last at the smaller size, so it stands for that one and not for the larger.
-    assert stages(Plain()) == ["stem", "relu"]
+    assert stage_names(Plain()) == ["stem", "relu"]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_feature_paths_of_the_config_win_and_may_be_those_of_the_network_inside(
     with pytest.raises(
         ValueError, match="feature_paths of ResNetFor.* names 'encoder.stages.7', and there is no such"
     ):
-        stages(model)
+        stage_names(model)
 
 
 def test_looking_for_stages_leaves_mode_statistics_hooks_and_random_state_alone():
@@ -93,7 +93,7 @@ def test_looking_for_stages_leaves_mode_statistics_hooks_and_random_state_alone(
     model.drop.eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     random = torch.get_rng_state()
-    stages(model)
+    stage_names(model)
     assert model.training and model.stem[1].training and not model.drop.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random)
@@ -101,14 +101,14 @@ def test_looking_for_stages_leaves_mode_statistics_hooks_and_random_state_alone(
 
 
 def test_the_image_has_the_channels_of_the_config_or_of_the_first_convolution():
-    assert stages(Plain(num_channels=1)) == ["stem", "relu"]
-    assert len(stages(tiny_image_model("resnet", num_channels=1))) == 3
+    assert stage_names(Plain(num_channels=1)) == ["stem", "relu"]
+    assert len(stage_names(tiny_image_model("resnet", num_channels=1))) == 3
 
 
 def test_stages_are_found_in_a_model_without_weights():
     with torch.device("meta"):
         model = Plain()
-    assert stages(model) == ["stem", "relu"]
+    assert stage_names(model) == ["stem", "relu"]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_stages_are_found_in_a_model_without_weights():
 )
 def test_a_model_whose_layers_cannot_be_counted_is_refused_with_the_way_out(model, message):
     with pytest.raises(ValueError, match=f"{message}.*pairs of module names"):
-        stages(model)
+        stage_names(model)
 
 
 def test_every_module_gets_its_own_mode_back_even_when_the_body_fails():

@@ -14,11 +14,11 @@ from distil_nlp.data.images import pixels_of
 from distil_nlp.models import (
     NetworkForImageClassification,
     NetworkImageProcessor,
+    image_processor_for,
     load_image_processor,
-    processor_for,
-    read_spec,
+    parse_network_name,
     register_network,
-    resized,
+    resized_processor,
 )
 from distil_nlp.models.networks.mobilenet import Convolution
 
@@ -65,7 +65,7 @@ def picture(seed=0, size=(8, 8), mode="RGB"):
     ],
 )
 def test_a_spec_names_a_network_and_its_size(spec, found):
-    assert read_spec(spec) == found
+    assert parse_network_name(spec) == found
 
 
 def test_the_sizes_of_the_papers_have_the_papers_parameters():
@@ -139,7 +139,7 @@ def test_a_config_that_names_an_unregistered_network_is_refused_and_nothing_is_i
 
 @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3), ("RGBA", 3), ("CMYK", 3), ("1", 1)])
 def test_the_pipeline_gives_the_scores_of_the_model_for_pictures_of_any_mode(tmp_path, mode, channels):
-    model, processor = small(num_channels=channels, id2label=["no", "yes"]), processor_for(8, channels)
+    model, processor = small(num_channels=channels, id2label=["no", "yes"]), image_processor_for(8, channels)
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     image = picture(mode=mode, size=(12, 9))
@@ -154,7 +154,7 @@ def test_the_pipeline_gives_the_scores_of_the_model_for_pictures_of_any_mode(tmp
 
 
 def test_the_processor_comes_back_as_it_was(tmp_path):
-    processor_for((8, 6), 1).save_pretrained(tmp_path)
+    image_processor_for((8, 6), 1).save_pretrained(tmp_path)
     small(num_channels=1).save_pretrained(tmp_path)
     loaded = AutoImageProcessor.from_pretrained(tmp_path)
     assert type(loaded) is NetworkImageProcessor and loaded.num_channels == 1
@@ -205,11 +205,11 @@ def test_a_timm_model_whose_images_are_cut_in_another_way_is_refused(monkeypatch
 
 
 def test_a_processor_in_another_size_normalizes_as_before_or_not_at_all():
-    smaller = resized(ViTImageProcessorPil(image_mean=[0.1, 0.2, 0.3]), 8)
+    smaller = resized_processor(ViTImageProcessorPil(image_mean=[0.1, 0.2, 0.3]), 8)
     assert smaller.size == {"height": 8, "width": 8} and list(smaller.image_mean) == [0.1, 0.2, 0.3]
     plain = ViTImageProcessorPil(do_normalize=False)
     plain.image_mean = plain.image_std = None
-    assert resized(plain, 8)(picture(), return_tensors="np")["pixel_values"].max() <= 1
+    assert resized_processor(plain, 8)(picture(), return_tensors="np")["pixel_values"].max() <= 1
 
 
 def test_the_first_two_lines_of_a_new_process_are_enough_to_load_a_built_in_network(tmp_path):

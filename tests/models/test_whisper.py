@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import AutoProcessor, BertConfig, BertForSequenceClassification, pipeline
 
-from distil_nlp.models import AutoSpeechSeq2Seq, GreedyGenerator, read_whisper, whisper_processor
+from distil_nlp.models import AutoSpeechSeq2Seq, GreedyGenerator, parse_whisper_name, whisper_processor
 from distil_nlp.students import build_student, freeze_encoder, share_encoder, student_from_teacher
 
 TEXTS = ["ho hi he", "hi", "he ho"] * 5
@@ -39,10 +39,10 @@ def test_the_tokenizer_knows_what_whispers_know_before_and_after_it_is_saved(pro
 
 
 def test_a_size_is_layers_and_width_and_says_so_where_it_is_none():
-    assert read_whisper("whisper-2x64") == (2, 64) and read_whisper("openai/whisper-tiny") is None
+    assert parse_whisper_name("whisper-2x64") == (2, 64) and parse_whisper_name("openai/whisper-tiny") is None
     for spec in ("whisper-0x64", "whisper-2x65", "whisper-2x96"):
         with pytest.raises(ValueError, match=spec):
-            read_whisper(spec)
+            parse_whisper_name(spec)
 
 
 def test_asked_to_write_it_writes_no_more_and_for_timing_no_less_than_it_is_told(teacher):

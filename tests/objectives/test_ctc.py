@@ -6,7 +6,7 @@ from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
 from distil_nlp.collators.audio import CtcCollator
 from distil_nlp.losses import ctc_loss
-from distil_nlp.models import NetworkForCTC, extractor_for
+from distil_nlp.models import NetworkForCTC, feature_extractor_for
 from distil_nlp.objectives import (
     CtcLabels,
     CtcSoftTargets,
@@ -175,7 +175,7 @@ def test_a_model_says_how_far_its_answers_are_apart(models):
 @pytest.mark.parametrize("term", [CtcSoftTargets(1.0), CtcLabels(1.0), CtcTranscript(1.0)])
 @pytest.mark.parametrize("length", [1050, 1440, 16000])
 def test_what_a_clip_is_padded_to_changes_nothing_where_one_model_answers_less_often(term, length, models):
-    collator = CtcCollator(16000, {"": extractor_for(16000)})
+    collator = CtcCollator(16000, {"": feature_extractor_for(16000)})
     draw = torch.Generator().manual_seed(0)
     rows = [
         {"audio": (0.1 * torch.randn(size, generator=draw)).numpy().tobytes(), "length": size, "labels": [3]}

@@ -11,7 +11,7 @@ from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification, pipeline
 
 from distil_nlp.cli.commands import run
-from distil_nlp.models import processor_for
+from distil_nlp.models import image_processor_for
 from tests.objectives.test_presets import OF_IMAGES
 from tests.recipe.runs import QUICK, weights
 from tests.tiny import tiny_image_model
@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
         model.config.id2label = dict(enumerate(NAMES))
         model.config.label2id = {label: place for place, label in enumerate(NAMES)}
         model.save_pretrained(folder / name)
-        processor_for(size, 3).save_pretrained(folder / name)
+        image_processor_for(size, 3).save_pretrained(folder / name)
     return folder
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from distil_nlp.students import DEFAULT_LAYER_CHOICE, choose_layers
-from distil_nlp.students.layer_choice import check_layers
+from distil_nlp.students.sizes import check_layers
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from distil_nlp.data import audio_files as sound_files
-from distil_nlp.models import extractor_for
+from distil_nlp.models import feature_extractor_for
 from distil_nlp.tasks import AudioClassification
 
 RATE = 8000
@@ -45,7 +45,7 @@ def splits(train=None, **settings):
 def rows_of(clips, processor=None):
     data = splits(clips)
     task = AudioClassification.from_splits(data)
-    return task.prepare(data["train"], processor or extractor_for(RATE)), task
+    return task.prepare(data["train"], processor or feature_extractor_for(RATE)), task
 
 
 def waves(rows):
@@ -63,7 +63,7 @@ def test_waves_are_read_as_they_are_with_their_labels_and_ids():
 
 def test_a_batch_is_padded_and_says_where():
     rows, task = rows_of([encoded(wave(row, 800 + 100 * row)) for row in range(3)])
-    batch = task.collator(extractor_for(RATE))(list(rows))
+    batch = task.collator(feature_extractor_for(RATE))(list(rows))
     assert batch["input_values"].shape == batch["attention_mask"].shape == (3, 1000)
     assert batch["attention_mask"].sum(1).tolist() == [800, 900, 1000]
     assert batch["input_values"][0, 800:].abs().max() == 0

@@ -7,7 +7,7 @@ from transformers import AutoModelForCTC, pipeline
 
 from distil_nlp.collators.audio import CtcCollator
 from distil_nlp.metrics import CtcSpeechEvaluator
-from distil_nlp.models import NetworkForCTC, extractor_for
+from distil_nlp.models import NetworkForCTC, feature_extractor_for
 from distil_nlp.signals.frames import align_to_frames
 from distil_nlp.tasks import CtcSpeechRecognition
 from tests.speech import spoken, wave_of
@@ -45,7 +45,7 @@ def test_a_batch_says_where_frames_are_and_letters_end(task_and_splits):
 @pytest.mark.parametrize("length", [2110, 2111, 2112])
 def test_there_are_as_many_frames_as_the_model_has_answers_at_another_sampling_rate(length):
     row = {"audio": np.zeros(length, dtype=np.float32).tobytes(), "length": length, "labels": [3]}
-    batch = CtcCollator(16000, {"": extractor_for(8000)})([row])
+    batch = CtcCollator(16000, {"": feature_extractor_for(8000)})([row])
     model = NetworkForCTC.from_network("streamcnn4", sampling_rate=8000, num_labels=5)
     answers = model(batch["input_values"], batch["attention_mask"]).logits.shape[1]
     assert batch["frames"].sum() == batch["frames"].shape[1] == answers

@@ -10,7 +10,7 @@ import torch
 from distil_nlp.data.concatenated_clips import join_clips
 from distil_nlp.hmm import SILENCE, Decoder
 from distil_nlp.metrics import HybridSpeechEvaluator, word_errors
-from distil_nlp.models import extractor_for
+from distil_nlp.models import feature_extractor_for
 from distil_nlp.tasks import HybridSpeechRecognition
 from tests.speech import RATE, WORDS, clip_of, spoken, wave_of
 
@@ -34,7 +34,7 @@ def test_the_words_of_the_training_split_are_the_states_of_the_model(task_and_sp
 
 def test_every_frame_has_the_state_of_what_is_heard_in_it(task_and_splits):
     task, splits = task_and_splits
-    rows = task.prepare(splits["train"], extractor_for(RATE))
+    rows = task.prepare(splits["train"], feature_extractor_for(RATE))
     for text, labels in zip(splits["train"]["text"], rows["labels"], strict=True):
         words = [task.label_names[label].split(".")[0] for label in labels]
         assert _without_repeats([word for word in words if word != SILENCE]) == _without_repeats(text.split())
@@ -46,8 +46,8 @@ def _without_repeats(words):
 
 def test_a_model_that_says_the_states_of_the_alignment_makes_no_error(task_and_splits):
     task, splits = task_and_splits
-    rows = task.prepare(splits["test"], extractor_for(RATE))
-    batch = task.collator(extractor_for(RATE))(list(rows))
+    rows = task.prepare(splits["test"], feature_extractor_for(RATE))
+    batch = task.collator(feature_extractor_for(RATE))(list(rows))
     logits = 20 * torch.nn.functional.one_hot(batch["labels"].clamp(min=0), task.num_labels).float()
     evaluator = task.evaluator(rows, splits["test"])
     facts = evaluator.statistics(evaluator.answers(logits, batch))
@@ -62,7 +62,7 @@ def test_clips_too_short_for_their_words_have_no_labels_and_the_log_says_so(task
     split = spoken(4, seed=3)
     texts = [*split["text"][:3], " ".join(["hi"] * 60)]
     split = split.remove_columns("text").add_column("text", texts)
-    rows = task.prepare(split, extractor_for(RATE))
+    rows = task.prepare(split, feature_extractor_for(RATE))
     assert task.labeled(rows).tolist() == [True, True, True, False]
     assert "1 of 4 clips are too short for their words: Row 3 " in caplog.text and "last 180 at least" in caplog.text
 
@@ -77,13 +77,13 @@ def test_a_word_that_nobody_learned_is_named_with_its_row(task_and_splits):
     split = spoken(2, seed=3)
     split = split.remove_columns("text").add_column("text", ["hi", "zebra"])
     with pytest.raises(ValueError, match=r"^Row 1 \(counted from 0\) .*: The word 'zebra' is not among the 3"):
-        task.prepare(split, extractor_for(RATE))
+        task.prepare(split, feature_extractor_for(RATE))
 
 
 def test_a_batch_has_a_label_a_frame_and_says_where_frames_are(task_and_splits):
     task, splits = task_and_splits
-    rows = task.prepare(splits["test"], extractor_for(RATE))
-    batch = task.collator(extractor_for(RATE))(list(rows))
+    rows = task.prepare(splits["test"], feature_extractor_for(RATE))
+    batch = task.collator(feature_extractor_for(RATE))(list(rows))
     lengths = [len(labels) for labels in rows["labels"]]
     assert batch["labels"].shape == batch["soft_items"].shape == (6, max(lengths))
     assert batch["soft_items"].sum(1).tolist() == lengths
@@ -114,7 +114,7 @@ class Elsewhere(torch.nn.Module):
 
 def test_with_a_teacher_of_other_clips_a_state_is_what_it_calls_so(task_and_splits):
     task, splits = task_and_splits
-    processor, split = extractor_for(RATE), splits["test"]
+    processor, split = feature_extractor_for(RATE), splits["test"]
     own = task.prepare(split, processor)
     teacher = Elsewhere(task, own)
     assert len(teacher.states) == len(own)
@@ -127,18 +127,18 @@ def test_with_a_teacher_of_other_clips_a_state_is_what_it_calls_so(task_and_spli
 
 def test_the_insertion_penalty_is_of_the_recipe_and_not_of_the_teacher(task_and_splits):
     task, splits = task_and_splits
-    own = task.prepare(splits["test"], extractor_for(RATE))
+    own = task.prepare(splits["test"], feature_extractor_for(RATE))
     teacher = Elsewhere(task, own)
     teacher.config.hmm = {**teacher.config.hmm, "insertion_penalty": -7.0}
-    assert task.for_teacher(teacher, extractor_for(RATE)).decoder.insertion_penalty == 0
+    assert task.for_teacher(teacher, feature_extractor_for(RATE)).decoder.insertion_penalty == 0
     teacher.config = SimpleNamespace()
-    assert task.for_teacher(teacher, extractor_for(RATE)) is task
+    assert task.for_teacher(teacher, feature_extractor_for(RATE)) is task
 
 
 def test_rows_without_texts_have_frames_without_labels(task_and_splits):
     task, splits = task_and_splits
-    rows = task.prepare(splits["test"].remove_columns("text"), extractor_for(RATE))
-    known = task.prepare(splits["test"], extractor_for(RATE))
+    rows = task.prepare(splits["test"].remove_columns("text"), feature_extractor_for(RATE))
+    known = task.prepare(splits["test"], feature_extractor_for(RATE))
     assert not task.labeled(rows).any() and task.labeled(known).all()
     assert task.without_labels(known)["labels"] == rows["labels"]
 
@@ -242,4 +242,4 @@ def test_a_word_that_training_does_not_have_is_named(task_and_splits):
     task, splits = task_and_splits
     other = splits["test"].map(lambda row: {"text": "hello"}, load_from_cache_file=False)
     with pytest.raises(ValueError, match="'hello' is not among the 3 of the lexicon"):
-        task.prepare(other, extractor_for(RATE))
+        task.prepare(other, feature_extractor_for(RATE))

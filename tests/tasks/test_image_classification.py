@@ -13,7 +13,7 @@ from transformers import ConvNextImageProcessorPil, MobileNetV2ImageProcessorPil
 
 from distil_nlp.data.images import image_sizes, input_shape, open_images, pixel_rows, shows_the_same
 from distil_nlp.data.splits import load_splits
-from distil_nlp.models import processor_for
+from distil_nlp.models import image_processor_for
 from distil_nlp.tasks import ImageClassification
 
 NAMES = ["cat", "dog", "owl"]
@@ -63,7 +63,7 @@ def test_images_of_many_sizes_are_brought_to_one_that_can_be_chosen():
 
 
 def test_a_row_holds_the_pixels_of_its_file_and_a_batch_what_the_processor_of_the_model_makes():
-    task, processor = ImageClassification.from_splits(splits()), processor_for((6, 8), 3)
+    task, processor = ImageClassification.from_splits(splits()), image_processor_for((6, 8), 3)
     rows = task.prepare(split(4), processor)
     batch = task.collator(processor)([rows[index] for index in range(4)])
     expected = processor([picture(row) for row in range(4)], return_tensors="pt")["pixel_values"]
@@ -132,7 +132,7 @@ def test_a_file_that_is_no_image_is_named_with_its_row(file, complaint):
     ]
     broken = split(5, files=files)
     with pytest.raises(ValueError, match=rf"Row 4 \(counted from 0\) of the train split \(owl-17.png\) {complaint}"):
-        pixel_rows(broken, "image", "train", processor_for((6, 8), 3))
+        pixel_rows(broken, "image", "train", image_processor_for((6, 8), 3))
 
 
 @pytest.mark.parametrize("error", [RuntimeError("Failed to decode"), struct.error("no integer")])  # of AVIF, of Exif
@@ -147,13 +147,13 @@ def test_an_image_of_more_than_8_bits_is_refused_with_its_row(kind, mode):
     deep = Image.fromarray(np.linspace(0, 60_000, 48).reshape(6, 8).astype(kind))
     files = [{"bytes": encoded(picture(0)), "path": None}, {"bytes": encoded(deep, "TIFF"), "path": "deep.tif"}]
     with pytest.raises(ValueError, match=rf"Row 1 .* \(deep.tif\) .* \(pillow calls it '{mode}'\).*save it as 8 bit"):
-        pixel_rows(split(2, files=files), "image", "train", processor_for((6, 8), 1))
+        pixel_rows(split(2, files=files), "image", "train", image_processor_for((6, 8), 1))
 
 
 def test_a_row_without_an_image_is_refused():
     files = [{"bytes": encoded(picture(0)), "path": None}, None, None]
     with pytest.raises(ValueError, match="Row 1 .* has no image"):
-        pixel_rows(split(3, files=files), "image", "train", processor_for((6, 8), 3))
+        pixel_rows(split(3, files=files), "image", "train", image_processor_for((6, 8), 3))
 
 
 def test_a_label_out_of_range_is_named_with_its_row():
@@ -169,7 +169,7 @@ def test_images_of_several_classes_are_not_mixed():
     rows = split(3).remove_columns("label").add_column("label", [[0, 1], [1], [2]])
     task = ImageClassification.from_splits({"train": rows, "validation": rows})
     with pytest.raises(ValueError, match="cutmix=1.0 .* this is multi_label_classification. Leave both out"):
-        task.collator_for(processor_for((6, 8), 3), {}, augmentation={"cutmix": 1.0})
+        task.collator_for(image_processor_for((6, 8), 3), {}, augmentation={"cutmix": 1.0})
 
 
 def test_a_folder_of_images_is_a_data_set(tmp_path):
@@ -182,7 +182,7 @@ def test_a_folder_of_images_is_a_data_set(tmp_path):
     found = load_splits(dataset_name=str(tmp_path))
     task = ImageClassification.from_splits(found)
     assert (task.label_names, len(found["train"]), task.image_size) == (NAMES, 12, (6, 8))
-    assert len(task.prepare(found["validation"], processor_for((6, 8), 3))) == 6
+    assert len(task.prepare(found["validation"], image_processor_for((6, 8), 3))) == 6
 
 
 def test_an_empty_folder_is_refused(tmp_path):

@@ -39,7 +39,7 @@ class Killer(TrainerCallback):
 
 
 class StartedAt(TrainerCallback):
-    """GreedyGenerator down the step a run begins with."""
+    """Writes down the step a run begins with."""
 
     def __init__(self, path):
         self.path = path

@@ -9,7 +9,7 @@ from distil_nlp.models import (
     NetworkForAudioClassification,
     NetworkForAudioFrameClassification,
     NetworkForCTC,
-    extractor_for,
+    feature_extractor_for,
 )
 
 from .runs import NUM_CLASSES, in_float64, step_gradients
@@ -59,7 +59,7 @@ def make_listeners(kind="clips"):
 
 
 def sound_collator(kind="clips", **settings):
-    return KINDS[kind][1](RATE, {"": extractor_for(RATE)}, **settings)
+    return KINDS[kind][1](RATE, {"": feature_extractor_for(RATE)}, **settings)
 
 
 def sound_gradients(folder, kind="clips", *, rows=None, **settings):

@@ -8,7 +8,7 @@ from transformers import default_data_collator
 
 from distil_nlp.augmentation import Augmentation
 from distil_nlp.collators.images import ImageCollator
-from distil_nlp.models.feature_stages import stages
+from distil_nlp.models.feature_stages import stage_names
 from distil_nlp.objectives import DecoupledSoftTargets, HardLabels, NormalizedSoftTargets, Objective, SoftTargets
 from distil_nlp.teachers.probe import probe
 from tests.images import SHAPE, STUDENT_SEES, image_rows
@@ -31,7 +31,7 @@ norms = pytest.mark.parametrize("norm", ["frozen batch", "group"])
 
 def test_the_networks_of_these_tests_have_two_stages():
     for network in make_networks():
-        assert len(stages(network)) == 2
+        assert len(stage_names(network)) == 2
 
 
 @norms

@@ -17,7 +17,7 @@ MOVING = dict(kd_ratio=1.0, kd_ratio_end=0.0, temperature=4.0, temperature_end=1
 
 
 class Listening(SoftTargets):
-    """GreedyGenerator down the weight and temperature of every micro-batch."""
+    """Writes down the weight and temperature of every micro-batch."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)

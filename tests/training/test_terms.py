@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from distil_nlp.losses import dot_products
-from distil_nlp.models.architectures import attention_slots
+from distil_nlp.models.architectures import qkv_slices
 from distil_nlp.objectives import Attention, HardLabels, HiddenStates, Objective, PatientStates, Relations
 from distil_nlp.signals.taps import FeatureTap
 from tests.tiny import tiny_model, tiny_tokenizer
@@ -103,7 +103,7 @@ def test_attention_of_taps_is_the_attention_of_the_model():
     eager.set_attn_implementation("eager")
     batch = {"input_ids": torch.randint(5, 60, (2, 9)), "attention_mask": torch.ones(2, 9, dtype=torch.long)}
     batch["attention_mask"][1, 6:] = 0
-    slots = attention_slots(model, 1)
+    slots = qkv_slices(model, 1)
     with torch.no_grad(), FeatureTap(model, [slots["query"].module, slots["key"].module]) as tap:
         model(**batch)
         features = tap.take()
@@ -116,7 +116,7 @@ def test_attention_of_taps_is_the_attention_of_the_model():
 @pytest.mark.parametrize("part", ["query", "key", "value"])
 def test_the_parts_of_a_fused_map_are_those_the_model_splits(part):
     model = tiny_model("modernbert")
-    (slot,) = [attention_slots(model, 0)[part]]
+    (slot,) = [qkv_slices(model, 0)[part]]
     fused = torch.arange(48.0).expand(2, 3, 48)
     # As ModernBERT's own forward pass views it: (batch, sequence, 3, heads, head width).
     expected = fused.view(2, 3, 3, 2, 8).unbind(dim=-3)[["query", "key", "value"].index(part)].flatten(-2)

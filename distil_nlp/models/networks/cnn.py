@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from . import register_network
+from .registry import register_network
 
 
 class Cnn(nn.Module):

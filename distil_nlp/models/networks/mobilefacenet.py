@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from . import channels_last, register_network
+from .registry import channels_last, register_network
 
 # Factor of the widening, channels, blocks, stride of the first block.
 _STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from . import channels_last, register_network
+from .registry import channels_last, register_network
 
 # Factor of the widening, channels, blocks, stride of the first block.
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1))

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from . import channels_last, register_network
+from .registry import channels_last, register_network
 
 
 class ResNet(nn.Module):
