@@ -201,7 +201,7 @@ def parts_of_a_batch(trainer, rows, augmentation, *, num_times=30):
         times.append(time.perf_counter())
         view = batch[0] if augmentation is None else augmentation(*batch, epoch)[0]
         times.append(time.perf_counter())
-        collator.sees[""](view)
+        collator.preprocessors[""](view)
         times.append(time.perf_counter())
         for name, one in zip(seconds, np.diff(times).tolist(), strict=True):
             seconds[name].append(one)

@@ -1,80 +1,75 @@
-"""Rows of pixels become a batch for student and teacher, both of the same view."""
+"""The collator of images: stored pixels to the inputs of student and teacher."""
+
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
 from ..data.examples import EXAMPLE_ID
-from .epochs import EpochAware
+from ..models.pixel_preprocessor import PixelPreprocessor
+from .base import Batch, Collator, Row, require_example_ids
 
 IMAGE = "image"
 
 
-class ImageCollator:
-    """Images as the student sees them and, where it reads other pixels, as the teacher does.
+class ImageCollator(Collator):
+    """Makes the pixel values of the student and, where they differ, those of the teacher from the same image.
 
     Args:
         shape (`tuple[int]`): Channels, height and width of the stored images.
-        sees (`dict[str, PixelPreprocessor]`): Prefix to what a model reads: "" for the student's "pixel_values", "teacher_"
-            for a teacher's "teacher_pixel_values" (`SeparateInputs(teacher, "teacher_")`). All are made of the same view.
-        augmentation (`Augmentation`, *optional*): For batches to train on. This collator never applies it; the one in
-            `for_training` always does, and the trainer makes its training batches with that.
-
-    Attributes:
-        for_training (`ImageCollator` or None): None without an augmentation.
-        reads (`tuple[str]`): Columns that must reach it.
+        preprocessors (`dict[str, PixelPreprocessor]`): Prefix -> preprocessing of a model: "" for the student's
+            "pixel_values", "teacher_" for a teacher's "teacher_pixel_values" (`SeparateInputs(teacher, "teacher_")`).
+            Each gets the same, possibly augmented image.
+        augmentation (`Augmentation`, *optional*): Applied by the collator that `for_training()` returns, which makes the
+            training batches of the trainer; never by this collator.
 
     Called with rows ("image": bytes of uint8 in the order of `shape`, "labels": a class, "example_id": a number; the last
-    two as far as there are any), it returns:
+    two where the data has them), it returns:
         `dict[str, torch.Tensor]`: pixel_values (batch, channels, height, width), float32, and the same under other
         prefixes; labels (batch,), int64, -100 where missing, or, mixed for training, float32 (batch, classes), see
         `Augmentation`; example_id (batch,), int64.
 
     Raises:
-        ValueError: Channels that no model of `sees` can be shown; an image of another size than `shape`.
+        ValueError: Channels that a model of `preprocessors` cannot take; an image of another size than `shape`; rows
+            without example ids for an augmentation.
     """
 
-    reads = (IMAGE, "labels", EXAMPLE_ID)
-    for_training = None
+    columns = (IMAGE, "labels", EXAMPLE_ID)
 
-    def __init__(self, shape, sees, *, augmentation=None):
-        self.shape, self.sees, self.augmentation = tuple(shape), dict(sees), augmentation
-        for one in self.sees.values():
-            one(torch.zeros((1, *self.shape), dtype=torch.uint8))  # what cannot be seen is to be found out now
-        if augmentation is not None:
-            self.for_training = _AugmentingCollator(self)
+    def __init__(
+        self,
+        shape: Sequence[int],
+        preprocessors: Mapping[str, PixelPreprocessor],
+        *,
+        augmentation: Callable | None = None,
+    ):
+        self.shape, self.preprocessors, self.augmentation = tuple(shape), dict(preprocessors), augmentation
+        for preprocessor in self.preprocessors.values():
+            preprocessor(torch.zeros((1, *self.shape), dtype=torch.uint8))  # raises on channels a model cannot take
 
-    def __call__(self, rows):
-        # Classes, or numbers and rows of them where a task has these: whole ones become int64, others float32.
+    def __call__(self, rows: Sequence[Row]) -> Batch:
+        # Labels are classes, numbers, or rows of them: integers become int64, others float32.
         labels, ids = (
             torch.tensor([row[name] for row in rows]) if name in rows[0] else None for name in ("labels", EXAMPLE_ID)
         )
-        images, labels = self.view(self.pixels(rows), labels, ids)
-        batch = {f"{prefix}pixel_values": one(images) for prefix, one in self.sees.items()}
+        images = self.pixels(rows)
+        if self.augments:
+            require_example_ids(rows)
+            images, labels = self.augmentation(images, labels, ids, self.epoch)
+        batch = {f"{prefix}pixel_values": preprocessor(images) for prefix, preprocessor in self.preprocessors.items()}
         return batch | {name: column for name, column in (("labels", labels), (EXAMPLE_ID, ids)) if column is not None}
 
-    def view(self, images, labels, ids):
-        """The images, and the labels, that the models are shown."""
-        return images, labels
+    def pixels(self, rows: Sequence[Row]) -> torch.Tensor:
+        """The stored images of rows: uint8, shape (batch, channels, height, width).
 
-    def pixels(self, rows):
-        """The images of rows as they are stored: uint8, shape (batch, channels, height, width)."""
+        Raises:
+            ValueError: An image of another size than `shape`.
+        """
         images = [row[IMAGE] for row in rows]
         size = self.shape[0] * self.shape[1] * self.shape[2]
-        if set(map(len, images)) != {size}:
-            place = next(place for place, image in enumerate(images) if len(image) != size)
-            raise ValueError(
-                f"Example {rows[place].get(EXAMPLE_ID, place)} has an image of {len(images[place])} bytes, and one of "
-                f"shape {self.shape} (channels, height, width) has {size}. Prepare all images in one shape."
-            )
+        for index, image in enumerate(images):
+            if len(image) != size:
+                raise ValueError(
+                    f"Example {rows[index].get(EXAMPLE_ID, index)} has an image of {len(image)} bytes, and one of shape "
+                    f"{self.shape} (channels, height, width) has {size}. Prepare all images in one shape."
+                )
         return torch.frombuffer(bytearray().join(images), dtype=torch.uint8).view(-1, *self.shape)
-
-
-class _AugmentingCollator(EpochAware, ImageCollator):
-    """What an `ImageCollator` with an augmentation leaves to training."""
-
-    def __init__(self, plain):
-        EpochAware.__init__(self)
-        self.shape, self.sees, self.augmentation = plain.shape, plain.sees, plain.augmentation
-
-    def view(self, images, labels, ids):
-        self.need_ids(ids)
-        return self.augmentation(images, labels, ids, self.epoch)

@@ -35,7 +35,7 @@ def select(dataset, numbers):
     return dataset.select(numbers) if hasattr(dataset, "select") else [dataset[int(number)] for number in numbers]
 
 
-def columns_read(dataset, accepted, beside=(), *, collator=None):
+def columns_read(dataset, accepted, beside=()):
     """Which columns of a data set a collator should see for somebody who reads the columns `accepted`.
 
     Args:
@@ -43,12 +43,10 @@ def columns_read(dataset, accepted, beside=(), *, collator=None):
         accepted (`Iterable[str]` or None): None, or none of those there are: all columns (raw images, say, which the
             collator turns into what the model reads).
         beside (`Iterable[str]`): Others that go along where they exist.
-        collator (callable, *optional*): One that makes other columns of those it `reads` gets these, too.
     """
     present = column_names(dataset)
     if not accepted or set(accepted).isdisjoint(present):
         return present
-    beside = (*beside, *getattr(collator, "reads", ()))
     return [name for name in present if name in accepted or name in beside]
 
 

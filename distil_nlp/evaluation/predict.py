@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from ..collators import as_collator
 from ..data.examples import column_names, columns_read, longest_first, with_columns
 from ..metrics.base import rows_of
 from ..signals.columns import CONTEXT_SPAN, LABELS
@@ -144,4 +145,4 @@ def _columns_for(model, dataset, columns, collator):
             raise ValueError(f"The data set has no column {', '.join(missing)}; it has {', '.join(present)}.")
         return list(columns)
     accepted = accepted_columns(model) if isinstance(model, torch.nn.Module) else getattr(model, "columns", None)
-    return columns_read(dataset, accepted, beside=(*LABELS, CONTEXT_SPAN), collator=collator)
+    return columns_read(dataset, accepted, beside=(*LABELS, CONTEXT_SPAN, *as_collator(collator).columns))

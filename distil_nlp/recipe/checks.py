@@ -1,5 +1,6 @@
 """What is refused before any training time is spent."""
 
+from ..collators import as_collator
 from ..training.dry_run import check_last_batch, dry_run
 
 
@@ -54,6 +55,7 @@ def check_link(teacher, student, lessons, collator, training):
         ValueError: What the trainer would refuse later.
     """
     teacher.reconcile(student)
+    collator = as_collator(collator)
     for stage, objective, rows in lessons:
         if len(rows) == 0:
             raise ValueError(f"The stage {stage.name!r} learns from data={stage.data!r}, and there is no such row.")
@@ -61,7 +63,6 @@ def check_link(teacher, student, lessons, collator, training):
         batch = collator(examples)
         dry_run(objective, student, teacher if objective.needs_teacher else None, batch)
         check_last_batch(student, batch, len(rows), stage.training(training, len(rows)))
-        if (
-            getattr(collator, "for_training", None) is not None
-        ):  # labels may be mixed there: not every term counts those
-            objective.count([collator.for_training(examples)])
+        training_collator = collator.for_training()
+        if training_collator is not collator:  # labels may be mixed there: not every term counts those
+            objective.count([training_collator(examples)])

@@ -54,7 +54,7 @@ class AudioTask(FileTask):
     def augment(self, rows, processor, others, *, num_copies, augmentation=None):
         """Copies of prepared rows, altered as `SoundAugmentation` does without a word, or as `augmentation` says."""
         from ..augmentation.copies import augmented_files
-        from ..collators.audio import AUDIO, altered_waves, waves_of
+        from ..collators.audio import AUDIO, augment_waves, stored_waves
 
         rate, augmentation = (
             feature_extractor_of(highest_rate(processor, others)).sampling_rate,
@@ -62,7 +62,7 @@ class AudioTask(FileTask):
         )
 
         def alter(clips, ids, epoch):
-            return altered_waves(waves_of([{AUDIO: one} for one in clips]), augmentation, ids, epoch, rate)
+            return augment_waves(stored_waves([{AUDIO: one} for one in clips]), augmentation, ids, epoch, rate)
 
         return augmented_files(rows, AUDIO, alter, num_copies=num_copies)
 
@@ -82,12 +82,12 @@ class AudioTask(FileTask):
         """A second of noise."""
         import numpy as np
 
-        from ..collators.audio import features_of
+        from ..collators.audio import extract_features
 
         processor = feature_extractor_of(processor)
         rate = processor.sampling_rate
         waves = list(np.random.default_rng(0).normal(scale=0.1, size=(batch_size, rate)).astype(np.float32))
-        return dict(features_of(waves, processor))
+        return dict(extract_features(waves, processor))
 
 
 def highest_rate(processor, others):

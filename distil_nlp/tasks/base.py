@@ -6,7 +6,7 @@ import datasets
 import numpy as np
 
 from ..augmentation.text import augmented_copies
-from ..collators.teacher_inputs import SeparateInputsCollator, with_separate_inputs
+from ..collators.separate_inputs import SeparateInputsCollator, with_separate_inputs
 from ..data.examples import text_batch
 from ..metrics import labeled_rows
 from ..metrics.classification import MISSING_LABEL

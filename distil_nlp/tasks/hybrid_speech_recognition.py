@@ -248,9 +248,9 @@ class _ByNetwork:
     def _log_likelihoods(self, rows, place):
         import torch
 
-        from ..collators.audio import features_of, waves_of
+        from ..collators.audio import extract_features, stored_waves
 
-        inputs = features_of(waves_of([rows[place]]), self._processor).to(self._model.device)
+        inputs = extract_features(stored_waves([rows[place]]), self._processor).to(self._model.device)
         with torch.inference_mode():
             return self._decoder.scores(self._model(**inputs).logits[0].cpu())
 

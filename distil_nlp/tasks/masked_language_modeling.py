@@ -121,7 +121,7 @@ class MaskedLanguageModeling(Task):
 
     def collator(self, tokenizer, *, pad_to_multiple_of=None):
         """A function from a list of prepared rows to a batch of tensors, see `MaskedCollator`."""
-        from ..collators.masked import MaskedCollator
+        from ..collators.text import MaskedCollator
 
         return MaskedCollator(tokenizer, pad_to_multiple_of=pad_to_multiple_of)
 

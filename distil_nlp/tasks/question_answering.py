@@ -160,7 +160,7 @@ class QuestionAnswering(Task):
     def collator(self, tokenizer, *, pad_to_multiple_of=None):
         """A function from a list of prepared rows to a batch of tensors, see `SpanCollator`."""
         # Here, not above: who only looks at data need not wait for torch.
-        from ..collators.spans import SpanCollator
+        from ..collators.text import SpanCollator
 
         return SpanCollator(tokenizer, pad_to_multiple_of=pad_to_multiple_of)
 

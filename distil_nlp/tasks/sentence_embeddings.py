@@ -127,7 +127,7 @@ class SentenceEmbeddings(Task):
 
     def collator(self, tokenizer, *, pad_to_multiple_of=None):
         """A function from a list of prepared pairs to a batch of tensors, see `PairCollator`."""
-        from ..collators.pairs import PairCollator
+        from ..collators.text import PairCollator
 
         return PairCollator(tokenizer, pad_to_multiple_of=pad_to_multiple_of)
 

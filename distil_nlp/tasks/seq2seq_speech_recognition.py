@@ -158,15 +158,15 @@ class Seq2SeqSpeechRecognition(TranscriptTask):
         ]
 
     def collator_for(self, processor, others, *, augmentation=None):
-        """A `WrittenCollator`; `augmentation` (`dict`, *optional*) are settings of `SoundAugmentation`."""
-        from ..collators.audio import WrittenCollator
+        """A `Seq2SeqSpeechCollator`; `augmentation` (`dict`, *optional*) are settings of `SoundAugmentation`."""
+        from ..collators.audio import Seq2SeqSpeechCollator
 
         if others:
             raise ValueError(
                 f"Models of {self.name} read the same tokens and features; got {1 + len(others)} different processors. "
                 f"Take a student of the teacher's family."
             )
-        return WrittenCollator(processor, augmentation=self.augmentation_from(augmentation))
+        return Seq2SeqSpeechCollator(processor, augmentation=self.augmentation_from(augmentation))
 
     def predictor(self, model, *, timed=False):
         """The model, asked to write; for timing so many tokens that all models write as many."""

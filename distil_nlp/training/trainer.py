@@ -10,6 +10,7 @@ from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import has_length
 
+from ..collators import as_collator
 from ..objectives import default_objective
 from ..signals.base import Signals
 from ..signals.columns import TASK_COLUMNS
@@ -60,8 +61,8 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin, Trainer):
             self._made_with = {"objective": copy.deepcopy(objective), **kwargs}
             del self._made_with["model_init"]
         super().__init__(model=model, args=args, **kwargs)
-        # Where a collator alters examples for training (augmented images), that is another collator's work.
-        self._training_collator = getattr(self.data_collator, "for_training", None) or self.data_collator
+        self._collator = as_collator(self.data_collator)
+        self._training_collator = self._collator.for_training()  # applies an augmentation
         self._student_columns = accepted_columns(self.model)
         self.teacher = self._invited(teacher)
         self.objective = self._built(objective)
@@ -200,7 +201,7 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin, Trainer):
         if teacher is None:
             return None
         teacher = as_teacher(teacher, student=self.model, dtype=self.args.teacher_dtype)
-        if teacher.is_precomputed and self._training_collator is not self.data_collator:
+        if teacher.is_precomputed and self._training_collator is not self._collator:
             raise ValueError(
                 f"The collator alters the examples anew in every epoch, and {teacher.name} was asked beforehand, about "
                 f"unaltered ones. Leave the augmentation out, or give a teacher that runs (cache: false)."
@@ -219,7 +220,7 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin, Trainer):
             dry_run(objective, self.model, self.teacher, batch, seed=self.args.seed)
             if has_length(self.train_dataset):
                 check_last_batch(self.model, batch, len(self.train_dataset), self.args)
-            if self.train_dataset is not None and self._training_collator is not self.data_collator:
+            if self.train_dataset is not None and self._training_collator is not self._collator:
                 # Labels may be mixed in training only: a term that cannot count such labels says so now.
                 altered = self._batches_of(self.train_dataset, range(2), collate=self._training_collator)
                 objective.count([next(altered)])
@@ -287,8 +288,8 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin, Trainer):
         if self._signature_columns is None:
             super()._set_signature_columns_if_needed()
             teacher = () if self.teacher is None else self.teacher.columns
-            raw = getattr(self.data_collator, "reads", ())
-            self._signature_columns = list(dict.fromkeys([*self._signature_columns, *TASK_COLUMNS, *teacher, *raw]))
+            columns = [*self._signature_columns, *TASK_COLUMNS, *teacher, *self._collator.columns]
+            self._signature_columns = list(dict.fromkeys(columns))
 
     def get_train_dataloader(self):
         plain, self.data_collator = self.data_collator, self._training_collator
@@ -367,9 +368,10 @@ class _FollowEpochs(TrainerCallback):
         self.trainer = trainer
 
     def on_epoch_begin(self, args, state, control, **kwargs):
-        for one in (self.trainer._train_sampler, self.trainer._training_collator):
-            if hasattr(one, "set_epoch"):
-                one.set_epoch(int(state.epoch or 0))
+        epoch = int(state.epoch or 0)
+        if self.trainer._train_sampler is not None:
+            self.trainer._train_sampler.set_epoch(epoch)
+        self.trainer._training_collator.set_epoch(epoch)
 
 
 class _TellProgress(TrainerCallback):

@@ -80,10 +80,10 @@ def test_unlabeled_images_follow_the_labeled_ones_and_their_boxes_are_not_read()
 
 
 def collators(processor, **settings):
-    """The collator, and its like for training."""
+    """The collator, and the one for training."""
     shape, reads = input_shape(processor), {"": preprocessor_of(processor)}
     collator = BoxCollator(shape, reads, augmentation=Augmentation(crop_padding=0, **settings))
-    return collator, collator.for_training
+    return collator, collator.for_training()
 
 
 def test_a_mirrored_image_has_its_boxes_mirrored():
@@ -115,10 +115,10 @@ def test_an_augmentation_that_boxes_cannot_follow_is_refused():
         collators(detector_processor(), mixup=0.2, num_classes=3)
 
 
-def test_settings_for_training_are_flips_and_nothing_sends_in_circles():
+def test_flips_are_the_only_augmentation_and_other_settings_are_refused():
     task, processor = task_of(), detector_processor()
     for settings in ({"flip": 0.5}, {"flip": 0.5, "crop_padding": 0}):
-        assert task.collator_for(processor, {}, augmentation=settings).for_training is not None
+        assert task.collator_for(processor, {}, augmentation=settings).for_training().augments
     for settings, message in (
         ({"mixup": 0.2}, r"Boxes follow a flip, and mixup=0.2 would"),
         ({"crop_padding": 4}, r"and crop_padding=4 would .* Use Augmentation\(flip=0.5, crop_padding=0\)"),

@@ -4,7 +4,7 @@ import time
 
 from transformers import DataCollatorForTokenClassification, DataCollatorWithPadding
 
-from distil_nlp.collators.masked import MaskedCollator
+from distil_nlp.collators.text import MaskedCollator
 from distil_nlp.data.examples import add_example_ids
 from distil_nlp.teachers import OnlineTeacher, build_cache
 from distil_nlp.teachers.cache import build as caching

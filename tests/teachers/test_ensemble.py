@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from distil_nlp.collators.teacher_inputs import SeparateInputsCollator, with_separate_inputs
+from distil_nlp.collators.separate_inputs import SeparateInputsCollator, with_separate_inputs
 from distil_nlp.data.splits import load_file
 from distil_nlp.objectives import SoftTargets
 from distil_nlp.signals.base import Signals

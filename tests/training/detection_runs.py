@@ -2,6 +2,7 @@
 
 import datasets
 
+from distil_nlp.collators import Collator
 from distil_nlp.objectives import BoxLabels, Objective, QueryLabels, QuerySoftTargets
 from distil_nlp.tasks import ObjectDetection
 from tests.detectors import detector_processor, draw_things, tiny_detector
@@ -46,9 +47,9 @@ def detection_gradients(kind, folder, num_micro_batches, *, num_processes=1, unl
     )["student"]
 
 
-class _InFloat64:
+class _InFloat64(Collator):
     def __init__(self, collator):
-        self.collator, self.reads = collator, collator.reads
+        self.collator, self.columns = collator, collator.columns
 
     def __call__(self, rows):
         batch = self.collator(rows)

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from transformers import DataCollatorForTokenClassification, TrainerCallback
 
-from distil_nlp.collators.masked import MaskedCollator
+from distil_nlp.collators.text import MaskedCollator
 from distil_nlp.data.masking import MaskableTokens, hidden
 from distil_nlp.objectives import (
     Attention,

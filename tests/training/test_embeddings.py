@@ -4,7 +4,7 @@ import datasets
 import pytest
 import torch
 
-from distil_nlp.collators.pairs import PairCollator
+from distil_nlp.collators.text import PairCollator
 from distil_nlp.losses import pair_cosine_error
 from distil_nlp.metrics import SimilarityEvaluator, similarity_metrics
 from distil_nlp.objectives import EmbeddingMatching, HardLabels, Objective, SimilarityTargets

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import DataCollatorWithPadding
 
-from distil_nlp.collators.teacher_inputs import SeparateInputsCollator
+from distil_nlp.collators.separate_inputs import SeparateInputsCollator
 from distil_nlp.data.examples import add_example_ids
 from distil_nlp.teachers import CachedTeacher, OnlineTeacher, SeparateInputs, TeacherEnsemble, build_cache
 from tests.tiny import tiny_model, tiny_tokenizer

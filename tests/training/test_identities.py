@@ -5,6 +5,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
+from distil_nlp.collators import Collator
 from distil_nlp.metrics import verification_metrics
 from distil_nlp.objectives import EmbeddingMatching, MarginLabels, Objective
 from distil_nlp.tasks import FaceVerification
@@ -52,11 +53,11 @@ def make_trainer(models, folder, *, rows=ROWS, objective=None, num_micro_batches
     )
 
 
-class InFloat64:
+class InFloat64(Collator):
     """A collator whose pixels fit models in float64."""
 
     def __init__(self, collator):
-        self.collator, self.reads = collator, collator.reads
+        self.collator, self.columns = collator, collator.columns
 
     def __call__(self, rows):
         return {name: one.double() if one.is_floating_point() else one for name, one in self.collator(rows).items()}

@@ -144,7 +144,7 @@ def test_nothing_but_training_batches_is_ever_altered(tmp_path):
     trainer.train()
     evaluated = [seen for seen in student.seen if len(seen) > 4]
     assert len(evaluated) == 3 and all(torch.equal(seen, expected[0]) for seen in evaluated)
-    assert trainer.data_collator.for_training is not None
+    assert trainer.data_collator.augmentation is not None
 
 
 def test_labels_mixed_for_training_are_learned_from_and_those_of_evaluation_are_whole(tmp_path):
@@ -182,7 +182,7 @@ def asked(folder, collator):
 
 
 def test_a_cache_of_images_that_are_altered_in_training_is_refused_before_the_teacher_is_asked(tmp_path):
-    for collator in (make_collator(flip=0.5), make_collator(flip=0.5).for_training):
+    for collator in (make_collator(flip=0.5), make_collator(flip=0.5).for_training()):
         with pytest.raises(ValueError, match=r"altered anew in every epoch \(Augmentation\(flip=0.5.*cache: false"):
             asked(tmp_path / "cache", collator)
     assert not (tmp_path / "cache").exists()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from distil_nlp.collators.audio import WrittenCollator
+from distil_nlp.collators.audio import Seq2SeqSpeechCollator
 from distil_nlp.models import AutoSpeechSeq2Seq, whisper_processor
 from distil_nlp.students import freeze_encoder, share_encoder, student_from_teacher
 
@@ -26,7 +26,7 @@ def make_rows(processor, num_rows=16):
     return rows.add_column("labels", texts)
 
 
-class InFloat64(WrittenCollator):
+class InFloat64(Seq2SeqSpeechCollator):
     def __call__(self, rows):
         batch = super().__call__(rows)
         return batch | {"input_features": batch["input_features"].double()}

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from ...collators import as_collator
 from ...data.examples import EXAMPLE_ID, column_names, columns_read, longest_first, row_digests, select, with_columns
 from ...signals.columns import TASK_COLUMNS
 from ..ensemble import TeacherEnsemble
@@ -27,17 +28,17 @@ class CacheInputReader:
     """
 
     def __init__(self, teacher, dataset, collator, batch_size):
-        self.teacher, self.batch_size, self._collator = teacher, batch_size, collator
+        self.teacher, self.batch_size, self._collator = teacher, batch_size, as_collator(collator)
         if isinstance(teacher, TeacherEnsemble):
             raise ValueError(
                 f"An ensemble ({teacher.name}) says something else at every temperature, and a cache would keep one of "
                 f"them. Build a cache for each of its teachers, and make the ensemble of `CachedTeacher`s."
             )
-        if getattr(collator, "augmentation", None) is not None:
+        if self._collator.augmentation is not None:
             raise ValueError(
-                f"The examples are altered anew in every epoch ({collator.augmentation}), and a cache would answer about "
-                f"the unaltered ones, which the student never sees. Leave the augmentation out, or ask the teacher at "
-                f"every step (cache: false)."
+                f"The examples are altered anew in every epoch ({self._collator.augmentation}), and a cache would answer "
+                f"about the unaltered ones, which the student never sees. Leave the augmentation out, or ask the teacher "
+                f"at every step (cache: false)."
             )
         if len(dataset) == 0:
             raise ValueError(f"A cache needs examples to ask about; the data set has {len(dataset)}.")
@@ -55,8 +56,8 @@ class CacheInputReader:
                 f"got {numbers[:5].tolist()}... Use `add_example_ids(dataset)`."
             )
         dataset = dataset if np.array_equal(order, numbers) else select(dataset, order)
-        beside = (*TASK_COLUMNS, EXAMPLE_ID)
-        self.dataset = with_columns(dataset, columns_read(dataset, teacher.columns, beside, collator=collator))
+        beside = (*TASK_COLUMNS, EXAMPLE_ID, *self._collator.columns)
+        self.dataset = with_columns(dataset, columns_read(dataset, teacher.columns, beside))
         self.num_examples = len(dataset)
         self.device = _device_of(teacher)
 

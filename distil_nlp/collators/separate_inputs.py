@@ -1,23 +1,26 @@
-"""One text in the tokens of several tokenizers: rows joined, batches padded group by group."""
+"""Texts in the tokens of several tokenizers: joined rows, and batches padded per tokenizer."""
+
+from collections.abc import Callable, Mapping, Sequence
 
 import datasets
 
 from ..data.examples import EXAMPLE_ID, TOKENS
+from .base import Batch, Collator, Row, as_collator
 
 
-def with_separate_inputs(rows, others):
-    """Prepared rows, beside the tokens that other tokenizers made of the same texts.
+def with_separate_inputs(rows: datasets.Dataset, others: Mapping[str, datasets.Dataset]) -> datasets.Dataset:
+    """Prepared rows with further columns: the tokens of the same texts from other tokenizers.
 
     Args:
         rows (`datasets.Dataset`): Prepared with the student's tokenizer.
-        others (`dict[str, datasets.Dataset]`): Prefix to the same split, prepared with a teacher's tokenizer. Its tokens
-            are added as `prefix + "input_ids"` and so on, the names that an `SeparateInputs(teacher, prefix)` reads.
+        others (`dict[str, datasets.Dataset]`): Prefix -> the same split, prepared with a teacher's tokenizer. Its tokens
+            are added as `prefix + "input_ids"` and so on, the columns of a `SeparateInputs(teacher, prefix)`.
 
     Returns:
         `datasets.Dataset` of as many rows.
 
     Raises:
-        ValueError: Rows that are not of the same examples.
+        ValueError: Rows of different examples.
     """
     parts = [rows]
     for prefix, other in others.items():
@@ -31,42 +34,46 @@ def with_separate_inputs(rows, others):
     return datasets.concatenate_datasets(parts, axis=1)
 
 
-class SeparateInputsCollator:
+class SeparateInputsCollator(Collator):
     """Pads each group of columns with the collator of its own tokenizer.
 
     Args:
         collator (callable): For the columns without a prefix, `task.collator(tokenizer)`.
-        others (`dict[str, callable]`): Prefix to the collator of that tokenizer.
+        others (`dict[str, callable]`): Prefix -> the collator of that tokenizer.
 
     Called with rows from `with_separate_inputs`, it returns:
-        `dict[str, torch.Tensor]`: What `collator` makes, and what the others make under their prefixed names.
+        `dict[str, torch.Tensor]`: The batch of `collator`, and those of the others under their prefixed names.
 
     Raises:
-        ValueError: A prefix that another one begins with: it would take the other's columns for its own.
+        ValueError: A prefix that another prefix begins with: their columns could not be told apart.
     """
 
-    def __init__(self, collator, others):
+    def __init__(self, collator: Callable, others: Mapping[str, Callable]):
         for prefix in others:
             if clash := [other for other in others if other != prefix and other.startswith(prefix)]:
                 raise ValueError(
                     f"The prefix {prefix!r} is the beginning of {clash[0]!r}, so its columns cannot be told apart. Take "
                     f"prefixes such as 'teacher_1_' and 'teacher_2_'."
                 )
-        self.collator, self.others = collator, dict(others)
+        self.collator = as_collator(collator)
+        self.others = {prefix: as_collator(other) for prefix, other in others.items()}
+        self.columns = self.collator.columns
 
-    def __call__(self, rows):
+    def __call__(self, rows: Sequence[Row]) -> Batch:
         prefixes = tuple(self.others)
         batch = dict(self.collator([_without(row, prefixes) for row in rows]))
-        for prefix, collate in self.others.items():
-            own = [_under(row, prefix) for row in rows]
-            if own[0]:
-                batch |= {prefix + name: tensor for name, tensor in collate(own).items()}
+        for prefix, collator in self.others.items():
+            other_rows = [_prefixed(row, prefix) for row in rows]
+            if other_rows[0]:
+                batch |= {prefix + name: tensor for name, tensor in collator(other_rows).items()}
         return batch
 
 
-def _without(row, prefixes):
+def _without(row: Row, prefixes: tuple[str, ...]) -> Row:
+    """The columns of a row that begin with none of the prefixes."""
     return {name: value for name, value in row.items() if not name.startswith(prefixes)}
 
 
-def _under(row, prefix):
+def _prefixed(row: Row, prefix: str) -> Row:
+    """The columns of a row that begin with a prefix, without it."""
     return {name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)}
