@@ -15,10 +15,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-from timing import load_average, share_cores, text_table, write_result
+from timing import load_average, parse, share_cores, text_table, write_result
 
 BOUNDS = {"bytes": 60, "microseconds": 1.0}  # a token, of sampled targets; what the project asks of itself
 NUM_TARGETS, BATCH_SIZE = 50, 8
+QUICK = {"vocabularies": [1000], "entropies": [2.7], "dense_examples": 1, "examples": 8, "length": 16, "repeats": 1}
 FORMS = {
     "float32": "float32",
     "float16": "float16",
@@ -37,7 +38,7 @@ def parse_args(argv=None):
     parser.add_argument("--repeats", type=int, default=5, help="How often all examples are read; the median counts.")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", default="benchmarks/results/cache_format.json")
-    return parser.parse_args(argv)
+    return parse(parser, argv, quick=QUICK)
 
 
 def main():

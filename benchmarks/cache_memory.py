@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from timing import Worker, load_average, peak_memory_bytes, share_cores, text_table, write_result
+from timing import Worker, load_average, parse, peak_memory_bytes, share_cores, text_table, write_result
 
 WIDTH, LENGTH, BATCH_SIZE, SMALL = 512, 64, 32, 160
 LAYER = "bert.encoder.layer.0"
@@ -28,7 +28,7 @@ def parse_args(argv=None):
     parser.add_argument("--folder", help="Where the caches lie; on the disk that matters.")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", default="benchmarks/results/cache_memory.json")
-    return parser.parse_args(argv)
+    return parse(parser, argv, quick={"gigabytes": 0.03})
 
 
 def main():

@@ -25,6 +25,7 @@ from step_overhead import (
     LEARNING_RATE,
     LOGGING_STEPS,
     MAX_GRAD_NORM,
+    QUICK,
     SEED,
     arguments_of_steps,
     make_batches,
@@ -32,7 +33,17 @@ from step_overhead import (
     ours,
     tokens,
 )
-from timing import HandedBatches, Worker, interleave, load_average, paired_ratio, share_cores, text_table, write_result
+from timing import (
+    HandedBatches,
+    Worker,
+    interleave,
+    load_average,
+    paired_ratio,
+    parse,
+    share_cores,
+    text_table,
+    write_result,
+)
 
 BOUNDS = {"cached / plain": 1.05}  # what the project asks of itself; printed beside what was measured
 EXPECTED = {"online / cached": "1.5 (3 layers) or 3 (2x128)"}
@@ -40,7 +51,7 @@ PAIRS = (("cached", "plain"), ("cached", "control"), ("control", "plain"), ("onl
 
 
 def parse_args(argv=None):
-    return arguments_of_steps(__doc__, "cached_step").parse_args(argv)
+    return parse(arguments_of_steps(__doc__, "cached_step"), argv, quick=QUICK)
 
 
 def main():

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from timing import Worker, load_average, share_cores, text_table, write_result
+from timing import Worker, load_average, parse, require, share_cores, text_table, write_result
 
 TEMPERATURES, KD_RATIO, WARMUP = (2.0, 1.0, 4.0, 8.0, 3.0, 1.5, 6.0, 5.0, 2.5, 10.0), 0.5, 0.1
 # Tutorial / ours, at least: by cached or not, more than one trial or not, from scratch or not. Printed beside what was
@@ -36,7 +36,9 @@ BOUNDS = {
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="../shared/data", help="Holds glue/sst2/train.parquet, validation.parquet.")
+    parser.add_argument(
+        "--data", default="../shared/data", help="Folder with glue/sst2/train.parquet and validation.parquet."
+    )
     parser.add_argument(
         "--teacher", default="../shared/data/models/minilm-sst2", help="Hub id or folder of a classifier of SST-2."
     )
@@ -53,17 +55,13 @@ def parse_args(argv=None):
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", default="benchmarks/results/epoch.json")
-    return parser.parse_args(argv)
+    return parse(parser, argv, quick={"max_train_samples": 64, "epochs": 1, "seeds": 1})
 
 
 def main():
     args = parse_args()
-    for split in ("train", "validation"):
-        if not split_file(args, split).is_file():
-            raise SystemExit(
-                f"There is no {split_file(args, split)}. --data is a folder with glue/sst2/train.parquet and "
-                f"glue/sst2/validation.parquet (columns sentence and label), as on the Hub in nyu-mll/glue."
-            )
+    files = [split_file(args, split) for split in ("train", "validation")]
+    require(*files, *[args.teacher] * args.quick, quick=args.quick)  # otherwise the teacher may be a Hub id
     load = load_average()
     share_cores(args.threads)
     runs = run_all(args)

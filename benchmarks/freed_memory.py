@@ -17,6 +17,7 @@ from timing import (
     interleave,
     load_average,
     paired_ratio,
+    parse,
     share_cores,
     text_table,
     write_result,
@@ -32,7 +33,7 @@ def parse_args(argv=None):
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", default="benchmarks/results/freed_memory.json")
-    return parser.parse_args(argv)
+    return parse(parser, argv, quick={"steps": 3, "rounds": 1, "batch_size": 4})
 
 
 def main(argv=None):

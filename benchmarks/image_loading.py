@@ -18,10 +18,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-from timing import Worker, load_average, share_cores, text_table, write_result
+from timing import Worker, load_average, parse, share_cores, text_table, write_result
 
 BOUND = 0.05  # the largest share the project asks of itself; printed beside what was measured
 NUM_CLASSES, SEED = 10, 0
+QUICK = {"steps": 2, "warmup_steps": 1, "batch_size": 4, "pairs": ["cnn4:cnn2"], "images": ["28x28x1"]}
 IMAGES = {"28x28x1": (1, 28, 28), "32x32x3": (3, 32, 32)}
 DATA = {"28x28x1": "fashion_mnist", "32x32x3": "cifar10"}
 AUGMENTATIONS = {
@@ -40,10 +41,11 @@ def parse_args(argv=None):
     parser.add_argument("--warmup_steps", type=int, default=5, help="Batches before them that do not.")
     parser.add_argument("--batch_size", type=int, default=128)
     parser.add_argument("--pairs", nargs="+", default=["cnn1000:cnn500", "resnet20:resnet8"], help="teacher:student")
+    parser.add_argument("--images", nargs="+", default=list(IMAGES), choices=list(IMAGES))
     parser.add_argument("--data", help="Folder with fashion_mnist and cifar10 as Parquet. Default: noise.")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", default="benchmarks/results/image_loading.json")
-    return parser.parse_args(argv)
+    return parse(parser, argv, quick=QUICK)
 
 
 def main():
@@ -52,7 +54,7 @@ def main():
     share_cores(args.threads, wait_policy="passive")
     runs = []
     for pair in args.pairs:
-        for images in IMAGES:
+        for images in args.images:
             for augmentation in AUGMENTATIONS:
                 with Worker(f"{pair}, {images}, {augmentation}", measure, args, pair, images, augmentation) as worker:
                     runs.append(worker.receive())

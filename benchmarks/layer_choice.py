@@ -10,7 +10,7 @@ import tempfile
 
 import numpy as np
 import torch
-from starts import Bench, parser, settings
+from initial_weights import Benchmark, make_parser, parse_initial_weights, settings
 from timing import load_average, text_table, write_result
 from transformers import set_seed
 from transformers.utils import logging
@@ -21,10 +21,10 @@ from distil_nlp.students.sizes import choose_layers
 STRATEGIES = ("even", "lower")
 
 
-def parse_args():
-    arguments = parser(__doc__, output="benchmarks/results/layer_choice.json")
-    arguments.add_argument("--num_layers", type=int, nargs="+", default=[2, 3])
-    return arguments.parse_args()
+def parse_args(argv=None):
+    parser = make_parser(__doc__, output="benchmarks/results/layer_choice.json")
+    parser.add_argument("--num_layers", type=int, nargs="+", default=[2, 3])
+    return parse_initial_weights(parser, argv, quick={"num_layers": [1]})
 
 
 def main():
@@ -33,7 +33,7 @@ def main():
     load = load_average()
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(args, folder)
+        bench = Benchmark(args, folder)
         for num_layers in args.num_layers:
             for strategy in STRATEGIES:
                 layers = choose_layers(bench.teacher.config.num_hidden_layers, num_layers, strategy)

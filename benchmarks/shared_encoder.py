@@ -12,7 +12,7 @@ import copy
 import time
 
 import torch
-from timing import load_average, orders, paired_ratio, share_cores, text_table, write_result
+from timing import load_average, orders, paired_ratio, parse, share_cores, text_table, write_result
 
 from distil_nlp.models import AutoSpeechSeq2Seq, whisper_processor
 from distil_nlp.objectives import HardLabels, Objective, SoftTargets
@@ -30,7 +30,7 @@ def parse_args(argv=None):
     parser.add_argument("--teacher", default="whisper-4x192", help="Layers and width.")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", default="benchmarks/results/shared_encoder.json")
-    return parser.parse_args(argv)
+    return parse(parser, argv, quick={"steps": 2, "batch_size": 1, "teacher": "whisper-1x32"})
 
 
 def main(argv=None):

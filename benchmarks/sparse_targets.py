@@ -20,7 +20,7 @@ import math
 import numpy as np
 import torch
 from language_pairs import language_pair
-from timing import load_average, share_cores, text_table, write_result
+from timing import load_average, parse, share_cores, text_table, write_result
 from tqdm.auto import tqdm
 from transformers.utils import logging
 
@@ -30,6 +30,13 @@ from distil_nlp.teachers.cache.sparse import SampledFormat, TopKFormat, offsets_
 SAMPLED, INDEPENDENT, TAIL, SCALED = "systematic", "independent", "top-k and the rest", "top-k, scaled"
 DENSE, LABELS = "dense", "labels alone"
 SPARSE = (TAIL, SCALED, INDEPENDENT, SAMPLED)
+QUICK = {
+    "num_draws": [12],
+    "seeds": 1,
+    "angle_batches": 1,
+    "scale": 0.03,
+    "output": "runs/benchmarks/sparse_targets.json",
+}
 TEACHERS = {"stories": "../shared/data/models/stories260k", "masked": None}
 
 
@@ -43,7 +50,7 @@ def parse_args(argv=None):
     parser.add_argument("--angle_batches", type=int, default=12)
     parser.add_argument("--scale", type=float, default=1.0, help="Of the amount of text.")
     parser.add_argument("--output", help="Default: benchmarks/results/sparse_targets_<pair>.json")
-    args = parser.parse_args(argv)
+    args = parse(parser, argv, quick=QUICK)
     args.teacher = args.teacher or TEACHERS[args.pair]
     if args.teacher is None:
         parser.error("--pair masked needs --teacher, a folder with a masked language model.")
@@ -55,7 +62,10 @@ def main():
     share_cores(1)
     torch.set_num_threads(1)
     logging.disable_progress_bar()
-    load, pair = load_average(), language_pair(args.pair, teacher=args.teacher, data=args.data, scale=args.scale)
+    load, pair = (
+        load_average(),
+        language_pair(args.pair, teacher=args.teacher, data=args.data, scale=args.scale, quick=args.quick),
+    )
     batches = pair.train[: args.angle_batches]
     ways = {draws: Ways(pair, batches, draws) for draws in args.num_draws}
     students = [train(pair, ways, seed) for seed in range(args.seeds)]

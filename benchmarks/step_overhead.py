@@ -31,6 +31,7 @@ from timing import (
     interleave,
     load_average,
     paired_ratio,
+    parse,
     peak_memory_bytes,
     share_cores,
     text_table,
@@ -40,6 +41,7 @@ from timing import (
 TEMPERATURE, KD_RATIO, LEARNING_RATE, MAX_GRAD_NORM, SEED = 2.0, 0.5, 5e-5, 1.0, 0
 IMAGE, NUM_CLASSES = (3, 32, 32), 10  # what networks are shown
 LOGGING_STEPS = 10  # ours logs this often, the bare loops never do
+QUICK = {"steps": 4, "rounds": 1, "warmup_steps": 1, "batch_size": 4, "teacher": "2x16", "num_layers": 1}
 # What the project asks of itself; printed beside what was measured.
 BOUNDS = {"ours / bare loop": 1.03, "ours / parts": 1.05}
 MEMORY_BOUNDS = {"ours / bare loop": 1.05}
@@ -47,7 +49,7 @@ SAME_WORK = 1e-4  # largest difference of a loss or a trained weight between two
 
 
 def parse_args(argv=None):
-    return arguments_of_steps(__doc__, "step_overhead").parse_args(argv)
+    return parse(arguments_of_steps(__doc__, "step_overhead"), argv, quick=QUICK)
 
 
 def arguments_of_steps(description, name):

@@ -12,6 +12,7 @@ import argparse
 
 import numpy as np
 import torch
+from timing import parse
 
 from distil_nlp.evaluation.comparison import count_parameters
 from distil_nlp.metrics.display import short_count
@@ -23,13 +24,13 @@ from distil_nlp.streaming.live import hear_live
 UNTRAINED = ["streamcnn192", "streamcnn24"]
 
 
-def parse_args():
+def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", default=UNTRAINED, help="Folders of saved models, or names of networks.")
     parser.add_argument("--seconds", type=float, default=5.0, help="Of sound in each round.")
     parser.add_argument("--rounds", type=int, default=5, help="Beside one that is not counted.")
     parser.add_argument("--threads", type=int, default=1)
-    return parser.parse_args()
+    return parse(parser, argv, quick={"seconds": 0.2, "rounds": 1})
 
 
 def main():

@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 from step_overhead import KD_RATIO, TEMPERATURE, make_batches, ours, tokens
-from timing import Worker, interleave, load_average, paired_ratio, share_cores, text_table, write_result
+from timing import Worker, interleave, load_average, paired_ratio, parse, share_cores, text_table, write_result
 
 LOGITS = [{"hard": {"weight": 1 - KD_RATIO}}, {"soft": {"weight": KD_RATIO, "temperature": TEMPERATURE}}]
 TERMS = {
@@ -24,6 +24,7 @@ TERMS = {
     "distance": {"distance": {}},
     "angle": {"angle": {}},
 }
+QUICK = {"steps": 4, "rounds": 1, "warmup_steps": 1, "batch_size": 4, "teacher": "2x48", "student": "2x16"}
 BOUNDS = {"relations": 1.15}  # what the project asks of itself
 
 
@@ -38,7 +39,7 @@ def parse_args(argv=None):
     parser.add_argument("--student", default="2x128")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", default="benchmarks/results/term_step.json")
-    return parser.parse_args(argv)
+    return parse(parser, argv, quick=QUICK)
 
 
 def main():

@@ -217,6 +217,45 @@ def paired_ratio(of, to, *, num_resamples=4_000, seed=0):
     }
 
 
+def parse(parser, argv=None, *, quick):
+    """Parse a benchmark's arguments; with `--quick` its defaults are those of a run of seconds.
+
+    Args:
+        parser (`argparse.ArgumentParser`): Of the benchmark; gets the flag `--quick`.
+        argv (`list[str]`, *optional*): By default those of the process.
+        quick (`dict`): Defaults with `--quick`: tiny sizes, few steps. The result is written to `runs/benchmarks/`,
+            unless `--output` names a file.
+
+    Returns:
+        `argparse.Namespace`, with `quick` among the arguments.
+    """
+    parser.add_argument(
+        "--quick", action="store_true", help="Tiny sizes and few steps: checks that it runs; its figures mean nothing."
+    )
+    if parser.parse_known_args(argv)[0].quick:
+        output = parser.get_default("output")
+        parser.set_defaults(**({"output": f"runs/benchmarks/{Path(output).name}"} if output else {}), **quick)
+    return parser.parse_args(argv)
+
+
+def require(*paths, quick):
+    """Stop a benchmark whose data or models are missing.
+
+    Args:
+        paths (`str` or `Path`): Files or folders that it reads.
+        quick (`bool`): The script ends without an error, so that the next benchmark runs.
+
+    Raises:
+        SystemExit: With the missing paths; the exit status is 0 if `quick`.
+    """
+    missing = [str(path) for path in paths if not Path(path).exists()]
+    if missing and quick:
+        print(f"Skipped: {', '.join(missing)} not found.")
+        sys.exit(0)
+    if missing:
+        sys.exit(f"{', '.join(missing)} not found. Name other places with --data and --teacher (see --help).")
+
+
 def peak_memory_bytes():
     """The most physical memory this process ever had."""
     status = Path("/proc/self/status")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from timing import load_average, text_table, write_result
+from timing import load_average, parse, require, text_table, write_result
 from transformers import set_seed
 from transformers.utils import logging
 
@@ -23,17 +23,18 @@ from distil_nlp.models.loading import load_model, load_tokenizer
 from distil_nlp.tasks import TextClassification
 
 
-def parse_args():
+def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="../shared/data/glue/sst2", help="train.parquet and validation.parquet.")
     parser.add_argument("--teacher", default="../shared/data/models/minilm-sst2")
     parser.add_argument("--student", default="2x128")
     parser.add_argument("--output", default="benchmarks/results/vocabulary_size.json")
-    return parser.parse_args()
+    return parse(parser, argv, quick={"student": "1x32"})
 
 
 def main():
     args = parse_args()
+    require(args.data, *[args.teacher] * args.quick, quick=args.quick)
     logging.disable_progress_bar()
     set_seed(0)
     load = load_average()

@@ -10,7 +10,7 @@ import tempfile
 
 import numpy as np
 import torch
-from starts import Bench, parser, settings
+from initial_weights import Benchmark, make_parser, parse_initial_weights, settings
 from timing import load_average, text_table, write_result
 from transformers import set_seed
 from transformers.utils import logging
@@ -20,13 +20,13 @@ from distil_nlp.students import student_from_teacher
 STARTS = ("svd", "slice", "random")
 
 
-def parse_args():
-    arguments = parser(__doc__, output="benchmarks/results/width_start.json")
-    arguments.add_argument("--hidden_sizes", type=int, nargs="+", default=[256, 192])
-    arguments.add_argument("--num_layers", type=int, default=6)
-    arguments.add_argument("--num_attention_heads", type=int, help="Default: heads as wide as the teacher's.")
-    arguments.set_defaults(max_train_samples=6400)
-    return arguments.parse_args()
+def parse_args(argv=None):
+    parser = make_parser(__doc__, output="benchmarks/results/width_start.json")
+    parser.add_argument("--hidden_sizes", type=int, nargs="+", default=[256, 192])
+    parser.add_argument("--num_layers", type=int, default=6)
+    parser.add_argument("--num_attention_heads", type=int, help="Default: heads as wide as the teacher's.")
+    parser.set_defaults(max_train_samples=6400)
+    return parse_initial_weights(parser, argv, quick={"hidden_sizes": [64], "num_layers": 1})
 
 
 def main():
@@ -35,7 +35,7 @@ def main():
     load = load_average()
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(args, folder)
+        bench = Benchmark(args, folder)
         for hidden_size in args.hidden_sizes:
             for start in STARTS:
                 one = {"hidden_size": hidden_size, "start": start, "before": [], "after": []}

@@ -1,22 +1,31 @@
-"""What benchmarks of a student's first weights share: SST-2, a teacher asked once, short training, accuracy."""
+"""What benchmarks of a student's initial weights share: SST-2, a cached teacher, a short training, accuracy."""
 
 import argparse
 
 import numpy as np
 import torch
+from timing import parse, require
 
-from distil_nlp import CachedTeacher, DistillationTrainer, DistillationTrainingArguments, predict_logits
+from distil_nlp import (
+    CachedTeacher,
+    DistillationTrainer,
+    DistillationTrainingArguments,
+    OnlineTeacher,
+    build_cache,
+    predict_logits,
+)
 from distil_nlp.data.splits import load_splits
 from distil_nlp.models.loading import load_model, load_tokenizer
 from distil_nlp.tasks import TextClassification
-from distil_nlp.teachers import OnlineTeacher, write_cache
 
 
-def parser(description, *, output):
-    """A parser with the arguments that `Bench` reads."""
+def make_parser(description, *, output):
+    """A parser with the arguments that `Benchmark` reads."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="../shared/data/glue/sst2", help="train.parquet and validation.parquet.")
-    parser.add_argument("--teacher", default="../shared/data/models/minilm-sst2")
+    parser.add_argument(
+        "--data", default="../shared/data/glue/sst2", help="Folder with train.parquet and validation.parquet."
+    )
+    parser.add_argument("--teacher", default="../shared/data/models/minilm-sst2", help="Folder of a classifier.")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--max_train_samples", type=int, default=4000)
     parser.add_argument("--num_train_epochs", type=float, default=1.0)
@@ -25,17 +34,24 @@ def parser(description, *, output):
     return parser
 
 
+def parse_initial_weights(parser, argv=None, *, quick):
+    """The parsed arguments, once data and teacher are there; `quick` as for `timing.parse`."""
+    args = parse(parser, argv, quick={"seeds": 1, "max_train_samples": 64, **quick})
+    require(args.data, *[args.teacher] * args.quick, quick=args.quick)
+    return args
+
+
 def settings(args):
     """The arguments that a reader of the result needs."""
-    return {name: value for name, value in vars(args).items() if name not in ("data", "teacher", "output")}
+    return {name: value for name, value in vars(args).items() if name not in ("data", "teacher", "output", "quick")}
 
 
-class Bench:
-    """Data, teacher and the teacher's answers.
+class Benchmark:
+    """Data, teacher and the cache of the teacher's logits.
 
     Args:
-        args: Of `parser`.
-        folder (`str`): For the answers and the trainer's output.
+        args: Of `parse_initial_weights`.
+        folder (`str`): For the cache and the trainer's output.
     """
 
     def __init__(self, args, folder):
@@ -46,12 +62,16 @@ class Bench:
         self.rows = {name: task.prepare(split, self.tokenizer) for name, split in splits.items()}
         self.collator = task.collator(self.tokenizer)
         self.teacher, _ = load_model(task.auto_class, args.teacher)
-        answers = predict_logits(self.teacher, self.rows["train"], self.collator, description="Asking the teacher")
-        header = {"teacher": "teacher", "fingerprint": OnlineTeacher(self.teacher).fingerprint()}
-        write_cache(folder, torch.from_numpy(answers), header)
+        build_cache(
+            f"{folder}/cache",
+            OnlineTeacher(self.teacher),
+            self.rows["train"],
+            self.collator,
+            tokenizer=self.tokenizer,
+        )
 
     def train(self, student, seed):
-        """Distil with the defaults of the trainer."""
+        """Distill with the trainer's defaults."""
         training = DistillationTrainingArguments(
             f"{self.folder}/run",
             learning_rate=self.args.learning_rate,
@@ -64,7 +84,7 @@ class Bench:
         )
         DistillationTrainer(
             student,
-            CachedTeacher(self.folder),
+            CachedTeacher(f"{self.folder}/cache"),
             training,
             train_dataset=self.rows["train"],
             data_collator=self.collator,
@@ -72,6 +92,6 @@ class Bench:
         ).train()
 
     def accuracy(self, model):
-        """Share of the validation sentences that are right."""
+        """Share of the validation sentences whose label is predicted."""
         logits = predict_logits(model, self.rows["validation"], self.collator)
         return float((logits.argmax(-1) == np.asarray(self.rows["validation"]["labels"])).mean())
