@@ -70,13 +70,13 @@ def measure(pipe, args, pair, images, augmentation):
     """One run: what it is, its share, and the seconds of each step and of each wait."""
     import torch
 
-    from distil_nlp.augmentation import Augmentation
+    from distil_nlp.augmentation import ImageAugmentation
     from distil_nlp.internals.malloc import keep_freed_memory
 
     torch.set_num_threads(args.threads)
     keep_freed_memory()
     settings = AUGMENTATIONS[augmentation]
-    settings = None if settings is None else Augmentation(**settings, seed=SEED)
+    settings = None if settings is None else ImageAugmentation(**settings, seed=SEED)
     rows, shape = rows_of(args, images)
     trainer, folder = make_trainer(args, pair, rows, shape, settings)
     loader = TimedLoader(trainer.get_train_dataloader())
@@ -156,9 +156,9 @@ def make_trainer(args, pair, rows, shape, augmentation):
     import torch
 
     from distil_nlp import DistillationTrainer, DistillationTrainingArguments
-    from distil_nlp.augmentation import PixelPreprocessor
     from distil_nlp.collators.images import ImageCollator
     from distil_nlp.models import NetworkForImageClassification
+    from distil_nlp.models.pixel_preprocessor import PixelPreprocessor
 
     torch.manual_seed(SEED)
     channels, height, width = shape

@@ -52,6 +52,7 @@ _NAMES = {
         "Term",
         "objective_from",
     ],
+    "models.pixel_preprocessor": ["PixelPreprocessor"],
     "models.sentence_encoder": ["SentenceEncoder"],
     "signals.base": ["Signals"],
     "teachers.cache.sparse": ["SampledFormat", "SparseTargets", "TopKFormat"],
@@ -77,7 +78,7 @@ _NAMES = {
         "load_teacher",
     ],
     "training.trainer": ["DistillationTrainer"],
-    "augmentation": ["Augmentation", "PixelPreprocessor"],
+    "augmentation": ["ImageAugmentation"],
 }
 guard_torchvision()
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
@@ -85,8 +86,7 @@ _HOME = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_import.py compares the two
-    from .augmentation import Augmentation as Augmentation
-    from .augmentation import PixelPreprocessor as PixelPreprocessor
+    from .augmentation import ImageAugmentation as ImageAugmentation
     from .data.examples import add_example_ids as add_example_ids
     from .evaluation import compare as compare
     from .evaluation import predict_logits as predict_logits
@@ -95,6 +95,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .models import NetworkForImageClassification as NetworkForImageClassification
     from .models import image_processor_for as image_processor_for
     from .models import register_network as register_network
+    from .models.pixel_preprocessor import PixelPreprocessor as PixelPreprocessor
     from .models.sentence_encoder import SentenceEncoder as SentenceEncoder
     from .objectives import Attention as Attention
     from .objectives import AttentionMaps as AttentionMaps

@@ -4,7 +4,7 @@ import datasets
 import torch
 from torch import nn
 
-from distil_nlp.augmentation import PixelPreprocessor
+from distil_nlp.models.pixel_preprocessor import PixelPreprocessor
 
 SHAPE = (3, 8, 8)
 STUDENT_SEES = PixelPreprocessor(8, 8, 3, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))

@@ -1,7 +1,6 @@
-"""Views of images and sound: altered for training, and as each model takes them."""
+"""Augmentation: randomly altered images, audio clips and texts to train on."""
 
-from ..models.pixel_preprocessor import PixelPreprocessor
-from .audio import SoundAugmentation
-from .images import Augmentation
+from .audio import AudioAugmentation
+from .images import ImageAugmentation
 
-__all__ = ["Augmentation", "PixelPreprocessor", "SoundAugmentation"]
+__all__ = ["AudioAugmentation", "ImageAugmentation"]

@@ -1,32 +1,34 @@
-"""Sound altered for training: operations on whole batches of waves, each a pure function of seed, epoch and example."""
+"""Augmentation of audio clips: operations on whole batches of waves, each a pure function of seed, epoch and example."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from transformers.audio_utils import hertz_to_mel, mel_to_hertz
 
-from .random import uniform
+from .counter_rng import uniform
 
-_QUIETEST, _LOUDEST = 30.0, 5.0  # decibels of a clip over its noise
+_SNR = (5.0, 30.0)  # signal-to-noise ratios in decibels
 
 
 @dataclass(frozen=True)
-class SoundAugmentation:
-    """Waves altered at random for training, whole batches at once.
+class AudioAugmentation:
+    """Alters waves at random for training, whole batches at once.
 
-    In this order: shift, noise, a stretch of time silenced, a band of frequencies taken out. All of it is done to the wave,
-    not to features, so every model that hears it, whatever its front end, hears the same. Every random choice is a pure
-    function of seed, epoch and example id: a resumed run, more processes or loader workers, batches cut otherwise give the
-    same sound.
+    In this order: shift, noise, a time mask (silence), a frequency mask (a missing band). All of it is done to the wave,
+    not to features, so all models get the same clips, whatever their front ends. Every random choice is a pure function of
+    seed, epoch and example id: a resumed run, another number of processes or loader workers, and other batches give the
+    same clips.
 
     Args:
-        shift (`float`): Seconds by which a clip begins earlier or later, at most; what moves out is lost, silence follows.
+        shift (`float`): Longest time in seconds by which a clip begins earlier or later; what moves out is lost, silence
+            fills the gap.
         noise (`float`): Probability of white noise, 5 to 30 decibels below the clip.
-        time_mask (`float`): Longest share of a clip that is silenced; 0 leaves it out.
-        frequency_mask (`float`): Widest share of the mel scale that is taken out; 0 leaves it out.
-        seed (`int`): Same seed, same sound.
+        time_mask (`float`): Longest share of a clip that is silenced; 0: none.
+        frequency_mask (`float`): Widest share of the mel scale that is removed; 0: none.
+        seed (`int`): The same seed gives the same clips.
 
     Raises:
         ValueError: A setting out of its range.
@@ -50,89 +52,95 @@ class SoundAugmentation:
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is a share, 0 to less than 1; got {getattr(self, name)!r}.")
 
-    def __call__(self, waves, lengths, example_ids, epoch, sampling_rate):
-        """The clips of a batch as they are heard in an epoch.
+    def __call__(
+        self,
+        waves: torch.Tensor,
+        lengths: torch.Tensor,
+        example_ids: torch.Tensor,
+        epoch: int,
+        sampling_rate: int,
+    ) -> torch.Tensor:
+        """The augmented clips of a batch in an epoch.
 
         Args:
-            waves (`torch.Tensor`): Shape (batch, samples), float32, 0 where a clip is padded at its end.
-            lengths (`torch.LongTensor`): Shape (batch,), samples of each clip. They stay what they are.
+            waves (`torch.Tensor`): Shape (batch, samples), float32, padded with 0 on the right.
+            lengths (`torch.LongTensor`): Shape (batch,), samples of each clip. They do not change.
             example_ids (`torch.LongTensor`): Shape (batch,).
             epoch (`int`): From 0.
-            sampling_rate (`int`): Samples a second.
+            sampling_rate (`int`): Samples per second.
 
         Returns:
             `torch.Tensor` of the shape of `waves`.
         """
         ids = np.asarray(example_ids)
         draw = functools.partial(uniform, self.seed, int(epoch), ids)
-        inside = torch.arange(waves.shape[1]) < lengths.unsqueeze(1)
+        is_inside = torch.arange(waves.shape[1]) < lengths.unsqueeze(1)
         if self.shift:
-            waves = _shifted(
-                waves, torch.from_numpy(_signed(draw("shift")) * self.shift * sampling_rate).long(), inside
-            )
+            shifts = (2 * draw("shift") - 1) * self.shift * sampling_rate
+            waves = _shifted(waves, torch.from_numpy(shifts).long(), is_inside)
         if self.noise:
-            waves = waves + self._noise(waves, lengths, draw) * inside
+            waves = waves + self._noise(waves, lengths, draw) * is_inside
         if self.time_mask:
-            share = draw("silence") * self.time_mask
-            starts, ends = (_of_clips(place * lengths.numpy()) for place in _stretch(share, draw("silence from")))
+            edges = _random_interval(draw("time mask") * self.time_mask, draw("time mask start"))
+            starts, ends = (torch.from_numpy(edge * lengths.numpy()).unsqueeze(1) for edge in edges)
             places = torch.arange(waves.shape[1])
             waves = waves.masked_fill((places >= starts) & (places < ends), 0)
         if self.frequency_mask:
             waves = self._without_band(waves, lengths, draw, sampling_rate)
         return waves
 
-    def _noise(self, waves, lengths, draw):
-        """White noise as loud as each clip allows, or none. Each clip takes its own part of a long one."""
+    def _noise(self, waves: torch.Tensor, lengths: torch.Tensor, draw: Callable) -> torch.Tensor:
+        """White noise for some of the clips, scaled to a random signal-to-noise ratio: a random part of one long noise."""
         size = waves.shape[1]
-        places = torch.from_numpy((draw("hiss place") * _LONG).astype(np.int64))
-        noise = _hiss(self.seed, _LONG + (1 << (size - 1).bit_length()))[places.unsqueeze(1) + torch.arange(size)]
+        places = torch.from_numpy((draw("audio noise place") * _NUM_STARTS).astype(np.int64))
+        long_noise = _white_noise(self.seed, _NUM_STARTS + (1 << (size - 1).bit_length()))
+        noise = long_noise[places.unsqueeze(1) + torch.arange(size)]
         power = waves.square().sum(1) / lengths.clamp(min=1)
-        decibels = _LOUDEST + torch.from_numpy(draw("hiss level")).float() * (_QUIETEST - _LOUDEST)
-        loud = (power * 10 ** (-decibels / 10)).sqrt() * torch.from_numpy(draw("hiss") < self.noise)
-        return noise * loud.unsqueeze(1)
+        decibels = _SNR[0] + torch.from_numpy(draw("audio noise level")).float() * (_SNR[1] - _SNR[0])
+        has_noise = torch.from_numpy(draw("audio noise") < self.noise)
+        amplitude = (power * 10 ** (-decibels / 10)).sqrt() * has_noise
+        return noise * amplitude.unsqueeze(1)
 
-    def _without_band(self, waves, lengths, draw, sampling_rate):
-        """Clip by clip, because what a Fourier transform finds depends on the length it is given."""
+    def _without_band(
+        self, waves: torch.Tensor, lengths: torch.Tensor, draw: Callable, sampling_rate: int
+    ) -> torch.Tensor:
+        """Waves without a random band of frequencies. Clip by clip: a Fourier transform depends on the clip's length."""
         highest = hertz_to_mel(sampling_rate / 2, mel_scale="htk")
-        edges = _stretch(draw("band") * self.frequency_mask, draw("band from"))
+        edges = _random_interval(draw("frequency mask") * self.frequency_mask, draw("frequency mask start"))
         low, high = (mel_to_hertz(edge * highest, mel_scale="htk") for edge in edges)
-        found = torch.zeros_like(waves)
-        for place, length in enumerate(lengths.tolist()):
-            spectrum = torch.fft.rfft(waves[place, :length])
+        masked = torch.zeros_like(waves)
+        for index, length in enumerate(lengths.tolist()):
+            spectrum = torch.fft.rfft(waves[index, :length])
             frequencies = torch.linspace(0, sampling_rate / 2, len(spectrum))
-            spectrum[(frequencies >= low[place]) & (frequencies < high[place])] = 0
-            found[place, :length] = torch.fft.irfft(spectrum, n=length)
-        return found
+            spectrum[(frequencies >= low[index]) & (frequencies < high[index])] = 0
+            masked[index, :length] = torch.fft.irfft(spectrum, n=length)
+        return masked
 
 
-# Samples of which clips take their noise: longer than most, so that no two begin at the same place.
-_LONG = 1 << 17
+# Places at which a clip's noise may start, in samples: so many that no two clips are likely to share one.
+_NUM_STARTS = 1 << 17
 
 
 @functools.lru_cache(maxsize=4)
-def _hiss(seed, size):
-    """Noise of variance 1. Longer ones begin as shorter ones do: a clip's noise does not depend on its batch."""
-    first, second = (uniform(seed, 0, np.arange(size), name) for name in ("hiss radius", "hiss angle"))
-    return torch.from_numpy(np.sqrt(-2 * np.log(1 - first)) * np.cos(2 * np.pi * second)).float()  # Box and Muller
+def _white_noise(seed: int, size: int) -> torch.Tensor:
+    """Normal noise of variance 1, shape (size,), by Box and Muller.
+
+    Its beginning does not depend on `size`, so the noise of a clip does not depend on its batch.
+    """
+    radius, angle = (
+        uniform(seed, 0, np.arange(size), purpose) for purpose in ("audio noise radius", "audio noise angle")
+    )
+    return torch.from_numpy(np.sqrt(-2 * np.log(1 - radius)) * np.cos(2 * np.pi * angle)).float()
 
 
-def _shifted(waves, shifts, inside):
-    """Each clip later by its shift (earlier where that is negative), silence where nothing is."""
+def _shifted(waves: torch.Tensor, shifts: torch.Tensor, is_inside: torch.Tensor) -> torch.Tensor:
+    """Each clip later by its shift in samples (earlier where it is negative), silence in the gap."""
     places = torch.arange(waves.shape[1]) - shifts.unsqueeze(1)
-    there = (places >= 0) & (places < waves.shape[1])
-    return waves.gather(1, places.clamp(0, waves.shape[1] - 1)) * (there & inside)
+    has_source = (places >= 0) & (places < waves.shape[1])
+    return waves.gather(1, places.clamp(0, waves.shape[1] - 1)) * (has_source & is_inside)
 
 
-def _stretch(share, place):
-    """Where a stretch of this share of everything begins and ends, 0 to 1."""
-    start = place * (1 - share)
+def _random_interval(share: np.ndarray, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Start and end, 0 to 1, of intervals of length `share`; `position`, 0 to 1, is between the leftmost and rightmost."""
+    start = position * (1 - share)
     return start, start + share
-
-
-def _signed(draws):
-    return 2 * draws - 1
-
-
-def _of_clips(values):
-    """One value for each clip as a tensor that meets waves: shape (batch, 1)."""
-    return torch.from_numpy(np.asarray(values, dtype=np.float64)).unsqueeze(1)

@@ -1,4 +1,9 @@
-"""More text for the teacher to speak about: rows that are there, with words a masked language model would put there."""
+"""Augmentation of tokenized texts: copies of rows with words replaced by a masked language model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import datasets
 import numpy as np
@@ -11,31 +16,43 @@ from ..signals.columns import POSITIONS
 from ..signals.forward import accepted_columns, forward_logits
 from .text import FlatRows
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 _WORD_STARTS = ("Ġ", "▁")  # how vocabularies of byte-level BPE and SentencePiece mark the beginning of a word
 
 
 def replaced_copies(
-    rows, tokenizer, model, *, num_copies, probability=0.4, num_candidates=15, seed=0, batch_size=64, device=None
-):
-    """Copies of tokenized rows, in which words are replaced by what a masked language model finds likely there.
+    rows: datasets.Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    model: PreTrainedModel,
+    *,
+    num_copies: int,
+    probability: float = 0.4,
+    num_candidates: int = 15,
+    seed: int = 0,
+    batch_size: int = 64,
+    device: torch.device | None = None,
+) -> datasets.Dataset:
+    """Copies of tokenized rows, in which words are replaced by likely predictions of a masked language model.
 
     Each word of a text is replaced with `probability`. The model reads the row with this one word masked; its
-    `num_candidates` most probable other words are the candidates, and one of them is drawn, each as likely. It is asked
-    once about every place that any copy replaces. Words of several pieces are left alone (the paper takes neighbors
-    among GloVe vectors for them), as are punctuation and special tokens, and pieces and punctuation are no candidates.
-    What a row means then nobody knows but the teacher, so the result goes through `Task.with_unlabeled`.
+    `num_candidates` most probable other words are the candidates, and one of them is drawn uniformly. Every place that any
+    copy replaces takes one prediction. Words of several pieces are not replaced (the paper takes their neighbors among
+    GloVe vectors), nor are punctuation and special tokens; pieces and punctuation are not candidates. The label of such a
+    row is unknown, so the result goes through `Task.with_unlabeled` and the teacher labels it.
 
     Args:
         rows (`datasets.Dataset`): From `Task.prepare`.
-        tokenizer: The one `prepare` was given.
+        tokenizer: The tokenizer given to `prepare`.
         model (`PreTrainedModel`): With a head for masked-language modeling, over the vocabulary of `tokenizer`; from
-            `load_replacer`, which checks this.
+            `load_masked_lm`, which checks this.
         num_copies (`int`): Copies of every row, 1 or more.
-        probability (`float`): Of each word to be replaced; 0 to 1.
+        probability (`float`): Probability that a word is replaced; 0 to 1.
         num_candidates (`int`): 1 or more.
-        seed (`int`): Same rows, model and seed, same copies.
+        seed (`int`): The same rows, model and seed give the same copies.
         batch_size (`int`): Rows in one forward pass.
-        device (`torch.device`, *optional*): Where the model runs; by default where it is.
+        device (`torch.device`, *optional*): Where the model runs. Default: where it is.
 
     Returns:
         `datasets.Dataset`: `num_copies` times as many rows, of the same columns and lengths.
@@ -48,121 +65,152 @@ def replaced_copies(
     _check(tokenizer, num_copies=num_copies, num_candidates=num_candidates, probability=probability)
     if len(rows) == 0:
         return rows
-    originals, words = FlatRows.of(rows, tokenizer.all_special_ids), _Words(tokenizer)
-    single = words.single(originals)
-    draw = np.random.default_rng(seed)
-    drawn = [
-        (single & (draw.random(len(single)) < probability), draw.integers(num_candidates, size=len(single)))
+    originals, vocabulary = FlatRows.from_dataset(rows, tokenizer.all_special_ids), _Vocabulary(tokenizer)
+    is_word = vocabulary.single_token_words(originals)
+    generator = np.random.default_rng(seed)
+    choices = [
+        (
+            is_word & (generator.random(len(is_word)) < probability),
+            generator.integers(num_candidates, size=len(is_word)),
+        )
         for _ in range(num_copies)
     ]
-    places = np.flatnonzero(np.any([chosen for chosen, _ in drawn], axis=0))
-    found = _candidates(originals, places, tokenizer, model, words, num_candidates, batch_size, device)
-    at = np.zeros(len(single), dtype=np.int64)
-    at[places] = np.arange(len(places))
+    places = np.flatnonzero(np.any([is_replaced for is_replaced, _ in choices], axis=0))
+    candidates = _candidates(originals, places, tokenizer, model, vocabulary, num_candidates, batch_size, device)
+    index_of_place = np.zeros(len(is_word), dtype=np.int64)
+    index_of_place[places] = np.arange(len(places))
     copies = []
-    for chosen, rank in drawn:
+    for is_replaced, rank in choices:
         ids = originals.columns["input_ids"].copy()
-        ids[chosen] = found[at[chosen], rank[chosen] % max(found.shape[1], 1)]
+        ranks = rank[is_replaced] % max(candidates.shape[1], 1)
+        ids[is_replaced] = candidates[index_of_place[is_replaced], ranks]
         copy = FlatRows({**originals.columns, "input_ids": ids}, originals.starts, originals.special)
-        copies.append(copy.in_place_of(rows))
+        copies.append(copy.to_dataset(rows))
     return datasets.concatenate_datasets(copies)
 
 
-def load_replacer(name_or_path, tokenizer, *, trust_remote_code=False):
+def load_masked_lm(
+    name_or_path: str | Path, tokenizer: PreTrainedTokenizerBase, *, trust_remote_code: bool = False
+) -> PreTrainedModel:
     """The masked language model for `replaced_copies`.
 
     Args:
         name_or_path (`str` or `Path`): Hub id or folder.
-        tokenizer: Of the rows; the model must have the same.
+        tokenizer: The tokenizer of the rows; the model must have the same.
         trust_remote_code (`bool`): Run code that comes with the model.
 
     Returns:
         `PreTrainedModel` in eval mode.
 
     Raises:
-        ValueError: No trained head for masked-language modeling; no tokenizer, or another one.
+        ValueError: No trained head for masked-language modeling; no tokenizer, or a different one.
     """
-    theirs = load_tokenizer(name_or_path, trust_remote_code=trust_remote_code)
-    if theirs is None or theirs.get_vocab() != tokenizer.get_vocab():
-        size = "none" if theirs is None else f"one of {len(theirs)} tokens"
+    model_tokenizer = load_tokenizer(name_or_path, trust_remote_code=trust_remote_code)
+    if model_tokenizer is None or model_tokenizer.get_vocab() != tokenizer.get_vocab():
+        difference = "none" if model_tokenizer is None else f"a different one of {len(model_tokenizer)} tokens"
         raise ValueError(
-            f"augmentation_model={str(name_or_path)!r} should have the tokenizer of the data (the teacher's, "
-            f"{len(tokenizer)} tokens); it has {'' if theirs is None else 'another, '}{size}, so its words would be read "
-            f"as others. Take a masked language model of the teacher's own family."
+            f"augmentation_model={str(name_or_path)!r} must have the tokenizer of the data (the teacher's, "
+            f"{len(tokenizer)} tokens); it has {difference}, so its predictions would be other words. Choose a masked "
+            f"language model of the teacher's family."
         )
-    model, fresh = load_model("AutoModelForMaskedLM", name_or_path, trust_remote_code=trust_remote_code)
-    if fresh:
+    model, missing_weights = load_model("AutoModelForMaskedLM", name_or_path, trust_remote_code=trust_remote_code)
+    if missing_weights:
         raise ValueError(
-            f"augmentation_model={str(name_or_path)!r} has no trained head for masked-language modeling ({len(fresh)} "
-            f"weights are not in its checkpoint: {', '.join(fresh[:4])}), so its words would be noise. Take the model as "
-            f"it was pre-trained, or train it with `task: fill-mask` first."
+            f"augmentation_model={str(name_or_path)!r} has no trained head for masked-language modeling "
+            f"({len(missing_weights)} weights are not in its checkpoint: {', '.join(missing_weights[:4])}), so its "
+            f"predictions would be noise. Use the model as it was pre-trained, or train it with `task: fill-mask` first."
         )
     return model
 
 
-def _check(tokenizer, *, num_copies, num_candidates, probability):
+def _check(tokenizer: PreTrainedTokenizerBase, *, num_copies: int, num_candidates: int, probability: float) -> None:
+    """Raise ValueError on numbers out of range, or a tokenizer without a mask token."""
     if num_copies < 1 or num_candidates < 1 or not 0 <= probability <= 1:
         raise ValueError(
-            f"num_copies and num_candidates count from 1, and probability lies in 0 to 1; got num_copies={num_copies!r}, "
+            f"num_copies and num_candidates must be 1 or more, and probability 0 to 1; got num_copies={num_copies!r}, "
             f"num_candidates={num_candidates!r}, probability={probability!r}."
         )
     if tokenizer.mask_token_id is None:
         raise ValueError(
-            f"{type(tokenizer).__name__} has no mask token, so no model can be asked for a word in its place. Leave out "
-            f"augmentation_model: num_augmented_copies alone alters copies without one."
+            f"{type(tokenizer).__name__} has no mask token, so no model can predict a word in its place. Leave out "
+            f"augmentation_model: num_augmented_copies alone alters copies without a model."
         )
 
 
-class _Words:
-    """What each token of a vocabulary is: whether it begins a word, and whether there is a letter or digit in it."""
+class _Vocabulary:
+    """The kinds of tokens in a vocabulary, as masks over it.
 
-    def __init__(self, tokenizer):
+    Attributes:
+        begins (`np.ndarray` of bool): Tokens that begin a word, special tokens included.
+        plain (`np.ndarray` of bool): Tokens with a letter or digit, without special tokens.
+        candidates (`np.ndarray` of bool): Both: tokens that may replace a word.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase):
         tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-        marked = sum(token.startswith(_WORD_STARTS) for token in tokens) > len(tokens) / 10
+        marks_beginnings = sum(token.startswith(_WORD_STARTS) for token in tokens) > len(tokens) / 10
         special = np.isin(np.arange(len(tokens)), tokenizer.all_special_ids)
-        begins = [token.startswith(_WORD_STARTS) if marked else not token.startswith("##") for token in tokens]
+        begins = [
+            token.startswith(_WORD_STARTS) if marks_beginnings else not token.startswith("##") for token in tokens
+        ]
         self.begins = np.array(begins) | special
         self.plain = np.array([any(map(str.isalnum, token)) for token in tokens]) & ~special
         self.candidates = self.plain & self.begins
 
-    def single(self, rows):
-        """Mask of the tokens of `FlatRows` that are whole words: they begin one, and the next token begins another."""
+    def single_token_words(self, rows: FlatRows) -> np.ndarray:
+        """Mask of the tokens of `rows` that are whole words: they begin a word, and so does the next token."""
         ids = rows.columns["input_ids"]
         after_special = np.concatenate([[True], rows.special[:-1]])  # the first word of a text has no mark
         begins = self.begins[ids] | after_special
         return begins & np.concatenate([begins[1:], [True]]) & self.plain[ids]
 
 
-def _candidates(rows, places, tokenizer, model, words, num_candidates, batch_size, device):
-    """The most probable other words at places of `FlatRows`, `np.ndarray` of shape (places, num_candidates or fewer)."""
+def _candidates(
+    rows: FlatRows,
+    places: np.ndarray,
+    tokenizer: PreTrainedTokenizerBase,
+    model: PreTrainedModel,
+    vocabulary: _Vocabulary,
+    num_candidates: int,
+    batch_size: int,
+    device: torch.device | None,
+) -> np.ndarray:
+    """The most probable other words at places of `rows`, shape (places, num_candidates or fewer), int64."""
     model = (model if device is None else model.to(device)).eval()
     columns, row_of = accepted_columns(model), np.searchsorted(rows.starts, places, side="right") - 1
-    num_candidates = min(num_candidates, int(words.candidates.sum()) - 1)
-    found = np.zeros((len(places), num_candidates), dtype=np.int64)
+    num_candidates = min(num_candidates, int(vocabulary.candidates.sum()) - 1)
+    candidates = np.zeros((len(places), num_candidates), dtype=np.int64)
     order = np.argsort(-np.diff(rows.starts)[row_of], kind="stable")  # of like length together, the longest first
     with torch.inference_mode(), tqdm(total=len(places), desc="Replacing words", unit=" words", delay=3.0) as progress:
         for start in range(0, len(places), batch_size):
             members = order[start : start + batch_size]
             batch = _masked_batch(rows, places[members], row_of[members], tokenizer, model.device)
-            logits = forward_logits(model, batch, columns)[:, : len(words.candidates)]
-            allowed = torch.as_tensor(words.candidates, device=logits.device).repeat(len(members), 1)
-            itself = torch.as_tensor(rows.columns["input_ids"][places[members]], device=logits.device)
-            allowed[torch.arange(len(members), device=logits.device), itself.long()] = False
-            found[members] = logits.masked_fill(~allowed, -torch.inf).topk(num_candidates).indices.cpu().numpy()
+            logits = forward_logits(model, batch, columns)[:, : len(vocabulary.candidates)]
+            is_allowed = torch.as_tensor(vocabulary.candidates, device=logits.device).repeat(len(members), 1)
+            original_ids = torch.as_tensor(rows.columns["input_ids"][places[members]], device=logits.device)
+            is_allowed[torch.arange(len(members), device=logits.device), original_ids.long()] = False
+            top = logits.masked_fill(~is_allowed, -torch.inf).topk(num_candidates)
+            candidates[members] = top.indices.cpu().numpy()
             progress.update(len(members))
-    return found
+    return candidates
 
 
-def _masked_batch(rows, places, row_of, tokenizer, device):
-    """A row for each place, with the mask there, padded on the right: what is said does not depend on the others."""
+def _masked_batch(
+    rows: FlatRows,
+    places: np.ndarray,
+    row_of: np.ndarray,
+    tokenizer: PreTrainedTokenizerBase,
+    device: torch.device,
+) -> dict[str, torch.Tensor]:
+    """One row for each place, masked there and padded on the right, so that predictions do not depend on other rows."""
     spans = [slice(rows.starts[row], rows.starts[row + 1]) for row in row_of]
-    inside = torch.as_tensor(places - rows.starts[row_of], device=device)
+    offsets = torch.as_tensor(places - rows.starts[row_of], device=device)
     batch = {}
     for name, column in rows.columns.items():
-        empty = (tokenizer.pad_token_id or 0) if name == "input_ids" else 0
+        padding = (tokenizer.pad_token_id or 0) if name == "input_ids" else 0
         parts = [torch.as_tensor(column[span], dtype=torch.int64) for span in spans]
-        batch[name] = pad_sequence(parts, batch_first=True, padding_value=empty).to(device)
+        batch[name] = pad_sequence(parts, batch_first=True, padding_value=padding).to(device)
     batch[POSITIONS] = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
-    batch[POSITIONS][torch.arange(len(places), device=device), inside] = True
+    batch[POSITIONS][torch.arange(len(places), device=device), offsets] = True
     batch["input_ids"][batch[POSITIONS]] = tokenizer.mask_token_id
     return batch

@@ -25,7 +25,7 @@ class AudioCollator(Collator):
         extractors (`dict[str, feature extractor]`): Prefix -> feature extractor of a model: "" for the student's,
             "teacher_" for a teacher's (`SeparateInputs(teacher, "teacher_")`). Each gets the same waves, augmented or not.
         dtype (`torch.dtype`): Of labels.
-        augmentation (`SoundAugmentation`, *optional*): Applied by the collator that `for_training()` returns, which makes
+        augmentation (`AudioAugmentation`, *optional*): Applied by the collator that `for_training()` returns, which makes
             the training batches of the trainer; never by this collator.
 
     Called with rows ("audio": bytes of float32, "labels", "example_id"), it returns:
@@ -162,11 +162,11 @@ def augment_waves(
     epoch: int,
     sampling_rate: int,
 ) -> list[np.ndarray]:
-    """Waves altered by a `SoundAugmentation`, each of its former length.
+    """Waves altered by a `AudioAugmentation`, each of its former length.
 
     Args:
         waves (`list` of `np.ndarray`): float32, shape (samples,).
-        augmentation (`SoundAugmentation`): Applied to all of them at once.
+        augmentation (`AudioAugmentation`): Applied to all of them at once.
         ids (`list[int]`): Example ids.
         epoch (`int`): From 0.
         sampling_rate (`int`): Samples per second.

@@ -18,7 +18,7 @@ class BoxCollator(ImageCollator):
 
     Args:
         shape, preprocessors: See `ImageCollator`.
-        augmentation (`Augmentation`, *optional*): For training batches. Only a flip, which mirrors the boxes, too.
+        augmentation (`ImageAugmentation`, *optional*): For training batches. Only a flip, which mirrors the boxes, too.
 
     Called with a list of rows from `ObjectDetection.prepare`, it returns the batch of `ImageCollator`, with labels of shape
     (batch, most boxes), int64, -100 at padding, and boxes of shape (batch, most boxes, 4), float32: center x, center y,
@@ -76,5 +76,5 @@ def _check_only_flips(augmentation: Callable) -> None:
     if changed:
         raise ValueError(
             f"Boxes follow a flip, and {', '.join(changed)} would move, cover or mix the objects in them. Use "
-            f"Augmentation(flip=0.5, crop_padding=0)."
+            f"ImageAugmentation(flip=0.5, crop_padding=0)."
         )

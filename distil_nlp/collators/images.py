@@ -19,14 +19,14 @@ class ImageCollator(Collator):
         preprocessors (`dict[str, PixelPreprocessor]`): Prefix -> preprocessing of a model: "" for the student's
             "pixel_values", "teacher_" for a teacher's "teacher_pixel_values" (`SeparateInputs(teacher, "teacher_")`).
             Each gets the same, possibly augmented image.
-        augmentation (`Augmentation`, *optional*): Applied by the collator that `for_training()` returns, which makes the
-            training batches of the trainer; never by this collator.
+        augmentation (`ImageAugmentation`, *optional*): Applied by the collator that `for_training()` returns, which makes
+            the training batches of the trainer; never by this collator.
 
     Called with rows ("image": bytes of uint8 in the order of `shape`, "labels": a class, "example_id": a number; the last
     two where the data has them), it returns:
         `dict[str, torch.Tensor]`: pixel_values (batch, channels, height, width), float32, and the same under other
         prefixes; labels (batch,), int64, -100 where missing, or, mixed for training, float32 (batch, classes), see
-        `Augmentation`; example_id (batch,), int64.
+        `ImageAugmentation`; example_id (batch,), int64.
 
     Raises:
         ValueError: Channels that a model of `preprocessors` cannot take; an image of another size than `shape`; rows

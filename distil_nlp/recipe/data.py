@@ -192,9 +192,9 @@ class RecipeData:
             )
         elif self._copies is None:
             # Here, not above: who only looks at data need not wait for torch.
-            from ..augmentation.masked_lm import load_replacer, replaced_copies
+            from ..augmentation.masked_lm import load_masked_lm, replaced_copies
 
-            model = load_replacer(recipe.augmentation_model, tokenizer, trust_remote_code=recipe.trust_remote_code)
+            model = load_masked_lm(recipe.augmentation_model, tokenizer, trust_remote_code=recipe.trust_remote_code)
             self._copies = replaced_copies(
                 self.transfer, tokenizer, model, num_copies=recipe.num_augmented_copies, device=PartialState().device
             )

@@ -73,7 +73,7 @@ class AudioClassification(AudioTask, ClassificationTask):
 
         Args:
             processor, others: See `Task.collator_for`.
-            augmentation (`dict`, *optional*): Settings of `SoundAugmentation` for batches to train on.
+            augmentation (`dict`, *optional*): Settings of `AudioAugmentation` for batches to train on.
         """
         import torch  # here, not above: who only looks at data need not wait for it
 

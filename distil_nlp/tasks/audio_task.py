@@ -19,7 +19,7 @@ class AudioTask(FileTask):
     example = "clip.wav"
     processor_kind = "feature extractor"
     supports_augmentation = augmentation_keeps_labels = True
-    fixed_augmentation = {}  # fields of `SoundAugmentation` that are not the user's to set
+    fixed_augmentation = {}  # fields of `AudioAugmentation` that are not the user's to set
 
     @classmethod
     def arrange_splits(cls, splits, *, label_column=None, held_out_speakers=None, speaker_column="speaker"):
@@ -52,7 +52,7 @@ class AudioTask(FileTask):
         return self.prepare(split, highest_rate(processor, others), **settings)
 
     def augment(self, rows, processor, others, *, num_copies, augmentation=None):
-        """Copies of prepared rows, altered as `SoundAugmentation` does without a word, or as `augmentation` says."""
+        """Copies of prepared rows, altered as `AudioAugmentation` does without a word, or as `augmentation` says."""
         from ..augmentation.copies import augmented_files
         from ..collators.audio import AUDIO, augment_waves, stored_waves
 
@@ -67,12 +67,12 @@ class AudioTask(FileTask):
         return augmented_files(rows, AUDIO, alter, num_copies=num_copies)
 
     def augmentation_from(self, settings):
-        """A `SoundAugmentation` by settings as YAML holds them; None where there are none."""
-        from ..augmentation import SoundAugmentation
+        """A `AudioAugmentation` by settings as YAML holds them; None where there are none."""
+        from ..augmentation import AudioAugmentation
 
         if settings is None:
             return None
-        return made_from(settings, SoundAugmentation, "{noise: 0.8, time_mask: 0.2}", **self.fixed_augmentation)
+        return made_from(settings, AudioAugmentation, "{noise: 0.8, time_mask: 0.2}", **self.fixed_augmentation)
 
     def collator(self, processor):
         """The collator of rows for one model, see `collator_for`."""

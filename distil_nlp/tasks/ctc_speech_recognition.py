@@ -164,7 +164,7 @@ class CtcSpeechRecognition(TranscriptTask):
                 )
 
     def collator_for(self, processor, others, *, augmentation=None):
-        """A `CtcCollator`; `augmentation` (`dict`, *optional*) are settings of `SoundAugmentation`."""
+        """A `CtcCollator`; `augmentation` (`dict`, *optional*) are settings of `AudioAugmentation`."""
         from ..collators.audio import CtcCollator
 
         return CtcCollator(

@@ -146,7 +146,7 @@ class HybridSpeechRecognition(SpeechTask):
         return add_ids(rows.add_column("labels", [one.tolist() for one in labels], feature=feature))
 
     def collator_for(self, processor, others, *, augmentation=None):
-        """A `FrameCollator`; `augmentation` (`dict`, *optional*) are settings of `SoundAugmentation` but for the shift."""
+        """A `FrameCollator`; `augmentation` (`dict`, *optional*) are settings of `AudioAugmentation` but for the shift."""
         from ..collators.audio import FrameCollator
 
         return FrameCollator(

@@ -105,7 +105,7 @@ class ImageClassification(ImageTask, ClassificationTask):
 
         Args:
             processor, others: See `Task.collator_for`.
-            augmentation (`dict`, *optional*): Settings of `Augmentation` for batches to train on.
+            augmentation (`dict`, *optional*): Settings of `ImageAugmentation` for batches to train on.
         """
         # Here, not above: who only looks at data need not wait for torch.
         from ..collators.images import ImageCollator
@@ -117,10 +117,10 @@ class ImageClassification(ImageTask, ClassificationTask):
 
     def augment(self, rows, processor, others, *, num_copies, augmentation=None):
         """Copies of prepared rows, flipped and shifted (or as `augmentation` says), with their labels."""
-        from ..augmentation.copies import altered_images
+        from ..augmentation.copies import augmented_images
 
         shape, _ = readers_of(processor, others)
-        return altered_images(rows, shape, self._augmentation(augmentation or {}), num_copies=num_copies)
+        return augmented_images(rows, shape, self._augmentation(augmentation or {}), num_copies=num_copies)
 
     def _augmentation(self, settings):
         made = augmentation_from(settings, num_classes=self.num_labels or 1)

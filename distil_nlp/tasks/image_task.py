@@ -64,7 +64,7 @@ def readers_of(processor, others):
 
 
 def augmentation_from(settings, *, num_classes, example="{flip: 0.5, crop_padding: 4}", usual=None):
-    """An `Augmentation` by settings as YAML holds them, see `made_from`; `num_classes` is the task's to say."""
-    from ..augmentation import Augmentation
+    """An `ImageAugmentation` by settings as YAML holds them, see `made_from`; `num_classes` is the task's to say."""
+    from ..augmentation import ImageAugmentation
 
-    return made_from(settings, Augmentation, example, usual, num_classes=num_classes)
+    return made_from(settings, ImageAugmentation, example, usual, num_classes=num_classes)

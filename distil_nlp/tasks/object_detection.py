@@ -131,7 +131,7 @@ class ObjectDetection(ImageTask):
 
         Args:
             processor, others: See `Task.collator_for`.
-            augmentation (`dict`, *optional*): Settings of `Augmentation` for batches to train on: {"flip": 0.5}.
+            augmentation (`dict`, *optional*): Settings of `ImageAugmentation` for batches to train on: {"flip": 0.5}.
         """
         # Here, not above: who only looks at data need not wait for torch.
         from ..collators.boxes import BoxCollator

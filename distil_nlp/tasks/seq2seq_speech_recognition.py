@@ -158,7 +158,7 @@ class Seq2SeqSpeechRecognition(TranscriptTask):
         ]
 
     def collator_for(self, processor, others, *, augmentation=None):
-        """A `Seq2SeqSpeechCollator`; `augmentation` (`dict`, *optional*) are settings of `SoundAugmentation`."""
+        """A `Seq2SeqSpeechCollator`; `augmentation` (`dict`, *optional*) are settings of `AudioAugmentation`."""
         from ..collators.audio import Seq2SeqSpeechCollator
 
         if others:

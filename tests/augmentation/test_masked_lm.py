@@ -1,11 +1,11 @@
-"""Copies of texts with words of a masked language model: which words, which candidates, and the same every time."""
+"""Copies of texts with words replaced by a masked language model: replaced words, candidates, reproducibility."""
 
 import datasets
 import numpy as np
 import pytest
 import torch
 
-from distil_nlp.augmentation.masked_lm import load_replacer, replaced_copies
+from distil_nlp.augmentation.masked_lm import load_masked_lm, replaced_copies
 from distil_nlp.tasks import TextClassification
 from tests.tiny import SPECIAL, WORDS, tiny_model, tiny_tokenizer
 
@@ -27,12 +27,12 @@ def copies(rows, tokenizer=None, model=None, **settings):
     return replaced_copies(rows, tokenizer or tiny_tokenizer(), model or model_of(), **{"num_copies": 1, **settings})
 
 
-def test_copies_have_the_form_of_the_rows_and_differ_in_words_alone():
+def test_copies_have_the_columns_and_lengths_of_the_rows_and_differ_in_words_only():
     _, rows = prepared()
-    found = copies(rows, num_copies=3)
-    assert len(found) == 3 * len(rows) and found.features == rows.features
+    augmented = copies(rows, num_copies=3)
+    assert len(augmented) == 3 * len(rows) and augmented.features == rows.features
     special = set(tiny_tokenizer().all_special_ids)
-    for before, after in zip([*rows] * 3, found, strict=True):
+    for before, after in zip([*rows] * 3, augmented, strict=True):
         assert [one in special for one in before["input_ids"]] == [one in special for one in after["input_ids"]]
         frame = [place for place, one in enumerate(before["input_ids"]) if one in special]
         assert all(before["input_ids"][place] == after["input_ids"][place] for place in frame)
@@ -40,7 +40,7 @@ def test_copies_have_the_form_of_the_rows_and_differ_in_words_alone():
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.4, 1.0])
-def test_a_word_is_replaced_with_the_probability_asked_for(probability):
+def test_words_are_replaced_with_the_given_probability(probability):
     _, rows = prepared([" ".join(WORDS)] * 40)
     before, after = (np.concatenate(one["input_ids"]) for one in (rows, copies(rows, probability=probability)))
     words = ~np.isin(before, tiny_tokenizer().all_special_ids)
@@ -49,7 +49,7 @@ def test_a_word_is_replaced_with_the_probability_asked_for(probability):
 
 @pytest.mark.parametrize("architecture", ["bert", "distilbert", "roberta"])
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_a_replacement_is_one_of_the_words_most_probable_in_its_place(side, architecture):
+def test_a_replacement_is_one_of_the_most_probable_words_in_its_place(side, architecture):
     tokenizer, model = tiny_tokenizer(token_type_ids=architecture != "distilbert"), model_of(architecture=architecture)
     tokenizer.padding_side = side
     _, rows = prepared(TEXTS[:4], tokenizer)
@@ -69,7 +69,7 @@ def test_a_replacement_is_one_of_the_words_most_probable_in_its_place(side, arch
     assert seen == {0, 1, 2}
 
 
-def test_seed_and_rows_decide_and_the_batch_size_does_not():
+def test_copies_depend_on_seed_and_rows_and_not_on_the_batch_size():
     _, rows = prepared()
     once, again, other = (copies(rows, num_copies=2, seed=seed) for seed in (0, 0, 1))
     assert once["input_ids"] == again["input_ids"] != other["input_ids"]
@@ -77,7 +77,7 @@ def test_seed_and_rows_decide_and_the_batch_size_does_not():
     assert copies(rows, num_copies=2, batch_size=5)["input_ids"] == once["input_ids"]
 
 
-def test_words_of_several_pieces_and_punctuation_are_left_alone_and_never_put_in():
+def test_words_of_several_pieces_and_punctuation_are_neither_replaced_nor_replacements():
     tokenizer = tiny_tokenizer(["good", "##ness", "film", ".", "bad", "##ly"])
     ids = {token: number for token, number in tokenizer.get_vocab().items()}
     text = [ids[token] for token in ("[CLS]", "good", "##ness", "film", ".", "bad", "[SEP]")]
@@ -87,7 +87,7 @@ def test_words_of_several_pieces_and_punctuation_are_left_alone_and_never_put_in
         assert after[3] in (ids["good"], ids["bad"]) and after[5] in (ids["good"], ids["film"])
 
 
-def test_where_words_are_marked_at_their_beginning_the_first_of_a_text_is_one_too():
+def test_the_first_word_of_a_text_is_replaced_although_it_has_no_word_start_mark():
     tokenizer = tiny_tokenizer(["good", "Ġfilm", "s", "Ġbad", "Ġgood", "bad", "Ġplot"])
     ids = tokenizer.get_vocab()
     text = [ids[token] for token in ("[CLS]", "good", "Ġfilm", "s", "Ġbad", "[SEP]")]
@@ -98,7 +98,7 @@ def test_where_words_are_marked_at_their_beginning_the_first_of_a_text_is_one_to
         assert after[1] != text[1] and after[4] != text[4]
 
 
-def test_a_pair_stays_a_pair_and_the_teacher_alone_labels_copies():
+def test_copies_of_pairs_keep_their_segments_and_have_no_label():
     task, rows = prepared(text_pair=TEXTS[::-1], texts=TEXTS)
     together = task.with_unlabeled(rows, copies(rows))
     assert set(together["labels"][len(rows) :]) == {-100}
@@ -121,26 +121,28 @@ def test_numbers_out_of_range_are_refused(settings, message):
 def test_a_tokenizer_without_a_mask_token_is_refused():
     tokenizer = tiny_tokenizer()
     tokenizer.mask_token = None
-    with pytest.raises(ValueError, match="has no mask token, so no model can be asked"):
+    with pytest.raises(ValueError, match="has no mask token, so no model can predict"):
         copies(prepared()[1], tokenizer)
 
 
-def test_a_model_with_another_tokenizer_or_without_one_or_a_head_is_refused(tmp_path):
+def test_a_model_with_another_or_no_tokenizer_or_without_a_head_is_refused(tmp_path):
     model_of().save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"tokenizer of the data \(the teacher's, .* it has none"):
-        load_replacer(tmp_path, tiny_tokenizer())
+        load_masked_lm(tmp_path, tiny_tokenizer())
     tiny_tokenizer(WORDS[::-1]).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="it has another, one of .* tokens, so its words would be read as others"):
-        load_replacer(tmp_path, tiny_tokenizer())
+    with pytest.raises(
+        ValueError, match="it has a different one of .* tokens, so its predictions would be other words"
+    ):
+        load_masked_lm(tmp_path, tiny_tokenizer())
     tiny_tokenizer().save_pretrained(tmp_path)
-    assert not load_replacer(tmp_path, tiny_tokenizer()).training
+    assert not load_masked_lm(tmp_path, tiny_tokenizer()).training
     tiny_model(vocab_size=VOCABULARY).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="no trained head for masked-language modeling"):
-        load_replacer(tmp_path, tiny_tokenizer())
+        load_masked_lm(tmp_path, tiny_tokenizer())
 
 
-def test_what_a_row_says_of_each_of_its_tokens_stays_where_it_is():
+def test_token_labels_do_not_change():
     _, rows = prepared()
     rows = rows.remove_columns("labels").add_column("labels", [list(range(length)) for length in rows["length"]])
-    found = copies(rows)
-    assert found["labels"] == rows["labels"] and found["input_ids"] != rows["input_ids"]
+    augmented = copies(rows)
+    assert augmented["labels"] == rows["labels"] and augmented["input_ids"] != rows["input_ids"]

@@ -6,11 +6,12 @@ import pickle
 import pytest
 import torch
 
-from distil_nlp.augmentation import Augmentation, PixelPreprocessor
+from distil_nlp.augmentation import ImageAugmentation
 from distil_nlp.collators.images import ImageCollator
+from distil_nlp.models.pixel_preprocessor import PixelPreprocessor
 from tests.images import LARGER_GRAY, SHAPE, STUDENT_SEES, image_rows, pixels_of
 
-AUGMENTATION = Augmentation(flip=0.5, crop_padding=2, seed=5)
+AUGMENTATION = ImageAugmentation(flip=0.5, crop_padding=2, seed=5)
 
 
 def make_collator(**settings):
@@ -73,7 +74,7 @@ def test_a_copy_makes_the_same_batches(copied):
 
 
 def test_mixed_labels_are_rows_of_class_shares():
-    mixing = Augmentation(mixup=0.4, num_classes=3)
+    mixing = ImageAugmentation(mixup=0.4, num_classes=3)
     batch = make_collator(augmentation=mixing).for_training()(rows_of(range(5)))
     assert batch["labels"].shape == (5, 3) and (batch["labels"].sum(1) - 1).abs().max() < 1e-6
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from distil_nlp.augmentation import Augmentation
+from distil_nlp.augmentation import ImageAugmentation
 from distil_nlp.collators.boxes import BoxCollator
 from distil_nlp.data.images import input_shape, preprocessor_of
 from distil_nlp.reports.box_plots import draw_pictures, true_boxes
@@ -82,7 +82,7 @@ def test_unlabeled_images_follow_the_labeled_ones_and_their_boxes_are_not_read()
 def collators(processor, **settings):
     """The collator, and the one for training."""
     shape, reads = input_shape(processor), {"": preprocessor_of(processor)}
-    collator = BoxCollator(shape, reads, augmentation=Augmentation(crop_padding=0, **settings))
+    collator = BoxCollator(shape, reads, augmentation=ImageAugmentation(crop_padding=0, **settings))
     return collator, collator.for_training()
 
 
@@ -121,7 +121,7 @@ def test_flips_are_the_only_augmentation_and_other_settings_are_refused():
         assert task.collator_for(processor, {}, augmentation=settings).for_training().augments
     for settings, message in (
         ({"mixup": 0.2}, r"Boxes follow a flip, and mixup=0.2 would"),
-        ({"crop_padding": 4}, r"and crop_padding=4 would .* Use Augmentation\(flip=0.5, crop_padding=0\)"),
+        ({"crop_padding": 4}, r"and crop_padding=4 would .* Use ImageAugmentation\(flip=0.5, crop_padding=0\)"),
         ({"flips": 0.5}, r"such as {flip: 0.5}; got {'flips': 0.5}"),
     ):
         with pytest.raises(ValueError, match=message):

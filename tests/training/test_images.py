@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from distil_nlp.augmentation import Augmentation
+from distil_nlp.augmentation import ImageAugmentation
 from distil_nlp.collators.images import ImageCollator
 from distil_nlp.evaluation import predict_logits
 from distil_nlp.objectives import HardLabels, Objective, SoftTargets
@@ -27,7 +27,7 @@ SETTINGS = dict(
 def make_collator(**augmentation):
     """Of images for a student, and for a teacher that sees them larger and gray."""
     sees = {"": STUDENT_SEES, "teacher_": LARGER_GRAY}
-    return ImageCollator(SHAPE, sees, augmentation=Augmentation(**augmentation) if augmentation else None)
+    return ImageCollator(SHAPE, sees, augmentation=ImageAugmentation(**augmentation) if augmentation else None)
 
 
 def make_image_trainer(folder, collator, *, student=None, teacher=None, objective=None, rows=None, **changes):
@@ -108,7 +108,7 @@ class Recording(OnlineTeacher):
 
 def test_student_and_teacher_are_shown_the_same_view(tmp_path):
     student, teacher = TinyCnn(seed=1), Recording(TinyCnn(8, seed=2))
-    collator = ImageCollator(SHAPE, {"": STUDENT_SEES}, augmentation=Augmentation(**EVERYTHING))
+    collator = ImageCollator(SHAPE, {"": STUDENT_SEES}, augmentation=ImageAugmentation(**EVERYTHING))
     trainer = make_image_trainer(tmp_path, collator, student=student, teacher=teacher)
     teacher.seen, student.seen = [], []
     trainer.probes_teacher = False
@@ -183,7 +183,9 @@ def asked(folder, collator):
 
 def test_a_cache_of_images_that_are_altered_in_training_is_refused_before_the_teacher_is_asked(tmp_path):
     for collator in (make_collator(flip=0.5), make_collator(flip=0.5).for_training()):
-        with pytest.raises(ValueError, match=r"altered anew in every epoch \(Augmentation\(flip=0.5.*cache: false"):
+        with pytest.raises(
+            ValueError, match=r"altered anew in every epoch \(ImageAugmentation\(flip=0.5.*cache: false"
+        ):
             asked(tmp_path / "cache", collator)
     assert not (tmp_path / "cache").exists()
 

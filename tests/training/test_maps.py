@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import default_data_collator
 
-from distil_nlp.augmentation import Augmentation
+from distil_nlp.augmentation import ImageAugmentation
 from distil_nlp.collators.images import ImageCollator
 from distil_nlp.models.feature_stages import stage_names
 from distil_nlp.objectives import DecoupledSoftTargets, HardLabels, NormalizedSoftTargets, Objective, SoftTargets
@@ -136,7 +136,7 @@ def test_soft_labels_and_a_term_of_the_labeled_class_exclude_each_other(term, tm
 
 
 def mixing_trainer(objective, folder, **settings):
-    collator = ImageCollator(SHAPE, {"": STUDENT_SEES}, augmentation=Augmentation(mixup=0.4, num_classes=3))
+    collator = ImageCollator(SHAPE, {"": STUDENT_SEES}, augmentation=ImageAugmentation(mixup=0.4, num_classes=3))
     return make_trainer(*make_networks(), image_rows(16), folder, collator=collator, objective=objective, **settings)
 
 

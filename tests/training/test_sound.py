@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from distil_nlp.augmentation import SoundAugmentation
+from distil_nlp.augmentation import AudioAugmentation
 from distil_nlp.training.trainer import DistillationTrainer
 
 from .runs import make_arguments, relative_difference, same_weights
@@ -31,7 +31,7 @@ def trained(folder, *, checkpoint=None, **changes):
         teacher,
         make_arguments(folder, **settings),
         train_dataset=make_waves(),
-        data_collator=sound_collator(augmentation=SoundAugmentation(shift=0.01, time_mask=0.2)),
+        data_collator=sound_collator(augmentation=AudioAugmentation(shift=0.01, time_mask=0.2)),
     )
     trainer.train(resume_from_checkpoint=checkpoint)
     return trainer
