@@ -1,7 +1,8 @@
 """What is refused before any training time is spent."""
 
 from ..collators import as_collator
-from ..training.dry_run import check_last_batch, dry_run
+from ..training.preparation import check_last_batch
+from ..training.projections import dry_run
 
 
 def check_zero_shot(recipe, task, fresh):

@@ -10,9 +10,10 @@ from ..internals.files import write_text
 from ..metrics import default_evaluator
 from ..models import import_line
 from ..signals.problem_kinds import problem_type_of
+from .preparation import PreparationMixin
 
 
-class ReportingMixin:
+class ReportingMixin(PreparationMixin):
     """The part of `DistillationTrainer` that looks back, once the student is trained."""
 
     comparison = None  # of the last `compare()`
@@ -36,7 +37,7 @@ class ReportingMixin:
             ValueError: There is no teacher to compare with, or no labeled data.
         """
         dataset = self.eval_dataset if dataset is None else dataset
-        teacher = self.teacher if teacher is None else self._invited(teacher)
+        teacher = self.teacher if teacher is None else self._prepare_teacher(teacher)
         if teacher is None or dataset is None:
             raise ValueError(
                 f"A comparison needs a teacher and labeled data; got teacher={teacher!r} and "

@@ -1,18 +1,22 @@
-"""The order in which training meets its examples: a function of seed and epoch alone."""
+"""The order in which training sees its examples: a function of seed and epoch alone."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch.utils.data import Sampler
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 _BATCHES_PER_POOL = 50
 
 
 class LengthGroupedSampler(Sampler):
-    """Batches of examples of like length, in an order that depends on seed and epoch alone.
+    """Batches of examples of similar length, in an order that depends on seed and epoch alone.
 
     Examples are shuffled, cut into pools of 50 batches, sorted by length inside a pool, and the resulting batches
     are shuffled over the whole epoch. On SST-2 the longest example of a random batch of 32 makes it carry three
-    times the real tokens; grouped, 1.05 times. The global random state is neither read nor moved: a resumed run
-    meets the examples the interrupted one would have met.
+    times the real tokens; grouped, 1.05 times. The global random state is neither read nor changed: a resumed run
+    sees the examples the interrupted run would have seen.
 
     Args:
         lengths (`Sequence[int]`): Number of tokens of each example; one constant value gives a plain shuffle.
@@ -20,25 +24,25 @@ class LengthGroupedSampler(Sampler):
         seed (`int`): Same seed and epoch, same order.
     """
 
-    def __init__(self, lengths, batch_size, seed):
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int):
         self.lengths = torch.tensor(list(lengths))
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
 
-    def set_epoch(self, epoch):
-        """Called by the data loader at the start of each epoch."""
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch of the next iteration; the data loader calls this at the start of each epoch."""
         self.epoch = epoch
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.lengths)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed + 1_000_003 * self.epoch)
         order = torch.randperm(len(self.lengths), generator=generator)
         pools = order.split(self.batch_size * _BATCHES_PER_POOL)
         batches = [batch for pool in pools for batch in self._sorted(pool).split(self.batch_size)]
-        # The one incomplete batch stays last, or every batch after it would mix its neighbors' lengths.
+        # The incomplete batch stays last, or every batch after it would mix its neighbors' lengths.
         incomplete = [batch for batch in batches if len(batch) < self.batch_size]
         complete = [batch for batch in batches if len(batch) == self.batch_size]
         for index in torch.randperm(len(complete), generator=generator).tolist():
@@ -46,16 +50,49 @@ class LengthGroupedSampler(Sampler):
         for batch in incomplete:
             yield from batch.tolist()
 
-    def _sorted(self, pool):
+    def _sorted(self, pool: torch.Tensor) -> torch.Tensor:
         return pool[self.lengths[pool].argsort(descending=True, stable=True)]
 
 
-def dataset_lengths(dataset, *, length_column="length", tokens_column="input_ids"):
-    """Number of tokens of each example, or None where the examples have no tokens (images).
+def length_grouped_sampler(dataset: Any, args: TrainingArguments) -> LengthGroupedSampler:
+    """The sampler for a data set with a length, seeded by `data_seed`, or by `seed` if that is not set.
+
+    Examples without tokens (images) are shuffled.
+    """
+    lengths = dataset_lengths(dataset, length_column=args.length_column_name)
+    seed = args.seed if args.data_seed is None else args.data_seed
+    return LengthGroupedSampler([1] * len(dataset) if lengths is None else lengths, args.train_batch_size, seed)
+
+
+class EpochCallback(TrainerCallback):
+    """Sets the epoch of the sampler and the collator before their first batch.
+
+    Needed when several processes resume inside an epoch: accelerate's own call does not reach the sampler then.
+
+    Args:
+        trainer (`DistillationTrainer`): Its `_train_sampler` and `_training_collator` are read at each epoch.
+    """
+
+    def __init__(self, trainer: Trainer):
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Set the epoch."""
+        epoch = int(state.epoch or 0)
+        if self.trainer._train_sampler is not None:
+            self.trainer._train_sampler.set_epoch(epoch)
+        self.trainer._training_collator.set_epoch(epoch)
+
+
+def dataset_lengths(
+    dataset: Any, *, length_column: str = "length", tokens_column: str = "input_ids"
+) -> Sequence[int] | None:
+    """Number of tokens of each example, or None if the examples have no tokens (images).
 
     Args:
         dataset: A `datasets.Dataset`, or any dataset with `__len__` whose examples are mappings.
-        length_column (`str`): Read where it exists; otherwise tokens are counted.
+        length_column (`str`): Read if it exists; otherwise tokens are counted.
+        tokens_column (`str`): The column of token ids.
     """
     columns = getattr(dataset, "column_names", None)
     if columns is not None:

@@ -20,7 +20,7 @@ from distil_nlp.objectives import (
 )
 from distil_nlp.signals.base import Signals
 from distil_nlp.teachers import OnlineTeacher
-from distil_nlp.training.dry_run import dry_run
+from distil_nlp.training.projections import dry_run
 from tests.tiny import tiny_image_model
 
 BATCH = {"pixel_values": torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(7))}

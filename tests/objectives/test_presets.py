@@ -5,7 +5,7 @@ import torch
 
 from distil_nlp.objectives import PRESETS, objective_from, preset
 from distil_nlp.teachers import OnlineTeacher
-from distil_nlp.training.dry_run import dry_run
+from distil_nlp.training.projections import dry_run
 from tests.tiny import tiny_image_model, tiny_model
 from tests.training.runs import make_rows
 

@@ -22,7 +22,7 @@ from distil_nlp.objectives import (
 from distil_nlp.signals.base import Signals
 from distil_nlp.teachers import Teacher, probe
 from distil_nlp.teachers.cache.sparse import SampledFormat, TopKFormat, offsets_for
-from distil_nlp.training.dry_run import dry_run
+from distil_nlp.training.projections import dry_run
 from tests.tiny import tiny_model
 
 DRAW = torch.Generator().manual_seed(0)

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from distil_nlp.training.checkpoints import last_complete_checkpoint, load_projections, save_projections
+from distil_nlp.training.checkpoints import last_complete_checkpoint
+from distil_nlp.training.projections import Projections
 
 
 def checkpoint(folder, step, state='{"global_step": 1}'):
@@ -42,17 +43,17 @@ def test_where_nothing_is_whole_there_is_no_checkpoint(tmp_path):
 def test_projections_come_back_bit_identical(tmp_path):
     torch.manual_seed(0)
     saved, loaded = nn.Linear(3, 5), nn.Linear(3, 5)
-    save_projections(saved, tmp_path)
-    load_projections(loaded, tmp_path)
+    Projections(saved).save(tmp_path)
+    Projections(loaded).load(tmp_path)
     assert torch.equal(loaded.weight, saved.weight) and torch.equal(loaded.bias, saved.bias)
 
 
 def test_an_objective_without_weights_writes_and_needs_no_file(tmp_path):
-    save_projections(nn.Identity(), tmp_path)
-    load_projections(nn.Identity(), tmp_path)
+    Projections(nn.Identity()).save(tmp_path)
+    Projections(nn.Identity()).load(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_missing_projections_are_an_error_that_names_them(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"holds no projections.safetensors.*2 weights .*\(weight, bias\)"):
-        load_projections(nn.Linear(3, 5), tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"contains no projections.safetensors.*2 weights .*\(weight, bias\)"):
+        Projections(nn.Linear(3, 5)).load(tmp_path)

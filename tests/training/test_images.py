@@ -65,8 +65,8 @@ def shown(folder, collator, **changes):
     """What the student was shown in training, batch by batch, and its labels."""
     student = TinyCnn(seed=1)
     trainer = make_image_trainer(folder, collator, student=student, **changes)
-    labels, says = [], trainer._student_says
-    trainer._student_says = lambda model, inputs: labels.append(inputs["labels"]) or says(model, inputs)
+    labels, compute = [], trainer._student_signals
+    trainer._student_signals = lambda model, inputs: labels.append(inputs["labels"]) or compute(model, inputs)
     loader, student.seen = trainer.get_train_dataloader(), []
     trainer.get_train_dataloader = lambda: loader
     trainer.train()

@@ -57,7 +57,7 @@ def test_a_run_whose_labels_are_all_missing_gives_a_loss_of_zero_and_says_so_onc
         trainer.train()
     lines = [line for line in trainer.state.log_history if "loss" in line]
     assert len(lines) > 1 and all(line["loss"] == line["loss/hard"] == 0 for line in lines)
-    assert caplog.text.count("held no item for the term 'hard'") == 1
+    assert caplog.text.count("contained no item for the term 'hard'") == 1
 
 
 def test_a_hint_on_padding_alone_is_zero_and_has_no_gradient():

@@ -69,7 +69,7 @@ def test_resuming_where_nothing_was_saved_starts_afresh(whole, tmp_path):
 def test_a_checkpoint_without_its_projections_is_refused(whole, tmp_path):
     shutil.copytree(whole[0] / "checkpoint-3", tmp_path / "checkpoint-3")
     (tmp_path / "checkpoint-3" / "projections.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match="holds no projections.safetensors"):
+    with pytest.raises(FileNotFoundError, match="contains no projections.safetensors"):
         trained(tmp_path / "run", checkpoint=str(tmp_path / "checkpoint-3"))
 
 

@@ -1,0 +1,161 @@
+"""The private methods of `transformers.Trainer` that distillation depends on, each with the reason.
+
+No other module overrides a private method of Trainer. After an upgrade of transformers, `missing_hooks` lists what the
+new version no longer has or no longer calls.
+"""
+
+import inspect
+import re
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import Sampler, SequentialSampler
+from transformers import Trainer
+from transformers.trainer_utils import has_length
+
+from ..collators import Collator
+from ..signals.columns import TASK_COLUMNS
+from .checkpoints import load_renamed
+from .projections import Projections
+from .sampling import length_grouped_sampler
+
+# Private members of Trainer that other modules of this room call or read.
+CALLED = ("_prepare_inputs", "_remove_unused_columns", "_get_collator_with_removed_columns", "_signature_columns")
+
+
+class PrivateHooks(Trainer):
+    """`transformers.Trainer` with the private methods that distillation overrides. Each docstring gives the reason."""
+
+    objective: Any
+    projections: Projections
+    _collator: Collator
+    teacher: Any
+    _train_sampler: Sampler | None = None
+
+    # ---- Training ----
+
+    def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> torch.Tensor | None:
+        """Count the items of each term over all micro-batches of a step and all processes: shape (terms,).
+
+        Reason: Trainer counts labels that are not -100; each term counts items of its own.
+        """
+        if not batch_samples:
+            return None
+        counts = self.objective.count(batch_samples).to(device)
+        return self.accelerator.reduce(counts, "sum") if self.accelerator.num_processes > 1 else counts
+
+    def _run_epoch(self, **kwargs: Any) -> None:
+        """Train for one epoch, unless all steps are done.
+
+        Reason: a resumed run that is already at its end would be trained for one step more.
+        """
+        self.control.should_training_stop |= self.state.global_step >= self.state.max_steps
+        if not self.control.should_training_stop:
+            super()._run_epoch(**kwargs)
+
+    def _clip_grad_norm(self, model: nn.Module) -> torch.Tensor | None:
+        """Clip the gradients of student and projections together.
+
+        Reason: Trainer clips its model only.
+        """
+        if not self.projections.exist:
+            return super()._clip_grad_norm(model)
+        return self.projections.clip(model, self.accelerator, self.args.max_grad_norm)
+
+    # ---- Checkpoints ----
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """Save the projections beside optimizer and scheduler.
+
+        Reason: the optimizer's state includes theirs, and resuming needs both.
+        """
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self.args.should_save:
+            self.projections.save(output_dir)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """Save the random state, then wait for all processes.
+
+        Reason: `trainer_state.json` is written next and marks a checkpoint as complete; all parts must exist by then.
+        """
+        super()._save_rng_state(output_dir)
+        self.accelerator.wait_for_everyone()
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        """Load student and projections from a checkpoint.
+
+        Reason: Trainer loads its model only, and ignores weights that transformers saves under older names.
+        """
+        if not load_renamed(self.model if model is None else model, resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        self.projections.load(resume_from_checkpoint)
+
+    def _load_best_model(self) -> None:
+        """Load student and projections of the best checkpoint.
+
+        Reason: as for `_load_from_checkpoint`.
+        """
+        if not load_renamed(self.model, self.state.best_model_checkpoint):
+            super()._load_best_model()
+        self.projections.load(self.state.best_model_checkpoint)
+
+    # ---- Data ----
+
+    def _set_signature_columns_if_needed(self) -> None:
+        """Keep the columns that student, teacher, collator or loss read.
+
+        Reason: Trainer keeps those of the student's `forward` and would drop what only the teacher reads.
+        """
+        if self._signature_columns is None:
+            super()._set_signature_columns_if_needed()
+            teacher = () if self.teacher is None else self.teacher.columns
+            columns = [*self._signature_columns, *TASK_COLUMNS, *teacher, *self._collator.columns]
+            self._signature_columns = list(dict.fromkeys(columns))
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
+        """The sampler that groups examples by length, for `train_sampling_strategy="group_by_length"`.
+
+        Reason: Trainer's own depends on the global random state, so that a resumed run would see another order.
+        """
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        if self.args.train_sampling_strategy != "group_by_length" or not has_length(dataset):
+            return super()._get_train_sampler(train_dataset)
+        self._train_sampler = length_grouped_sampler(dataset, self.args)
+        return self._train_sampler
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Sampler | None:
+        """A sampler in the order of the data set.
+
+        Reason: predictions are matched with examples by position; Trainer may group evaluation by length.
+        """
+        return SequentialSampler(eval_dataset) if has_length(eval_dataset) and self.args.world_size <= 1 else None
+
+
+def overridden_hooks() -> list[str]:
+    """Names of the private methods that `PrivateHooks` overrides."""
+    return [
+        name
+        for name, member in vars(PrivateHooks).items()
+        if name.startswith("_") and not name.startswith("__") and inspect.isfunction(member)
+    ]
+
+
+def missing_hooks(trainer_class: type = Trainer) -> list[str]:
+    """Check that Trainer still has and still uses the private members that distillation depends on.
+
+    Args:
+        trainer_class (`type`): `transformers.Trainer`, or a class to test this function with.
+
+    Returns:
+        `list[str]`: One sentence for each member that is missing or no longer used; empty if all is well.
+    """
+    source = inspect.getsource(trainer_class)
+    sentences = []
+    for name in [*overridden_hooks(), *CALLED]:
+        role = "overrides" if name not in CALLED else "calls"
+        if not re.search(rf"\bdef {name}\b|self\.{name}\b", source):
+            sentences.append(f"{trainer_class.__name__} has no {name}, which distil_nlp/training {role}.")
+        elif not re.search(rf"self\.{name}\b", source):
+            sentences.append(f"{trainer_class.__name__} no longer calls {name}, which distil_nlp/training {role}.")
+    return sentences

@@ -1,0 +1,155 @@
+"""Checks and setup before the first training step: the teacher, the objective, the data."""
+
+import copy
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import TrainingArguments
+from transformers.trainer_utils import has_length
+
+from ..collators import Collator
+from ..objectives import Objective, default_objective
+from ..signals.forward import accepted_columns, forward_logits
+from ..signals.problem_kinds import problem_type_of
+from ..teachers import Teacher, as_teacher, probe
+from ..teachers.capacity import warn_of_gap
+from ..teachers.probe import labeled_items
+from .arguments import DistillationTrainingArguments, objective_settings
+from .compat import PrivateHooks
+from .projections import dry_run
+
+
+class PreparationMixin(PrivateHooks):
+    """The part of `DistillationTrainer` that runs before the first step."""
+
+    args: DistillationTrainingArguments
+    probes_teacher = True  # False if the teacher was probed before on these examples
+    _training_collator: Collator
+
+    def _prepare_teacher(self, teacher: Any) -> Teacher | None:
+        """The teacher as a `Teacher`, reconciled with the student and placed on the device."""
+        if teacher is None:
+            return None
+        teacher = as_teacher(teacher, student=self.model, dtype=self.args.teacher_dtype)
+        if teacher.is_precomputed and self._training_collator is not self._collator:
+            raise ValueError(
+                f"The collator augments the examples differently in every epoch, but the outputs of {teacher.name} were "
+                f"computed beforehand from the unaltered examples. Remove the augmentation, or use a teacher that runs "
+                f"(cache: false)."
+            )
+        teacher.reconcile(self.model, self.processing_class)
+        teacher.prepare(self.accelerator)
+        return teacher
+
+    def _prepare_objective(self, objective: Objective | None) -> Objective:
+        """The objective (by default one for the data's labels), set up and checked by a dry run on two examples."""
+        dataset = self.train_dataset if self.train_dataset is not None else self.eval_dataset
+        with torch.random.fork_rng():
+            batch = next(self._batches_of(dataset, range(2)), None) if dataset is not None else None
+        objective = objective if objective is not None else self._default_objective(batch)
+        if batch is not None:
+            dry_run(objective, self.model, self.teacher, batch, seed=self.args.seed)
+            self._check_training_batches(objective, batch)
+        if objective.needs_fit and self.train_dataset is not None:
+            with torch.random.fork_rng():
+                objective.fit_statistics(self._all_training_batches, self.teacher)
+        if self.args.eval_with_teacher and objective.needs_teacher and self.eval_dataset is not None:
+            # A cache may lack the evaluation examples: fail now, not after the training.
+            with torch.random.fork_rng():
+                self.teacher(next(self._batches_of(self.eval_dataset, range(2))))
+        return objective.to(self.args.device)
+
+    def _check_training_batches(self, objective: Objective, batch: Mapping[str, torch.Tensor]) -> None:
+        if has_length(self.train_dataset):
+            check_last_batch(self.model, batch, len(self.train_dataset), self.args)
+        if self.train_dataset is not None and self._training_collator is not self._collator:
+            # Labels may be mixed in training only: a term that cannot count such labels raises now.
+            augmented = self._batches_of(self.train_dataset, range(2), collate=self._training_collator)
+            objective.count([next(augmented)])
+
+    def _all_training_batches(self) -> Iterator[dict[str, torch.Tensor]]:
+        if not has_length(self.train_dataset):
+            raise ValueError(
+                f"The objective computes statistics of all training data before the first step, but "
+                f"{type(self.train_dataset).__name__} has no length. Use a data set with a length."
+            )
+        return self._batches_of(self.train_dataset, range(len(self.train_dataset)))
+
+    def _default_objective(self, batch: Mapping[str, torch.Tensor] | None) -> Objective:
+        labels = None if batch is None else batch.get("labels")
+        return default_objective(
+            self._problem_type(batch or {}),
+            **objective_settings(self.args),
+            has_labels=batch is None or labels is not None,
+            has_teacher=self.teacher is not None,
+        )
+
+    def _problem_type(self, batch: Mapping[str, torch.Tensor]) -> str:
+        return problem_type_of(getattr(self.model, "config", None), batch)
+
+    def _probe_teacher(self) -> None:
+        """Compare the teacher with the labels of a few examples; warn if it is far larger than the student."""
+        if self.teacher is None or not self.probes_teacher:
+            return
+        if self.objective.needs_teacher and self.is_world_process_zero():
+            warn_of_gap(self.model, self.teacher)
+        items = labeled_items(self.train_dataset, seed=self.args.seed)
+        batches = list(self._batches_of(self.train_dataset, items)) if items else []
+        result = probe(self.teacher, batches, self._problem_type(batches[0])) if batches else None
+        if result is not None:
+            self.accelerator.print(result)
+
+    def _batches_of(
+        self, dataset: Any, items: Iterable[int], batch_size: int = 32, collate: Callable | None = None
+    ) -> Iterator[dict[str, torch.Tensor]]:
+        """Collated batches of chosen examples, with the columns that training uses, on the device.
+
+        Without `collate` the examples are not augmented.
+        """
+        if isinstance(dataset, dict):
+            dataset = next(iter(dataset.values()))
+        collate = self.data_collator if collate is None else collate
+        if hasattr(dataset, "remove_columns"):
+            dataset = self._remove_unused_columns(dataset)
+        else:
+            collate = self._get_collator_with_removed_columns(collate)
+        if has_length(dataset):
+            examples = (dataset[index] for index in items if index < len(dataset))
+        else:
+            examples = itertools.islice(iter(dataset), len(items))
+        while chunk := list(itertools.islice(examples, batch_size)):
+            yield self._prepare_inputs(collate(chunk))
+
+
+def check_last_batch(
+    student: nn.Module, batch: Mapping[str, torch.Tensor], num_rows: int, args: TrainingArguments
+) -> None:
+    """If the last batch of an epoch has one row, check that the student can be trained on it.
+
+    Args:
+        student (`nn.Module`): A copy of it is run.
+        batch (`Mapping[str, torch.Tensor]`): Any rows, on the student's device; the first is used.
+        num_rows (`int`): Size of the training data.
+        args (`TrainingArguments`): Batch size, processes, whether the last batch is dropped.
+
+    Raises:
+        ValueError: The student has a BatchNorm that would see one value per channel.
+    """
+    size = args.train_batch_size
+    if num_rows % size != 1 or args.dataloader_drop_last or args.world_size > 1:  # several processes fill the batch up
+        return
+    if not any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in student.modules()):
+        return
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            row = {name: value[:1] for name, value in batch.items()}
+            forward_logits(copy.deepcopy(student).train(), row, accepted_columns(student))
+    except ValueError as error:
+        raise ValueError(
+            f"{num_rows} rows in batches of {size} leave one row for the last batch of an epoch, and the student "
+            f"({type(student).__name__}) cannot be trained on a single row: {error}. Set dataloader_drop_last=True, or "
+            f"another per_device_train_batch_size."
+        ) from error

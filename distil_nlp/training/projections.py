@@ -1,0 +1,124 @@
+"""Projections: the weights of an objective, such as the linear maps that bridge two hidden sizes.
+
+They are built from one dry forward pass, optimized, clipped and cleared with the student, synchronized over
+processes, saved beside the student and loaded when a run is resumed. They are never part of the student:
+`from_pretrained` loads it without unexpected keys.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import TrainerCallback
+
+from ..internals.files import replacing
+from ..models.feature_stages import in_eval_mode
+from ..objectives.base import Objective
+from ..signals.base import Signals
+from ..signals.forward import accepted_columns, forward_logits
+from ..signals.frames import frame_stride
+from ..signals.taps import FeatureTap
+from ..teachers.base import Teacher
+
+_FILE = "projections.safetensors"
+
+
+def dry_run(
+    objective: Objective,
+    student: nn.Module,
+    teacher: Teacher | None,
+    batch: Mapping[str, torch.Tensor],
+    *,
+    seed: int = 0,
+) -> None:
+    """Run both models once: resolve the objective's layers, build its projections, check all shapes.
+
+    No random state is changed, and the student's mode (training or evaluation) is restored.
+
+    Args:
+        objective (`Objective`): Its taps are resolved and its projections built.
+        student (`nn.Module`): Run in evaluation mode.
+        teacher (`Teacher`, *optional*): Already reconciled with the student. Run only if the objective needs a teacher.
+        batch (`Mapping[str, torch.Tensor]`): Two examples are enough; on the student's device.
+        seed (`int`): Random seed of the projections.
+
+    Raises:
+        ValueError: Layers that do not exist, shapes that do not fit, data the objective cannot use.
+    """
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed)
+        objective.resolve_layers(student, getattr(teacher, "architecture", None))
+        with in_eval_mode(student), FeatureTap(student, objective.student_taps) as tap:
+            logits = forward_logits(student, batch, accepted_columns(student))
+            student_signals = Signals(logits, tap.take(), frame_stride=frame_stride(student))
+        teacher_signals = None
+        if teacher is not None and objective.needs_teacher:
+            teacher.tap_layers(objective.teacher_taps)
+            teacher_signals = teacher(batch)
+        objective.setup(student_signals, teacher_signals, batch)
+
+
+class Projections(TrainerCallback):
+    """The weights of an objective in training. As a callback it clears their gradients, as Trainer does the model's.
+
+    Args:
+        objective (`nn.Module`): After `dry_run`, on the training device. It may have no weights: then nothing is
+            optimized, clipped or saved.
+    """
+
+    def __init__(self, objective: nn.Module):
+        self.objective = objective
+
+    @property
+    def exist(self) -> bool:
+        """Whether the objective has weights."""
+        return any(True for _ in self.objective.parameters())
+
+    def synchronized(self, accelerator: Accelerator) -> nn.Module:
+        """The objective, wrapped so that processes average the gradients of its weights; unwrapped without any."""
+        is_trained = any(parameter.requires_grad for parameter in self.objective.parameters())
+        return accelerator.prepare_model(self.objective) if is_trained else self.objective
+
+    def beside(self, student: nn.Module) -> nn.ModuleDict:
+        """Student and objective as one module, for the optimizer to find the parameters of both."""
+        return nn.ModuleDict({"student": student, "objective": self.objective})
+
+    def clip(self, student: nn.Module, accelerator: Accelerator, max_norm: float) -> torch.Tensor | None:
+        """Clip the norm of all gradients, the student's and the projections' together, and return the norm before."""
+        return accelerator.clip_grad_norm_([*student.parameters(), *self.objective.parameters()], max_norm)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Clear the gradients before the first step."""
+        self.objective.zero_grad()
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Clear the gradients after each optimizer step: Trainer clears those of its model only."""
+        self.objective.zero_grad()
+
+    def save(self, folder: str | Path) -> None:
+        """Write the weights to `projections.safetensors` in a checkpoint; nothing without weights."""
+        weights = self.objective.state_dict()
+        if weights:
+            with replacing(Path(folder) / _FILE) as temporary:
+                save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, temporary)
+
+    def load(self, folder: str | Path) -> None:
+        """Load the weights that `save` wrote; nothing without weights.
+
+        Raises:
+            FileNotFoundError: The objective has weights and the checkpoint contains none.
+        """
+        expected = self.objective.state_dict()
+        if not expected:
+            return
+        path = Path(folder) / _FILE
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{folder} contains no {_FILE}, but the objective has {len(expected)} weights of its own "
+                f"({', '.join(list(expected)[:3])}). Resume with the objective the run was started with."
+            )
+        self.objective.load_state_dict(load_file(path))
