@@ -193,7 +193,9 @@ def test_a_cache_of_images_that_are_altered_in_training_is_refused_before_the_te
 def test_a_precomputed_teacher_is_refused_with_augmented_images(tmp_path):
     cached = asked(tmp_path / "cache", make_collator())
     for teacher in (cached, TeacherEnsemble([cached, TinyCnn(seed=3)])):
-        with pytest.raises(ValueError, match="computed beforehand from the unaltered examples. Remove the augmentation"):
+        with pytest.raises(
+            ValueError, match="computed beforehand from the unaltered examples. Remove the augmentation"
+        ):
             make_image_trainer(tmp_path, make_collator(flip=0.5), teacher=teacher)
 
 
