@@ -62,6 +62,16 @@ def imported_names(module, source, is_package):
                 yield (f"{PACKAGE}{first.value}" if relative else first.value), node.lineno
 
 
+def annotation_lines(source):
+    """Lines that only a type checker runs: those under `if TYPE_CHECKING`."""
+    blocks = [
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
+    return {line for block in blocks for line in range(block.lineno, block.end_lineno + 1)}
+
+
 def imported_modules(sources):
     """Module -> the package's modules it imports, each with its line. `from a import b` is `a.b` where that exists."""
     folders = {module.rpartition(".")[0] for module in sources} | {PACKAGE}
@@ -136,14 +146,17 @@ def test_losses_import_torch_each_other_and_abstract_types_only():
                 assert allowed, f"{module}:{line} {name}"
 
 
-def test_metrics_import_numpy_scipy_and_messages_only():
+def test_metrics_import_numpy_scipy_rapidfuzz_and_light_internals_only():
     sources = package_sources()
-    folder, messages = f"{PACKAGE}.metrics", f"{PACKAGE}.internals.messages"
+    folder = f"{PACKAGE}.metrics"
+    own = (f"{folder}.", f"{PACKAGE}.internals.messages.", f"{PACKAGE}.internals.imports.")
+    libraries = {"numpy", "scipy", "rapidfuzz", *sys.stdlib_module_names}
     for module, source in sources.items():
         if module == folder or module.startswith(f"{folder}."):
+            for_annotations = annotation_lines(source)
             for name, line in imported_names(module, source, module == folder):
-                ours, library = name.startswith((f"{folder}.", f"{messages}.")), name.split(".")[0]
-                assert ours or library in {"numpy", "scipy", *sys.stdlib_module_names}, f"{module}:{line} {name}"
+                allowed = libraries | ({"torch", "transformers"} if line in for_annotations else set())
+                assert name.startswith(own) or name.split(".")[0] in allowed, f"{module}:{line} {name}"
 
 
 @pytest.mark.parametrize(

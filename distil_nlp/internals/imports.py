@@ -9,6 +9,7 @@ import importlib.abc
 import importlib.util
 import logging
 import sys
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
@@ -45,29 +46,30 @@ def hide_where_broken():
         )
 
 
-# What each extra is needed for, and its modules.
-_EXTRAS = {
-    "vision": ("Images are read with pillow", ["PIL.Image"]),
-    "audio": ("Audio files are read with soundfile", ["soundfile"]),
-    "onnx": ("Export needs onnx, onnxscript and onnxruntime", ["onnxruntime", "onnx", "onnxscript"]),
-    "sweep": ("A search over settings needs Optuna", ["optuna"]),
+# Purpose -> its sentence in the error, the extra that installs its modules, and the modules.
+_OPTIONAL = {
+    "vision": ("Images are read with pillow", "vision", ["PIL.Image"]),
+    "audio": ("Audio files are read with soundfile", "audio", ["soundfile"]),
+    "word_errors": ("Word errors are counted with rapidfuzz", "audio", ["rapidfuzz.distance"]),
+    "onnx": ("Export needs onnx, onnxscript and onnxruntime", "onnx", ["onnxruntime", "onnx", "onnxscript"]),
+    "sweep": ("A search over settings needs Optuna", "sweep", ["optuna"]),
 }
 
 
-def import_extra(extra):
-    """Import what an extra of the package installs.
+def import_extra(purpose: str) -> Any:
+    """Import an optional dependency.
 
     Args:
-        extra (`str`): "vision", "audio", "onnx" or "sweep".
+        purpose (`str`): "vision", "audio", "word_errors", "onnx" or "sweep".
 
     Returns:
-        The module: `PIL.Image`, `soundfile`, `onnxruntime` or `optuna`.
+        The module: `PIL.Image`, `soundfile`, `rapidfuzz.distance`, `onnxruntime` or `optuna`.
 
     Raises:
         ImportError: It is missing or does not load; the message names the command that installs it.
     """
-    purpose, modules = _EXTRAS[extra]
+    sentence, extra, modules = _OPTIONAL[purpose]
     try:
         return [importlib.import_module(module) for module in modules][0]
     except (ImportError, OSError) as error:  # soundfile without libsndfile raises OSError
-        raise ImportError(f'{purpose} ({error}). Install it: pip install "distil-nlp[{extra}]"') from error
+        raise ImportError(f'{sentence} ({error}). Install it: pip install "distil-nlp[{extra}]"') from error

@@ -1,33 +1,51 @@
-"""What a task owes to everything that judges its models."""
+"""Base class of the evaluators: references of a split in, metrics of a model out."""
+
+from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ..internals.messages import nearest
 
+if TYPE_CHECKING:
+    import torch
+
 
 class Evaluator(ABC):
-    """How the models of one task are judged on one split. Holds the references.
+    """Computes the metrics of models on one split, whose references it holds.
 
-    Three steps, so that a bootstrap can repeat the last one alone: what a model said about each row (`answers`),
-    what that means for each example beside its reference (`facts`), a metric of some of these (`compute`). An
-    example may have several rows: the windows of a long text are answered one by one and judged together.
+    Three steps, so that a bootstrap can repeat the last one alone: `answers` reduces the logits of each row to what the
+    metrics need, `statistics` compares the answers of each example with its reference, `compute` is a metric of chosen
+    rows of the statistics. An example may have several rows: the windows of a long text are answered one by one and
+    evaluated together.
 
     Args:
-        names (list of str): The metrics in the order they are shown. The first decides unless `main_metric` is given.
-        num_rows (`int`): Rows of the prepared split; every model answers each.
-        num_examples (`int`): What the metrics are over.
-        problem_type (`str`, *optional*): transformers' word, or the task's own; told in the report.
-        main_metric (`str`, *optional*): Another of the names to decide by.
+        names (list of str): The metrics in display order. The first is the main one unless `main_metric` is given.
+        num_rows (`int`): Rows of the prepared split; every model has an answer for each.
+        num_examples (`int`): Number of examples that the metrics are over.
+        problem_type (`str`, *optional*): transformers' problem type, or the task's own; goes into the report.
+        main_metric (`str`, *optional*): Another of the names as the main metric.
 
     Attributes:
         names, num_rows, num_examples, problem_type: As given.
-        main (`str`): The metric that decides. `display(name)` knows whether lower is better.
+        main (`str`): The metric that models are compared by. `display(name)` has whether lower is better.
 
     Raises:
-        ValueError: A `main_metric` that is none of the names.
+        ValueError: `main_metric` is none of the names.
     """
 
-    def __init__(self, names, *, num_rows, num_examples, problem_type=None, main_metric=None):
+    def __init__(
+        self,
+        names: Sequence[str],
+        *,
+        num_rows: int,
+        num_examples: int,
+        problem_type: str | None = None,
+        main_metric: str | None = None,
+    ) -> None:
         self.names, self.num_rows, self.num_examples = list(names), num_rows, num_examples
         self.problem_type = problem_type
         if main_metric is not None and main_metric not in self.names:
@@ -37,12 +55,12 @@ class Evaluator(ABC):
             )
         self.main = main_metric or self.names[0]
 
-    def answers(self, logits, batch):
-        """What is kept of a model's logits for a batch; by default they themselves, a row an example.
+    def answers(self, logits: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> Sequence[np.ndarray] | np.ndarray:
+        """Reduce the logits of a batch to what the metrics need. Default: the logits, one row per example.
 
         Args:
             logits (`torch.Tensor`): On any device, in any precision.
-            batch (`dict[str, torch.Tensor]`): The collated batch on the same device, labels included.
+            batch (`Mapping[str, torch.Tensor]`): The collated batch on the same device, labels included.
 
         Returns:
             A list with one numpy entry for each row of the batch, or an array of as many rows.
@@ -50,42 +68,44 @@ class Evaluator(ABC):
         return rows_of(logits)
 
     @abstractmethod
-    def statistics(self, answers):
-        """What each example adds to the metrics.
+    def statistics(self, answers: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+        """Contribution of each example to the metrics.
 
         Args:
             answers (list of `np.ndarray`, or one): An entry for each row of the split, in its order.
 
         Returns:
-            `np.ndarray` of shape (num_examples, k). Every metric is a function of chosen rows of it. Facts of a
-            model that cannot be judged (it said NaN) hold NaN in every row.
+            `np.ndarray` of shape (num_examples, k). Every metric is a function of chosen rows of it. NaN in every row
+            where the model's outputs contain NaN.
 
         Raises:
             ValueError: Answers that do not fit the references.
         """
 
     @abstractmethod
-    def compute(self, name, facts):
-        """One metric, a float, of rows of `facts`; nan where it is undefined."""
+    def compute(self, name: str, statistics: np.ndarray) -> float:
+        """One metric of rows of the statistics; nan where it is undefined."""
 
-    def per_example(self, name, facts):
-        """For a metric that is a mean over examples: the values it is the mean of, shape (rows of facts,).
+    def per_example(self, name: str, statistics: np.ndarray) -> np.ndarray | None:
+        """Values whose mean is the metric, shape (rows of the statistics,); None where the metric is no such mean.
 
-        None (the default) for any other. The bootstrap of a mean is a hundred times cheaper.
+        Default: None. The bootstrap of a mean is a hundred times cheaper.
         """
         return None
 
-    def scores(self, facts):
-        """Every metric by name, `dict[str, float]`."""
-        return {name: self.compute(name, facts) for name in self.names}
+    def scores(self, statistics: np.ndarray) -> dict[str, float]:
+        """Every metric by name."""
+        return {name: self.compute(name, statistics) for name in self.names}
 
     @abstractmethod
-    def agreement(self, ours, theirs):
-        """Share of decisions that are the teacher's, of two models' answers; None where nothing is decided."""
+    def agreement(
+        self, student_answers: Sequence[np.ndarray] | np.ndarray, teacher_answers: Sequence[np.ndarray] | np.ndarray
+    ) -> float | None:
+        """Share of the student's decisions that equal the teacher's; None where nothing is decided."""
 
 
-def rows_of(logits):
-    """Logits of one row an example as float32.
+def rows_of(logits: torch.Tensor) -> np.ndarray:
+    """Logits with one row per example as a float32 array.
 
     Args:
         logits (`torch.Tensor`): Shape (batch, columns).
@@ -98,8 +118,17 @@ def rows_of(logits):
     """
     if logits.ndim != 2:
         raise ValueError(
-            f"Logits should have shape ({len(logits) if logits.ndim else 'batch'}, labels), one row an example of the "
-            f"batch; the model gave {tuple(logits.shape)}. What to keep of logits for each token is for an evaluator's "
-            f"`answers` to say, given to `predict` as `keep`."
+            f"Logits should have shape ({len(logits) if logits.ndim else 'batch'}, labels), one row per example of the "
+            f"batch; the model returned {tuple(logits.shape)}. Logits of tokens need an evaluator with its own `answers`, "
+            f"passed to `predict` as `keep`."
         )
     return logits.float().cpu().numpy()
+
+
+def first_of(value: object) -> np.ndarray:
+    """The logits or labels of an `EvalPrediction`, whose fields are tuples where a model returns more than logits.
+
+    Args:
+        value (`np.ndarray` or tuple of them): `predictions` or `label_ids`; of a tuple the first is taken.
+    """
+    return np.asarray(value[0] if isinstance(value, (tuple, list)) else value)

@@ -1,20 +1,28 @@
-"""How well the cosines of pairs of embeddings rank as people's scores do."""
+"""Metrics of sentence embeddings: correlation of cosines with gold similarity scores."""
+
+from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .base import Evaluator
+from .base import Evaluator, first_of
 from .classification import metric_value
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import EvalPrediction
 
 METRICS = ["spearmanr", "pearson"]
 
 
-def pair_cosines(embeddings):
-    """The cosine of the two embeddings of each pair.
+def pair_cosines(embeddings: np.ndarray) -> np.ndarray:
+    """Cosine of the two embeddings of each pair.
 
     Args:
-        embeddings (`np.ndarray`): Shape (2 * pairs, width) or (pairs, 2, width): the two of a pair side by side.
+        embeddings (`np.ndarray`): Shape (2 * pairs, width) or (pairs, 2, width): the two embeddings of a pair side by side.
 
     Returns:
         `np.ndarray` of float64, shape (pairs,); 0 for a vector of length 0.
@@ -27,13 +35,14 @@ def pair_cosines(embeddings):
 
 
 class SimilarityEvaluator(Evaluator):
-    """Judges embeddings of pairs of texts by the rank correlation of their cosines with scores.
+    """Evaluates embeddings of pairs of texts by the rank correlation of their cosines with gold similarity scores.
 
-    An answer is a pair's cosine. A fact is a cosine beside its score. Nothing is decided, so there is no agreement.
+    An answer is the cosine of a pair. The statistics of a pair are its cosine and its score. Nothing is decided, so there
+    is no agreement.
 
     Args:
         scores (`np.ndarray`): Shape (pairs,), on any scale; NaN where missing, and such pairs do not count.
-        main_metric (`str`, *optional*): "pearson" to decide by instead of "spearmanr".
+        main_metric (`str`, *optional*): "pearson" as the main metric instead of "spearmanr".
 
     Raises:
         ValueError: Another metric; no score.
@@ -41,13 +50,16 @@ class SimilarityEvaluator(Evaluator):
     Reference: Reimers and Gurevych 2019, "Sentence-BERT", section 4, for Spearman's correlation of cosines.
     """
 
-    def __init__(self, scores, main_metric=None):
+    def __init__(self, scores: np.ndarray, main_metric: str | None = None) -> None:
         scores = np.asarray(scores, dtype=np.float64)
         if scores.ndim != 1:
-            raise ValueError(f"Scores have shape (pairs,), one for each pair of texts; got {scores.shape}.")
+            raise ValueError(f"Scores should have shape (pairs,), one for each pair of texts; got {scores.shape}.")
         self._scored = ~np.isnan(scores)
         if not self._scored.any():
-            raise ValueError(f"None of the {len(scores)} pairs has a score, so there is nothing to measure.")
+            raise ValueError(
+                f"None of the {len(scores)} pairs has a score, but the metrics correlate cosines with scores. Is this the "
+                f"column of the scores?"
+            )
         self._scores = scores[self._scored]
         super().__init__(
             METRICS,
@@ -57,10 +69,10 @@ class SimilarityEvaluator(Evaluator):
             main_metric=main_metric,
         )
 
-    def answers(self, logits, batch):
+    def answers(self, logits: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> np.ndarray:
         return pair_cosines(logits.float().cpu().numpy())
 
-    def statistics(self, answers):
+    def statistics(self, answers: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         cosines = np.asarray(answers, dtype=np.float64)
         if cosines.shape != self._scored.shape:
             raise ValueError(
@@ -73,14 +85,18 @@ class SimilarityEvaluator(Evaluator):
             cosines = np.full(len(cosines), np.nan)
         return np.column_stack([cosines, self._scores])
 
-    def compute(self, name, facts):
-        return float("nan") if np.isnan(facts).any() else metric_value(name, facts[:, 0], facts[:, 1])
+    def compute(self, name: str, statistics: np.ndarray) -> float:
+        if np.isnan(statistics).any():
+            return float("nan")
+        return metric_value(name, statistics[:, 0], statistics[:, 1])
 
-    def agreement(self, ours, theirs):
-        return None
+    def agreement(
+        self, student_answers: Sequence[np.ndarray] | np.ndarray, teacher_answers: Sequence[np.ndarray] | np.ndarray
+    ) -> None:
+        """None: a cosine is no decision."""
 
 
-def similarity_metrics(prediction):
-    """For Trainer's `compute_metrics`: both correlations of an `EvalPrediction`."""
-    evaluator = SimilarityEvaluator(prediction.label_ids)
-    return evaluator.scores(evaluator.statistics(pair_cosines(prediction.predictions)))
+def similarity_metrics(prediction: EvalPrediction) -> dict[str, float]:
+    """Both correlations of an `EvalPrediction`, for Trainer's `compute_metrics`."""
+    evaluator = SimilarityEvaluator(first_of(prediction.label_ids))
+    return evaluator.scores(evaluator.statistics(pair_cosines(first_of(prediction.predictions))))

@@ -1,213 +1,244 @@
-"""How good a recognizer of speech is: words wrong, left out and added, for every word that was said."""
+"""Metrics of speech recognition: word error rate, character error rate, sentences without an error."""
+
+from __future__ import annotations
 
 import unicodedata
 import warnings
 from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..internals.imports import import_extra
 from .base import Evaluator
 from .classification import MISSING_LABEL
 
+if TYPE_CHECKING:
+    import torch
 
-def word_errors(said, heard):
-    """The fewest words to exchange, add and leave out that make one sentence the other (Levenshtein's distance).
+METRICS = ["wer", "cer", "sentences"]
+
+
+def word_errors(reference: Sequence[Any], hypothesis: Sequence[Any]) -> int:
+    """Levenshtein distance: the fewest substitutions, deletions and insertions that turn one sequence into the other.
 
     Args:
-        said, heard (`list`): Words, or their numbers.
+        reference, hypothesis (`list` or `str`): Words, or their numbers; the characters of a `str`.
+
+    Raises:
+        ImportError: rapidfuzz is missing; the message has the command that installs it.
     """
-    costs = list(range(len(heard) + 1))
-    for row, word in enumerate(said, 1):
-        diagonal, costs[0] = costs[0], row
-        for column, other in enumerate(heard, 1):
-            best = min(costs[column] + 1, costs[column - 1] + 1, diagonal + (word != other))
-            diagonal, costs[column] = costs[column], best
-    return costs[-1]
+    return import_extra("word_errors").Levenshtein.distance(reference, hypothesis)
 
 
 class SpeechEvaluator(Evaluator):
-    """What judging sentences has in common, whoever made words of a model's answers.
+    """Base of the evaluators of transcripts: the metrics are ratios of error counts.
 
     Args:
         names (`list[str]`): Metrics.
-        num_rows (`int`): Sentences.
+        num_rows (`int`): Number of sentences.
         problem_type (`str`): Of the task.
-        main_metric (`str`, *optional*): To decide by, instead of the first.
+        main_metric (`str`, *optional*): Main metric instead of the first.
     """
 
-    def __init__(self, names, num_rows, problem_type, main_metric):
+    def __init__(self, names: Sequence[str], num_rows: int, problem_type: str, main_metric: str | None) -> None:
         super().__init__(
             names, num_rows=num_rows, num_examples=num_rows, problem_type=problem_type, main_metric=main_metric
         )
 
     @abstractmethod
-    def counts(self, row, answer):
-        """Five numbers for a row, of which metrics are ratios of sums."""
+    def counts(self, row: int, answer: list[int]) -> list[int]:
+        """Five counts for a row; the metrics are ratios of their sums over the rows."""
 
-    def statistics(self, answers):
+    def statistics(self, answers: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         if len(answers) != self.num_rows:
             raise ValueError(f"There should be an answer for each of {self.num_rows} rows; got {len(answers)}.")
-        if num_bad := sum(np.isnan(one).any() for one in answers):
+        if num_bad := sum(np.isnan(answer).any() for answer in answers):
             warnings.warn(
                 f"The logits of {num_bad} of {len(answers)} clips hold NaN; every metric is nan.", stacklevel=2
             )
             return np.full((self.num_rows, 5), np.nan)
-        numbers = (np.asarray(one, dtype=np.int64).tolist() for one in answers)
-        return np.array([self.counts(row, one) for row, one in enumerate(numbers)], dtype=np.float64)
+        numbers = (np.asarray(answer, dtype=np.int64).tolist() for answer in answers)
+        return np.array([self.counts(row, answer) for row, answer in enumerate(numbers)], dtype=np.float64)
 
 
 class CtcSpeechEvaluator(SpeechEvaluator):
-    """Judges texts written down by models that say a letter or a blank a frame.
+    """Evaluates transcripts of CTC models, which predict a character or a blank for each frame.
 
-    | metric | is |
+    | metric | value |
     |---|---|
-    | wer | words wrong, added and left out, over words said |
-    | cer | the same of letters, spaces included |
-    | sentences | clips without an error |
+    | wer | word error rate: substituted, inserted and deleted words over words of the reference |
+    | cer | character error rate: the same for characters, spaces included |
+    | sentences | share of clips without an error |
 
     Args:
-        texts (`list[str]`): What was said in each row.
-        written (callable): From a list of tokens to text.
-        main_metric (`str`, *optional*): To decide by, instead of the first.
+        texts (`list[str]`): Reference transcript of each row.
+        decode (callable): From a list of tokens to text.
+        main_metric (`str`, *optional*): Main metric instead of the first.
 
     Raises:
-        ValueError: Nothing was said in any row; an unknown metric.
+        ValueError: No text has a word; an unknown metric.
     """
 
     problem_type = "ctc"
 
-    def __init__(self, texts, written, main_metric=None):
+    def __init__(
+        self, texts: Sequence[str], decode: Callable[[list[int]], str], main_metric: str | None = None
+    ) -> None:
         if not any(text.split() for text in texts):
-            raise ValueError(f"None of the {len(texts)} texts holds a word, so there is nothing to count.")
-        self._texts, self._written = [" ".join(text.split()) for text in texts], written
-        super().__init__(["wer", "cer", "sentences"], len(texts), self.problem_type, main_metric)
+            raise ValueError(
+                f"The word error rate counts words of the references, but none of the {len(texts)} texts has a word. Is "
+                f"this the column of the transcripts?"
+            )
+        self._texts, self._decode = [" ".join(text.split()) for text in texts], decode
+        super().__init__(METRICS, len(texts), self.problem_type, main_metric)
 
-    def answers(self, logits, batch):
-        """The tokens of each row: the best of every frame, without repeats and blanks. NaN where the logits are.
+    def answers(self, logits: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> list[np.ndarray]:
+        """Tokens of each row by greedy decoding: the best of each frame, without repeats and blanks. NaN for NaN logits.
 
         Args:
-            logits (`torch.Tensor`): Shape (batch, frames, tokens), from `signals.frame_logits`: an answer that counts for
-                several frames is a repeat.
-            batch (`dict[str, torch.Tensor]`): frames, bool, shape (batch, frames).
+            logits (`torch.Tensor`): Shape (batch, frames, tokens), from `signals.frame_logits`: an output that covers
+                several frames is repeated.
+            batch (`Mapping[str, torch.Tensor]`): frames, bool, shape (batch, frames).
         """
         best = logits.argmax(-1).masked_fill(~batch["frames"].to(logits.device), 0).cpu().numpy()
-        broken = logits.isnan().flatten(1).any(1).tolist()
-        kept = (best != 0) & (best != np.pad(best, ((0, 0), (1, 0)))[:, :-1])
+        has_nan = logits.isnan().flatten(1).any(1).tolist()
+        emitted = (best != 0) & (best != np.pad(best, ((0, 0), (1, 0)))[:, :-1])
         return [
-            np.array([np.nan]) if nan else row[here].astype(np.float64)
-            for row, here, nan in zip(best, kept, broken, strict=True)
+            np.array([np.nan]) if nan else tokens[mask].astype(np.float64)
+            for tokens, mask, nan in zip(best, emitted, has_nan, strict=True)
         ]
 
-    def counts(self, row, answer):
-        said, heard = self._texts[row], " ".join(self._written(answer).split())
-        words = said.split()
+    def counts(self, row: int, answer: list[int]) -> list[int]:
+        """Word errors, words, character errors, characters, and whether the transcript is exact."""
+        reference, hypothesis = self._texts[row], " ".join(self._decode(answer).split())
+        words = reference.split()
         return [
-            word_errors(words, heard.split()),
+            word_errors(words, hypothesis.split()),
             len(words),
-            word_errors(list(said), list(heard)),
-            len(said),
-            said == heard,
+            word_errors(reference, hypothesis),
+            len(reference),
+            reference == hypothesis,
         ]
 
-    def compute(self, name, facts):
-        errors, words, wrong, letters, exact = facts.sum(axis=0)
+    def compute(self, name: str, statistics: np.ndarray) -> float:
+        errors, words, character_errors, characters, exact = statistics.sum(axis=0)
         if name == "wer":
             return errors / words if words else float("nan")
         if name == "cer":
-            return wrong / letters if letters else float("nan")
-        return exact / len(facts)
+            return character_errors / characters if characters else float("nan")
+        return exact / len(statistics)
 
-    def agreement(self, ours, theirs):
-        """The share of rows of which both wrote the same."""
-        return float(np.mean([np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True)]))
+    def agreement(
+        self, student_answers: Sequence[np.ndarray] | np.ndarray, teacher_answers: Sequence[np.ndarray] | np.ndarray
+    ) -> float:
+        """Share of rows with the same tokens."""
+        pairs = zip(student_answers, teacher_answers, strict=True)
+        return float(np.mean([np.array_equal(student, teacher) for student, teacher in pairs]))
 
 
 class Seq2SeqSpeechEvaluator(CtcSpeechEvaluator):
-    """Judges texts written by encoder-decoders. Case and punctuation count for nothing, see `plain_text`.
+    """Evaluates transcripts of encoder-decoders. Case and punctuation are ignored, see `plain_text`.
 
-    Its metrics are those of `CtcSpeechEvaluator`; `written` reads the tokens of a row, special ones among them.
+    The metrics are those of `CtcSpeechEvaluator`; `decode` takes the tokens of a row, special ones included.
     """
 
     problem_type = "single_label_classification"
 
-    def __init__(self, texts, written, main_metric=None):
-        super().__init__(list(map(plain_text, texts)), lambda tokens: plain_text(written(tokens)), main_metric)
+    def __init__(
+        self, texts: Sequence[str], decode: Callable[[list[int]], str], main_metric: str | None = None
+    ) -> None:
+        super().__init__(list(map(plain_text, texts)), lambda tokens: plain_text(decode(tokens)), main_metric)
 
-    def answers(self, tokens, batch):
-        """The tokens of each row, from (batch, most written), int64."""
-        return list(tokens.cpu().numpy())
+    def answers(self, logits: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> list[np.ndarray]:
+        """Generated tokens of each row.
+
+        Args:
+            logits (`torch.Tensor`): The tokens that the predictor generated, int64, shape (batch, longest text).
+            batch: Unused.
+        """
+        return list(logits.cpu().numpy())
 
 
-def plain_text(text):
-    """A text as words are compared: lower case, letters and digits and apostrophes, one space between words. An accent
-    that is written behind its letter is part of it, and a typographic apostrophe is an apostrophe.
+def plain_text(text: str) -> str:
+    """Normalize a text for the comparison of words: lower case; letters, digits and apostrophes; single spaces.
+
+    A combining accent belongs to its letter, and a typographic apostrophe counts as an apostrophe.
 
     After Radford et al. 2023, "Robust Speech Recognition via Large-Scale Weak Supervision", appendix C, without its rules
     for single languages.
     """
     text = unicodedata.normalize("NFKC", text).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").lower()
-    kept = (letter if letter.isalnum() or letter == "'" else " " for letter in text)
-    return " ".join("".join(kept).split())
+    characters = (letter if letter.isalnum() or letter == "'" else " " for letter in text)
+    return " ".join("".join(characters).split())
 
 
 class HybridSpeechEvaluator(SpeechEvaluator):
-    """Judges sentences by their words, and the frames they are made of.
+    """Evaluates hybrid recognizers: a model classifies frames into HMM states, and a decoder makes words of them.
 
-    | metric | is |
+    | metric | value |
     |---|---|
-    | wer | words wrong, added and left out, over words said |
-    | sentences | sentences without an error |
-    | frames | frames whose best state is that of the alignment, where there is one |
+    | wer | word error rate: substituted, inserted and deleted words over words of the reference |
+    | sentences | share of sentences without an error |
+    | frames | share of the aligned frames whose best state is that of the alignment |
 
     Args:
-        sentences (`list[list[str]]`): What was said in each row.
-        decoder (`hmm.Decoder`): Makes words of logits.
-        main_metric (`str`, *optional*): To decide by, instead of the first.
+        sentences (`list[list[str]]`): Reference words of each row.
+        decoder (`hmm.Decoder`): Decodes logits into words.
+        main_metric (`str`, *optional*): Main metric instead of the first.
 
     Raises:
-        ValueError: Nothing was said in any row; an unknown metric.
+        ValueError: No sentence has a word; an unknown metric.
     """
 
-    def __init__(self, sentences, decoder, main_metric=None):
+    def __init__(self, sentences: Sequence[Sequence[str]], decoder: Any, main_metric: str | None = None) -> None:
         if not any(sentences):
-            raise ValueError(f"None of the {len(sentences)} sentences holds a word, so there is nothing to count.")
+            raise ValueError(
+                f"The word error rate counts words of the references, but none of the {len(sentences)} sentences has a "
+                f"word. Is this the column of the transcripts?"
+            )
         self.decoder = decoder
         self._numbers = {word: number for number, word in enumerate(decoder.lexicon.words)}
-        # A word that the lexicon does not have cannot be heard: it counts as wrong.
-        self._said = [[self._numbers.get(word, -1) for word in sentence] for sentence in sentences]
+        # A word outside the lexicon cannot be recognized: it gets the number -1, which is always an error.
+        self._references = [[self._numbers.get(word, -1) for word in sentence] for sentence in sentences]
         names = ["wer", "sentences", "frames"]
         super().__init__(names, len(sentences), "single_label_classification", main_metric)
 
-    def answers(self, logits, batch):
-        """For each row: right frames, frames with a state, then the numbers of the words that were heard.
+    def answers(self, logits: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> list[np.ndarray]:
+        """For each row: correct frames, frames with a state, then the numbers of the recognized words.
 
         Args:
             logits (`torch.Tensor`): Shape (batch, frames, states).
-            batch (`dict[str, torch.Tensor]`): soft_items and labels, both of shape (batch, frames).
+            batch (`Mapping[str, torch.Tensor]`): soft_items and labels, both of shape (batch, frames).
         """
-        labels, known = batch["labels"], batch["labels"] != MISSING_LABEL
-        right = ((logits.argmax(-1) == labels) & known).sum(1).tolist()
-        broken = logits.isnan().flatten(1).any(1).tolist()
-        heard = self.decoder(logits.cpu().nan_to_num(), batch["soft_items"].sum(1).cpu())
-        counts = zip(right, known.sum(1).tolist(), heard, broken, strict=True)
+        labels, aligned = batch["labels"], batch["labels"] != MISSING_LABEL
+        correct = ((logits.argmax(-1) == labels) & aligned).sum(1).tolist()
+        has_nan = logits.isnan().flatten(1).any(1).tolist()
+        sentences = self.decoder(logits.cpu().nan_to_num(), batch["soft_items"].sum(1).cpu())
+        rows = zip(correct, aligned.sum(1).tolist(), sentences, has_nan, strict=True)
         return [
-            np.array([np.nan] if nan else [ours, frames, *(self._numbers[one.word] for one in words)])
-            for ours, frames, words, nan in counts
+            np.array([np.nan] if nan else [num_correct, num_frames, *(self._numbers[part.word] for part in words)])
+            for num_correct, num_frames, words, nan in rows
         ]
 
-    def counts(self, row, answer):
-        right, frames, *heard = answer
-        errors = word_errors(self._said[row], heard)
-        return [errors, len(self._said[row]), errors == 0, right, frames]
+    def counts(self, row: int, answer: list[int]) -> list[int]:
+        """Word errors, words, whether the sentence is exact, correct frames, frames with a state."""
+        correct, frames, *hypothesis = answer
+        errors = word_errors(self._references[row], hypothesis)
+        return [errors, len(self._references[row]), errors == 0, correct, frames]
 
-    def compute(self, name, facts):
-        errors, words, exact, right, frames = facts.sum(axis=0)
+    def compute(self, name: str, statistics: np.ndarray) -> float:
+        errors, words, exact, correct, frames = statistics.sum(axis=0)
         if name == "wer":
             return errors / words if words else float("nan")
         if name == "sentences":
-            return exact / len(facts)
-        return right / frames if frames else float("nan")
+            return exact / len(statistics)
+        return correct / frames if frames else float("nan")
 
-    def agreement(self, ours, theirs):
-        """The share of rows in which both heard the same words."""
-        return float(np.mean([list(one[2:]) == list(other[2:]) for one, other in zip(ours, theirs, strict=True)]))
+    def agreement(
+        self, student_answers: Sequence[np.ndarray] | np.ndarray, teacher_answers: Sequence[np.ndarray] | np.ndarray
+    ) -> float:
+        """Share of rows with the same words."""
+        pairs = zip(student_answers, teacher_answers, strict=True)
+        return float(np.mean([list(student[2:]) == list(teacher[2:]) for student, teacher in pairs]))

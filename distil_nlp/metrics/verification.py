@@ -1,48 +1,57 @@
-"""Are two images of the same person? Embeddings judged by all pairs of them, and by each one's nearest neighbor."""
+"""Metrics of verification and identification: embeddings compared in all pairs, and with the nearest neighbor."""
+
+from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .base import Evaluator, rows_of
+from .base import Evaluator, first_of, rows_of
 from .classification import MISSING_LABEL
 
-# False accept rates by the name of the metric that looks at them.
+if TYPE_CHECKING:
+    import torch
+    from transformers import EvalPrediction
+
+# False accept rate of each metric that fixes one.
 RATES = {"tar_at_far_0.01": 0.01, "tar_at_far_0.001": 0.001}
 METRICS = ["verification_auc", *RATES, "rank_1"]
 
 
 class VerificationEvaluator(Evaluator):
-    """Judges embeddings of images by whose they are.
+    """Evaluates embeddings of images labeled with identities.
 
-    verification_auc: how often two images of one person are more alike, by their cosine, than two of different people
-    (all pairs of images; the area under the ROC curve). tar_at_far_x: the share of pairs of one person that are accepted
-    at the strictest threshold that accepts at most a share x of the pairs of different people. rank_1: the share of
-    images whose nearest other image is of the same person, over those that have another of the same person.
+    verification_auc: the area under the ROC curve over all pairs of images, the probability that two images of the same
+    person have a larger cosine than two of different people. tar_at_far_x: the true accept rate, the share of pairs of
+    the same person that are accepted, at the strictest threshold that accepts at most a share x of the pairs of different
+    people. rank_1: the share of images whose nearest other image is of the same person, over those that have another of
+    the same person.
 
-    An answer is an embedding. A fact is the number of the image, its person and its direction, so that an image which a
-    bootstrap draws twice is no pair with itself. Agreement is the share of images whose nearest other image is, for both
-    models, of the same person.
+    An answer is an embedding. The statistics of an image are its number, its identity and its normalized embedding, so
+    that an image which a bootstrap draws twice is no pair with itself. Agreement is the share of images whose nearest
+    other image has the same identity for both models.
 
     Args:
-        labels (`np.ndarray`): Shape (images,), whose image it is, by number; -100 where unknown: such images do not count.
-        main_metric (`str`, *optional*): Another of the metrics to decide by than verification_auc.
+        labels (`np.ndarray`): Shape (images,), identity of each image; -100 where unknown: such images do not count.
+        main_metric (`str`, *optional*): Another main metric than verification_auc.
 
     Raises:
-        ValueError: No two images of one person, or of only one person; another metric.
+        ValueError: No two images of the same person, or of only one person; another metric.
 
-    A rate for which there are too few pairs of different people (1,000 for 0.1 %) is nan, and a warning says so.
+    A rate for which there are too few pairs of different people (1,000 for 0.1 %) is nan, with a warning.
 
     Reference: Phillips et al. 2000, "The FERET Evaluation Methodology for Face-Recognition Algorithms", section 3, for
     both protocols.
     """
 
-    def __init__(self, labels, main_metric=None):
+    def __init__(self, labels: np.ndarray, main_metric: str | None = None) -> None:
         labels = np.asarray(labels)
         if labels.ndim != 1 or labels.dtype.kind not in "iu":
             raise ValueError(
-                f"Labels are whole numbers of shape (images,), whose image it is; got {labels.dtype} of shape "
-                f"{labels.shape}."
+                f"Labels should be whole numbers of shape (images,), the identity of each image; got {labels.dtype} of "
+                f"shape {labels.shape}."
             )
         self._known = labels != MISSING_LABEL
         self._labels = labels[self._known]
@@ -56,30 +65,30 @@ class VerificationEvaluator(Evaluator):
         _, counts = np.unique(self._labels, return_counts=True)
         if len(counts) < 2 or counts.max() < 2:
             raise ValueError(
-                f"Verification compares pairs of images of one person with pairs of different people; got "
-                f"{len(self._labels)} labeled images of {len(counts)} people, at most {counts.max(initial=0)} of one. "
-                f"Give two people or more, one of them with two images."
+                f"Verification compares pairs of images of the same person with pairs of different people; got "
+                f"{len(self._labels)} labeled images of {len(counts)} people, at most {counts.max(initial=0)} of the "
+                f"same. Add images: two people or more are needed, and two images of one of them."
             )
         num_impostors = (len(self._labels) ** 2 - int(np.sum(counts**2))) // 2
         for name, rate in RATES.items():
-            if _allowed(rate, num_impostors) < 1:
+            if _num_allowed(rate, num_impostors) < 1:
                 warnings.warn(
-                    f"{name} is nan: there are {num_impostors} pairs of images of different people, and one of them is "
-                    f"more than {100 * rate:g} %. It needs {round(1 / rate):,}.",
+                    f"{name} is nan: there are {num_impostors} pairs of images of different people, of which a single "
+                    f"pair is more than {100 * rate:g} %. It needs {round(1 / rate):,}.",
                     stacklevel=2,
                 )
 
-    def answers(self, logits, batch):
+    def answers(self, logits: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> np.ndarray:
         return rows_of(logits)
 
-    def statistics(self, answers):
+    def statistics(self, answers: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         directions = self._directions(answers)
         if num_bad := int(np.isnan(directions).any(axis=1).sum()):
             warnings.warn(f"{num_bad} of {len(directions)} embeddings are NaN; every metric is nan.", stacklevel=2)
             directions = np.full_like(directions, np.nan)
         return np.column_stack([np.arange(len(directions)), self._labels, directions])
 
-    def _directions(self, answers):
+    def _directions(self, answers: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         vectors = np.asarray(answers, dtype=np.float64)
         if vectors.ndim != 2 or len(vectors) != len(self._known):
             raise ValueError(
@@ -89,70 +98,77 @@ class VerificationEvaluator(Evaluator):
         vectors = vectors[self._known]
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
-    def compute(self, name, facts):
-        if np.isnan(facts).any():
+    def compute(self, name: str, statistics: np.ndarray) -> float:
+        if np.isnan(statistics).any():
             return float("nan")
         if name == "rank_1":
-            return _rank_1(facts)
-        genuine, impostors = _pairs(facts)
+            return _rank_1(statistics)
+        genuine, impostors = _pairs(statistics)
         if len(genuine) == 0 or len(impostors) == 0:
             return float("nan")
-        return _area(genuine, impostors) if name == "verification_auc" else _accepted(genuine, impostors, RATES[name])
+        if name == "verification_auc":
+            return _roc_auc(genuine, impostors)
+        return _true_accept_rate(genuine, impostors, RATES[name])
 
-    def agreement(self, ours, theirs):
-        found = [self._labels[_nearest(self.statistics(one))] for one in (ours, theirs)]
-        return float(np.mean(found[0] == found[1]))
-
-
-def _cosines(facts):
-    return facts[:, 2:] @ facts[:, 2:].T
-
-
-def _pairs(facts):
-    """Cosines of the pairs of images of one person, and of those of different people; an image is no pair with itself."""
-    first, second = np.triu_indices(len(facts), k=1)
-    cosines = _cosines(facts)[first, second]
-    same = facts[first, 1] == facts[second, 1]
-    return cosines[same & (facts[first, 0] != facts[second, 0])], cosines[~same]
+    def agreement(
+        self, student_answers: Sequence[np.ndarray] | np.ndarray, teacher_answers: Sequence[np.ndarray] | np.ndarray
+    ) -> float:
+        """Share of images whose nearest other image has the same identity for both models."""
+        student, teacher = (
+            self._labels[_nearest(self.statistics(answers))] for answers in (student_answers, teacher_answers)
+        )
+        return float(np.mean(student == teacher))
 
 
-def _area(genuine, impostors):
+def _cosines(statistics: np.ndarray) -> np.ndarray:
+    return statistics[:, 2:] @ statistics[:, 2:].T
+
+
+def _pairs(statistics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines of the pairs of the same person and of different people; an image is no pair with itself."""
+    first, second = np.triu_indices(len(statistics), k=1)
+    cosines = _cosines(statistics)[first, second]
+    same = statistics[first, 1] == statistics[second, 1]
+    return cosines[same & (statistics[first, 0] != statistics[second, 0])], cosines[~same]
+
+
+def _roc_auc(genuine: np.ndarray, impostors: np.ndarray) -> float:
     """Share of genuine-impostor couples in the right order, a tie counting half: Mann and Whitney's U."""
     impostors = np.sort(impostors)
     below = np.searchsorted(impostors, genuine, side="left") + np.searchsorted(impostors, genuine, side="right")
     return float(below.mean() / 2 / len(impostors))
 
 
-def _allowed(rate, num_impostors):
-    """How many impostors a rate lets in."""
+def _num_allowed(rate: float, num_impostors: int) -> int:
+    """Number of impostor pairs that a false accept rate allows."""
     return int(np.floor(rate * num_impostors * (1 + 1e-12)))
 
 
-def _accepted(genuine, impostors, rate):
-    allowed = _allowed(rate, len(impostors))
+def _true_accept_rate(genuine: np.ndarray, impostors: np.ndarray, rate: float) -> float:
+    allowed = _num_allowed(rate, len(impostors))
     if allowed < 1:
         return float("nan")
-    # To let in no more than are allowed, whoever scores as the next one does stays out, however many tie with it.
-    refused = np.partition(impostors, -allowed - 1)[-allowed - 1] if allowed < len(impostors) else -np.inf
-    return float(np.mean(genuine > refused))
+    # The threshold is the score of the first rejected impostor; ties with it are rejected, so no more are accepted.
+    threshold = np.partition(impostors, -allowed - 1)[-allowed - 1] if allowed < len(impostors) else -np.inf
+    return float(np.mean(genuine > threshold))
 
 
-def _nearest(facts):
+def _nearest(statistics: np.ndarray) -> np.ndarray:
     """For each row, the row of the nearest other image."""
-    cosines = _cosines(facts)
-    cosines[facts[:, :1] == facts[:, 0]] = -np.inf
+    cosines = _cosines(statistics)
+    cosines[statistics[:, :1] == statistics[:, 0]] = -np.inf
     return cosines.argmax(axis=1)
 
 
-def _rank_1(facts):
-    images, people = facts[:, 0], facts[:, 1]
+def _rank_1(statistics: np.ndarray) -> float:
+    images, people = statistics[:, 0], statistics[:, 1]
     has_mate = ((people[:, None] == people) & (images[:, None] != images)).any(axis=1)
     if not has_mate.any():
         return float("nan")
-    return float(np.mean(people[_nearest(facts)][has_mate] == people[has_mate]))
+    return float(np.mean(people[_nearest(statistics)][has_mate] == people[has_mate]))
 
 
-def verification_metrics(prediction):
-    """For Trainer's `compute_metrics`: all four metrics of an `EvalPrediction`."""
-    evaluator = VerificationEvaluator(prediction.label_ids)
-    return evaluator.scores(evaluator.statistics(prediction.predictions))
+def verification_metrics(prediction: EvalPrediction) -> dict[str, float]:
+    """All four metrics of an `EvalPrediction`, for Trainer's `compute_metrics`."""
+    evaluator = VerificationEvaluator(first_of(prediction.label_ids))
+    return evaluator.scores(evaluator.statistics(first_of(prediction.predictions)))

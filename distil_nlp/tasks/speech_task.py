@@ -6,6 +6,7 @@ from ..data.audio import listen_to
 from ..data.columns import check_texts, find_label_column, first_split, only_column
 from ..data.concatenated_clips import join_clips
 from ..data.file_columns import SOUND, find_file_column
+from ..internals.imports import import_extra
 from .audio_task import AudioTask
 
 TEXTS = ("text", "sentence", "transcription", "transcript")
@@ -75,6 +76,7 @@ def read_sentences(splits, audio_column=None, text_column=None, *, more=()):
     Raises:
         ValueError: Columns, clips or texts that cannot be used.
     """
+    import_extra("word_errors")  # now, rather than at the first comparison
     audio, rate = listen_to(splits, audio_column)
     reference = first_split(getattr(splits, "whole", splits), "train", "validation", "test")
     text = only_column(reference.column_names, TEXTS, text_column, "text_column", *more)

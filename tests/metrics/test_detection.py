@@ -1,4 +1,4 @@
-"""Average precision is that of COCO's own code, and a bootstrap may choose images from the facts."""
+"""Average precision equals that of COCO's own code, and follows from the statistics of any choice of images."""
 
 import contextlib
 import io
@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from distil_nlp.metrics import DetectionEvaluator
-from distil_nlp.metrics.detection import found_boxes, overlaps
+from distil_nlp.metrics.detection import detections_of, intersection_over_union
 
 NUM_CLASSES = 3
 
 
 def draw_images(num_images=12, *, seed=0):
-    """True boxes of some images, one of them empty, and logits that find most of them roughly."""
+    """True boxes of some images, one of them empty, and logits that detect most of them roughly."""
     draw = np.random.default_rng(seed)
     labels, boxes, logits = [], [], []
     for image in range(num_images):
@@ -22,11 +22,11 @@ def draw_images(num_images=12, *, seed=0):
         size = draw.uniform(0.1, 0.4, (count, 2))
         boxes.append(np.hstack([size / 2 + draw.uniform(size=(count, 2)) * (1 - size), size]))
         labels.append(draw.integers(NUM_CLASSES, size=count))
-        said = draw.normal(size=(10, NUM_CLASSES + 1 + 4))
-        said[:, -4:] = draw.uniform(0.1, 0.5, (10, 4))
-        said[:count, -4:] = boxes[-1] + draw.normal(scale=0.015, size=(count, 4))
-        said[np.arange(count), labels[-1]] += draw.normal(2, 1.5, count)
-        logits.append(said)
+        output = draw.normal(size=(10, NUM_CLASSES + 1 + 4))
+        output[:, -4:] = draw.uniform(0.1, 0.5, (10, 4))
+        output[:count, -4:] = boxes[-1] + draw.normal(scale=0.015, size=(count, 4))
+        output[np.arange(count), labels[-1]] += draw.normal(2, 1.5, count)
+        logits.append(output)
     return labels, boxes, torch.tensor(np.array(logits))
 
 
@@ -55,16 +55,16 @@ def of_coco(labels, boxes, answers, images=None):
         annotation["id"] = number + 1
     with contextlib.redirect_stdout(io.StringIO()):
         truth.createIndex()
-        judge = COCOeval(truth, truth.loadRes(found), "bbox")
-        judge.evaluate()
-        judge.accumulate()
-        judge.summarize()
-    return judge.stats[:2]
+        evaluation = COCOeval(truth, truth.loadRes(found), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation.stats[:2]
 
 
 @pytest.mark.parametrize("exclusive", [True, False], ids=["exclusive", "independent"])
 @pytest.mark.parametrize("seed", range(4))
-def test_average_precision_is_that_of_coco(seed, exclusive):
+def test_average_precision_equals_that_of_coco(seed, exclusive):
     labels, boxes, logits = draw_images(seed=seed)
     logits = logits if exclusive else torch.cat([logits[..., :NUM_CLASSES] - 2, logits[..., -4:]], -1)
     evaluator = DetectionEvaluator(labels, boxes, NUM_CLASSES)
@@ -75,17 +75,17 @@ def test_average_precision_is_that_of_coco(seed, exclusive):
     assert [found["map"], found["map_50"]] == pytest.approx(expected, abs=1e-9)
 
 
-def test_the_facts_of_chosen_images_are_enough_for_their_average_precision():
+def test_the_statistics_of_chosen_images_give_their_average_precision():
     labels, boxes, logits = draw_images(seed=9)
     evaluator = DetectionEvaluator(labels, boxes, NUM_CLASSES)
     answers = evaluator.answers(logits, {})
     drawn = [0, 5, 5, 2, 11, 7, 7, 7]
-    facts = evaluator.statistics(answers)[drawn]
+    statistics = evaluator.statistics(answers)[drawn]
     expected = of_coco(labels, boxes, answers, drawn)
-    assert [evaluator.compute(name, facts) for name in evaluator.names] == pytest.approx(expected, abs=1e-9)
+    assert [evaluator.compute(name, statistics) for name in evaluator.names] == pytest.approx(expected, abs=1e-9)
 
 
-def test_a_model_that_finds_every_box_scores_1_and_one_that_finds_none_0():
+def test_average_precision_is_1_with_every_box_detected_and_0_with_none():
     labels, boxes, _ = draw_images()
     evaluator = DetectionEvaluator(labels, boxes, NUM_CLASSES)
     perfect = [
@@ -93,12 +93,12 @@ def test_a_model_that_finds_every_box_scores_1_and_one_that_finds_none_0():
         for label, box in zip(labels, boxes, strict=True)
     ]
     assert evaluator.scores(evaluator.statistics(perfect)) == {"map": 1.0, "map_50": 1.0}
-    blind = [one[:0] for one in perfect]
+    blind = [answer[:0] for answer in perfect]
     assert evaluator.scores(evaluator.statistics(blind)) == {"map": 0.0, "map_50": 0.0}
     assert evaluator.agreement(perfect, perfect) == 1 and evaluator.agreement(perfect, blind) == 0
 
 
-def test_images_whose_boxes_nobody_knows_count_for_nothing_but_agreement():
+def test_images_with_unknown_boxes_count_for_agreement_only():
     labels, boxes, logits = draw_images()
     whole = DetectionEvaluator(labels, boxes, NUM_CLASSES)
     unknown = [*boxes[:-1], np.full((1, 4), np.nan)]
@@ -113,24 +113,24 @@ def test_one_nan_in_the_logits_makes_every_metric_nan():
     logits[2, 1] = float("nan")
     evaluator = DetectionEvaluator(labels, boxes, NUM_CLASSES)
     with pytest.warns(UserWarning, match="NaN"):
-        facts = evaluator.statistics(evaluator.answers(logits, {}))
-    assert np.isnan(facts).all() and np.isnan(evaluator.compute("map", facts))
+        statistics = evaluator.statistics(evaluator.answers(logits, {}))
+    assert np.isnan(statistics).all() and np.isnan(evaluator.compute("map", statistics))
 
 
-def test_overlap_does_not_change_where_an_axis_is_scaled():
+def test_scaling_an_axis_does_not_change_intersection_over_union():
     draw = np.random.default_rng(0)
     corners = [np.hstack([first, first + draw.uniform(0.1, 0.5, (5, 2))]) for first in draw.uniform(size=(2, 5, 2))]
-    scaled = [one * [640, 480, 640, 480] for one in corners]
-    np.testing.assert_allclose(overlaps(*corners), overlaps(*scaled))
+    scaled = [boxes * [640, 480, 640, 480] for boxes in corners]
+    np.testing.assert_allclose(intersection_over_union(*corners), intersection_over_union(*scaled))
 
 
-def test_at_most_a_hundred_boxes_of_an_image_are_kept_the_surest_first():
-    (found,) = found_boxes(np.random.default_rng(0).normal(size=(1, 70, NUM_CLASSES + 4)), exclusive=False)
+def test_at_most_a_hundred_detections_of_an_image_are_kept_by_descending_score():
+    (found,) = detections_of(np.random.default_rng(0).normal(size=(1, 70, NUM_CLASSES + 4)), exclusive=False)
     assert found.shape == (100, 6) and (np.diff(found[:, 1]) <= 0).all()
 
 
 @pytest.mark.parametrize("shape", [(2, 9), (2, 5, NUM_CLASSES + 2)])
-def test_logits_that_are_no_queries_are_refused(shape):
+def test_logits_of_another_shape_than_queries_are_refused(shape):
     evaluator = DetectionEvaluator([np.array([1])], [np.full((1, 4), 0.5)], NUM_CLASSES)
     with pytest.raises(ValueError, match="AutoModelForObjectDetection"):
         evaluator.answers(torch.zeros(shape), {})

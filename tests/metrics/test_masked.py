@@ -19,41 +19,41 @@ def answers(model, evaluator, rows=ROWS, batch_size=7):
 
 
 def by_hand(model, rows):
-    """Log-likelihoods and right answers of all masked positions, one row at a time, logits everywhere."""
-    losses, right = [], []
+    """Log-likelihoods and correct answers of all masked positions, one row at a time, logits everywhere."""
+    losses, correct = [], []
     for row in rows:
         with torch.no_grad():
             logits = model(torch.tensor([row["input_ids"]])).logits[0].log_softmax(-1)
-        for place, word in enumerate(row["labels"]):
-            if word != -100:
-                losses.append(-logits[place, word].item())
-                right.append(logits[place].argmax().item() == word)
-    return np.array(losses), np.array(right)
+        for position, token in enumerate(row["labels"]):
+            if token != -100:
+                losses.append(-logits[position, token].item())
+                correct.append(logits[position].argmax().item() == token)
+    return np.array(losses), np.array(correct)
 
 
-def test_perplexity_and_accuracy_are_those_by_hand():
+def test_perplexity_and_accuracy_equal_those_by_hand():
     model, evaluator = tiny_model(task="mlm"), MaskedTokenEvaluator(ROWS["labels"])
-    losses, right = by_hand(model, ROWS)
+    losses, correct = by_hand(model, ROWS)
     scores = evaluator.scores(evaluator.statistics(answers(model, evaluator)))
     assert list(scores) == ["perplexity", "accuracy"] and evaluator.main == "perplexity"
     assert scores["perplexity"] == pytest.approx(np.exp(losses.mean()), rel=1e-5)
-    assert scores["accuracy"] == pytest.approx(right.mean())
+    assert scores["accuracy"] == pytest.approx(correct.mean())
 
 
-def test_each_row_adds_its_own_facts():
+def test_statistics_are_sums_and_counts_of_each_row():
     model, evaluator = tiny_model(task="mlm"), MaskedTokenEvaluator(ROWS["labels"])
-    facts = evaluator.statistics(answers(model, evaluator))
-    assert facts.shape == (20, 3)
+    statistics = evaluator.statistics(answers(model, evaluator))
+    assert statistics.shape == (20, 3)
     for number, row in enumerate(ROWS):
-        losses, right = by_hand(model, [row])
-        assert facts[number] == pytest.approx([losses.sum(), len(losses), right.sum()], rel=1e-5)
+        losses, correct = by_hand(model, [row])
+        assert statistics[number] == pytest.approx([losses.sum(), len(losses), correct.sum()], rel=1e-5)
 
 
-def test_agreement_is_the_share_of_masked_positions_with_the_teachers_word():
+def test_agreement_is_the_share_of_masked_positions_with_the_same_token():
     evaluator = MaskedTokenEvaluator(ROWS["labels"])
-    ours, theirs = (answers(tiny_model(task="mlm", seed=seed), evaluator) for seed in (0, 1))
-    same = np.mean(np.concatenate(ours)[:, 1] == np.concatenate(theirs)[:, 1])
-    assert evaluator.agreement(ours, ours) == 1 and evaluator.agreement(ours, theirs) == same < 1
+    student, teacher = (answers(tiny_model(task="mlm", seed=seed), evaluator) for seed in (0, 1))
+    same = np.mean(np.concatenate(student)[:, 1] == np.concatenate(teacher)[:, 1])
+    assert evaluator.agreement(student, student) == 1 and evaluator.agreement(student, teacher) == same < 1
 
 
 def test_a_lower_perplexity_is_better_in_a_comparison():
@@ -70,12 +70,12 @@ def test_a_lower_perplexity_is_better_in_a_comparison():
     assert found["differences"][0]["value"] == pytest.approx(student - teacher)
 
 
-def test_a_model_that_says_nan_is_judged_nan():
+def test_nan_in_the_logits_makes_every_metric_nan():
     model, evaluator = tiny_model(task="mlm"), MaskedTokenEvaluator(ROWS["labels"])
     torch.nn.init.constant_(model.cls.predictions.bias, float("nan"))
-    said = answers(model, evaluator)
-    assert all(np.isnan(value) for value in evaluator.scores(evaluator.statistics(said)).values())
-    assert np.isnan(evaluator.agreement(said, said))
+    predicted = answers(model, evaluator)
+    assert all(np.isnan(value) for value in evaluator.scores(evaluator.statistics(predicted)).values())
+    assert np.isnan(evaluator.agreement(predicted, predicted))
 
 
 def test_rows_without_a_masked_position_and_answers_of_other_rows_are_refused():

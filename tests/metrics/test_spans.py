@@ -1,4 +1,4 @@
-"""Answers cut out of contexts: counted as SQuAD counts them, decoded within the context, judged by question."""
+"""Extracted answers: metrics equal those of SQuAD, spans lie within the context, examples are questions."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ def slow_best(start, end, first, last, longest):
 
 
 @pytest.mark.parametrize("longest", [1, 3, 30])
-def test_the_best_span_is_the_best_of_all_spans_that_may_be_one(longest):
+def test_the_best_span_has_the_largest_sum_of_all_allowed_spans(longest):
     draw = np.random.default_rng(longest)
     start, end = draw.normal(size=(2, 40, 12))
     context = np.array([[draw.integers(1, 6), draw.integers(6, 12)] for _ in range(40)])
@@ -72,12 +72,12 @@ WINDOWS = {
 }
 
 
-def evaluator(references=(["bad plot"], ["fine"]), **settings):
+def span_evaluator(references=(["bad plot"], ["fine"]), **settings):
     return SpanEvaluator([CONTEXT, "fine stories"], references, WINDOWS, **settings)
 
 
-def said(*spans, null=0.0, width=8):
-    """Logits that favor a span with a score in each window; [CLS] has its own."""
+def logits_for(*spans, null=0.0, width=8):
+    r"""Logits that favor a span with a score in each window, and `null` at \[CLS\]."""
     logits = torch.zeros(len(spans), 2, width)
     for row, (first, last, score) in enumerate(spans):
         logits[row, 0, first], logits[row, 1, last] = score / 2, score / 2
@@ -85,62 +85,62 @@ def said(*spans, null=0.0, width=8):
     return logits
 
 
-def answered(judge, logits):
-    return judge.answers(logits, {"context_span": torch.tensor(WINDOWS["context_span"])})
+def answers_of(evaluator, logits):
+    return evaluator.answers(logits, {"context_span": torch.tensor(WINDOWS["context_span"])})
 
 
 def test_the_answer_of_a_question_is_that_of_its_best_window():
-    judge = evaluator()
-    answers = answered(judge, said((3, 4, 5.0), (4, 5, 6.0), (1, 2, 1.0)))
-    assert judge.texts(answers) == ["bad plot", "fine stories"]
-    assert judge.statistics(answers).tolist() == [[1.0, 1.0], [pytest.approx(2 / 3), 0.0]]
-    assert judge.scores(judge.statistics(answers)) == {"f1": pytest.approx(5 / 6), "exact_match": 0.5}
-    assert (judge.main, judge.num_rows, judge.num_examples) == ("f1", 3, 2)
+    evaluator = span_evaluator()
+    answers = answers_of(evaluator, logits_for((3, 4, 5.0), (4, 5, 6.0), (1, 2, 1.0)))
+    assert evaluator.texts(answers) == ["bad plot", "fine stories"]
+    assert evaluator.statistics(answers).tolist() == [[1.0, 1.0], [pytest.approx(2 / 3), 0.0]]
+    assert evaluator.scores(evaluator.statistics(answers)) == {"f1": pytest.approx(5 / 6), "exact_match": 0.5}
+    assert (evaluator.main, evaluator.num_rows, evaluator.num_examples) == ("f1", 3, 2)
 
 
 def test_answers_keep_four_numbers_a_window():
-    assert answered(evaluator(), said((3, 4, 5.0), (4, 5, 6.0), (1, 2, 1.0))).shape == (3, 4)
+    assert answers_of(span_evaluator(), logits_for((3, 4, 5.0), (4, 5, 6.0), (1, 2, 1.0))).shape == (3, 4)
 
 
-def test_no_answer_needs_to_win_in_every_window_and_only_where_the_data_has_such_questions():
-    logits = said((3, 4, 5.0), (4, 5, 6.0), (1, 2, 1.0), null=4.0)
-    assert evaluator().texts(answered(evaluator(), logits)) == ["bad plot", "fine stories"]
-    judge = evaluator(([], ["fine"]), no_answer=True)
-    assert judge.texts(answered(judge, logits)) == ["bad plot", ""]
+def test_no_answer_must_win_in_every_window_and_only_where_the_data_has_such_questions():
+    logits = logits_for((3, 4, 5.0), (4, 5, 6.0), (1, 2, 1.0), null=4.0)
+    assert span_evaluator().texts(answers_of(span_evaluator(), logits)) == ["bad plot", "fine stories"]
+    evaluator = span_evaluator(([], ["fine"]), no_answer=True)
+    assert evaluator.texts(answers_of(evaluator, logits)) == ["bad plot", ""]
     logits[:2, :, 0] = 4.0
-    assert judge.texts(answered(judge, logits)) == ["", ""]
-    logits[0, :, 0] = 0.0  # one window of two that is not silent
-    assert judge.texts(answered(judge, logits)) == ["bad plot", ""]
+    assert evaluator.texts(answers_of(evaluator, logits)) == ["", ""]
+    logits[0, :, 0] = 0.0  # one window of two has a span above no answer
+    assert evaluator.texts(answers_of(evaluator, logits)) == ["bad plot", ""]
 
 
 def test_questions_without_references_count_for_agreement_only():
-    judge = evaluator((None, ["fine"]))
-    ours = answered(judge, said((3, 4, 5.0), (4, 5, 6.0), (1, 1, 1.0)))
-    theirs = answered(judge, said((3, 4, 9.0), (4, 5, 6.0), (1, 1, 1.0)))
-    assert judge.statistics(ours).tolist() == [[1.0, 1.0]]
-    assert (judge.agreement(ours, ours), judge.agreement(ours, theirs)) == (1.0, 0.5)
+    evaluator = span_evaluator((None, ["fine"]))
+    student = answers_of(evaluator, logits_for((3, 4, 5.0), (4, 5, 6.0), (1, 1, 1.0)))
+    teacher = answers_of(evaluator, logits_for((3, 4, 9.0), (4, 5, 6.0), (1, 1, 1.0)))
+    assert evaluator.statistics(student).tolist() == [[1.0, 1.0]]
+    assert (evaluator.agreement(student, student), evaluator.agreement(student, teacher)) == (1.0, 0.5)
     with pytest.raises(ValueError, match="None of the 2 questions has answers"):
-        evaluator((None, None))
+        span_evaluator((None, None))
 
 
 def test_answers_that_differ_by_an_article_agree():
-    judge = evaluator()
-    ours = answered(judge, said((2, 4, 9.0), (2, 2, 1.0), (1, 1, 1.0)))
-    theirs = answered(judge, said((3, 4, 9.0), (2, 2, 1.0), (1, 1, 1.0)))
-    assert [judge.texts(one)[0] for one in (ours, theirs)] == ["a good film", "good film"]
-    assert judge.agreement(ours, theirs) == 1.0
+    evaluator = span_evaluator()
+    student = answers_of(evaluator, logits_for((2, 4, 9.0), (2, 2, 1.0), (1, 1, 1.0)))
+    teacher = answers_of(evaluator, logits_for((3, 4, 9.0), (2, 2, 1.0), (1, 1, 1.0)))
+    assert [evaluator.texts(answers)[0] for answers in (student, teacher)] == ["a good film", "good film"]
+    assert evaluator.agreement(student, teacher) == 1.0
 
 
-def test_a_model_that_says_nan_has_no_metrics():
-    judge, logits = evaluator(), said((3, 4, 5.0), (4, 5, 6.0), (1, 2, 1.0))
+def test_nan_in_the_logits_makes_every_metric_nan():
+    evaluator, logits = span_evaluator(), logits_for((3, 4, 5.0), (4, 5, 6.0), (1, 2, 1.0))
     logits[1, 0, 3] = float("nan")
     with pytest.warns(UserWarning, match="1 of 3 windows hold NaN"):
-        facts = judge.statistics(answered(judge, logits))
-    assert np.isnan(facts).all() and facts.shape == (2, 2)
-    assert np.isnan(judge.agreement(answered(judge, logits), answered(judge, logits)))
+        statistics = evaluator.statistics(answers_of(evaluator, logits))
+    assert np.isnan(statistics).all() and statistics.shape == (2, 2)
+    assert np.isnan(evaluator.agreement(answers_of(evaluator, logits), answers_of(evaluator, logits)))
 
 
-def test_exact_match_may_decide_and_accuracy_may_not():
-    assert evaluator(main_metric="exact_match").main == "exact_match"
+def test_exact_match_can_be_the_main_metric_and_accuracy_cannot():
+    assert span_evaluator(main_metric="exact_match").main == "exact_match"
     with pytest.raises(ValueError, match="question_answering has: f1, exact_match; got 'accuracy'"):
-        evaluator(main_metric="accuracy")
+        span_evaluator(main_metric="accuracy")

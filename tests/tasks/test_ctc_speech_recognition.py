@@ -6,9 +6,7 @@ import torch
 from transformers import AutoModelForCTC, pipeline
 
 from distil_nlp.collators.audio import CtcCollator
-from distil_nlp.metrics import CtcSpeechEvaluator
 from distil_nlp.models import NetworkForCTC, feature_extractor_for
-from distil_nlp.signals.frames import align_to_frames
 from distil_nlp.tasks import CtcSpeechRecognition
 from tests.speech import spoken, wave_of
 
@@ -101,12 +99,6 @@ def test_a_model_that_says_the_letters_makes_no_error(task_and_splits):
         assert np.isnan(evaluator.compute("wer", evaluator.statistics(evaluator.answers(logits, batch))))
 
 
-def test_errors_are_counted_in_words_and_in_letters():
-    evaluator = CtcSpeechEvaluator(["ho hi", "he"], lambda tokens: "".join("ehio "[token] for token in tokens))
-    facts = evaluator.statistics([np.array([1, 3, 4, 1, 0]), np.array([1, 0])])  # "ho he", "he"
-    assert evaluator.scores(facts) == {"wer": 1 / 3, "cer": 1 / 7, "sentences": 0.5}
-
-
 def test_a_text_too_long_for_its_clip_is_named(task_and_splits):
     task, splits = task_and_splits
     split = splits["validation"].map(lambda row: {"text": "h" * 300}, load_from_cache_file=False)
@@ -143,11 +135,3 @@ def test_texts_are_written_in_the_one_case_that_a_teacher_knows(task_and_splits)
     evaluator = task.evaluator(rows, splits["validation"])
     facts = evaluator.statistics([np.array(row, dtype=np.float64) for row in rows["labels"]])
     assert evaluator.compute("wer", facts) == 0.0
-
-
-def test_a_model_that_answers_less_often_is_judged_where_the_clip_is():
-    evaluator = CtcSpeechEvaluator(["ho", "h"], lambda tokens: "".join("-ho"[token] for token in tokens))
-    paths = torch.tensor([[1, 0, 2], [1, 0, 2]])  # of the second clip, the last answer is about padding
-    frames = torch.arange(6) < torch.tensor([[6], [4]])
-    logits = align_to_frames(9.0 * torch.nn.functional.one_hot(paths, 3), 6, 2.0)
-    assert [one.tolist() for one in evaluator.answers(logits, {"frames": frames})] == [[1, 2], [1]]
