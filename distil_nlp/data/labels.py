@@ -11,6 +11,7 @@ import re
 import datasets
 
 from ..metrics.classification import MISSING_LABEL, PROBLEM_TYPES
+from ..signals.problem_kinds import problem_kind
 from .columns import arrow_column, listed
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class LabelEncoder:
 
     def __init__(self, problem_type, names, num_labels, *, multi_hot=False):
         self.problem_type, self.names, self.num_labels = problem_type, names, num_labels
-        self.multi_hot = multi_hot
+        self.multi_hot, self._kind = multi_hot, problem_kind(problem_type)
         self._index = {name: index for index, name in enumerate(names or [])}
         # Where the names are numbers themselves, a number is a name; elsewhere it is an index.
         self._numbers_are_names = bool(names) and all(_WHOLE.fullmatch(name) for name in names)
@@ -63,7 +64,7 @@ class LabelEncoder:
                 place = values.index(value)
                 row = place if rows is None else rows[place]
                 raise ValueError(f"Row {row} (counted from 0) of the {split_name} split: {error}") from None
-        if self.problem_type == REGRESSION and set(codes.values()) == {-1.0}:
+        if self._kind.has_number_labels and set(codes.values()) == {-1.0}:
             codes = dict.fromkeys(codes, float("nan"))  # -1 may be a score, but not every row's: a hidden test set
         return [codes[value] for value in values]
 
@@ -166,22 +167,23 @@ def read_labels(split, name, *, problem_type=None, label_names=None):
     values = column_values(split, name)
     present = [value for value in dict.fromkeys(values) if value is not None]
     problem_type = problem_type or _problem_type(split, name, values, present)
-    if (problem_type == MULTI) != is_list(split, name):
-        wanted = "a list of classes" if problem_type == MULTI else "one value"
+    kind = problem_kind(problem_type)
+    if kind.several_labels != is_list(split, name):
+        wanted = "a list of classes" if kind.several_labels else "one value"
         raise ValueError(
             f"{problem_type} needs {wanted} in each row of column {name!r}, but it holds {split.features[name]}. "
             f"Set another problem_type or label_column. (csv cannot hold lists: use jsonl or parquet.)"
         )
-    if problem_type == REGRESSION:
+    if kind.has_number_labels:
         if label_names is not None:
             raise ValueError(f"label_names={list(label_names)} would have no effect: a regression has no classes.")
         return LabelEncoder(REGRESSION, None, 1)
-    multi_hot = problem_type == MULTI and _is_multi_hot(present)
+    multi_hot = kind.several_labels and _is_multi_hot(present)
     if label_names is None:
         names, count = _classes(split.features[name], present, multi_hot)
     else:
         names, count = _given(label_names), len(label_names)
-    if count < (1 if problem_type == MULTI else 2):
+    if count < (1 if kind.several_labels else 2):
         raise ValueError(
             f"Column {name!r} has {count} class{'' if count == 1 else 'es'} ({listed(present)}); there is nothing to "
             f"tell apart. -1 and empty cells count as missing: if -1 is a class of yours, pass label_names with '-1' "

@@ -10,6 +10,7 @@ from .. import __version__
 from ..metrics import display
 from ..metrics.display import short_count
 from ..reports.tables import difference_lines, legend, markdown_table
+from ..signals.problem_kinds import PROBLEM_KINDS
 from .caveats import caveats
 from .redaction import is_hub_id, public_command, public_facts, public_name
 from .report_view import of_role, percent, public_report
@@ -212,7 +213,8 @@ def _how_to_load(report, tag, repo_id, example, imports):
             f"```python\nfrom sentence_transformers import SentenceTransformer\n\n"
             f'student = SentenceTransformer("{repo_id}")\nprint(student.encode({example!r}))\n```'
         )
-    every = ", top_k=None" if report.get("problem_type") == "multi_label_classification" else ""
+    kind = PROBLEM_KINDS.get(report.get("problem_type"))  # tasks may report a name of their own
+    every = ", top_k=None" if kind is not None and kind.several_labels else ""
     if tag == "token-classification" and "precision" in _finite_metrics(report):  # entities, whole
         every = ', aggregation_strategy="first"'
     registers = f"{imports}\n" if imports else ""

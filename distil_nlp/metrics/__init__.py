@@ -2,7 +2,7 @@
 
 from .base import Evaluator
 from .classification import Classification, compute_metrics, decide, labeled_rows, metrics_for, score
-from .default import default_evaluator
+from .default import default_evaluator, register_evaluator
 from .detection import DetectionEvaluator
 from .display import Display, display
 from .masked import MaskedTokenEvaluator
@@ -32,6 +32,7 @@ __all__ = [
     "marks_entities",
     "metrics_for",
     "plain_text",
+    "register_evaluator",
     "score",
     "similarity_metrics",
     "tag_metrics",

@@ -5,6 +5,8 @@ bootstrap needs a metric thousands of times, and most of a call there is checkin
 """
 
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -13,7 +15,6 @@ from ..internals.messages import nearest
 from .base import Evaluator
 
 MISSING_LABEL = -100
-PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 
 
 def _right(predictions, references):
@@ -92,17 +93,56 @@ _METRICS = {
 _MEANS_OVER_EXAMPLES = ("accuracy", "exact_match")
 
 
-def check_problem_type(problem_type):
-    """Refuse a problem type that transformers does not have.
+@dataclass(frozen=True)
+class _Kind:
+    """How predictions of one problem kind are decided and judged.
 
-    Raises:
-        ValueError: Names the three that exist.
+    Args:
+        metrics (`Callable`): num_labels -> names of the metrics, the main one first.
+        decide (`Callable`): logits of shape (n, labels) -> decisions, see `decide`.
+        fits_width (`Callable`): width of the logits -> whether models of this kind have it.
+        label_dims (`int`): Dimensions of the labels of a split.
+        is_number (`bool`): Labels and predictions are numbers: NaN where missing, and there are no decisions to agree on.
     """
-    if problem_type not in PROBLEM_TYPES:
+
+    metrics: Callable[[int], list[str]]
+    decide: Callable[[np.ndarray], np.ndarray]
+    fits_width: Callable[[int], bool]
+    label_dims: int = 1
+    is_number: bool = False
+
+
+_KINDS = {
+    "single_label_classification": _Kind(
+        metrics=lambda num_labels: ["accuracy", "f1" if num_labels == 2 else "f1_macro", "matthews_correlation"],
+        decide=lambda logits: logits.argmax(axis=1),
+        fits_width=lambda width: width != 1,
+    ),
+    "multi_label_classification": _Kind(
+        metrics=lambda num_labels: ["f1_micro", "f1_macro", "exact_match"],
+        decide=lambda logits: (logits > 0).astype(np.int64),
+        fits_width=lambda width: True,
+        label_dims=2,
+    ),
+    "regression": _Kind(
+        metrics=lambda num_labels: ["pearson", "spearmanr"],
+        decide=lambda logits: logits[:, 0],
+        fits_width=lambda width: width == 1,
+        is_number=True,
+    ),
+}
+PROBLEM_TYPES = tuple(_KINDS)
+
+
+def _kind(problem_type):
+    """The row of a problem kind; a ValueError lists the kinds."""
+    kind = _KINDS.get(problem_type)
+    if kind is None:
         raise ValueError(
-            f"problem_type must be one of {', '.join(PROBLEM_TYPES)}; got {problem_type!r}"
-            f"{nearest(problem_type, PROBLEM_TYPES)}. It decides which metrics exist, so there is no default."
+            f"problem_type must be one of {', '.join(_KINDS)}; got {problem_type!r}{nearest(problem_type, _KINDS)}. It "
+            f"decides which metrics exist."
         )
+    return kind
 
 
 def metrics_for(problem_type, num_labels):
@@ -122,12 +162,7 @@ def metrics_for(problem_type, num_labels):
     Raises:
         ValueError: Unknown problem type.
     """
-    check_problem_type(problem_type)
-    return {
-        "single_label_classification": ["accuracy", "f1" if num_labels == 2 else "f1_macro", "matthews_correlation"],
-        "multi_label_classification": ["f1_micro", "f1_macro", "exact_match"],
-        "regression": ["pearson", "spearmanr"],
-    }[problem_type]
+    return _kind(problem_type).metrics(num_labels)
 
 
 def decide(problem_type, logits):
@@ -145,23 +180,17 @@ def decide(problem_type, logits):
         ValueError: Unknown problem type; logits whose shape does not fit it.
     """
     logits = _checked_logits(problem_type, logits)
-    if logits.ndim == 1:
-        return logits
-    if problem_type == "multi_label_classification":
-        return (logits > 0).astype(np.int64)
-    return logits[:, 0] if problem_type == "regression" else logits.argmax(axis=1)
+    return logits if logits.ndim == 1 else _kind(problem_type).decide(logits)
 
 
 def _checked_logits(problem_type, logits):
     """Logits as an array, once their shape fits the problem: (n, labels), or (n,) for a regression."""
-    check_problem_type(problem_type)
-    logits = np.asarray(logits)
-    if problem_type == "regression" and logits.ndim == 1:
+    logits, kind = np.asarray(logits), _kind(problem_type)
+    if kind.is_number and logits.ndim == 1:
         return logits
     if logits.ndim != 2:
         raise ValueError(f"Logits must have shape (rows, labels), one row an example; got shape {logits.shape}.")
-    one_column = logits.shape[1] == 1
-    if problem_type != "multi_label_classification" and one_column != (problem_type == "regression"):
+    if not kind.fits_width(logits.shape[1]):
         raise ValueError(
             f"Logits of shape {logits.shape} do not fit {problem_type}: regression has one column and single-label "
             f"classification two or more. Check the model's num_labels and problem_type."
@@ -182,16 +211,14 @@ def labeled_rows(problem_type, labels):
     Raises:
         ValueError: Labels of the wrong shape; a multi-label row of which only a part is -100.
     """
-    check_problem_type(problem_type)
-    labels = np.asarray(labels)
-    multi_label = problem_type == "multi_label_classification"
-    if labels.ndim != 1 + multi_label:
-        wanted = "(rows, labels)" if multi_label else "(rows,)"
+    labels, kind = np.asarray(labels), _kind(problem_type)
+    if labels.ndim != kind.label_dims:
+        wanted = "(rows, labels)" if kind.label_dims == 2 else "(rows,)"
         raise ValueError(f"Labels of {problem_type} must have shape {wanted}; got shape {labels.shape}.")
-    if problem_type == "regression":
+    if kind.is_number:
         return ~np.isnan(labels)
     missing = labels == MISSING_LABEL
-    if not multi_label:
+    if kind.label_dims == 1:
         return ~missing
     partly = missing.any(axis=1) & ~missing.all(axis=1)
     if partly.any():
@@ -282,7 +309,7 @@ class Classification(Evaluator):
 
     def agreement(self, ours, theirs):
         """Share of rows with the same decision (multi-label: the same set of labels); None for regression."""
-        if self.problem_type == "regression":
+        if _kind(self.problem_type).is_number:
             return None
         ours, theirs = np.asarray(ours), np.asarray(theirs)
         if np.isnan(ours).any() or np.isnan(theirs).any():
@@ -290,7 +317,7 @@ class Classification(Evaluator):
         return float(np.mean(_right(decide(self.problem_type, ours), decide(self.problem_type, theirs))))
 
     def _sides(self, facts):
-        if self.problem_type == "multi_label_classification":
+        if _kind(self.problem_type).label_dims == 2:
             return facts[:, : self.num_labels], facts[:, self.num_labels :]
         return facts[:, 0], facts[:, 1]
 
@@ -320,9 +347,10 @@ def _checked_labels(problem_type, labels, num_labels):
     Raises:
         ValueError: Labels that are no class of these logits.
     """
-    if problem_type == "regression":
+    kind = _kind(problem_type)
+    if kind.is_number:
         return labels
-    top = 1 if problem_type == "multi_label_classification" else num_labels - 1
+    top = 1 if kind.label_dims == 2 else num_labels - 1
     wrong = (labels < 0) | (labels > top) | (labels != np.floor(labels))
     if labels.ndim == 2 and labels.shape[1] != num_labels:
         raise ValueError(f"Labels of shape {labels.shape} do not fit logits with {num_labels} columns.")
@@ -340,7 +368,7 @@ def compute_metrics(problem_type):
     Where predictions or label_ids are tuples (a model that returns more than logits, several `label_names`) the
     first is taken, which is the logits and `labels`.
     """
-    check_problem_type(problem_type)
+    _kind(problem_type)
 
     def compute(prediction):
         logits, labels = (

@@ -1,30 +1,67 @@
-"""The evaluator of a problem type, where no task names one."""
+"""The table of default evaluators, keyed by the name of a problem kind: used where no task provides an evaluator."""
+
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from .classification import Classification
+from .base import Evaluator
+from .classification import PROBLEM_TYPES, Classification
 from .verification import VerificationEvaluator
 
+EVALUATORS: dict[str, Callable[[list[np.ndarray], int], Evaluator]] = {}
 
-def default_evaluator(problem_type, labels, num_classes):
-    """How models are judged by one label, set of labels or number an example.
+
+def register_evaluator(problem_type: str, make: Callable[[list[np.ndarray], int], Evaluator]) -> None:
+    """Add the default evaluator of a problem kind.
 
     Args:
-        problem_type (`str`): transformers' word for the problem, or ours: "identity".
-        labels (`list[np.ndarray]`): Of a batch each, shape (batch,), or (batch, labels) of a multi-label classification.
-        num_classes (`int`): Width of the logits.
-
-    Returns:
-        `Evaluator`.
+        problem_type (`str`): Name of the problem kind.
+        make (`Callable`): (labels, num_classes) -> `Evaluator`, arguments as for `default_evaluator`.
 
     Raises:
-        ValueError: Labels of parts of an example; a problem type without a usual evaluator.
+        ValueError: The kind has a default evaluator already.
     """
-    if problem_type == "identity":
-        return VerificationEvaluator(np.concatenate(labels))
-    if problem_type in ("object_detection", "ctc") or (problem_type.startswith("single") and labels[0].ndim > 1):
-        raise ValueError(
-            f"Labels of shape {labels[0].shape} are of tokens or boxes, and how models are judged by these is for their "
-            f"task to say: compare(dataset, evaluator=task.evaluator(dataset))."
-        )
+    if EVALUATORS.setdefault(problem_type, make) is not make:
+        raise ValueError(f"The problem kind {problem_type!r} has a default evaluator already.")
+
+
+def default_evaluator(problem_type: str, labels: list[np.ndarray], num_classes: int) -> Evaluator:
+    """The evaluator of models whose examples have one label, one set of labels or one number each.
+
+    Args:
+        problem_type (`str`): Name of the problem kind.
+        labels (`list[np.ndarray]`): One array for each batch, of shape (batch,), or (batch, labels) for multi-label
+            classification.
+        num_classes (`int`): Width of the logits.
+
+    Raises:
+        ValueError: Labels of parts of an example; a problem kind without a default evaluator.
+    """
+    make = EVALUATORS.get(problem_type)
+    if make is None:
+        raise _no_default(problem_type, labels)
+    return make(labels, num_classes)
+
+
+def _no_default(problem_type, labels):
+    return ValueError(
+        f"There is no default evaluator for problem_type={problem_type!r} with labels of shape {labels[0].shape}: labels "
+        f"of tokens, boxes or pairs are evaluated by their task. Pass compare(dataset, evaluator=task.evaluator(dataset))."
+    )
+
+
+def _classification(problem_type, labels, num_classes):
     return Classification(problem_type, np.concatenate(labels), num_classes)
+
+
+def _whole_examples(problem_type, labels, num_classes):
+    if labels[0].ndim > 1:
+        raise _no_default(problem_type, labels)
+    return _classification(problem_type, labels, num_classes)
+
+
+for _name in PROBLEM_TYPES[1:]:
+    register_evaluator(_name, partial(_classification, _name))
+register_evaluator(PROBLEM_TYPES[0], partial(_whole_examples, PROBLEM_TYPES[0]))
+register_evaluator("identity", lambda labels, num_classes: VerificationEvaluator(np.concatenate(labels)))

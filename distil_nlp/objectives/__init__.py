@@ -14,6 +14,7 @@ from .layers import layer_pairs
 from .maps import AttentionMaps, ChannelMaps, FeatureMaps, PearsonMaps
 from .margins import MarginLabels
 from .presets import PRESETS, preset
+from .problem_kinds import KindObjective, register_kind_objective
 from .relational import BatchCorrelation, RelationalAngle, RelationalDistance, SimilarityPreserving, SimilarityTargets
 from .schedules import Schedule
 from .soft import LogitMatching, SoftTargets, TeacherLabels
@@ -34,6 +35,7 @@ __all__ = [
     "FeatureMaps",
     "HardLabels",
     "HiddenStates",
+    "KindObjective",
     "LogitMatching",
     "MarginLabels",
     "NormalizedSoftTargets",
@@ -58,4 +60,5 @@ __all__ = [
     "objective_from",
     "positive",
     "preset",
+    "register_kind_objective",
 ]

@@ -2,7 +2,7 @@
 
 from ..losses import class_correlation, decoupled_kl, normalized_soft_targets, standardized_kl
 from .base import positive
-from .problems import check_exclusive_classes
+from .problem_kinds import check_exclusive_classes
 from .soft import TeacherPredictions
 
 

@@ -1,47 +1,56 @@
-"""The objective nobody had to write."""
+"""The default objective: labels and soft targets, and the losses and terms of each problem kind."""
 
-from ..signals.problem_kinds import CTC, DETECTION
-from .base import Objective, kd_weight
+import torch
+
+from ..losses import (
+    binary_cross_entropy,
+    cross_entropy,
+    pair_cosine_error,
+    soft_target_bce,
+    soft_target_kl,
+    squared_error,
+)
+from ..signals.base import Signals
+from ..signals.problem_kinds import CTC, DETECTION, problem_kind
+from .base import Objective, Term, kd_weight
 from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
 from .ctc import CtcLabels, CtcSoftTargets
 from .embeddings import EmbeddingMatching
 from .hard_labels import HardLabels
 from .margins import MarginLabels
-from .problems import problem
+from .problem_kinds import KindObjective, kind_objective, register_kind_objective
 from .schedules import Schedule
 from .soft import LogitMatching, SoftTargets
 
 TEMPERATURE = 2.0
-# What the teacher predicts where it is no distribution.
-_NOT_SOFTENED = {"regression": LogitMatching, "embedding": EmbeddingMatching, "identity": EmbeddingMatching}
 
 
 def default_objective(
-    problem_type,
+    problem_type: str,
     *,
-    kd_ratio=None,
-    temperature=None,
-    kd_ratio_end=None,
-    temperature_end=None,
-    kd_schedule="constant",
-    has_labels=True,
-    has_teacher=True,
-):
+    kd_ratio: float | None = None,
+    temperature: float | None = None,
+    kd_ratio_end: float | None = None,
+    temperature_end: float | None = None,
+    kd_schedule: str = "constant",
+    has_labels: bool = True,
+    has_teacher: bool = True,
+) -> Objective:
     """Hard labels and soft targets, blended by `kd_ratio`.
 
     Args:
-        problem_type (`str`): transformers' word for the problem.
+        problem_type (`str`): Name of the problem kind, see `signals.problem_kinds`.
         kd_ratio (`float`, *optional*): Weight of the soft targets, 0 to 1; the hard labels weigh 1 - kd_ratio.
-            Without a word: 0.5, and 1 for embeddings and where the data has no labels.
-        temperature (`float`, *optional*): Without a word: 2.
-        kd_ratio_end, temperature_end (`float`, *optional*): Where they go, see `Schedule`; the hard labels weigh
+            Default: 0.5; 1 for embeddings and where the data has no labels.
+        temperature (`float`, *optional*): Default: 2.
+        kd_ratio_end, temperature_end (`float`, *optional*): Values at the last step, see `Schedule`; the hard labels weigh
             1 - kd_ratio at every step.
-        kd_schedule (`str`): How: "linear" or "cosine".
-        has_labels, has_teacher (`bool`): What there is to learn from.
+        kd_schedule (`str`): "linear" or "cosine".
+        has_labels, has_teacher (`bool`): Whether the data has labels, and whether there is a teacher.
 
     Returns:
-        `Objective`. For a regression the soft term matches the teacher's number, for embeddings its vector; for identities,
-        too, where the labels' term looks at the teacher's class centers. Without a teacher, labels alone.
+        `Objective`. For a regression the soft term matches the teacher's number, for embeddings and identities its vector;
+        for identities the labels' term uses the teacher's class centers. Without a teacher, labels alone.
 
     Raises:
         ValueError: A setting that would have no effect, or nothing to learn from.
@@ -51,13 +60,12 @@ def default_objective(
             f"There is nothing to learn from: no teacher and no 'labels' column (problem_type={problem_type!r}). "
             f"Give the trainer a teacher, or the data labels."
         )
-    kind = problem(problem_type)
-    softened = kind.soft_loss is not None
+    row = kind_objective(problem_type)
     blend = {"kd_ratio": (kd_ratio, kd_ratio_end), "temperature": (temperature, temperature_end)}
-    _refuse_idle_settings(problem_type, blend, has_teacher, softened)
+    _refuse_unused_settings(problem_type, blend, has_teacher)
     if not has_teacher:
-        return Objective(labeled(1.0, problem_type=problem_type))
-    ratio = kd_weight((kind.kd_ratio if has_labels else 1.0) if kd_ratio is None else kd_ratio)
+        return Objective(label_terms(1.0, problem_type=problem_type, has_teacher=False))
+    ratio = kd_weight((row.kd_ratio if has_labels else 1.0) if kd_ratio is None else kd_ratio)
     heat = TEMPERATURE if temperature is None else temperature
     if temperature_end is not None:
         heat = Schedule(heat, temperature_end, kd_schedule)
@@ -68,59 +76,118 @@ def default_objective(
         hard, soft, ratios = 1 - ratio, ratio, (ratio,)
     terms = []
     if min(ratios) < 1:
-        terms += labeled(hard, problem_type=problem_type, centers="teacher")
+        terms += label_terms(hard, problem_type=problem_type, has_teacher=True)
     if max(ratios) > 0:
         terms.append(predictions(soft, temperature=heat, problem_type=problem_type))
     return Objective(terms)
 
 
-def labeled(weight, *, problem_type="single_label_classification", centers="trained"):
-    """The terms on the labels: one, and for a detector one on classes and one on boxes.
+def label_terms(weight: float | Schedule, *, problem_type: str, has_teacher: bool) -> list[Term]:
+    """The default terms on the labels: one, and for a detector one on classes and one on boxes.
 
     Args:
-        weight (`float` or `Schedule`): Of each.
-        problem_type (`str`): transformers' word for the problem.
-        centers (`str`): Of identities, see `MarginLabels`.
+        weight (`float` or `Schedule`): Weight of each term.
+        problem_type (`str`): Name of the problem kind.
+        has_teacher (`bool`): Whether a teacher is there to compare with.
     """
-    if problem_type == CTC:
-        return [CtcLabels(weight)]
-    if problem_type == DETECTION:
-        return [QueryLabels(weight), BoxLabels(weight)]
-    if problem_type == "identity":
-        return [MarginLabels(weight, centers=centers)]
+    row = kind_objective(problem_type)
+    if row.label_terms is not None:
+        return row.label_terms(weight, has_teacher=has_teacher)
     return [HardLabels(weight, problem_type=problem_type)]
 
 
-def predictions(weight, *, temperature=TEMPERATURE, problem_type="single_label_classification"):
-    """The term on what the teacher predicts: soft targets, or where there are none its number, its vector, its boxes.
+def predictions(
+    weight: float | Schedule,
+    *,
+    temperature: float | Schedule = TEMPERATURE,
+    problem_type: str = "single_label_classification",
+) -> Term:
+    """The default term on the teacher's predictions: soft targets, or its number, its vector, its boxes.
 
     Args:
         weight (`float` or `Schedule`): Weight in the objective.
         temperature (`float` or `Schedule`): Greater than 0. Without effect for a regression and for embeddings: neither
             can be softened.
-        problem_type (`str`): transformers' word for the problem.
+        problem_type (`str`): Name of the problem kind.
     """
-    problem(problem_type)  # has the message for one that there is not
-    if problem_type == CTC:
-        return CtcSoftTargets(weight, temperature=temperature)
-    if problem_type == DETECTION:
-        return QuerySoftTargets(weight, temperature=temperature)
-    if problem_type in _NOT_SOFTENED:
-        return _NOT_SOFTENED[problem_type](weight, problem_type=problem_type)
+    row = kind_objective(problem_type)
+    if row.teacher_term is not None:
+        return row.teacher_term(weight, temperature=temperature)
     return SoftTargets(weight, temperature=temperature, problem_type=problem_type)
 
 
-def _refuse_idle_settings(problem_type, blend, has_teacher, softened):
-    def named(settings):
-        given = [
+def _refuse_unused_settings(problem_type, blend, has_teacher):
+    def listed(settings):
+        values = [
             (f"{name}{end}", value) for name in settings for end, value in zip(("", "_end"), blend[name], strict=True)
         ]
-        return ", ".join(f"{name}={value:g}" for name, value in given if value is not None)
+        return ", ".join(f"{name}={value:g}" for name, value in values if value is not None)
 
-    if not has_teacher and (idle := named(blend)):
-        raise ValueError(f"{idle} would have no effect: there is no teacher. Give one, or leave the setting out.")
-    if not softened and (idle := named(["temperature"])):
+    if not has_teacher and (unused := listed(blend)):
+        raise ValueError(f"{unused} would have no effect: there is no teacher. Give one, or leave the setting out.")
+    if not problem_kind(problem_type).has_temperature and (unused := listed(["temperature"])):
         raise ValueError(
-            f"{idle} would have no effect for problem_type={problem_type!r}: a number or "
+            f"{unused} would have no effect for problem_type={problem_type!r}: a number or "
             f"a vector has no distribution to soften, so its soft term is the distance to the teacher's. Leave it out."
         )
+
+
+def _same_class(student: Signals, teacher: Signals) -> torch.Tensor:
+    return (student.best() == teacher.best()).float()
+
+
+def _same_decisions(student: Signals, teacher: Signals) -> torch.Tensor:
+    return ((student.logits > 0) == (teacher.logits > 0)).float().mean(-1)
+
+
+def _embedding_matching(problem_type):
+    return lambda weight, *, temperature: EmbeddingMatching(weight, problem_type=problem_type)
+
+
+register_kind_objective(
+    "single_label_classification",
+    KindObjective(hard_loss=cross_entropy, soft_loss=soft_target_kl, agreement=_same_class),
+)
+register_kind_objective(
+    "multi_label_classification",
+    KindObjective(hard_loss=binary_cross_entropy, soft_loss=soft_target_bce, agreement=_same_decisions),
+)
+register_kind_objective(
+    "regression",
+    KindObjective(
+        hard_loss=squared_error,
+        teacher_term=lambda weight, *, temperature: LogitMatching(weight, problem_type="regression"),
+    ),
+)
+# Default kd_ratio 1: the scores of the data's pairs may be on another scale than the cosines of the teacher's vectors.
+register_kind_objective(
+    "embedding",
+    KindObjective(hard_loss=pair_cosine_error, kd_ratio=1.0, teacher_term=_embedding_matching("embedding")),
+)
+register_kind_objective(
+    "identity",
+    KindObjective(
+        label_terms=lambda weight, *, has_teacher: [
+            MarginLabels(weight, centers="teacher" if has_teacher else "trained")
+        ],
+        teacher_term=_embedding_matching("identity"),
+    ),
+)
+register_kind_objective(
+    CTC,
+    KindObjective(
+        label_terms=lambda weight, *, has_teacher: [CtcLabels(weight)],
+        teacher_term=lambda weight, *, temperature: CtcSoftTargets(weight, temperature=temperature),
+        own_terms="labels of a clip are for all its frames together. Use CtcLabels ('ctc') for the labels, CtcSoftTargets "
+        "('ctc_frames') and CtcTranscript ('ctc_transcript') for the teacher.",
+    ),
+)
+register_kind_objective(
+    DETECTION,
+    KindObjective(
+        label_terms=lambda weight, *, has_teacher: [QueryLabels(weight), BoxLabels(weight)],
+        teacher_term=lambda weight, *, temperature: QuerySoftTargets(weight, temperature=temperature),
+        own_terms="a detector predicts a set of queries, each a class and a box. Use QueryLabels and BoxLabels ('classes' "
+        "and 'boxes') for the labels, QuerySoftTargets ('queries') for the teacher.",
+    ),
+)

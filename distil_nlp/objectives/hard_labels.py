@@ -1,7 +1,8 @@
 """Learning from the labels."""
 
+from ..signals.problem_kinds import problem_kind, problem_kind_of
 from .base import Term
-from .problems import fits, problem, refuse_sets
+from .problem_kinds import check_label_per_prediction, kind_objective
 
 
 class HardLabels(Term):
@@ -25,13 +26,13 @@ class HardLabels(Term):
         super().__init__(weight)
         self.read_from(head)
         self.problem_type = problem_type
-        self._problem = problem(problem_type)
-        if self._problem.hard_loss is None:
+        self._kind, self._loss = problem_kind(problem_type), kind_objective(problem_type).hard_loss
+        check_label_per_prediction(problem_type, "HardLabels")
+        if self._loss is None:
             raise ValueError(
-                f"HardLabels have nothing to compare an embedding with where the labels are identities (problem_type="
-                f"{problem_type!r}). Use MarginLabels, which keep a center for each of them."
+                f"HardLabels compare predictions with labels, and problem_type={problem_type!r} has no loss for that. For "
+                f"embeddings with identities as labels use MarginLabels, which have a center for each identity."
             )
-        refuse_sets("HardLabels", problem_type=problem_type)
 
     def setup(self, student, teacher, batch):
         self.check_head(student)
@@ -42,20 +43,20 @@ class HardLabels(Term):
                 f"The objective weighs hard labels with {weight}, but the data has no 'labels' column "
                 f"(columns: {', '.join(batch)}). Use kd_ratio=1 to learn from the teacher alone, or add labels."
             )
-        refuse_sets("HardLabels", batch=batch)
-        if not fits(self.problem_type, batch["labels"]):
+        check_label_per_prediction(problem_kind_of(None, batch).name, "HardLabels")
+        if not self._kind.labels_fit(batch["labels"]):
             labels = batch["labels"]
             raise ValueError(
-                f"For {self.problem_type} labels must be {self._problem.labels}; got {labels.dtype} of shape "
+                f"For {self.problem_type} labels must be {self._kind.labels}; got {labels.dtype} of shape "
                 f"{tuple(labels.shape)}. Set the student's `config.problem_type` (and `HardLabels(problem_type=...)`) "
                 f"to what the data is."
             )
 
     def items(self, batch):
-        return self._problem.labeled(batch["labels"])
+        return self._kind.is_labeled(batch["labels"])
 
     def values(self, student, teacher, batch):
-        return self._problem.hard_loss(self.logits_of(student), batch["labels"])
+        return self._loss(self.logits_of(student), batch["labels"])
 
     def settings(self):
         return {"problem_type": self.problem_type, **({} if self.head is None else {"head": self.head})}

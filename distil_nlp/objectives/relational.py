@@ -17,7 +17,7 @@ from ..losses import (
 )
 from .base import Term, positive
 from .layers import LayerTerm, check_examples, check_positions, of_images
-from .problems import check_exclusive_classes
+from .problem_kinds import check_exclusive_classes
 
 
 class PooledTerm(LayerTerm):

@@ -3,8 +3,9 @@
 from ..losses import cross_entropy, logit_mse, sparse_target_kl
 from ..signals.columns import SOFT_ITEMS
 from ..signals.forward import marks_spans
+from ..signals.problem_kinds import problem_kind_of
 from .base import Term, every_example, positive
-from .problems import check_exclusive_classes, problem, refuse_sets
+from .problem_kinds import check_exclusive_classes, check_label_per_prediction, kind_objective
 
 
 class TeacherPredictions(Term):
@@ -23,8 +24,8 @@ class TeacherPredictions(Term):
         super().__init__(weight)
         self.problem_type = problem_type
         self.per_token = False
-        self._problem = problem(problem_type)
-        refuse_sets(type(self).__name__, problem_type=problem_type)
+        self._losses = kind_objective(problem_type)
+        check_label_per_prediction(problem_type, type(self).__name__)
 
     def resolve_layers(self, student, teacher):
         if marks_spans(student) and not self.over_positions:
@@ -34,7 +35,7 @@ class TeacherPredictions(Term):
             )
 
     def setup(self, student, teacher, batch):
-        refuse_sets(type(self).__name__, batch=batch)
+        check_label_per_prediction(problem_kind_of(None, batch).name, type(self).__name__)
         self.check_head(student)
         self.per_token = student.logits.dim() == 3
 
@@ -46,9 +47,9 @@ class TeacherPredictions(Term):
         return batch["labels"] >= 0 if "labels" in batch else batch["attention_mask"].bool()
 
     def metrics(self, student, teacher, batch):
-        if self._problem.agree is None:
+        if self._losses.agreement is None:
             return {}
-        return {"agreement": self._problem.agree(student, teacher)}
+        return {"agreement": self._losses.agreement(student, teacher)}
 
 
 class SoftTargets(TeacherPredictions):
@@ -75,7 +76,7 @@ class SoftTargets(TeacherPredictions):
         super().__init__(weight, problem_type=problem_type)
         self.read_from(head)
         self.temperature = self.follow("temperature", temperature, positive)
-        if self._problem.soft_loss is None:
+        if self._losses.soft_loss is None:
             raise ValueError(
                 f"SoftTargets compare class probabilities, and problem_type={problem_type!r} has none: a KL "
                 f"divergence over one number is always 0. Use LogitMatching, as the default objective of a regression."
@@ -91,7 +92,7 @@ class SoftTargets(TeacherPredictions):
     def values(self, student, teacher, batch):
         if teacher.sparse is not None:
             return self._of_parts(student, teacher.sparse)
-        return self._problem.soft_loss(
+        return self._losses.soft_loss(
             self.logits_of(student), teacher.at(self.temperature), temperature=self.temperature
         )
 

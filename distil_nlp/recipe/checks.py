@@ -1,6 +1,7 @@
 """What is refused before any training time is spent."""
 
 from ..collators import as_collator
+from ..signals.problem_kinds import problem_kind
 from ..training.preparation import check_last_batch
 from ..training.projections import dry_run
 
@@ -14,11 +15,8 @@ def check_zero_shot(recipe, task, fresh):
             + (f"has no trained head ({', '.join(fresh[:3])})" if fresh else "is to be trained first")
             + ". Take an NLI model, without train_teacher."
         )
-    if (
-        not task.one_output_per_example
-        or task.problem_type != "single_label_classification"
-        or len(task.text_columns) != 1
-    ):
+    exclusive = problem_kind(task.problem_type).exclusive_classes
+    if not task.one_output_per_example or not exclusive or len(task.text_columns) != 1:
         raise ValueError(
             f"A zero-shot teacher sorts single texts into single classes; the task is {task.name}, {task.problem_type}, "
             f"of {len(task.text_columns)} text columns. Leave hypothesis_template out."

@@ -7,6 +7,7 @@ from accelerate import PartialState
 
 from ..data.splits import load_file, load_splits
 from ..generation.sequence_targets import pseudo_labeled
+from ..signals.problem_kinds import problem_kind
 from ..tasks import task_class
 from ..teachers.labels import label_names, reorder
 
@@ -217,12 +218,12 @@ class RecipeData:
     def check(self):
         """Refuse controls and a main metric that the data does not allow; ValueError."""
         self.evaluator()
-        recipe, problem_type = self.recipe, self.task.problem_type
-        single = self.task.one_output_per_example and problem_type == "single_label_classification"
+        recipe = self.recipe
+        single = self.task.one_output_per_example and problem_kind(self.task.problem_type).exclusive_classes
         if recipe.tfidf_control and not (single and self.task.text_columns):
             raise ValueError(
                 f"tfidf_control fits a logistic regression to single classes of whole texts; the task is "
-                f"{self.task.name}, {problem_type}. Leave it out."
+                f"{self.task.name}, {self.task.problem_type}. Leave it out."
             )
         if recipe.trim_vocabulary and not self.task.reads_tokens:
             raise ValueError(

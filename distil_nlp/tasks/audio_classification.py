@@ -3,6 +3,7 @@
 from ..data.audio import listen_to, wave_rows
 from ..data.columns import first_split, label_column_of
 from ..data.labels import read_labels
+from ..signals.problem_kinds import problem_kind
 from .audio_task import AudioTask, highest_rate
 from .base import add_ids, add_labels
 from .classification import ClassificationTask, check_problem_type
@@ -82,7 +83,7 @@ class AudioClassification(AudioTask, ClassificationTask):
         return AudioCollator(
             highest_rate(processor, others).sampling_rate,
             {"": processor, **others},
-            dtype=torch.int64 if self.problem_type == "single_label_classification" else torch.float32,
+            dtype=torch.float32 if problem_kind(self.problem_type).float_labels else torch.int64,
             augmentation=self.augmentation_from(augmentation),
         )
 

@@ -9,7 +9,7 @@ from ..augmentation.text import augmented_copies
 from ..collators.separate_inputs import SeparateInputsCollator, with_separate_inputs
 from ..data.examples import text_batch
 from ..metrics import labeled_rows
-from ..metrics.classification import MISSING_LABEL
+from ..signals.problem_kinds import problem_kind
 
 
 class Task(ABC):
@@ -252,11 +252,7 @@ class Task(ABC):
 
     def missing_labels(self, count):
         """`count` labels that are not there, in the form the losses know."""
-        if self.problem_type == "regression":
-            return [float("nan")] * count
-        if self.problem_type == "multi_label_classification":
-            return [[float(MISSING_LABEL)] * self.num_labels] * count
-        return [MISSING_LABEL] * count
+        return [problem_kind(self.problem_type).missing_label(self.num_labels)] * count
 
 
 def add_labels(dataset, labels):

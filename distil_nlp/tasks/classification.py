@@ -6,8 +6,7 @@ import numpy as np
 
 from ..data.columns import file_rows, read_as
 from ..data.labels import column_values
-from ..metrics import Classification, compute_metrics
-from ..metrics.classification import PROBLEM_TYPES
+from ..metrics import Classification, compute_metrics, metrics_for
 from .base import Task
 
 logger = logging.getLogger(__name__)
@@ -68,6 +67,6 @@ class ClassificationTask(Task):
 
 
 def check_problem_type(problem_type):
-    """Refuse a word that names no kind of problem; None leaves it to the labels."""
-    if problem_type is not None and problem_type not in PROBLEM_TYPES:
-        raise ValueError(f"problem_type must be one of {', '.join(PROBLEM_TYPES)}; got {problem_type!r}.")
+    """Raise a ValueError for a problem type without metrics; None means that the labels decide."""
+    if problem_type is not None:
+        metrics_for(problem_type, num_labels=2)

@@ -3,6 +3,7 @@
 from ..data.columns import first_split, label_column_of
 from ..data.images import image_size_or_native, look_at, pixel_rows
 from ..data.labels import read_labels
+from ..signals.problem_kinds import problem_kind
 from .base import add_ids, add_labels
 from .classification import ClassificationTask, check_problem_type
 from .image_task import ImageTask, augmentation_from, readers_of
@@ -31,7 +32,8 @@ class ImageClassification(ImageTask, ClassificationTask):
     @property
     def preset_for_large_gap(self):
         """DIST, whose rankings ask less of a small student than the teacher's exact shares. Two classes have no ranking."""
-        return "dist" if self.problem_type == "single_label_classification" and self.num_labels > 2 else None
+        exclusive = problem_kind(self.problem_type).exclusive_classes
+        return "dist" if exclusive and self.num_labels > 2 else None
 
     @property
     def auto_class(self):
@@ -124,7 +126,7 @@ class ImageClassification(ImageTask, ClassificationTask):
 
     def _augmentation(self, settings):
         made = augmentation_from(settings, num_classes=self.num_labels or 1)
-        if made.mixes and self.problem_type != "single_label_classification":
+        if made.mixes and not problem_kind(self.problem_type).exclusive_classes:
             raise ValueError(
                 f"With mixup={made.mixup} and cutmix={made.cutmix} a label becomes a row of shares of the classes, which a "
                 f"single-label classification learns from; this is {self.problem_type}. Leave both out."

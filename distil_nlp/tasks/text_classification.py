@@ -4,6 +4,7 @@ from ..data.columns import check_texts, find_text_columns, first_split, label_co
 from ..data.labels import read_labels
 from ..data.max_length import clamp_max_length
 from ..data.tokenization import tokenized
+from ..signals.problem_kinds import problem_kind
 from .base import add_ids, add_labels
 from .classification import ClassificationTask, check_problem_type
 
@@ -121,7 +122,7 @@ class TextClassification(ClassificationTask):
 
         return PaddingCollator(
             tokenizer,
-            float_labels=self.problem_type != "single_label_classification",
+            float_labels=problem_kind(self.problem_type).float_labels,
             pad_to_multiple_of=pad_to_multiple_of,
         )
 

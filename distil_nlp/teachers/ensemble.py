@@ -8,17 +8,17 @@ import torch
 from ..losses.ensemble import mean_number, mean_sigmoid, mean_softmax
 from ..losses.precision import upcast
 from ..signals.base import Signals
-from ..signals.columns import BOXES
-from ..signals.problem_kinds import are_soft, problem_type_of
+from ..signals.problem_kinds import PROBLEM_KINDS, problem_kind, problem_kind_of
 from .base import Teacher
 from .labels import known_labels, label_names, listed
 from .online import as_teacher
 from .student_proxy import StudentProxy
 
+# By `ProblemKind.averaging`.
 _MEANS = {
-    "single_label_classification": mean_softmax,
-    "multi_label_classification": mean_sigmoid,
-    "regression": lambda logits, weights, temperature: mean_number(logits, weights),
+    "softmax": mean_softmax,
+    "sigmoid": mean_sigmoid,
+    "number": lambda logits, weights, temperature: mean_number(logits, weights),
 }
 
 
@@ -48,9 +48,8 @@ class TeacherEnsemble(Teacher):
         if not self.members:
             raise ValueError(f"An ensemble has one teacher or more; got {teachers!r}.")
         self.weights = normalized(weights, len(self.members))
-        if problem_type not in (None, *_MEANS):
-            raise ValueError(f"problem_type of an ensemble must be one of {', '.join(_MEANS)}; got {problem_type!r}.")
-        self._asked_for, self._problem_type = problem_type, problem_type or "single_label_classification"
+        self._given_kind = None if problem_type is None else _averaged_kind(problem_type)
+        self._kind = self._given_kind or problem_kind("single_label_classification")
         self._known = [None] * len(self.members)  # by member: the places of the student's labels it answers; None: all
         self._shares = torch.tensor(self.weights, dtype=torch.float64).unsqueeze(-1)
 
@@ -81,11 +80,11 @@ class TeacherEnsemble(Teacher):
 
     def reconcile(self, student, tokenizer=None):
         self.load(student=student)
-        self._problem_type = self._asked_for or problem_type_of(getattr(student, "config", None))
-        if self._problem_type not in _MEANS:
+        self._kind = self._given_kind or problem_kind_of(getattr(student, "config", None))
+        if self._kind.averaging is None:
             raise ValueError(
-                f"An ensemble averages probabilities or numbers, and the student's problem is {self._problem_type!r}: the "
-                f"vectors of two models have no axes in common, so their mean says nothing. Use one teacher."
+                f"An ensemble averages probabilities or numbers, and the student's problem is {self._kind.name!r}: "
+                f"{self._kind.not_averaged_because}. Use one teacher."
             )
         ours = label_names(student)
         self._known = [known_labels(ours, member.label_names) for member in self.members]
@@ -134,14 +133,13 @@ class TeacherEnsemble(Teacher):
             )
 
     def __call__(self, batch):
-        if BOXES in batch:
+        kind, labels = problem_kind_of(None, batch), batch.get("labels")
+        if kind.averaging is None:
             raise ValueError(
-                f"An ensemble averages probabilities, and the queries of two detectors ({self.name}) find other things, so "
-                f"their mean says nothing. Use one teacher."
+                f"An ensemble averages probabilities or numbers, and the problem of the batch is {kind.name!r} (teachers: "
+                f"{self.name}): {kind.not_averaged_because}. Use one teacher."
             )
-        labels = batch.get("labels")
-        floats = labels is not None and labels.is_floating_point() and labels.dim() == 2
-        if floats and self._problem_type == "single_label_classification" and not are_soft(labels):
+        if self._kind.exclusive_classes and kind.several_labels and not self._kind.labels_fit(labels):
             raise ValueError(
                 f"The labels of the batch are floats of shape {tuple(labels.shape)}, several answers an item, and the "
                 f"ensemble averages softmaxes, of which one class is right. Set "
@@ -184,7 +182,7 @@ class TeacherEnsemble(Teacher):
         if len({logits.shape for logits in answers}) > 1:
             shapes = "; ".join(f"{one.name}: {tuple(a.shape)}" for one, a in zip(self.members, answers, strict=True))
             raise ValueError(f"The teachers of an ensemble must answer with logits of one shape; got {shapes}.")
-        return _MEANS[self._problem_type](torch.stack(answers), self._shares, temperature=temperature)
+        return _MEANS[self._kind.averaging](torch.stack(answers), self._shares, temperature=temperature)
 
     def _placed(self, logits, known):
         """Logits of some labels in the places of all; -inf, no probability at all, at the others."""
@@ -194,7 +192,7 @@ class TeacherEnsemble(Teacher):
 
     def fingerprint(self):
         """SHA-256 over the members' fingerprints, their weights, and what is averaged over which labels."""
-        parts = [[member.fingerprint() for member in self.members], self.weights, self._problem_type, self._known]
+        parts = [[member.fingerprint() for member in self.members], self.weights, self._kind.name, self._known]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -220,6 +218,15 @@ class EnsembleSignals(Signals):
         if temperature not in self._logits:
             self._logits[temperature] = self._mean(self._said, temperature)
         return self._logits[temperature]
+
+
+def _averaged_kind(problem_type):
+    """The problem kind of this name, if predictions of its models can be averaged; else a ValueError."""
+    averaged = {kind.name: kind for kind in PROBLEM_KINDS.values() if kind.averaging is not None}
+    kind = averaged.get(problem_type)
+    if kind is None:
+        raise ValueError(f"problem_type of an ensemble must be one of {', '.join(averaged)}; got {problem_type!r}.")
+    return kind
 
 
 def normalized(weights, num_teachers):

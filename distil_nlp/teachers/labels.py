@@ -3,7 +3,7 @@
 import logging
 
 from ..signals.forward import marks_spans
-from ..signals.problem_kinds import problem_type_of
+from ..signals.problem_kinds import problem_kind_of
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def label_names(model):
         return None  # its two logits are where an answer begins and where it ends
     if getattr(model, "get_output_embeddings", lambda: None)() is not None:
         return None
-    if problem_type_of(config) in ("embedding", "identity"):
+    if not problem_kind_of(config).named_classes:
         return None  # an embedding has no classes, whoever it was trained to tell apart
     return [str(config.id2label[index]) for index in range(config.num_labels)]
 

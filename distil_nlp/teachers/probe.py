@@ -9,6 +9,7 @@ import torch
 from ..losses.hard import MISSING
 from ..signals.columns import LABELS
 from ..signals.forward import marks_spans
+from ..signals.problem_kinds import problem_kind
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ def probe(teacher, batches, problem_type="single_label_classification"):
     Raises:
         ValueError: The teacher would be right if its classes had other names: its labels are permuted.
     """
-    if problem_type != "single_label_classification":
+    if not problem_kind(problem_type).exclusive_classes:
         return None
     guesses, labels, num_classes = _collect(teacher, batches)
     if labels.numel() == 0:

@@ -13,7 +13,7 @@ from transformers.trainer_utils import has_length
 from ..collators import Collator
 from ..objectives import Objective, default_objective
 from ..signals.forward import accepted_columns, forward_logits
-from ..signals.problem_kinds import problem_type_of
+from ..signals.problem_kinds import problem_kind_of
 from ..teachers import Teacher, as_teacher, probe
 from ..teachers.capacity import warn_of_gap
 from ..teachers.probe import labeled_items
@@ -88,7 +88,7 @@ class PreparationMixin(PrivateHooks):
         )
 
     def _problem_type(self, batch: Mapping[str, torch.Tensor]) -> str:
-        return problem_type_of(getattr(self.model, "config", None), batch)
+        return problem_kind_of(getattr(self.model, "config", None), batch).name
 
     def _probe_teacher(self) -> None:
         """Compare the teacher with the labels of a few examples; warn if it is far larger than the student."""

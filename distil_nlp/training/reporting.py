@@ -9,7 +9,7 @@ from ..hub import model_card, pipeline_tag_of, push_to_hub
 from ..internals.files import write_text
 from ..metrics import default_evaluator
 from ..models import import_line
-from ..signals.problem_kinds import problem_type_of
+from ..signals.problem_kinds import problem_kind_of
 from .preparation import PreparationMixin
 
 
@@ -65,7 +65,7 @@ class ReportingMixin(PreparationMixin):
 
     def _yardstick(self, dataset, teacher):
         batches = list(self._batches_of(dataset, range(len(dataset))))
-        problem_type = problem_type_of(getattr(self.model, "config", None), batches[0])
+        problem_type = problem_kind_of(getattr(self.model, "config", None), batches[0]).name
         labels = [batch["labels"].cpu().numpy() for batch in batches]
         return default_evaluator(problem_type, labels, teacher(batches[0]).num_classes)
 

@@ -23,5 +23,5 @@ def test_the_batches_of_a_problem_have_its_yardstick(problem_type, labels, kind)
 @pytest.mark.parametrize("problem_type", ["single_label_classification", "object_detection"])
 def test_labels_of_parts_are_for_their_task_to_judge(problem_type):
     batches = [np.zeros((2, 3), dtype=int), np.zeros((2, 5), dtype=int)]  # padded to their own longest
-    with pytest.raises(ValueError, match=r"shape \(2, 3\) are of tokens or boxes.*task.evaluator"):
+    with pytest.raises(ValueError, match=r"shape \(2, 3\).*of tokens, boxes or pairs.*task.evaluator"):
         default_evaluator(problem_type, batches, 2)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from distil_nlp.models import NetworkForImageEmbedding, NetworkImageProcessor
 from distil_nlp.models.networks.mobilefacenet import MobileFaceNet
-from distil_nlp.signals.problem_kinds import problem_type_of
+from distil_nlp.signals.problem_kinds import problem_kind_of
 from distil_nlp.students import build_student
 from distil_nlp.teachers import load_teacher
 from distil_nlp.teachers.labels import label_order
@@ -49,7 +49,7 @@ def test_the_pipeline_gives_the_vector_of_a_picture(tmp_path):
 
 def test_the_problem_of_an_embedder_is_identity_and_its_people_are_no_classes_of_its_answer():
     student, teacher = tiny_embedder(num_people=9), tiny_embedder(num_people=4)
-    assert problem_type_of(student.config) == "identity"
+    assert problem_kind_of(student.config).name == "identity"
     assert label_order(student, teacher) is None
 
 

@@ -10,7 +10,7 @@ import transformers
 from distil_nlp.models.loading import load_model
 from distil_nlp.models.sentence_encoder import SentenceEncoder, encoder_class
 from distil_nlp.signals.forward import accepted_columns
-from distil_nlp.signals.problem_kinds import problem_type_of
+from distil_nlp.signals.problem_kinds import problem_kind_of
 from distil_nlp.students import build_student, student_from_config, student_from_teacher
 from distil_nlp.teachers import load_teacher
 from tests.tiny import tiny_config, tiny_encoder, tiny_tokenizer
@@ -80,7 +80,7 @@ def test_transformers_loads_the_folder_as_the_bare_encoder(architecture, tmp_pat
 
 def test_a_classifier_made_of_a_sentence_encoder_is_a_classifier(folder):
     classifier = transformers.AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3)
-    assert problem_type_of(classifier.config) == "single_label_classification"
+    assert problem_kind_of(classifier.config).name == "single_label_classification"
 
 
 @pytest.mark.parametrize("architecture", ["bert", "distilbert", "modernbert"])

@@ -20,7 +20,7 @@ from distil_nlp.objectives import (
 from distil_nlp.signals.base import Signals
 from distil_nlp.signals.forward import accepted_columns, forward_logits, frame_logits
 from distil_nlp.signals.frames import align_to_frames, frame_stride, output_frame_mask
-from distil_nlp.signals.problem_kinds import CTC, problem_type_of
+from distil_nlp.signals.problem_kinds import CTC, problem_kind_of
 from distil_nlp.teachers import OnlineTeacher
 
 
@@ -39,7 +39,7 @@ def loss_of(objective, batch, student, teacher):
 
 
 def test_a_batch_with_frames_is_of_this_problem_and_its_default_are_labels_and_frames():
-    assert problem_type_of(None, batch_of()) == CTC
+    assert problem_kind_of(None, batch_of()).name == CTC
     names = {ratio: default_objective(CTC, kd_ratio=ratio).names for ratio in (0.0, 0.5, 1.0)}
     assert names == {0.0: ["ctc"], 0.5: ["ctc", "ctc_frames"], 1.0: ["ctc_frames"]}
 

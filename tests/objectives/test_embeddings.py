@@ -13,7 +13,7 @@ from distil_nlp.objectives import (
     objective_from,
 )
 from distil_nlp.signals.base import Signals
-from distil_nlp.signals.problem_kinds import problem_type_of
+from distil_nlp.signals.problem_kinds import problem_kind_of
 from tests.tiny import tiny_encoder
 
 
@@ -25,7 +25,7 @@ BATCH = {"input_ids": torch.ones(6, 3), "attention_mask": torch.ones(6, 3), "lab
 
 
 def test_the_problem_of_a_sentence_encoder_is_embedding():
-    assert problem_type_of(tiny_encoder().config) == "embedding"
+    assert problem_kind_of(tiny_encoder().config).name == "embedding"
 
 
 def test_the_default_learns_the_vectors_and_looks_at_no_score():

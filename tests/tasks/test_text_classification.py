@@ -294,14 +294,14 @@ def test_unlabeled_rows_follow_with_numbers_of_their_own_and_no_labels(tokenizer
 
 
 def test_the_losses_take_missing_labels_for_missing(tokenizer):
-    from distil_nlp.objectives.problems import PROBLEMS
+    from distil_nlp.signals.problem_kinds import problem_kind
 
     for labels in (["x", "y"], [0.5, 1.5], [["x"], ["y"]]):
         splits = splits_of({"text": ["a", "b"], "label": labels}, unlabeled={"text": ["plot"]})
         task = TextClassification.from_splits(splits)
         rows = [row for name in ("train", "unlabeled") for row in task.prepare(splits[name], tokenizer)]
         batch = task.collator(tokenizer)(rows)
-        assert PROBLEMS[task.problem_type].labeled(batch["labels"]).tolist() == [True, True, False]
+        assert problem_kind(task.problem_type).is_labeled(batch["labels"]).tolist() == [True, True, False]
 
 
 # ---- Batches ----

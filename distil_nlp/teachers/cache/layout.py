@@ -14,11 +14,13 @@ class Layout:
     """How a tensor about a batch is cut into rows of examples, padding left out.
 
     Args:
+        matches: (tensor, batch) -> whether the tensor has this layout.
         counts: (tensor, batch, num_examples) -> how many rows each example has.
         rows: (tensor, batch) -> the rows of all examples, end to end.
         tensor: (rows, batch) -> the tensor; what stood at padding is 0, or no probability where it marks spans.
     """
 
+    matches: Callable
     counts: Callable
     rows: Callable
     tensor: Callable
@@ -32,28 +34,22 @@ def layout_of(tensor, batch, *, marks_spans=False):
         batch (`Mapping[str, torch.Tensor]`): Which they are about.
         marks_spans (`bool`): Whether they are logits of a model that marks spans, shape (batch, 2, sequence).
     """
-    mask = batch.get("attention_mask")
     if marks_spans:
         return "spans"
-    if POSITIONS in batch and tensor.dim() == 2:
-        return "positions"
-    if mask is not None and tensor.dim() >= 3 and tensor.shape[:2] == mask.shape:
-        return "tokens"
-    if SOFT_ITEMS in batch and tensor.dim() >= 3 and tensor.shape[:2] == batch[SOFT_ITEMS].shape:
-        return "frames"
-    if FRAMES in batch and tensor.dim() >= 3 and tensor.shape[:2] == batch[FRAMES].shape:
-        return "ctc_frames"
-    return "examples"
+    return next(name for name, layout in LAYOUTS.items() if layout.matches(tensor, batch))
 
 
 def _at(name):
     """Rows where a column of the batch is not 0, and 0 elsewhere."""
 
+    def matches(tensor, batch):
+        return batch.get(name) is not None and tensor.dim() >= 3 and tensor.shape[:2] == batch[name].shape
+
     def tensor(rows, batch):
         mask = batch[name].bool()
         return rows.new_zeros((*mask.shape, *rows.shape[1:])).index_put((mask,), rows)
 
-    return Layout(_marked(name), lambda tensor, batch: tensor[batch[name].bool()], tensor)
+    return Layout(matches, _marked(name), lambda tensor, batch: tensor[batch[name].bool()], tensor)
 
 
 def _spans(rows, batch):
@@ -68,22 +64,31 @@ def _marked(name):
     return counts
 
 
+# In this order: the first that matches a tensor is its layout.
 LAYOUTS = {
-    # One row or one tensor an example; where an example is several texts, one for each.
-    "examples": Layout(
-        lambda tensor, batch, num_examples: torch.full((num_examples,), len(tensor) // num_examples),
+    # Logits of the chosen positions only, as `forward_logits` returns them.
+    "positions": Layout(
+        lambda tensor, batch: POSITIONS in batch and tensor.dim() == 2,
+        _marked(POSITIONS),
         lambda tensor, batch: tensor,
         lambda rows, batch: rows,
     ),
     "tokens": _at("attention_mask"),
-    # Of sound, whose mask is over samples, and which is answered frame by frame.
+    # Of audio models with one prediction per frame: the attention mask is over samples.
     "frames": _at(SOFT_ITEMS),
     "ctc_frames": _at(FRAMES),
+    # Logits over positions: a property of the model, not of the shape, see `layout_of`.
     "spans": Layout(
+        lambda tensor, batch: False,
         _marked("attention_mask"),
         lambda tensor, batch: tensor.transpose(1, 2)[batch["attention_mask"].bool()],
         _spans,
     ),
-    # Logits of the chosen positions alone, as `signals.ask` returns them.
-    "positions": Layout(_marked(POSITIONS), lambda tensor, batch: tensor, lambda rows, batch: rows),
+    # One row or one tensor an example; where an example is several texts, one for each.
+    "examples": Layout(
+        lambda tensor, batch: True,
+        lambda tensor, batch, num_examples: torch.full((num_examples,), len(tensor) // num_examples),
+        lambda tensor, batch: tensor,
+        lambda rows, batch: rows,
+    ),
 }
