@@ -30,8 +30,8 @@ class HardLabels(Term):
         check_label_per_prediction(problem_type, "HardLabels")
         if self._loss is None:
             raise ValueError(
-                f"HardLabels compare predictions with labels, and problem_type={problem_type!r} has no loss for that. For "
-                f"embeddings with identities as labels use MarginLabels, which have a center for each identity."
+                f"HardLabels compare predictions with labels, and problem_type={problem_type!r} has no loss for that. Use "
+                f"MarginLabels for embeddings with identities as labels: they have a center for each identity."
             )
 
     def setup(self, student, teacher, batch):
