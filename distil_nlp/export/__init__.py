@@ -1,4 +1,4 @@
-"""Models for places without transformers."""
+"""Exports models for use without transformers."""
 
 from .onnx import export_onnx
 

@@ -1,34 +1,40 @@
-"""A network of ours as one ONNX file, its front end inside."""
+"""Exports a network of `distil_nlp.models` as one ONNX file, front end included."""
 
 import copy
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from ..internals.imports import import_extra
 from ..models.network import NetworkModel
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
 _TOLERANCE = 1e-4  # of logits, between torch and the runtime
 
 
-def export_onnx(model, path):
-    """Write a network of images or sound as an ONNX file, and check that it answers as the model does.
+def export_onnx(model: NetworkModel, path: str | Path) -> Path:
+    """Write an image or audio network as an ONNX file, and check that the file gives the model's logits.
 
     Args:
-        model (`NetworkModel`): An image classifier or embedder, or a classifier of clips or frames of sound. A front end is
-            part of it: the file takes waves and their mask (batch, samples), or pixels (batch, channels, height, width).
-        path (`str` or `Path`): Of the file. Any batch size, and of sound any length, can be asked. Numbers are
-            float32, whatever the model's are.
+        model (`NetworkModel`): An image classifier or embedder, or a classifier of clips or frames of sound. The front end
+            is included: the file takes waveforms and their mask (batch, samples), or pixels (batch, channels, height,
+            width).
+        path (`str` or `Path`): Of the file. It takes any batch size and any length of sound. Its weights are float32 in
+            every precision of the model.
 
     Returns:
-        `Path`: The file. It is there whole or not at all.
+        `Path`: The file, written completely or not at all.
 
     Raises:
-        ImportError: onnx, onnxscript or onnxruntime is not there.
-        TypeError: Another kind of model; transformers' own are exported by optimum.
-        RuntimeError: The file answers otherwise than the model.
+        ImportError: onnx, onnxscript or onnxruntime is not installed.
+        TypeError: Another kind of model; optimum exports those of transformers.
+        RuntimeError: The logits of the file differ from the model's.
     """
     if not isinstance(model, NetworkModel):
         raise TypeError(
@@ -37,7 +43,7 @@ def export_onnx(model, path):
         )
     runtime, path = import_extra("onnx"), Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    model = copy.deepcopy(model).cpu().float().eval()  # in half precision runtimes lack operators
+    model = copy.deepcopy(model).cpu().float().eval()  # runtimes lack operators in half precision
     inputs = model.sample_inputs(2)
     part = path.with_name(f".{path.name}.part")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -49,7 +55,7 @@ def export_onnx(model, path):
             verbose=False,
             input_names=list(inputs),
             output_names=["logits"],
-            dynamic_shapes={"inputs": tuple(model.free_sizes(torch.export.Dim.DYNAMIC) for _ in inputs)},
+            dynamic_shapes={"inputs": tuple(model.dynamic_dims(torch.export.Dim.DYNAMIC) for _ in inputs)},
         )
         program.save(part)
         for batch_size in (2, 3):
@@ -61,23 +67,25 @@ def export_onnx(model, path):
 
 
 class _Logits(torch.nn.Module):
-    """The model with its inputs by position and a tensor for an answer, as the exporter wants it."""
+    """The model with positional inputs and a tensor as output, as the exporter needs it."""
 
-    def __init__(self, model, names):
+    def __init__(self, model: NetworkModel, names: list[str]):
         super().__init__()
         self.model, self.names = model, names
 
-    def forward(self, *inputs):
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """Logits of the model."""
         return self.model(**dict(zip(self.names, inputs, strict=True))).logits
 
 
-def _check(model, session, inputs):
+def _check(model: NetworkModel, session: "InferenceSession", inputs: Mapping[str, torch.Tensor]) -> None:
     with torch.no_grad():
         expected = model(**inputs).logits.numpy()
-    (found,) = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
-    if found.shape != expected.shape or not abs(found - expected).max() <= _TOLERANCE:
-        apart = abs(found - expected).max() if found.shape == expected.shape else f"{found.shape}, {expected.shape}"
+    (actual,) = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
+    same_shape = actual.shape == expected.shape
+    if not same_shape or not abs(actual - expected).max() <= _TOLERANCE:
+        difference = abs(actual - expected).max() if same_shape else f"{actual.shape}, {expected.shape}"
         raise RuntimeError(
-            f"The ONNX file answers otherwise than {type(model).__name__} ({apart}; {_TOLERANCE:g} allowed), so it was "
-            f"not kept. Please report the network."
+            f"The logits of the ONNX file differ from those of {type(model).__name__} ({difference}; {_TOLERANCE:g} "
+            f"allowed), so the file was deleted. Please report the network."
         )

@@ -1,21 +1,23 @@
-"""Files that are either whole or absent: what a killed run leaves behind can be trusted."""
+"""Atomic writing of files, so that an interrupted run leaves no incomplete file behind."""
 
 import json
 import os
 import uuid
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
-def replacing(path):
-    """Gives a temporary path beside `path`; on success it takes `path`'s place in one step.
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it replaces `path` in one step.
 
     Args:
-        path (`str` or `Path`): The file to write. Its folder is made when it is missing.
+        path (`str` or `Path`): The file to write. Its folder is created if it is missing.
 
     Yields:
-        `Path`: Where to write. Removed if the body raises, and `path` is then left as it was.
+        `Path`: The path to write to. If the body raises, it is deleted and `path` stays unchanged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,19 +29,19 @@ def replacing(path):
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path, text):
-    """Write `text` (UTF-8) to `path`, whole or not at all."""
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` (UTF-8) to `path`, completely or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path, value):
-    """Write `value` as indented JSON to `path`, whole or not at all. NaN is refused: it is not JSON."""
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as indented JSON to `path`, completely or not at all. NaN raises a ValueError: it is not JSON."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path):
-    """The value in a JSON file.
+def read_json(path: str | Path) -> Any:
+    """Read the value in a JSON file.
 
     Raises:
         ValueError: The file is not JSON; the message names the file and the place.
@@ -47,4 +49,6 @@ def read_json(path):
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path} should hold JSON but does not parse ({error}). Delete it or restore it.") from error
+        raise ValueError(
+            f"{path} should contain JSON but does not parse ({error}). Delete it or restore it."
+        ) from error

@@ -1,28 +1,28 @@
-"""Memory that one training step frees is kept for the next."""
+"""Setting of the C allocator: memory that a training step frees stays in the process for the next step."""
 
 import ctypes
 import os
 import platform
 
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # as malloc.h numbers them
-_AT_MOST, _AT_ONCE = 1 << 30, 1 << 26  # bytes
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # option numbers of malloc.h
+_KEPT_BYTES, _REQUEST_BYTES = 1 << 30, 1 << 26
 
 
-def keep_freed_memory():
-    """Have this process keep up to 1 GiB of freed memory instead of handing it back to the system.
+def keep_freed_memory() -> bool:
+    """Let this process keep up to 1 GiB of freed memory instead of returning it to the system.
 
     The activations of a step are blocks of megabytes. glibc returns most of them to the system when they are freed, and
-    asks for as many in the next step; the system fills them with zeros, every step anew.
-    `benchmarks/freed_memory.py` prints what that costs. A recipe calls this where it trains on a processor; it concerns
-    the whole process, so a library must not do it unasked.
+    requests as many in the next step; the system has to zero them every time. `benchmarks/freed_memory.py` prints the
+    cost. A recipe calls this when it trains on a CPU. The setting concerns the whole process, so library code must not
+    call it by itself.
 
     Returns:
-        `bool`: Whether it was done: not where another C library than glibc allocates, nor where the environment says
-        already what to do (`MALLOC_..._`, `GLIBC_TUNABLES`).
+        `bool`: Whether the setting was made. It is not made with another C library than glibc, or where environment
+        variables (`MALLOC_..._`, `GLIBC_TUNABLES`) already configure the allocator.
     """
-    told = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
-    if told or platform.libc_ver()[0] != "glibc":
+    is_configured = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
+    if is_configured or platform.libc_ver()[0] != "glibc":
         return False
     set_option = ctypes.CDLL(None).mallopt
-    wishes = ((_MMAP_THRESHOLD, _AT_MOST), (_TRIM_THRESHOLD, _AT_MOST), (_TOP_PAD, _AT_ONCE))
-    return all([set_option(option, value) for option, value in wishes])
+    settings = ((_MMAP_THRESHOLD, _KEPT_BYTES), (_TRIM_THRESHOLD, _KEPT_BYTES), (_TOP_PAD, _REQUEST_BYTES))
+    return all([set_option(option, value) for option, value in settings])

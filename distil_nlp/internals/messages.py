@@ -1,15 +1,17 @@
-"""What somebody may have meant who wrote a name that nobody knows."""
+"""Parts of error messages."""
 
+from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
-def nearest(name, known, prefix=""):
-    """The end of a message about an unknown name: "; the nearest is 'x'", or nothing where none is near.
+def nearest(name: Any, known: Iterable[Any], prefix: str = "") -> str:
+    """Suggest the closest known name: "; the nearest is 'x'" for the end of a message, or "" where none is close.
 
     Args:
-        name: As it was written.
-        known (`Iterable[str]`): What would have been understood.
-        prefix (`str`): Stands before names where they are written so, such as "--".
+        name: The unknown name.
+        known (`Iterable[str]`): The valid names.
+        prefix (`str`): Added before the suggestion, such as "--".
     """
-    near = get_close_matches(str(name), [str(one) for one in known], n=1, cutoff=0.5)
-    return f"; the nearest is {prefix + near[0]!r}" if near else ""
+    matches = get_close_matches(str(name), [str(candidate) for candidate in known], n=1, cutoff=0.5)
+    return f"; the nearest is {prefix + matches[0]!r}" if matches else ""

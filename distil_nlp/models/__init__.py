@@ -1,4 +1,4 @@
-"""Other worlds under the contracts of this one. Importing it makes the auto classes of transformers know its models."""
+"""Wraps plain networks as transformers models. Importing it registers them with the auto classes of transformers."""
 
 from .audio import (
     AudioNetworkConfig,

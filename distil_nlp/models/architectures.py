@@ -1,60 +1,67 @@
-"""Where each architecture keeps its layers and what is in them. One row an architecture; everyone reads this table."""
+"""Table of encoder and decoder architectures: paths of their layers and of the maps inside a layer.
 
+The only place in the package with knowledge of single architectures: a new one is a new row.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from .feature_stages import stage_names
 
 
 @dataclass(frozen=True)
-class Encoder:
-    """What we must know of an architecture to choose among its layers, to listen to them or to change its width.
+class EncoderArchitecture:
+    """Paths and config names needed to choose layers of an encoder, to tap them, or to change its width.
 
     Args:
         layers (`str`): Path of the layer list from the base model.
-        attention (`tuple` of `str`): Paths, from a layer, of the three maps that make queries, keys and values; or of
-            the one that makes all three side by side.
-        plain_attention (`bool`): Attention scores are the dot products of these queries and keys, nothing more:
-            positions are neither rotated in nor added to the scores.
+        attention (`tuple` of `str`): Paths, from a layer, of the query, key and value projections; a single path for a
+            fused projection of all three.
+        plain_attention (`bool`): Attention scores are the dot products of these queries and keys and nothing else:
+            no rotary positions, no position bias added to the scores.
         per_layer (`tuple` of `str`): Config entries that are lists with one value per layer.
-        intermediate (`str`): Config name of the feed-forward width. Other sizes have the same name everywhere,
-            by transformers' `attribute_map`.
-        attention_output (`str`): Path, from a layer, of the map that leaves the attention heads.
+        intermediate (`str`): Config name of the feed-forward width. Other sizes have the same name in every
+            architecture, by transformers' `attribute_map`.
+        attention_output (`str`): Path, from a layer, of the output projection of the attention heads.
         feed_forward (`tuple` of `str`): Paths, from a layer, of the maps into and out of the feed-forward width.
         head_bias (`str`): Path, from the base model, of a table shared by all layers with a column for each
             attention head.
         pooled (`tuple` of `str`): Paths, from a model with a classification head, of the maps into and out of the
-            units of its pooled vector, between which there is only an activation.
+            units of its pooled vector, with only an activation between them.
     """
 
     layers: str = "encoder.layer"
-    attention: tuple = ("attention.self.query", "attention.self.key", "attention.self.value")
+    attention: tuple[str, ...] = ("attention.self.query", "attention.self.key", "attention.self.value")
     plain_attention: bool = True
-    per_layer: tuple = ()
+    per_layer: tuple[str, ...] = ()
     intermediate: str = "intermediate_size"
     attention_output: str = "attention.output.dense"
-    feed_forward: tuple = ("intermediate.dense", "output.dense")
+    feed_forward: tuple[str, str] = ("intermediate.dense", "output.dense")
     head_bias: str = ""
-    pooled: tuple = ("classifier.dense", "classifier.out_proj")
+    pooled: tuple[str, ...] = ("classifier.dense", "classifier.out_proj")
 
 
-EMBEDDINGS = "embeddings"  # also the attribute's name in every architecture of the table
+EMBEDDINGS = "embeddings"  # also the name of the attribute in every architecture of the table
 QKV = ("query", "key", "value")
 
 ENCODERS = {
-    "bert": Encoder(pooled=("bert.pooler.dense", "classifier")),
-    "roberta": Encoder(),
-    "xlm-roberta": Encoder(),
-    "camembert": Encoder(),
-    "electra": Encoder(),
-    "mpnet": Encoder(
+    "bert": EncoderArchitecture(pooled=("bert.pooler.dense", "classifier")),
+    "roberta": EncoderArchitecture(),
+    "xlm-roberta": EncoderArchitecture(),
+    "camembert": EncoderArchitecture(),
+    "electra": EncoderArchitecture(),
+    "mpnet": EncoderArchitecture(
         attention=("attention.attn.q", "attention.attn.k", "attention.attn.v"),
         plain_attention=False,
         attention_output="attention.attn.o",
         head_bias="encoder.relative_attention_bias",
     ),
-    "distilbert": Encoder(
+    "distilbert": EncoderArchitecture(
         layers="transformer.layer",
         attention=("attention.q_lin", "attention.k_lin", "attention.v_lin"),
         intermediate="hidden_dim",
@@ -62,7 +69,7 @@ ENCODERS = {
         feed_forward=("ffn.lin1", "ffn.lin2"),
         pooled=("pre_classifier", "classifier"),
     ),
-    "modernbert": Encoder(
+    "modernbert": EncoderArchitecture(
         layers="layers",
         attention=("attn.Wqkv",),
         plain_attention=False,
@@ -73,35 +80,34 @@ ENCODERS = {
     ),
 }
 
-
-# Of encoder-decoders, the layers are the decoder's: path of their list from the base model, config name of their number.
+# The layers of an encoder-decoder are its decoder's: path of their list from the base model, config name of their number.
 DECODERS = {"whisper": ("decoder.layers", "decoder_layers")}
 
 
 @dataclass(frozen=True)
-class Slot:
-    """Where a tensor lies in what modules return: in one of the equal parts of a module's last dimension.
+class OutputSlice:
+    """One of the equal parts of a module's output along its last dimension.
 
     Args:
-        module (`str`): Module name, to be tapped.
-        place, num_parts (`int`): Which part, of how many.
+        module (`str`): Name of the module to tap.
+        index, num_parts (`int`): Index of the part, and the number of parts.
     """
 
     module: str
-    place: int = 0
+    index: int = 0
     num_parts: int = 1
 
-    def read(self, features):
-        """The tensor, from a dictionary of what tapped modules returned."""
+    def read(self, features: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Slice of a tapped output; `features` maps module names to outputs."""
         tensor = features[self.module]
-        return tensor if self.num_parts == 1 else tensor.chunk(self.num_parts, dim=-1)[self.place]
+        return tensor if self.num_parts == 1 else tensor.chunk(self.num_parts, dim=-1)[self.index]
 
 
-def layer_name(model, layer):
-    """The module that a user means by a layer.
+def layer_name(model: nn.Module, layer: int | str) -> str:
+    """Module name of a layer given by number, by "embeddings" or by name.
 
     Args:
-        model (`nn.Module`): A transformers encoder, a network over images; any module where `layer` is a module's name.
+        model (`nn.Module`): A transformers encoder or an image network; any module where `layer` is a module's name.
         layer (`int` or `str`): A layer counted from 0 (-1 is the last) among those of `layer_names`, "embeddings", or a
             module name as in `model.named_modules()`.
 
@@ -109,7 +115,7 @@ def layer_name(model, layer):
         ValueError: There is no such layer.
     """
     if isinstance(layer, str) and layer != EMBEDDINGS:
-        return layer  # FeatureTap has the message for a name that is not there
+        return layer  # FeatureTap raises for a name that the model does not have
     if layer == EMBEDDINGS:
         _check_encoder(model, layer)
         return base_prefix(model) + EMBEDDINGS
@@ -122,17 +128,17 @@ def layer_name(model, layer):
     return names[layer]
 
 
-def layer_names(model):
-    """The modules that numbers of layers count: an encoder's layers, or the stages of a network over images.
+def layer_names(model: nn.Module) -> list[str]:
+    """Names of the modules that layer numbers refer to: an encoder's layers, or the stages of an image network.
 
     Args:
-        model (`nn.Module`): With `config.num_hidden_layers`, or one that `stages` can look at.
+        model (`nn.Module`): With `config.num_hidden_layers`, or an image model for `stage_names`.
 
     Returns:
         `list[str]`: Module names in order of execution.
 
     Raises:
-        ValueError: Neither.
+        ValueError: The model has neither layers nor stages.
     """
     config = getattr(model, "config", None)
     if layer_count(config) is None or getattr(config, "feature_paths", None):
@@ -142,71 +148,69 @@ def layer_names(model):
     except ValueError:
         if getattr(model, "main_input_name", None) != "pixel_values":
             raise
-        return stage_names(
-            model
-        )  # a network whose config counts its convolutions, a detector: its maps are its layers
+        return stage_names(model)  # a detector, or a config that counts convolutions
     return [f"{layers}.{place}" for place in range(layer_count(config))]
 
 
-def layer_count(config):
-    """How many layers there are to choose among, of an encoder-decoder those of its decoder; None where nothing says."""
+def layer_count(config: PreTrainedConfig | None) -> int | None:
+    """Number of layers in a config (of an encoder-decoder: of its decoder), None where the config has no such entry."""
     return getattr(config, _count_name(config), None)
 
 
-def set_layer_count(config, count):
-    """Change it."""
+def set_layer_count(config: PreTrainedConfig, count: int) -> None:
+    """Set the number of layers in a config, of an encoder-decoder that of its decoder."""
     setattr(config, _count_name(config), count)
 
 
-def _count_name(config):
+def _count_name(config: PreTrainedConfig | None) -> str:
     _, name = DECODERS.get(getattr(config, "model_type", None), (None, "num_hidden_layers"))
     return name
 
 
-def qkv_slices(model, layer):
-    """Where the queries, keys and values of a layer can be read.
+def qkv_slices(model: nn.Module, layer: int | str) -> dict[str, OutputSlice]:
+    """Module outputs with the queries, keys and values of a layer.
 
     Returns:
-        `dict[str, Slot]` with "query", "key" and "value"; tensors of shape (batch, sequence, width).
+        `dict[str, OutputSlice]` with "query", "key" and "value"; tensors of shape (batch, sequence, width).
 
     Raises:
-        ValueError: There is no such layer, or an architecture whose attention we do not know.
+        ValueError: There is no such layer, or the architecture is not in `ENCODERS`.
     """
     name = layer_name(model, layer)
     model_type = getattr(getattr(model, "config", None), "model_type", None)
     encoder = ENCODERS.get(model_type)
     if encoder is None:
         raise ValueError(
-            f"Where {type(model).__name__} ({model_type!r}) makes its queries, keys and values is not "
-            f"known, so nothing can be learned from them. It is for {', '.join(ENCODERS)}; elsewhere match hidden states."
+            f"The query, key and value projections of {type(model).__name__} ({model_type!r}) are not known, so its "
+            f"attention cannot be matched. They are known for {', '.join(ENCODERS)}; match hidden states instead."
         )
     if len(encoder.attention) == 1:
-        return {part: Slot(f"{name}.{encoder.attention[0]}", place, 3) for place, part in enumerate(QKV)}
-    return {part: Slot(f"{name}.{path}") for part, path in zip(QKV, encoder.attention, strict=True)}
+        return {part: OutputSlice(f"{name}.{encoder.attention[0]}", index, 3) for index, part in enumerate(QKV)}
+    return {part: OutputSlice(f"{name}.{path}") for part, path in zip(QKV, encoder.attention, strict=True)}
 
 
-def pooled_units(model):
-    """Names of the maps into and out of the pooled vector's units, nothing where the model has no such head."""
+def pooled_units(model: PreTrainedModel) -> tuple[str, ...]:
+    """Names of the maps into and out of the pooled vector's units; empty where the model has no such head."""
     encoder = ENCODERS[model.config.model_type]
     modules = dict(model.named_modules())
     return encoder.pooled if all(name in modules for name in encoder.pooled) else ()
 
 
-def base_prefix(model):
-    """What precedes the base model's tensors in a `state_dict`: "bert." under a head, nothing in a bare model."""
+def base_prefix(model: PreTrainedModel) -> str:
+    """Prefix of the base model's tensors in a `state_dict`: "bert." under a head, "" in a bare model."""
     return "" if model.base_model is model else f"{model.base_model_prefix}."
 
 
-def _check_encoder(model, layer):
+def _check_encoder(model: nn.Module, layer: int | str) -> None:
     if not hasattr(getattr(model, "config", None), "num_hidden_layers"):
         raise ValueError(
-            f"Layer {layer!r} of {type(model).__name__} is not known: it has no config.num_hidden_layers, as "
-            f"encoders have. Name the module, as in model.named_modules()."
+            f"Layer {layer!r} of {type(model).__name__} is not known, because its config has no num_hidden_layers. "
+            f"Give the module's name, as in model.named_modules()."
         )
 
 
-def layer_list(model):
-    """The path of the model's list of layers, for example "bert.encoder.layer".
+def layer_list(model: PreTrainedModel) -> str:
+    """Path of the model's list of layers, for example "bert.encoder.layer".
 
     Architectures outside `ENCODERS` and `DECODERS` qualify when exactly one `nn.ModuleList` is as long as
     `config.num_hidden_layers`.
@@ -222,10 +226,10 @@ def layer_list(model):
     return base_prefix(model) + encoder.layers
 
 
-def per_layer_settings(config):
-    """The config's lists with one value per layer, by name: ModernBERT's `layer_types`, for example.
+def per_layer_settings(config: PreTrainedConfig) -> dict[str, list[Any]]:
+    """Config entries with one value per layer, by name: ModernBERT's `layer_types`, for example.
 
-    Outside `ENCODERS` every list as long as `num_hidden_layers` counts, token ids and class names aside.
+    For architectures outside `ENCODERS`, every list as long as `num_hidden_layers`, except token ids and class names.
     """
     encoder = ENCODERS.get(config.model_type)
     if config.model_type in DECODERS:
@@ -242,16 +246,16 @@ def per_layer_settings(config):
     }
 
 
-def _search_layer_list(model):
+def _search_layer_list(model: PreTrainedModel) -> str:
     num_layers = getattr(model.config, "num_hidden_layers", None)
     lists = {name: len(module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)}
-    found = [name for name, length in lists.items() if length == num_layers]
-    found = [name for name in found if not any(name.startswith(f"{outer}.") for outer in found)]
-    if len(found) == 1 and not model.config.is_encoder_decoder:
-        return found[0]
+    matching = [name for name, length in lists.items() if length == num_layers]
+    matching = [name for name in matching if not any(name.startswith(f"{outer}.") for outer in matching)]
+    if len(matching) == 1 and not model.config.is_encoder_decoder:
+        return matching[0]
     listed = ", ".join(f"{name} ({length})" for name, length in lists.items()) or "none"
     raise ValueError(
-        f"Cannot tell which part of {type(model).__name__} is its list of layers: expected an encoder with exactly "
-        f"one nn.ModuleList of config.num_hidden_layers={num_layers}; its module lists are {listed}. Layers are known "
-        f"by name for {', '.join(ENCODERS)}. Build the student yourself and pass it as a model."
+        f"The list of layers of {type(model).__name__} is ambiguous: expected an encoder with exactly one "
+        f"nn.ModuleList of config.num_hidden_layers={num_layers}; its module lists are {listed}. Layers are known by "
+        f"name for {', '.join(ENCODERS)}. Build the student yourself and pass it as a model."
     )

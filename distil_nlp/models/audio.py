@@ -1,16 +1,21 @@
-"""Any network that maps sound to answers, as a model that Trainer, the Hub and pipelines know."""
+"""Wraps plain networks over log-mel features as transformers models: clip and frame classifiers, CTC."""
 
 import inspect
+from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoFeatureExtractor,
     AutoModelForAudioClassification,
     AutoModelForAudioFrameClassification,
     AutoModelForCTC,
+    PreTrainedModel,
     Wav2Vec2FeatureExtractor,
 )
+from transformers.feature_extraction_utils import FeatureExtractionMixin
 from transformers.modeling_outputs import CausalLMOutput, SequenceClassifierOutput, TokenClassifierOutput
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES,
@@ -20,17 +25,17 @@ from transformers.models.auto.modeling_auto import (
 from .log_mel import LogMel
 from .network import NetworkConfig, NetworkLoader, NetworkModel
 
-_SURE = 30.0  # a logit that leaves nothing to the others
-_SAMPLING_RATE = 16000  # of transformers' audio models, which say none
+_BLANK_LOGIT = 30.0  # of the blank in padding, where the other logits are 0
+_SAMPLING_RATE = 16000  # of transformers' audio models, whose configs do not contain it
 
 
 class AudioNetworkConfig(NetworkConfig):
-    """Which network, made how, for which sound.
+    """Configuration of a network over sound.
 
     Args:
-        sampling_rate (`int`): Samples a second.
+        sampling_rate (`int`): In Hz.
         num_mels (`int`), window (`float`), hop (`float`): Of the front end, see `LogMel`.
-        hmm (`dict`, *optional*): Of a model that answers states of words: what makes words of them, see `hmm.Decoder`.
+        hmm (`dict`, *optional*): The decoder of a model whose outputs are HMM states, see `hmm.Decoder`.
 
     See `NetworkConfig` for the others.
     """
@@ -43,58 +48,58 @@ class AudioNetworkConfig(NetworkConfig):
     window: float = 0.032
     hop: float = 0.010
     hmm: dict | None = None
-    pad_token_id: int | None = 0  # where the answers are tokens: the blank
+    pad_token_id: int | None = 0  # where the outputs are tokens: the blank
 
     @property
-    def inputs_to_logits_ratio(self):
-        """Samples from one answer to the next, by which transformers' pipeline cuts long clips and dates letters."""
+    def inputs_to_logits_ratio(self) -> int:
+        """Samples per output frame. transformers' pipeline needs it to split long clips and for timestamps."""
         return round(self.hop * self.sampling_rate)
 
 
 class AudioNetwork(NetworkModel):
-    """A plain network behind a front end that turns waves into log-mel features.
+    """A plain network behind a front end that turns waveforms into log-mel features.
 
-    The network is called with features of shape (batch, frames, bands), 0 in padding, and answers (batch, frames,
-    num_labels), or once a clip, (batch, num_labels). Where its `forward` takes `mask`, it is told which frames are there, a
-    bool tensor of shape (batch, frames).
+    The network is called with features of shape (batch, frames, bands), 0 in padding, and returns logits of shape
+    (batch, frames, num_labels), or for a whole clip (batch, num_labels). If its `forward` has an argument `mask`, it
+    receives the mask of valid frames, a bool tensor of shape (batch, frames).
     """
 
     config_class = AudioNetworkConfig
     main_input_name = "input_values"
     input_modalities = ("audio",)
-    _keep_in_fp32_modules_strict = ["front_end"]  # whatever the weights are loaded as
+    _keep_in_fp32_modules_strict = ["front_end"]  # in every precision of the other weights
 
-    def assemble(self, config):
-        super().assemble(config)
+    def build_modules(self, config: AudioNetworkConfig) -> None:
+        super().build_modules(config)
         self.front_end = LogMel(config.sampling_rate, config.num_mels, config.window, config.hop)
         self._takes_mask = "mask" in inspect.signature(self.network.forward).parameters
 
     @classmethod
-    def made_for(cls, config):
+    def network_kwargs(cls, config: AudioNetworkConfig) -> dict[str, Any]:
         return {"num_mels": config.num_mels}
 
     @classmethod
     def from_network(
         cls,
-        network,
+        network: str | type[nn.Module],
         *,
-        sampling_rate=16000,
-        num_mels=40,
-        num_labels=None,
-        id2label=None,
-        problem_type="single_label_classification",
-        feature_paths=None,
-        hmm=None,
-        **options,
-    ):
-        """Make one with random weights.
+        sampling_rate: int = 16000,
+        num_mels: int = 40,
+        num_labels: int | None = None,
+        id2label: dict[int, str] | list[str] | None = None,
+        problem_type: str | None = "single_label_classification",
+        feature_paths: list[str] | None = None,
+        hmm: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> "AudioNetwork":
+        """Build a model with random weights.
 
         Args:
-            sampling_rate (`int`), num_mels (`int`): Samples a second; bands of the front end.
+            sampling_rate (`int`), num_mels (`int`): In Hz; bands of the front end.
             feature_paths (`list[str]`, *optional*), hmm (`dict`, *optional*): See `AudioNetworkConfig`.
-            options: What the network is made with.
+            options: Arguments of the network's `__init__`.
 
-        See `NetworkModel.from_settings` for the others, and for what is refused.
+        See `NetworkModel.from_settings` for the others, and for errors.
         """
         return cls.from_settings(
             network,
@@ -109,8 +114,8 @@ class AudioNetwork(NetworkModel):
         )
 
     @classmethod
-    def like(cls, network, teacher):
-        """One with random weights for the sound and the labels of a teacher."""
+    def for_teacher(cls, network: str, teacher: PreTrainedModel) -> "AudioNetwork":
+        """Build a model with random weights and with the sampling rate and the labels of a teacher."""
         config = teacher.config
         return cls.from_network(
             network,
@@ -120,122 +125,133 @@ class AudioNetwork(NetworkModel):
             hmm=getattr(config, "hmm", None),
         )
 
-    def answer(self, input_values, attention_mask=None):
-        """What the network says.
+    def network_outputs(
+        self, input_values: torch.Tensor, attention_mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Outputs of the network, and the mask of valid frames.
 
         Args:
-            input_values (`torch.Tensor`): Waves of shape (batch, samples), from -1 to 1.
+            input_values (`torch.Tensor`): Waveforms of shape (batch, samples), from -1 to 1.
             attention_mask (`torch.Tensor`, *optional*): Same shape, 0 in padding.
 
         Returns:
-            `(torch.Tensor, torch.BoolTensor)`: the answer, (batch, frames, num_outputs) or (batch, num_outputs); which
-            frames are there, (batch, frames).
+            `(torch.Tensor, torch.BoolTensor)`: outputs, (batch, frames, num_outputs) or (batch, num_outputs); mask,
+            (batch, frames).
         """
-        features, heard = self.front_end(input_values, attention_mask)
+        features, frame_mask = self.front_end(input_values, attention_mask)
         features = features.to(next(self.network.parameters()).dtype)
-        return self.network(features, **({"mask": heard} if self._takes_mask else {})), heard
+        return self.network(features, **({"mask": frame_mask} if self._takes_mask else {})), frame_mask
 
-    def sample_inputs(self, batch_size):
+    def sample_inputs(self, batch_size: int) -> dict[str, torch.Tensor]:
         samples = self.front_end.frame_length + (10 * batch_size + 7) * self.front_end.hop_length
         waves = 0.1 * torch.randn(batch_size, samples, generator=torch.Generator().manual_seed(batch_size))
         mask = torch.ones(batch_size, samples, dtype=torch.long)
         mask[-1, samples - 5 * self.front_end.hop_length :] = 0
         return {"input_values": waves * mask, "attention_mask": mask}
 
-    def free_sizes(self, free):
-        return {0: free, 1: free}
+    def dynamic_dims(self, marker: Any) -> dict[int, Any]:
+        return {0: marker, 1: marker}
 
-    def check_answer(self, once_a_clip):
-        """Ask about silence; the shape must be that of an answer a frame or, where that is allowed, once a clip."""
+    def check_outputs(self) -> None:
+        self._check_output_shape(allow_clip_logits=False)
+
+    def _check_output_shape(self, *, allow_clip_logits: bool) -> None:
+        """Run two silent clips: the network must return logits per frame or, where that is allowed, per clip."""
         frames = 7
         samples = self.front_end.frame_length + (frames - 1) * self.front_end.hop_length
-        answer, _ = self.answer(torch.zeros(2, samples))
-        shape = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
-        wanted = [(2, frames, self.num_outputs), *([(2, self.num_outputs)] if once_a_clip else [])]
-        if shape not in wanted:
+        outputs, _ = self.network_outputs(torch.zeros(2, samples))
+        shape = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+        expected = [(2, frames, self.num_outputs), *([(2, self.num_outputs)] if allow_clip_logits else [])]
+        if shape not in expected:
             raise ValueError(
-                f"{type(self.network).__name__} should answer 2 clips of {frames} frames with "
-                f"{' or '.join(map(str, wanted))}, num_labels of them each; it gave {shape}. Does its __init__ take "
-                f"num_labels, and does forward return logits?"
+                f"{type(self.network).__name__} should return logits of shape {' or '.join(map(str, expected))} for 2 "
+                f"clips of {frames} frames, num_labels of them each; got {shape}. Does its __init__ take num_labels, and "
+                f"does forward return logits?"
             )
 
 
 class NetworkForAudioClassification(AudioNetwork):
-    """A clip gets a class: the mean of the answers to its frames. For `pipeline("audio-classification")`, too."""
+    """Classifies clips by the mean of the logits of their frames. Works with `pipeline("audio-classification")`."""
 
-    def forward(self, input_values, attention_mask=None, labels=None, **kwargs):
-        """Logits of shape (batch, classes) for waves of shape (batch, samples). A clip without a whole frame gets zeros."""
-        answer, heard = self.answer(input_values, attention_mask)
-        if answer.dim() == 3:
-            heard = heard.unsqueeze(-1)
-            # Whatever the network says in padding, nan included, is not part of it.
-            answer = answer.masked_fill(~heard, 0).sum(1) / heard.sum(1).clamp(min=1)
-        loss = None if labels is None else self.loss_function(labels, answer, self.config)
-        return SequenceClassifierOutput(loss=loss, logits=answer)
+    def forward(
+        self,
+        input_values: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> SequenceClassifierOutput:
+        """Logits of shape (batch, classes) for waveforms of shape (batch, samples); 0 for a clip without a whole frame."""
+        logits, frame_mask = self.network_outputs(input_values, attention_mask)
+        if logits.dim() == 3:
+            frame_mask = frame_mask.unsqueeze(-1)
+            # masked_fill, not a product: logits in padding may be nan
+            logits = logits.masked_fill(~frame_mask, 0).sum(1) / frame_mask.sum(1).clamp(min=1)
+        loss = None if labels is None else self.loss_function(labels, logits, self.config)
+        return SequenceClassifierOutput(loss=loss, logits=logits)
 
-    def try_out(self):
-        self.check_answer(once_a_clip=True)
+    def check_outputs(self) -> None:
+        self._check_output_shape(allow_clip_logits=True)
 
 
 class NetworkForAudioFrameClassification(AudioNetwork):
-    """Every frame gets a class: what an acoustic model says of the states of a hidden Markov model."""
+    """Classifies every frame: an acoustic model of the states of a hidden Markov model."""
 
-    def forward(self, input_values, attention_mask=None, **kwargs):
-        """Logits of shape (batch, frames, classes) for waves of shape (batch, samples)."""
-        answer, _ = self.answer(input_values, attention_mask)
-        return TokenClassifierOutput(logits=answer)
-
-    def try_out(self):
-        self.check_answer(once_a_clip=False)
+    def forward(
+        self, input_values: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs: Any
+    ) -> TokenClassifierOutput:
+        """Logits of shape (batch, frames, classes) for waveforms of shape (batch, samples)."""
+        logits, _ = self.network_outputs(input_values, attention_mask)
+        return TokenClassifierOutput(logits=logits)
 
 
 class NetworkForCTC(AudioNetwork):
-    """Every frame gets a token or a blank, token 0: for `pipeline("automatic-speech-recognition")`, too."""
+    """Predicts a token or the blank (token 0) for every frame. Works with `pipeline("automatic-speech-recognition")`."""
 
-    def forward(self, input_values, attention_mask=None, **kwargs):
-        """Logits of shape (batch, frames, tokens) for waves of shape (batch, samples). Padding says blank."""
-        answer, heard = self.answer(input_values, attention_mask)
-        blank = torch.zeros_like(answer)
-        blank[..., 0] = _SURE
-        return CausalLMOutput(logits=torch.where(heard.unsqueeze(-1), answer, blank))
-
-    def try_out(self):
-        self.check_answer(once_a_clip=False)
+    def forward(
+        self, input_values: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs: Any
+    ) -> CausalLMOutput:
+        """Logits of shape (batch, frames, tokens) for waveforms of shape (batch, samples). Padding is the blank."""
+        logits, frame_mask = self.network_outputs(input_values, attention_mask)
+        blank = torch.zeros_like(logits)
+        blank[..., 0] = _BLANK_LOGIT
+        return CausalLMOutput(logits=torch.where(frame_mask.unsqueeze(-1), logits, blank))
 
 
 class AutoAudioClassifier(NetworkLoader):
-    """Loads models that classify clips; of a network's name, for sound of `sampling_rate`."""
+    """Loads audio classifiers, or builds one from a network's name, for sound of `sampling_rate`."""
 
     auto_class, network_class = AutoModelForAudioClassification, NetworkForAudioClassification
 
 
 class AutoAudioFrameClassifier(NetworkLoader):
-    """Loads models that classify frames; of a network's name, for sound of `sampling_rate`."""
+    """Loads audio frame classifiers, or builds one from a network's name, for sound of `sampling_rate`."""
 
     auto_class, network_class = AutoModelForAudioFrameClassification, NetworkForAudioFrameClassification
 
 
 class AutoCTC(NetworkLoader):
-    """Loads models that say tokens and blanks; of a network's name, for sound of `sampling_rate`."""
+    """Loads CTC models, or builds one from a network's name, for sound of `sampling_rate`."""
 
     auto_class, network_class = AutoModelForCTC, NetworkForCTC
 
 
-def feature_extractor_for(sampling_rate):
-    """The feature extractor of a network that hears waves: transformers' own for waves, which pads and tells where."""
+def feature_extractor_for(sampling_rate: int) -> Wav2Vec2FeatureExtractor:
+    """Feature extractor of an audio network: transformers' own for waveforms, which pads and returns a mask."""
     return Wav2Vec2FeatureExtractor(sampling_rate=sampling_rate, do_normalize=False, return_attention_mask=True)
 
 
-def load_feature_extractor(name_or_path, *, trust_remote_code=False):
-    """The feature extractor of a Hub id or folder, or None where there is none."""
+def load_feature_extractor(
+    name_or_path: str | Path, *, trust_remote_code: bool = False
+) -> FeatureExtractionMixin | None:
+    """Load the feature extractor of a Hub id or folder, or return None where there is none."""
     try:
         return AutoFeatureExtractor.from_pretrained(name_or_path, trust_remote_code=trust_remote_code)
     except (OSError, ValueError):
         return None
 
 
-def register_audio_models():
-    """Make transformers' auto classes and pipelines know these models; done when `distil_nlp.models` is imported."""
+def register_audio_models() -> None:
+    """Register the audio models with transformers' auto classes and pipelines, when `distil_nlp.models` is imported."""
     AutoConfig.register(AudioNetworkConfig.model_type, AudioNetworkConfig, exist_ok=True)
     AutoModelForAudioClassification.register(AudioNetworkConfig, NetworkForAudioClassification, exist_ok=True)
     AutoModelForCTC.register(AudioNetworkConfig, NetworkForCTC, exist_ok=True)

@@ -1,13 +1,17 @@
-"""Which kind of model a network becomes: that of its teacher, or the one it was saved as."""
+"""Builds a network for a teacher, and loads a saved network, with the model class that fits."""
 
-from transformers import AutoConfig
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, PreTrainedModel
 
 from .audio import NetworkForAudioClassification, NetworkForAudioFrameClassification, NetworkForCTC
 from .image import NetworkForImageClassification, NetworkForImageEmbedding
+from .network import NetworkModel
 
-_KINDS = {
-    kind.__name__: kind
-    for kind in (
+_MODEL_CLASSES = {
+    model_class.__name__: model_class
+    for model_class in (
         NetworkForAudioClassification,
         NetworkForAudioFrameClassification,
         NetworkForCTC,
@@ -15,7 +19,7 @@ _KINDS = {
         NetworkForImageEmbedding,
     )
 }
-# Kinds that look at the same input as a more common one are asked for by class, the common ones by what they read.
+# Classes that share their input with a more common one are recognized by the teacher's class, the others by its input.
 _BY_CLASS = (NetworkForImageEmbedding, NetworkForAudioFrameClassification, NetworkForCTC)
 _BY_INPUT = {
     "pixel_values": NetworkForImageClassification,
@@ -24,54 +28,57 @@ _BY_INPUT = {
 }
 
 
-def network_for(network, teacher, **own):
-    """A network with random weights that reads what a teacher reads and answers as it does.
+def network_for(network: str, teacher: PreTrainedModel, **settings: Any) -> NetworkModel:
+    """Build a network with random weights and with a teacher's kind of input, task and labels.
 
     Args:
         network (`str`): A registered name, with its size.
-        teacher (`PreTrainedModel`): Its input, its labels.
-        own: What of its input is another: `image_size`.
+        teacher (`PreTrainedModel`): Only its class and config are read.
+        settings: Differences from the teacher's input: `image_size`.
 
     Raises:
-        ValueError: A teacher that reads neither pixels nor waves.
+        ValueError: The teacher takes neither pixels nor waveforms.
     """
-    for kind in _BY_CLASS:
-        if isinstance(teacher, kind):
-            return kind.like(network, teacher, **own)
+    for model_class in _BY_CLASS:
+        if isinstance(teacher, model_class):
+            return model_class.for_teacher(network, teacher, **settings)
     if type(teacher).__name__.endswith("ForCTC"):
-        return _with_tokens_of(teacher, network)
-    reads = getattr(teacher, "main_input_name", None)
-    if reads not in _BY_INPUT:
+        return _ctc_network_for(teacher, network)
+    input_name = getattr(teacher, "main_input_name", None)
+    if input_name not in _BY_INPUT:
         raise ValueError(
-            f"The network {network!r} looks at images or listens to sound, and the teacher, {type(teacher).__name__}, "
-            f"reads {reads!r}. Name a student that reads it, too."
+            f"The network {network!r} takes images or sound, and the teacher, {type(teacher).__name__}, takes "
+            f"{input_name!r}. Choose a student with the teacher's input."
         )
-    return _BY_INPUT[reads].like(network, teacher, **own)
+    return _BY_INPUT[input_name].for_teacher(network, teacher, **settings)
 
 
-def _with_tokens_of(teacher, network):
-    """A model of transformers answers with its vocabulary, whatever its labels are: 2 of them where nobody named any."""
+def _ctc_network_for(teacher: PreTrainedModel, network: str) -> NetworkForCTC:
+    """The outputs of transformers' CTC models are their vocabulary; their id2label is often the default of 2 labels."""
     config = teacher.config
-    named = len(config.id2label) == config.vocab_size
+    has_labels = len(config.id2label) == config.vocab_size
     return NetworkForCTC.from_network(
         network,
         num_labels=config.vocab_size,
-        id2label=config.id2label if named else None,
+        id2label=config.id2label if has_labels else None,
         problem_type=config.problem_type,
     )
 
 
-def load_network(name_or_path):
-    """A saved network as the kind of model it was saved as.
+def load_network(name_or_path: str | Path) -> NetworkModel:
+    """Load a saved network with the model class it was saved from.
 
     Args:
         name_or_path (`str` or `Path`): A folder or a Hub id.
 
     Raises:
-        TypeError: A model that is none of ours.
-        OSError: Nothing is there.
+        TypeError: The model is not a `NetworkModel`.
+        OSError: There is no model.
     """
-    saved_as = (AutoConfig.from_pretrained(name_or_path).architectures or [None])[0]
-    if saved_as not in _KINDS:
-        raise TypeError(f"{name_or_path} holds a {saved_as}, which is none of our networks ({', '.join(_KINDS)}).")
-    return _KINDS[saved_as].from_pretrained(name_or_path)
+    architecture = (AutoConfig.from_pretrained(name_or_path).architectures or [None])[0]
+    if architecture not in _MODEL_CLASSES:
+        raise TypeError(
+            f"{name_or_path} contains a {architecture}, which is not a network of distil_nlp.models "
+            f"({', '.join(_MODEL_CLASSES)}). Load it with the auto classes of transformers."
+        )
+    return _MODEL_CLASSES[architecture].from_pretrained(name_or_path)

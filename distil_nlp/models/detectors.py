@@ -1,14 +1,20 @@
-"""Small detectors under a name, made of transformers' own classes, for training from scratch."""
+"""Small object detectors by name, built from transformers' own classes, for training from scratch."""
 
 import math
 import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
 from torch import nn
-from transformers import AutoModelForObjectDetection, ConvNextConfig
+from transformers import AutoModelForObjectDetection, ConvNextConfig, PreTrainedModel
+from transformers.image_processing_utils import BaseImageProcessor
 
-# Name -> the names in transformers of its config, model and image processor (the one that needs pillow only).
+from .network import with_loading_info
+
+# Name -> the names in transformers of its config, model and image processor (the processor that needs pillow only).
 _KINDS = {
     "detr": ("DetrConfig", "DetrForObjectDetection", "DetrImageProcessorPil"),
     "deformable_detr": (
@@ -17,58 +23,58 @@ _KINDS = {
         "DeformableDetrImageProcessorPil",
     ),
 }
-_SPEC = re.compile(rf"(?P<kind>{'|'.join(_KINDS)})-(?P<width>\d+)x(?P<layers>\d+)")
-_GRID = (6, 8)  # rows and columns of places at which queries begin to look
+_NAME = re.compile(rf"(?P<kind>{'|'.join(_KINDS)})-(?P<width>\d+)x(?P<layers>\d+)")
+_GRID = (6, 8)  # rows and columns of the initial reference points of the queries
 _HEAD_SIZE = 16
-_FEWEST_LAYERS = {"detr": 1, "deformable_detr": 2}  # transformers cannot tie the heads of a single one
-_PRIOR = 0.01  # probability that a query begins with for each class: Lin et al. 2017, section 4.1
-_USUAL_SIZE = 0.18  # of a box to begin with, in parts of the image
+_MIN_LAYERS = {"detr": 1, "deformable_detr": 2}  # transformers cannot tie the heads of a single layer
+_PRIOR = 0.01  # initial probability of each class: Lin et al. 2017, section 4.1
+_INITIAL_BOX_SIZE = 0.18  # as a share of the image
 
 
-def parse_detector_name(spec):
-    """Read a detector's name: "deformable_detr-64x2" gives `("deformable_detr", 64, 2)`.
+def parse_detector_name(name: str) -> tuple[str, int, int] | None:
+    """Parse a detector's name: "deformable_detr-64x2" gives `("deformable_detr", 64, 2)`.
 
     Args:
-        spec (`str`): detr or deformable_detr, its width, and how many layers its decoder has.
+        name (`str`): detr or deformable_detr, the width, and the number of decoder layers.
 
     Returns:
-        `(kind, width, layers)`, or None where it is no such name.
+        `(kind, width, layers)`, or None where it is not a detector's name.
 
     Raises:
-        ValueError: A width that does not divide into heads; too few layers.
+        ValueError: The width does not divide into heads, or there are too few layers.
     """
-    found = _SPEC.fullmatch(spec) if isinstance(spec, str) else None
-    if found is None:
+    match = _NAME.fullmatch(name) if isinstance(name, str) else None
+    if match is None:
         return None
-    kind, width, layers = found["kind"], int(found["width"]), int(found["layers"])
-    step, fewest = 2 * _HEAD_SIZE, _FEWEST_LAYERS[kind]
-    if width % step or width == 0 or layers < fewest:
+    kind, width, layers = match["kind"], int(match["width"]), int(match["layers"])
+    step, min_layers = 2 * _HEAD_SIZE, _MIN_LAYERS[kind]
+    if width % step or width == 0 or layers < min_layers:
         raise ValueError(
-            f"A {kind} has a width that {step} divides, and a decoder of {fewest} layers or more; got {spec!r}. Take "
-            f"'{kind}-{max(1, round(width / step)) * step}x{max(fewest, layers)}'."
+            f"The width of a {kind} must be a multiple of {step}, and its decoder needs {min_layers} layers or more; got "
+            f"{name!r}. Use '{kind}-{max(1, round(width / step)) * step}x{max(min_layers, layers)}'."
         )
     return kind, width, layers
 
 
-def make_detector(spec, *, id2label):
-    """A detector by its name, with random weights from torch's global generator.
+def make_detector(name: str, *, id2label: Mapping[int, str]) -> PreTrainedModel:
+    """Build a detector by its name, with random weights from torch's global generator.
 
-    A ConvNeXt as wide as the detector where its maps are read, an encoder of one layer, a decoder, 48 queries, no dropout.
-    Images may have any size. Of a deformable one, queries begin at places on a grid of 6 x 8, each looking around its own.
+    The backbone is a ConvNeXt whose feature map has the width of the detector; encoder of one layer, decoder, 48 queries,
+    no dropout. Images may have any size. The queries of a deformable detector start at the points of a 6 x 8 grid.
 
     Args:
-        spec (`str`): See `parse_detector_name`.
+        name (`str`): See `parse_detector_name`.
         id2label (`dict[int, str]`): The classes.
 
     Returns:
-        `PreTrainedModel` of transformers, in train mode, so that `AutoModelForObjectDetection` and pipelines load it.
+        `PreTrainedModel` of transformers, in train mode; `AutoModelForObjectDetection` and pipelines load it.
 
     Reference: Carion et al. 2020 (detr); Zhu et al. 2021, "Deformable DETR", with the grid of Wang et al. 2022, "Anchor
     DETR", section 3.2.
     """
-    kind, width, layers = parse_detector_name(spec)
-    config_class, model_class = (getattr(transformers, name) for name in _KINDS[kind][:2])
-    of_kind = {"num_feature_levels": 1, "with_box_refine": True} if kind == "deformable_detr" else {}
+    kind, width, layers = parse_detector_name(name)
+    config_class, model_class = (getattr(transformers, class_name) for class_name in _KINDS[kind][:2])
+    kind_settings = {"num_feature_levels": 1, "with_box_refine": True} if kind == "deformable_detr" else {}
     config = config_class(
         use_timm_backbone=False,
         backbone_config=_backbone(width),
@@ -81,22 +87,22 @@ def make_detector(spec, *, id2label):
         encoder_attention_heads=width // _HEAD_SIZE,
         decoder_attention_heads=width // _HEAD_SIZE,
         dropout=0.0,
-        # The default, 0.02, is of pretraining at a width of 256: a narrow one would hear nothing.
+        # The default, 0.02, is for a width of 256 and pretraining: in a narrow detector the signal would vanish.
         init_std=width**-0.5,
         id2label=dict(id2label),
-        label2id={name: index for index, name in id2label.items()},
-        **of_kind,
+        label2id={label: index for index, label in id2label.items()},
+        **kind_settings,
     )
     model = model_class(config).train()
     if kind == "deformable_detr":
-        _begin_on_a_grid(model)
+        _initialize_queries(model)
     return model
 
 
-def _backbone(width):
-    """Two stages, to an eighth of the image's size.
+def _backbone(width: int) -> ConvNextConfig:
+    """Two stages, down to an eighth of the image's size.
 
-    Not a ResNet: transformers freezes its BatchNorms, in DETR all of it, for weights that were trained before.
+    Not a ResNet: transformers freezes its BatchNorms (in DETR the whole backbone), which suits pretrained weights only.
     """
     return ConvNextConfig(
         hidden_sizes=[width // 2, width],
@@ -109,42 +115,43 @@ def _backbone(width):
 
 
 @torch.no_grad()
-def _begin_on_a_grid(model):
-    """Queries start at places of a grid, with boxes of a usual size, and nearly sure that nothing is there."""
+def _initialize_queries(model: PreTrainedModel) -> None:
+    """Start the queries at the points of a grid, with boxes of a typical size and a low probability of every class."""
     rows, columns = ((torch.arange(count) + 0.5) / count for count in _GRID)
-    places = torch.cartesian_prod(rows, columns).flip(1)  # x first
-    model.model.query_position_embeddings.weight[:, :2] = torch.logit(places)
-    nn.init.eye_(model.model.reference_points.weight)  # the first two numbers of a query are its place
+    points = torch.cartesian_prod(rows, columns).flip(1)  # x first
+    model.model.query_position_embeddings.weight[:, :2] = torch.logit(points)
+    nn.init.eye_(model.model.reference_points.weight)  # the first two numbers of a query are its reference point
     nn.init.zeros_(model.model.reference_points.bias)
     for layer, (boxes, classes) in enumerate(zip(model.bbox_embed, model.class_embed, strict=True)):
         nn.init.zeros_(boxes.layers[-1].weight)
         nn.init.zeros_(boxes.layers[-1].bias)
-        if layer == 0:  # the next ones refine it
-            boxes.layers[-1].bias[2:] = math.log(_USUAL_SIZE / (1 - _USUAL_SIZE))
+        if layer == 0:  # later layers refine this box
+            boxes.layers[-1].bias[2:] = math.log(_INITIAL_BOX_SIZE / (1 - _INITIAL_BOX_SIZE))
         nn.init.constant_(classes.bias, math.log(_PRIOR / (1 - _PRIOR)))
 
 
-def detector_processor(spec, image_size):
-    """The image processor of such a detector, with transformers' way from its answers to boxes.
+def detector_processor(name: str, image_size: tuple[int, int]) -> BaseImageProcessor:
+    """Image processor of a detector by name, with transformers' post-processing to boxes.
 
     Args:
-        spec (`str`): See `parse_detector_name`.
-        image_size (`(int, int)`): Height and width that images are brought to.
+        name (`str`): See `parse_detector_name`.
+        image_size (`(int, int)`): Height and width that images are resized to.
     """
     height, width = image_size
-    processor_class = getattr(transformers, _KINDS[parse_detector_name(spec)[0]][2])
+    processor_class = getattr(transformers, _KINDS[parse_detector_name(name)[0]][2])
     return processor_class(size={"height": height, "width": width}, do_pad=False)
 
 
 class AutoDetector:
-    """Loads detectors as an auto class does, and makes those of a name, with random weights."""
+    """Loads detectors as an auto class does, or builds one by name with random weights."""
 
     @staticmethod
-    def from_pretrained(name, *, output_loading_info=False, **kwargs):
-        """A Hub id, a folder, or a name: "deformable_detr-64x2"."""
+    def from_pretrained(
+        name: str | Path, *, output_loading_info: bool = False, **kwargs: Any
+    ) -> PreTrainedModel | tuple[PreTrainedModel, dict[str, Any]]:
+        """Load a Hub id or a folder, or build a detector by name: "deformable_detr-64x2"."""
         if parse_detector_name(str(name)) is None:
             return AutoModelForObjectDetection.from_pretrained(name, output_loading_info=output_loading_info, **kwargs)
         labels = kwargs.get("id2label") or {index: f"LABEL_{index}" for index in range(kwargs.get("num_labels", 2))}
         model = make_detector(name, id2label=labels).to(kwargs.get("dtype") or torch.float32)
-        fresh = {"missing_keys": {key for key, _ in model.named_parameters()}, "mismatched_keys": set()}
-        return (model, fresh) if output_loading_info else model
+        return with_loading_info(model, output_loading_info)

@@ -1,24 +1,26 @@
-"""Any network that maps pixels to logits, as a model that Trainer, the Hub and pipelines know."""
+"""Wraps plain networks over pixels as transformers models: image classifiers and image embedders."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import nn
 from torch.nn.functional import normalize
-from transformers import AutoConfig, AutoModel, AutoModelForImageClassification
+from transformers import AutoConfig, AutoModel, AutoModelForImageClassification, PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
 from transformers.utils import ModelOutput
 
 from .network import NetworkConfig, NetworkLoader, NetworkModel
 
-_IMAGE_SIZE = 224  # of teachers that take any size and say none
+_IMAGE_SIZE = 224  # where a teacher's config has no image_size, because it takes images of any size
 
 
 class ImageNetworkConfig(NetworkConfig):
-    """Which network, made how, for which images.
+    """Configuration of a network over images.
 
     Args:
-        num_channels (`int`): 1 for gray images, 3 for colors.
+        num_channels (`int`): 1 for gray images, 3 for color.
         image_size (`int` or `list[int]`): Pixels, or height and width.
 
     See `NetworkConfig` for the others.
@@ -31,9 +33,9 @@ class ImageNetworkConfig(NetworkConfig):
 
 
 class NetworkForImageClassification(NetworkModel):
-    """A plain network of pixels, for `pipeline("image-classification")` and all else that transformers does.
+    """A plain network of pixels as an image classifier. Works with `pipeline("image-classification")`.
 
-    Make one with `from_network` or from an `ImageNetworkConfig`; see `NetworkModel`.
+    Build it with `from_network` or from an `ImageNetworkConfig`; see `NetworkModel`.
     """
 
     config_class = ImageNetworkConfig
@@ -41,31 +43,31 @@ class NetworkForImageClassification(NetworkModel):
     input_modalities = ("image",)
 
     @classmethod
-    def made_for(cls, config):
+    def network_kwargs(cls, config: ImageNetworkConfig) -> dict[str, Any]:
         return {"num_channels": config.num_channels, "image_size": config.image_size}
 
     @classmethod
     def from_network(
         cls,
-        network,
+        network: str | type[nn.Module],
         *,
-        image_size,
-        num_channels=3,
-        num_labels=None,
-        id2label=None,
-        problem_type="single_label_classification",
-        feature_paths=None,
-        **options,
-    ):
-        """Make one with random weights.
+        image_size: int | tuple[int, int],
+        num_channels: int = 3,
+        num_labels: int | None = None,
+        id2label: dict[int, str] | list[str] | None = None,
+        problem_type: str | None = "single_label_classification",
+        feature_paths: list[str] | None = None,
+        **options: Any,
+    ) -> "NetworkForImageClassification":
+        """Build a model with random weights.
 
         Args:
             image_size (`int` or `(int, int)`): Pixels, or height and width.
             num_channels (`int`): 1 or 3.
             feature_paths (`list[str]`, *optional*): See `NetworkConfig`.
-            options: What the network is made with.
+            options: Arguments of the network's `__init__`.
 
-        See `NetworkModel.from_settings` for the others, and for what is refused.
+        See `NetworkModel.from_settings` for the others, and for errors.
         """
         return cls.from_settings(
             network,
@@ -79,8 +81,15 @@ class NetworkForImageClassification(NetworkModel):
         )
 
     @classmethod
-    def like(cls, network, teacher, *, image_size=None, **own):
-        """One with random weights for the images and the labels of a teacher; for images of another size if it is given."""
+    def for_teacher(
+        cls,
+        network: str,
+        teacher: PreTrainedModel,
+        *,
+        image_size: int | tuple[int, int] | None = None,
+        **options: Any,
+    ) -> "NetworkForImageClassification":
+        """Build a model with random weights and a teacher's labels, channels and, unless given, image size."""
         config = teacher.config
         size = image_size or getattr(config, "image_size", None) or _IMAGE_SIZE
         return cls.from_network(
@@ -89,52 +98,54 @@ class NetworkForImageClassification(NetworkModel):
             num_channels=getattr(config, "num_channels", 3),
             id2label=config.id2label,
             problem_type=config.problem_type,
-            **own,
+            **options,
         )
 
-    def forward(self, pixel_values, labels=None, **kwargs):
+    def forward(
+        self, pixel_values: torch.Tensor, labels: torch.Tensor | None = None, **kwargs: Any
+    ) -> ImageClassifierOutputWithNoAttention:
         """Logits of shape (batch, classes) for pixels of shape (batch, channels, height, width)."""
-        logits = self.answer(pixel_values)
+        logits = self.network_outputs(pixel_values)
         loss = None if labels is None else self.loss_function(labels, logits, self.config)
         return ImageClassifierOutputWithNoAttention(loss=loss, logits=logits)
 
-    def answer(self, pixel_values):
-        """What the network says, shape (batch, num_outputs)."""
+    def network_outputs(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Outputs of the network, shape (batch, num_outputs)."""
         channels = self.config.num_channels
         if pixel_values.dim() != 4 or pixel_values.shape[1] != channels:
             raise ValueError(
-                f"Images of shape (batch, {channels}, height, width) are expected; got {tuple(pixel_values.shape)}. The "
-                f"image processor saved beside the model makes them so."
+                f"Expected images of shape (batch, {channels}, height, width); got {tuple(pixel_values.shape)}. Prepare "
+                f"them with the image processor saved beside the model."
             )
         return self.network(pixel_values)
 
-    def sample_inputs(self, batch_size):
+    def sample_inputs(self, batch_size: int) -> dict[str, torch.Tensor]:
         config = self.config
         height, width = (config.image_size,) * 2 if isinstance(config.image_size, int) else config.image_size
         generator = torch.Generator().manual_seed(batch_size)
         return {"pixel_values": torch.randn(batch_size, config.num_channels, height, width, generator=generator)}
 
-    def try_out(self):
+    def check_outputs(self) -> None:
         config, (pixels,) = self.config, self.sample_inputs(2).values()
         height, width = pixels.shape[2:]
-        answer = self.network(torch.zeros_like(pixels))
-        shape = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
+        outputs = self.network(torch.zeros_like(pixels))
+        shape = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
         if shape != (2, self.num_outputs):
             raise ValueError(
-                f"{type(self.network).__name__} should answer 2 images of {config.num_channels} x {height} x {width} with "
-                f"logits of shape (2, {self.num_outputs}), num_labels of them each; it gave {shape}. Does its __init__ "
+                f"{type(self.network).__name__} should return logits of shape (2, {self.num_outputs}) for 2 images of "
+                f"{config.num_channels} x {height} x {width}, num_labels of them each; got {shape}. Does its __init__ "
                 f"take num_labels, and does forward return logits?"
             )
 
 
 class ImageEmbedderConfig(ImageNetworkConfig):
-    """Which network, made how, for which images, and how wide an embedding.
+    """Configuration of a network that embeds images.
 
     Args:
-        embedding_width (`int`): Numbers of an embedding.
+        embedding_width (`int`): Dimensions of the embedding.
 
-    See `ImageNetworkConfig` for the others. The labels are those of whom it was trained on, if anybody; no part of the
-    network knows them.
+    See `ImageNetworkConfig` for the others. The labels are the identities of the training data, if there are any; the
+    network does not use them.
     """
 
     model_type = "distil_nlp_image_embedder"
@@ -144,58 +155,58 @@ class ImageEmbedderConfig(ImageNetworkConfig):
 
 @dataclass
 class ImageEmbedding(ModelOutput):
-    """What a `NetworkForImageEmbedding` returns.
+    """Output of a `NetworkForImageEmbedding`.
 
     Args:
-        logits (`torch.Tensor`): Shape (batch, width), one vector of length 1 an image. So called because that is where
-            everything that trains or compares models looks for an answer.
+        logits (`torch.Tensor`): Shape (batch, width), one vector of length 1 per image. Named logits because trainers
+            and evaluation read a model's output under that name.
     """
 
     logits: torch.Tensor | None = None
 
 
 class NetworkForImageEmbedding(NetworkForImageClassification):
-    """A plain network that gives every image a vector of length 1: two are compared by their cosine.
+    """A plain network that maps every image to a vector of length 1, for comparison by cosine similarity.
 
-    Make one with `from_network(..., embedding_width=128)` or from an `ImageEmbedderConfig`. It loads with `AutoModel`, once
-    `distil_nlp.models` is imported, and answers `pipeline("image-feature-extraction")`. What it is trained by (class
-    centers) belongs to the objective and is not in it.
+    Build it with `from_network(..., embedding_width=128)` or from an `ImageEmbedderConfig`. It loads with `AutoModel` once
+    `distil_nlp.models` is imported, and works with `pipeline("image-feature-extraction")`. The class centers that it is
+    trained with belong to the objective and are not part of the model.
     """
 
     config_class = ImageEmbedderConfig
-    own_settings = ("embedding_width",)
+    extra_settings = ("embedding_width",)
 
     @property
-    def num_outputs(self):
+    def num_outputs(self) -> int:
         return self.config.embedding_width
 
     @classmethod
-    def like(cls, network, teacher, **own):
-        """As wide as the teacher, so that it can live in its space."""
-        return super().like(network, teacher, embedding_width=teacher.config.embedding_width, **own)
+    def for_teacher(cls, network: str, teacher: PreTrainedModel, **options: Any) -> "NetworkForImageEmbedding":
+        """Build a model with random weights and the teacher's embedding width, so that the two share a space."""
+        return super().for_teacher(network, teacher, embedding_width=teacher.config.embedding_width, **options)
 
-    def forward(self, pixel_values, **kwargs):
+    def forward(self, pixel_values: torch.Tensor, **kwargs: Any) -> ImageEmbedding:
         """Vectors of shape (batch, width) for pixels of shape (batch, channels, height, width)."""
-        return ImageEmbedding(logits=normalize(self.answer(pixel_values), dim=-1))
+        return ImageEmbedding(logits=normalize(self.network_outputs(pixel_values), dim=-1))
 
 
 class AutoImageClassifier(NetworkLoader):
-    """Loads image classifiers; of a network's name, for images of `num_channels` and `image_size`."""
+    """Loads image classifiers, or builds one from a network's name, for images of `num_channels` and `image_size`."""
 
     auto_class, network_class = AutoModelForImageClassification, NetworkForImageClassification
 
 
 class AutoImageEmbedder(AutoImageClassifier):
-    """Loads image embedders as `AutoModel` does, and makes those of a network's name, with random weights."""
+    """Loads image embedders as `AutoModel` does, or builds one from a network's name with random weights."""
 
     auto_class, network_class = AutoModel, NetworkForImageEmbedding
 
 
-def register_image_models():
-    """Make transformers' auto classes and pipelines know these models; done when `distil_nlp.models` is imported."""
+def register_image_models() -> None:
+    """Register the image models with transformers' auto classes and pipelines, when `distil_nlp.models` is imported."""
     AutoConfig.register(ImageNetworkConfig.model_type, ImageNetworkConfig, exist_ok=True)
     AutoModelForImageClassification.register(ImageNetworkConfig, NetworkForImageClassification, exist_ok=True)
-    # The pipeline only warns about models that are not in this table, and works.
+    # The pipeline works with models that are not in this table, but warns about them.
     MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES[ImageNetworkConfig.model_type] = (
         NetworkForImageClassification.__name__
     )

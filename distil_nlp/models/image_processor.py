@@ -1,12 +1,15 @@
-"""The image processor of our networks, and the loading of others."""
+"""Image processors: the one of the image networks, and the loading of those of other models."""
 
 import copy
 import logging
 import math
+from pathlib import Path
+from typing import Any
 
 import transformers
 from transformers import AutoImageProcessor
 from transformers.image_processing_backends import PilBackend
+from transformers.image_processing_utils import BaseImageProcessor
 from transformers.image_utils import PILImageResampling, SizeDict
 
 from .image import ImageEmbedderConfig, ImageNetworkConfig
@@ -17,9 +20,9 @@ _MODES = {1: "L", 3: "RGB"}
 
 
 class NetworkImageProcessor(PilBackend):
-    """Gray or color, one size, numbers from -1 to 1: what a network of ours sees of an image.
+    """Converts images to gray or color, resizes them, and scales their values to -1 to 1.
 
-    It needs pillow only. Unlike the processors of transformers it makes gray images where the network wants those,
+    It needs pillow only. Unlike the processors of transformers it converts to gray where the network takes gray images,
     although the pipelines of transformers open every image in color.
 
     Args:
@@ -34,22 +37,22 @@ class NetworkImageProcessor(PilBackend):
     do_resize = do_rescale = do_normalize = True
     num_channels = 3
 
-    def __init__(self, num_channels=3, **kwargs):
+    def __init__(self, num_channels: int = 3, **kwargs: Any):
         if num_channels not in _MODES:
-            raise ValueError(f"Images have 1 channel (gray) or 3 (colors); got num_channels={num_channels!r}.")
+            raise ValueError(f"num_channels must be 1 (gray) or 3 (color); got {num_channels!r}.")
         kwargs.setdefault("image_mean", [0.5] * num_channels)
         kwargs.setdefault("image_std", [0.5] * num_channels)
         super().__init__(**kwargs)
         self.num_channels = num_channels
 
-    def process_image(self, image, **kwargs):
+    def process_image(self, image: Any, **kwargs: Any) -> Any:
         if hasattr(image, "convert"):
             image = image.convert(_MODES[self.num_channels])
         return super().process_image(image, **{**kwargs, "do_convert_rgb": False})
 
 
-def image_processor_for(image_size, num_channels):
-    """The processor of a network that sees images of this size.
+def image_processor_for(image_size: int | tuple[int, int], num_channels: int) -> NetworkImageProcessor:
+    """Image processor of a network for images of this size.
 
     Args:
         image_size (`int` or `(int, int)`): Pixels, or height and width.
@@ -59,56 +62,58 @@ def image_processor_for(image_size, num_channels):
     return NetworkImageProcessor(num_channels, size={"height": height, "width": width})
 
 
-def resized_processor(processor, image_size):
-    """The processor of a network that sees images in another size, normalized as before.
+def resized_processor(processor: BaseImageProcessor, image_size: int) -> BaseImageProcessor:
+    """An image processor for another image size, with the same normalization.
 
     Args:
-        processor: Of any kind, with one mean and one standard deviation a channel if any.
+        processor: Any image processor, with one mean and one standard deviation per channel if it normalizes.
         image_size (`int`): Height and width.
 
     Returns:
-        One of ours where images are resized to a height and a width; else a copy whose sizes are all as much larger or
-        smaller, so that it shows about the same part of an image.
+        A `NetworkImageProcessor` where images are resized to a height and a width; else a copy whose sizes are all scaled
+        by the same factor, so that the crop covers about the same part of an image.
     """
-    sizes = {name: _given(getattr(processor, name, None)) for name in ("size", "crop_size")}
+    sizes = {name: _set_edges(getattr(processor, name, None)) for name in ("size", "crop_size")}
     crops = getattr(processor, "do_center_crop", None)
     if crops or not {"height", "width"} <= sizes["size"].keys():
-        shown = next(iter((sizes["crop_size"] if crops else sizes["size"]).values()))
-        made = copy.deepcopy(processor)
+        old_size = next(iter((sizes["crop_size"] if crops else sizes["size"]).values()))
+        resized = copy.deepcopy(processor)
         for name, size in sizes.items():
             if size:
-                setattr(made, name, SizeDict(**{of: round(edge * image_size / shown) for of, edge in size.items()}))
-        return made
-    made = image_processor_for(image_size, len(processor.image_mean or "RGB"))
+                scaled = {edge: round(pixels * image_size / old_size) for edge, pixels in size.items()}
+                setattr(resized, name, SizeDict(**scaled))
+        return resized
+    resized = image_processor_for(image_size, len(processor.image_mean or "RGB"))
     for name in ("image_mean", "image_std", "do_normalize", "do_rescale", "rescale_factor"):
         value = getattr(processor, name)
-        if value is not None:  # as mean and deviation may be where nothing is normalized
-            setattr(made, name, value)
-    return made
+        if value is not None:  # mean and deviation may be None in a processor that does not normalize
+            setattr(resized, name, value)
+    return resized
 
 
-def _given(size):
-    return {name: edge for name, edge in dict(size or {}).items() if edge is not None}
+def _set_edges(size: Any) -> dict[str, int]:
+    return {edge: pixels for edge, pixels in dict(size or {}).items() if pixels is not None}
 
 
-def load_image_processor(name_or_path, *, trust_remote_code=False):
-    """The image processor of a Hub id or folder, or None where there is none.
+def load_image_processor(name_or_path: str | Path, *, trust_remote_code: bool = False) -> BaseImageProcessor | None:
+    """Load the image processor of a Hub id or folder, or return None where there is none.
 
-    Of a timm model, whose processor cannot resize without normalizing, it is one of ours that does the same.
+    The processor of a timm model cannot resize without normalizing; it is replaced by an equivalent
+    `NetworkImageProcessor`.
 
     Raises:
-        ValueError: A timm model that wants its images cut in a way that ours cannot.
+        ValueError: A timm model whose images are cropped in a way that `NetworkImageProcessor` does not have.
     """
     try:
-        loaded = transformers.AutoImageProcessor.from_pretrained(name_or_path, trust_remote_code=trust_remote_code)
+        processor = transformers.AutoImageProcessor.from_pretrained(name_or_path, trust_remote_code=trust_remote_code)
     except (OSError, ValueError):
         return None
-    timm = getattr(loaded, "data_config", None)
-    return loaded if timm is None else _as_timm(timm, name_or_path)
+    timm_config = getattr(processor, "data_config", None)
+    return processor if timm_config is None else _from_timm(timm_config, name_or_path)
 
 
-def _as_timm(config, name):
-    """The processor that does to an image for evaluation what timm does by its `data_config`."""
+def _from_timm(config: dict[str, Any], name: str | Path) -> NetworkImageProcessor:
+    """The processor with the evaluation preprocessing of timm, from its `data_config`."""
     channels, height, width = config["input_size"]
     share, mode = config.get("crop_pct") or 1, config.get("crop_mode") or "center"
     if mode == "squash":
@@ -117,11 +122,11 @@ def _as_timm(config, name):
         size = {"shortest_edge": math.floor(height / share)}
     else:
         raise ValueError(
-            f"The timm model {name} wants images of {height} x {width} by crop_mode={mode!r}; here they are squashed to a "
-            f"size ('squash'), or cut to a square from the middle ('center'). Set crop_mode in the pretrained_cfg of its "
-            f"config.json if one of these will do, or take another model."
+            f"The timm model {name} takes images of {height} x {width} with crop_mode={mode!r}; supported are 'squash' "
+            f"(resize to the size) and 'center' (crop a square from the middle). Set crop_mode in the pretrained_cfg of "
+            f"its config.json if one of these will do, or choose another model."
         )
-    logger.info("%s: images are resized to %s and cut to %d x %d, as timm does", name, size, height, width)
+    logger.info("%s: images are resized to %s and cropped to %d x %d, as in timm", name, size, height, width)
     return NetworkImageProcessor(
         channels,
         size=size,
@@ -133,7 +138,7 @@ def _as_timm(config, name):
     )
 
 
-def register_image_processor():
-    """Make `AutoImageProcessor` and pipelines know it; done when `distil_nlp.models` is imported."""
+def register_image_processor() -> None:
+    """Register the processor with `AutoImageProcessor` and pipelines, when `distil_nlp.models` is imported."""
     for config in (ImageNetworkConfig, ImageEmbedderConfig):
         AutoImageProcessor.register(config, slow_image_processor_class=NetworkImageProcessor, exist_ok=True)

@@ -1,28 +1,38 @@
-"""Load a model or a tokenizer from the Hub or a folder: safetensors only, no foreign code, plain messages."""
+"""Load models and tokenizers from the Hub or a folder: safetensors only, no remote code by default, clear errors."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
-def load_model(auto_class, name_or_path, *, dtype="float32", trust_remote_code=False, **kwargs):
-    """Load pretrained weights, in the precision we ask for rather than the one they were stored in.
+def load_model(
+    auto_class: Any,
+    name_or_path: str | Path,
+    *,
+    dtype: str = "float32",
+    trust_remote_code: bool = False,
+    **kwargs: Any,
+) -> tuple[PreTrainedModel, list[str]]:
+    """Load pretrained weights, in the requested precision rather than the stored one.
 
     Args:
-        auto_class (`type` or `str`): An auto class or a model class, or the name of one in `transformers`.
+        auto_class (`type` or `str`): An auto class, a model class or a loader with `from_pretrained`; or the name of one
+            in `transformers`.
         name_or_path (`str` or `Path`): Hub id or folder.
-        dtype (`str`): "float32", "bfloat16" or "float16". transformers 5 would take the checkpoint's own.
+        dtype (`str`): "float32", "bfloat16" or "float16". transformers 5 would use the checkpoint's own.
         trust_remote_code (`bool`): Run code that comes with the model. Off unless the user turns it on.
         kwargs: Passed to `from_pretrained` (`num_labels`, `id2label`, `revision`, ...).
 
     Returns:
-        `(model, fresh)`: the model in eval mode, and the sorted names of parameters that the checkpoint
-        does not hold and that were therefore initialized at random (a missing head, usually).
+        `(model, newly_initialized)`: the model in eval mode, and the sorted names of parameters that the checkpoint does
+        not contain and that therefore have random values (usually of a head).
 
     Raises:
         ValueError: Unknown dtype.
@@ -45,20 +55,20 @@ def load_model(auto_class, name_or_path, *, dtype="float32", trust_remote_code=F
     return model.eval(), sorted({*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])})
 
 
-def load_tokenizer(name_or_path, *, trust_remote_code=False):
-    """The tokenizer of a Hub id or folder, or None where there is none."""
+def load_tokenizer(name_or_path: str | Path, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase | None:
+    """Load the tokenizer of a Hub id or folder, or return None where there is none."""
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=trust_remote_code)
     except (OSError, ValueError):
         return None
-    # Where a config names the architecture and no tokenizer file is there, transformers 5 makes one up that knows
-    # its special tokens and nothing else.
-    made_up = set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens)
-    return None if made_up else tokenizer
+    # Where a config names the architecture but there is no tokenizer file, transformers 5 creates a tokenizer with
+    # only its special tokens.
+    is_empty = set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens)
+    return None if is_empty else tokenizer
 
 
-def check_folder(name_or_path):
-    """Refuse a local folder that cannot be loaded, before any time is spent on it. Hub ids pass.
+def check_folder(name_or_path: str | Path) -> None:
+    """Raise early for a local folder that cannot be loaded. Hub ids pass.
 
     Raises:
         FileNotFoundError, ValueError: See `load_model`.
@@ -71,23 +81,23 @@ def check_folder(name_or_path):
                 f"'google-bert/bert-base-uncased' or a folder written by `save_pretrained`."
             )
         return
-    found = sorted(path.name for path in folder.iterdir())
-    listed = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "") if found else "nothing"
-    if "config.json" not in found:
+    files = sorted(path.name for path in folder.iterdir())
+    listed = ", ".join(files[:8]) + (", ..." if len(files) > 8 else "") if files else "nothing"
+    if "config.json" not in files:
         raise FileNotFoundError(
             f"{folder} has no config.json (found: {listed}), so its architecture is unknown. "
             f"Give a folder written by `save_pretrained`, or a Hub id."
         )
-    if any(name in found for name in _WEIGHTS):
+    if any(name in files for name in _WEIGHTS):
         return
-    pickles = [name for name in found if name in _PICKLES or name.endswith((".bin", ".pt", ".pth", ".ckpt"))]
+    pickles = [name for name in files if name in _PICKLES or name.endswith((".bin", ".pt", ".pth", ".ckpt"))]
     if pickles:
         raise ValueError(
-            f"{folder} holds its weights only as a pickle ({', '.join(pickles)}); unpickling can run foreign code, "
+            f"{folder} has its weights only as a pickle ({', '.join(pickles)}); unpickling can run foreign code, "
             f"so it is not loaded. Convert it where you trust it: load it there with transformers and call "
             f"`save_pretrained(folder)`, which writes model.safetensors."
         )
     raise FileNotFoundError(
         f"{folder} has a config.json but no weights (expected model.safetensors; found: {listed}). "
-        f"Was the copy or the download cut off?"
+        f"Was the copy or the download interrupted?"
     )

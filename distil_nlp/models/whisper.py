@@ -1,14 +1,18 @@
-"""Encoder-decoders that write down what they hear: Whisper's architecture in any size, and a tokenizer of the data."""
+"""Encoder-decoders for speech recognition: Whisper's architecture in any size, with a tokenizer trained on the data."""
 
 import copy
 import json
 import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import nn
 from transformers import (
     AutoModelForSpeechSeq2Seq,
+    PreTrainedModel,
     WhisperConfig,
     WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
@@ -16,43 +20,48 @@ from transformers import (
     WhisperTokenizer,
 )
 
-_SPEC = re.compile(r"whisper-(\d+)x(\d+)")
-_HEAD_SIZE = 64  # as in every published one
-_SAMPLING_RATE = 16000  # as in every published one; its mel bands reach to half of it
-_FRAMES_A_SECOND = 50  # of the encoder: hops of 10 ms, halved
-_MOST_TOKENS = 448  # of a text, as in every published one: the pipeline counts on it
-_SPECIAL = ("<|startoftranscript|>", "<|en|>", "<|translate|>", "<|transcribe|>", "<|notimestamps|>")
+from .network import with_loading_info
+
+_NAME = re.compile(r"whisper-(\d+)x(\d+)")
+_HEAD_SIZE = 64  # as in every published model
+_SAMPLING_RATE = 16000  # as in every published model; its mel bands reach to half of it
+_FRAMES_PER_SECOND = 50  # of the encoder: hops of 10 ms, halved
+_MAX_TOKENS = 448  # per text, as in every published model: the pipeline relies on it
+_SPECIAL_TOKENS = ("<|startoftranscript|>", "<|en|>", "<|translate|>", "<|transcribe|>", "<|notimestamps|>")
+_TOKEN_IDS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
 
 
-def parse_whisper_name(spec):
-    """Read the name of such a model: "whisper-2x64" gives `(2, 64)`, layers of encoder and decoder each, and their width.
+def parse_whisper_name(name: str) -> tuple[int, int] | None:
+    """Parse a model's name: "whisper-2x64" gives `(2, 64)`, the layers of encoder and decoder each, and their width.
 
     Returns:
-        `tuple` or None where the name is another's.
+        `(layers, width)`, or None where it is not such a name.
 
     Raises:
-        ValueError: No layer, or a width that is no multiple of the heads' 64 and no smaller even number.
+        ValueError: No layer, or a width that is neither a multiple of the head size 64 nor an even number below it.
     """
-    found = _SPEC.fullmatch(spec) if isinstance(spec, str) else None
-    if found is None:
+    match = _NAME.fullmatch(name) if isinstance(name, str) else None
+    if match is None:
         return None
-    layers, width = map(int, found.groups())
+    layers, width = map(int, match.groups())
     if layers < 1 or width < 2 or width % (_HEAD_SIZE if width > _HEAD_SIZE else 2):
         raise ValueError(
-            f"{spec!r} should be whisper-LAYERSxWIDTH with a layer or more, and a width that heads of {_HEAD_SIZE} fill "
-            f"(or an even one below {_HEAD_SIZE}), whisper-2x64 for example."
+            f"Expected whisper-LAYERSxWIDTH with one layer or more and a width that is a multiple of {_HEAD_SIZE} (or an "
+            f"even number below it), whisper-2x64 for example; got {name!r}."
         )
     return layers, width
 
 
-def make_whisper(spec, *, num_tokens, special, seconds, num_mels):
-    """A model of Whisper's architecture with random weights.
+def make_whisper(
+    name: str, *, num_tokens: int, token_ids: Mapping[str, int], seconds: float, num_mels: int
+) -> WhisperForConditionalGeneration:
+    """Build a model of Whisper's architecture with random weights.
 
     Args:
-        spec (`str`): See `parse_whisper_name`.
-        num_tokens (`int`): Of its tokenizer.
-        special (`dict[str, int]`): pad_token_id, bos_token_id, eos_token_id and decoder_start_token_id.
-        seconds (`float`): Of sound that it hears at once.
+        name (`str`): See `parse_whisper_name`.
+        num_tokens (`int`): Size of the vocabulary.
+        token_ids (`dict[str, int]`): pad_token_id, bos_token_id, eos_token_id and decoder_start_token_id.
+        seconds (`float`): Length of its input window.
         num_mels (`int`): Bands of its features.
 
     Returns:
@@ -60,7 +69,7 @@ def make_whisper(spec, *, num_tokens, special, seconds, num_mels):
 
     Reference: Radford et al. 2023, "Robust Speech Recognition via Large-Scale Weak Supervision", section 2.2.
     """
-    layers, width = parse_whisper_name(spec)
+    layers, width = parse_whisper_name(name)
     heads = max(1, width // _HEAD_SIZE)
     config = WhisperConfig(
         vocab_size=num_tokens,
@@ -72,108 +81,105 @@ def make_whisper(spec, *, num_tokens, special, seconds, num_mels):
         decoder_attention_heads=heads,
         encoder_ffn_dim=4 * width,
         decoder_ffn_dim=4 * width,
-        max_source_positions=round(seconds * _FRAMES_A_SECOND),
-        max_target_positions=_MOST_TOKENS,
+        max_source_positions=round(seconds * _FRAMES_PER_SECOND),
+        max_target_positions=_MAX_TOKENS,
         suppress_tokens=None,
         begin_suppress_tokens=None,
-        **special,
+        **token_ids,
     )
     model = WhisperForConditionalGeneration(config).train()
-    model.generation_config.max_length = _MOST_TOKENS
+    model.generation_config.max_length = _MAX_TOKENS
     return model
 
 
-def whisper_processor(texts, seconds):
-    """Feature extractor and tokenizer for such models.
+def whisper_processor(texts: Sequence[str], seconds: int) -> WhisperProcessor:
+    """Build the feature extractor and the tokenizer of a model by name.
 
     Args:
-        texts (`list[str]`): What the tokenizer's pieces are made of, by byte-pair encoding, until each word is one or
-            there are a thousand.
-        seconds (`int`): Of sound that is heard at once; shorter clips are filled up with silence.
-
-    Returns:
-        `WhisperProcessor`
+        texts (`list[str]`): The tokenizer is trained on them by byte-pair encoding, until each word is one token or the
+            vocabulary has a thousand.
+        seconds (`int`): Length of the input window; shorter clips are padded with silence.
     """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    pieces = Tokenizer(models.BPE())
-    pieces.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    pieces.train_from_iterator(
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.train_from_iterator(
         texts, trainers.BpeTrainer(vocab_size=1000, initial_alphabet=alphabet, show_progress=False)
     )
-    made = json.loads(pieces.to_str())["model"]  # nothing else says the merges
+    trained = json.loads(bpe.to_str())["model"]  # the merges have no accessor
     tokenizer = WhisperTokenizer(
-        vocab=made["vocab"], merges=[tuple(merge) for merge in made["merges"]], pad_token="<|endoftext|>"
+        vocab=trained["vocab"], merges=[tuple(merge) for merge in trained["merges"]], pad_token="<|endoftext|>"
     )
-    tokenizer.add_special_tokens({"extra_special_tokens": list(_SPECIAL)})
+    tokenizer.add_special_tokens({"extra_special_tokens": list(_SPECIAL_TOKENS)})
     tokenizer.set_prefix_tokens()
     return WhisperProcessor(WhisperFeatureExtractor(sampling_rate=_SAMPLING_RATE, chunk_length=seconds), tokenizer)
 
 
 class AutoSpeechSeq2Seq:
-    """Loads encoder-decoders that write down what they hear; of a name ("whisper-2x64"), for a processor.
+    """Loads speech recognition encoder-decoders, or builds one by name ("whisper-2x64") for a processor.
 
     Args:
-        make_processor (callable): Gives the `WhisperProcessor` of a model that is given by name; asked only then.
-        language (`str`, *optional*): "en": what a model of several languages hears and writes from now on, and its
-            students, too. A model of one language is refused with it, and one of several without, unless it was told
-            before: it would guess the language of each clip, and write after other tokens than students are taught to.
+        make_processor (callable): Returns the `WhisperProcessor` of a model built by name; called only then.
+        language (`str`, *optional*): "en": language that a multilingual model, and its students, transcribe from now on.
+            It must not be set for a monolingual model. It must be set for a multilingual model whose generation config
+            has none: the model would guess the language of each clip, and start its texts with tokens other than those
+            that students are trained on.
     """
 
-    def __init__(self, make_processor, language=None):
+    def __init__(self, make_processor: Callable[[], WhisperProcessor], language: str | None = None):
         self.make_processor, self.language = make_processor, language
 
-    def from_pretrained(self, name, *, output_loading_info=False, **kwargs):
-        """A Hub id, a folder, or a name: "whisper-2x64"."""
+    def from_pretrained(
+        self, name: str | Path, *, output_loading_info: bool = False, **kwargs: Any
+    ) -> PreTrainedModel | tuple[PreTrainedModel, dict[str, Any]]:
+        """Load a Hub id or a folder, or build a model by name: "whisper-2x64"."""
         if parse_whisper_name(str(name)) is None:
-            found = AutoModelForSpeechSeq2Seq.from_pretrained(name, output_loading_info=output_loading_info, **kwargs)
-            self._settle_language(name, found[0] if output_loading_info else found)
-            return found
+            loaded = AutoModelForSpeechSeq2Seq.from_pretrained(name, output_loading_info=output_loading_info, **kwargs)
+            self._set_language(name, loaded[0] if output_loading_info else loaded)
+            return loaded
         processor = self.make_processor()
-        tokenizer, hears = processor.tokenizer, processor.feature_extractor
+        tokenizer, extractor = processor.tokenizer, processor.feature_extractor
         model = make_whisper(
             name,
             num_tokens=len(tokenizer),
-            special={
+            token_ids={
                 "pad_token_id": tokenizer.pad_token_id,
                 "bos_token_id": tokenizer.bos_token_id,
                 "eos_token_id": tokenizer.eos_token_id,
-                "decoder_start_token_id": tokenizer.convert_tokens_to_ids(_SPECIAL[0]),
+                "decoder_start_token_id": tokenizer.convert_tokens_to_ids(_SPECIAL_TOKENS[0]),
             },
-            seconds=hears.chunk_length,
-            num_mels=hears.feature_size,
+            seconds=extractor.chunk_length,
+            num_mels=extractor.feature_size,
         ).to(kwargs.get("dtype") or torch.float32)
-        fresh = {"missing_keys": {key for key, _ in model.named_parameters()}, "mismatched_keys": set()}
-        self._settle_language(name, model)
-        return (model, fresh) if output_loading_info else model
+        self._set_language(name, model)
+        return with_loading_info(model, output_loading_info)
 
-    def _settle_language(self, name, model):
+    def _set_language(self, name: str | Path, model: PreTrainedModel) -> None:
         generation = model.generation_config
-        knows_several = getattr(generation, "is_multilingual", False)
+        is_multilingual = getattr(generation, "is_multilingual", False)
         if self.language is None:
-            if knows_several and getattr(generation, "language", None) is None:
+            if is_multilingual and getattr(generation, "language", None) is None:
                 raise ValueError(
-                    f"{name} knows several languages and would guess one for each clip: what it writes then begins with "
-                    f"other tokens than the texts that are learned. Say which it is: language=en (--language en), for "
+                    f"{name} is multilingual and has no language set, so it would guess one for each clip and start its "
+                    f"texts with tokens other than those of the training texts. Set it: language=en (--language en), for "
                     f"example."
                 )
             return
-        if not knows_several:
+        if not is_multilingual:
             raise ValueError(
-                f"language={self.language!r} is for models of several languages, which are told what to write, and "
-                f"{name} knows one only. Leave it out."
+                f"language={self.language!r} is for multilingual models, and {name} has one language only. Leave it out."
             )
         generation.language, generation.task = self.language, "transcribe"
 
 
-def whisper_for(spec, teacher):
-    """A model by name with random weights that hears and writes as a teacher does."""
+def whisper_for(name: str, teacher: PreTrainedModel) -> WhisperForConditionalGeneration:
+    """Build a model by name with random weights and a teacher's features, input window, vocabulary and generation."""
     config = teacher.config
-    names = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
     model = make_whisper(
-        spec,
+        name,
         num_tokens=config.vocab_size,
-        special={name: getattr(config, name) for name in names},
-        seconds=config.max_source_positions / _FRAMES_A_SECOND,
+        token_ids={token: getattr(config, token) for token in _TOKEN_IDS},
+        seconds=config.max_source_positions / _FRAMES_PER_SECOND,
         num_mels=config.num_mel_bins,
     )
     model.generation_config = copy.deepcopy(teacher.generation_config)
@@ -181,24 +187,24 @@ def whisper_for(spec, teacher):
 
 
 class GreedyGenerator(nn.Module):
-    """An encoder-decoder that is asked to write, where the model itself says what it thinks of tokens that it is shown.
+    """Wraps an encoder-decoder so that calling it generates tokens by greedy search, instead of scoring given tokens.
 
     Args:
-        model (`PreTrainedModel`): With `generate`. Kept as it is; its best token is taken each time (greedy search).
-        most_tokens (`int`): It is stopped there.
-        exactly (`bool`): Write so many, neither more nor fewer: for timing.
+        model (`PreTrainedModel`): With `generate`. Its own generation config stays unchanged.
+        max_length (`int`): Tokens after which generation stops.
+        fixed_length (`bool`): Generate exactly `max_length` tokens, for timing.
     """
 
-    def __init__(self, model, most_tokens, *, exactly=False):
+    def __init__(self, model: PreTrainedModel, max_length: int, *, fixed_length: bool = False):
         super().__init__()
         self.model, self.config = model, model.config
         self._generation = copy.deepcopy(model.generation_config)
-        self._generation.update(max_length=most_tokens, do_sample=False, num_beams=1)
-        if exactly:
-            self._generation.update(min_length=most_tokens)
+        self._generation.update(max_length=max_length, do_sample=False, num_beams=1)
+        if fixed_length:
+            self._generation.update(min_length=max_length)
 
-    def forward(self, input_features):
-        """Tokens of shape (batch, most written), int64, for features of shape (batch, bands, frames)."""
+    def forward(self, input_features: torch.Tensor) -> torch.Tensor:
+        """Tokens of shape (batch, length of the longest), int64, for features of shape (batch, bands, frames)."""
         return self.model.generate(
             input_features=input_features.to(self.model.dtype),
             attention_mask=torch.ones_like(input_features[:, 0], dtype=torch.long),

@@ -173,7 +173,9 @@ class Seq2SeqSpeechRecognition(TranscriptTask):
         from ..models import GreedyGenerator
 
         return (
-            GreedyGenerator(model, _TIMED_TOKENS, exactly=True) if timed else GreedyGenerator(model, self.most_tokens)
+            GreedyGenerator(model, _TIMED_TOKENS, fixed_length=True)
+            if timed
+            else GreedyGenerator(model, self.most_tokens)
         )
 
     def evaluator(self, prepared, raw=None, main_metric=None):

@@ -94,7 +94,7 @@ def test_an_image_of_another_size_is_refused_by_its_example_id():
 
 
 def test_images_with_channels_that_a_model_cannot_take_are_refused_before_the_first_batch():
-    with pytest.raises(ValueError, match="Images of 2 channels cannot be shown"):
+    with pytest.raises(ValueError, match="Images of 2 channels cannot be converted"):
         ImageCollator((2, 8, 8), {"": PixelPreprocessor(8, 8, 3, [0.5] * 3, [0.5] * 3)})
 
 

@@ -41,5 +41,5 @@ def test_not_a_number_is_no_json(tmp_path):
 
 def test_broken_json_is_an_error_that_names_the_file(tmp_path):
     (tmp_path / "a.json").write_text('{"cut": ')
-    with pytest.raises(ValueError, match=r"a\.json should hold JSON but does not parse .*line 1"):
+    with pytest.raises(ValueError, match=r"a\.json should contain JSON but does not parse .*line 1"):
         read_json(tmp_path / "a.json")

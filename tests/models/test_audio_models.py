@@ -79,7 +79,7 @@ def test_autocast_leaves_the_spectrum_alone():
 
 @pytest.mark.parametrize(
     ("settings", "complaint"),
-    [({"num_mels": 128}, "bands hold no frequency.*129 of them"), ({"hop": 1e-5}, "less than a sample")],
+    [({"num_mels": 128}, "bands contain no frequency.*129 of them"), ({"hop": 1e-5}, "at least one sample")],
 )
 def test_a_front_end_that_could_hear_nothing_is_refused(settings, complaint):
     with pytest.raises(ValueError, match=complaint):
@@ -151,11 +151,11 @@ def test_a_pipeline_gives_the_scores_of_the_model(tmp_path):
 
 def test_an_answer_of_another_shape_is_refused_when_the_model_is_made():
     with pytest.raises(
-        ValueError, match=r"OnceAClip should answer 2 clips of 7 frames with \(2, 7, 3\).*gave \(2, 3\)"
+        ValueError, match=r"OnceAClip should return logits of shape \(2, 7, 3\) for 2 clips of 7 frames.*got \(2, 3\)"
     ):
         NetworkForAudioFrameClassification.from_network(OnceAClip, sampling_rate=RATE, num_labels=3)
 
 
 def test_the_name_of_a_network_that_ships_here_is_taken():
-    with pytest.raises(ValueError, match="'streamcnn' is .* already"):
+    with pytest.raises(ValueError, match="'streamcnn' belongs to"):
         register_network(OnceAClip, name="streamcnn")

@@ -103,7 +103,7 @@ def test_mobilefacenet_has_the_size_of_the_paper_and_the_names_of_its_published_
 
 
 def test_a_width_of_no_channels_is_refused():
-    with pytest.raises(ValueError, match="factor of the channels, above 0; got 0"):
+    with pytest.raises(ValueError, match="factor of the channels and must be above 0; got 0"):
         MobileFaceNet(width=0)
 
 

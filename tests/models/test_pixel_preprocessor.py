@@ -72,5 +72,5 @@ def test_impossible_sizes_and_statistics_and_other_channels_are_refused():
         PixelPreprocessor(8, 8, 3, [0.5] * 3, [0.5])
     with pytest.raises(ValueError, match="std above 0; got .* std=\\(0.0,\\)"):
         PixelPreprocessor(8, 8, 1, [0.5], [0.0])
-    with pytest.raises(ValueError, match="Images of 4 channels cannot be shown to a model that reads 3"):
+    with pytest.raises(ValueError, match="Images of 4 channels cannot be converted to the 3 of the model"):
         PixelPreprocessor(8, 8, 3, [0.5] * 3, [0.5] * 3)(torch.zeros(1, 4, 8, 8))

@@ -90,7 +90,7 @@ def test_a_bare_encoder_is_loaded_with_nothing_at_random_and_the_mean_is_told(ar
     with caplog.at_level(logging.WARNING):
         model, fresh = load_model(SentenceEncoder, tmp_path)
     assert fresh == [] and model.config.sentence_embedding["pooling"] == "mean"
-    assert "says nothing of how it pools" in caplog.text
+    assert "has no modules.json of sentence-transformers" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -107,12 +107,14 @@ def test_pooling_and_length_are_those_of_the_sentence_transformers_files(pooling
 
 def test_what_would_give_other_vectors_is_refused(folder):
     change(folder, "1_Pooling/config.json", pooling_mode_max_tokens=True)
-    with pytest.raises(ValueError, match="pooled by mean or cls; got 'pooling_mode_mean_tokens, pooling_mode_max"):
+    with pytest.raises(
+        ValueError, match="pooling must be mean or cls; got 'pooling_mode_mean_tokens, pooling_mode_max"
+    ):
         load_model(SentenceEncoder, folder)
     modules = json.loads((folder / "modules.json").read_text())
     modules.append({"idx": 3, "name": "3", "path": "3_Dense", "type": "sentence_transformers.models.Dense"})
     (folder / "modules.json").write_text(json.dumps(modules))
-    with pytest.raises(ValueError, match="is made of Transformer, Pooling, Normalize, Dense"):
+    with pytest.raises(ValueError, match="has the modules Transformer, Pooling, Normalize, Dense"):
         load_model(SentenceEncoder, folder)
 
 
@@ -120,7 +122,7 @@ def test_a_prompt_that_is_left_out_is_told(folder, caplog):
     change(folder, "config_sentence_transformers.json", default_prompt_name="query")
     with caplog.at_level(logging.WARNING):
         load_model(SentenceEncoder, folder)
-    assert "puts a prompt ('query') before its texts" in caplog.text
+    assert "uses the prompt 'query' by default" in caplog.text
 
 
 def test_an_architecture_without_a_bare_encoder_is_refused():

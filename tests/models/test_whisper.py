@@ -47,7 +47,7 @@ def test_a_size_is_layers_and_width_and_says_so_where_it_is_none():
 
 def test_asked_to_write_it_writes_no_more_and_for_timing_no_less_than_it_is_told(teacher):
     assert GreedyGenerator(teacher, 6)(features()).shape[1] <= 6
-    assert GreedyGenerator(teacher, 6, exactly=True)(features()).shape == (2, 6)
+    assert GreedyGenerator(teacher, 6, fixed_length=True)(features()).shape == (2, 6)
     assert teacher.generation_config.max_length == 448
 
 
@@ -58,7 +58,7 @@ def test_a_model_of_several_languages_and_its_students_write_the_one_they_are_to
     generation.no_timestamps_token_id = ids("<|notimestamps|>")
     generation._from_model_config = False  # it would be read without what it says about languages
     teacher.save_pretrained(tmp_path / "teacher")
-    with pytest.raises(ValueError, match="teacher knows several languages .* Say which it is: language=en"):
+    with pytest.raises(ValueError, match="teacher is multilingual .* Set it: language=en"):
         AutoSpeechSeq2Seq(lambda: processor).from_pretrained(tmp_path / "teacher")
     told = AutoSpeechSeq2Seq(lambda: processor, "en").from_pretrained(tmp_path / "teacher").eval()
     student_from_teacher(told, num_layers=1).save_pretrained(tmp_path / "student")
@@ -74,7 +74,7 @@ def test_a_model_of_several_languages_and_its_students_write_the_one_they_are_to
 
 
 def test_a_model_of_one_language_is_told_none(processor):
-    with pytest.raises(ValueError, match="'en'.*whisper-1x16 knows one only"):
+    with pytest.raises(ValueError, match="'en'.*whisper-1x16 has one language only"):
         AutoSpeechSeq2Seq(lambda: processor, "en").from_pretrained("whisper-1x16")
 
 

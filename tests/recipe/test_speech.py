@@ -210,7 +210,7 @@ def test_words_become_sentences_where_that_is_asked_for(folder, tmp_path):
         (
             "words",
             {"task": "audio-classification", "student": "resnet8"},
-            "'resnet' cannot be asked by a Network.*about audio",
+            "'resnet' does not run in a Network.*on audio input",
         ),
     ],
 )

@@ -108,7 +108,7 @@ def spotter(network="streamcnn8"):
 def test_the_answers_to_frames_and_to_the_clip_are_those_of_the_whole(network, size):
     one = spotter(network)
     with torch.inference_mode():
-        whole, _ = one.model.answer(torch.from_numpy(WAVE)[None])
+        whole, _ = one.model.network_outputs(torch.from_numpy(WAVE)[None])
         logits = one.model(torch.from_numpy(WAVE)[None]).logits[0]
     frames, stream, answers = FrameStream(one.model), one.stream(), []
     for start in range(0, len(WAVE), size):
@@ -166,7 +166,7 @@ def test_a_model_in_half_precision_hears_while_somebody_speaks_what_it_hears_in_
     one = spotter()
     one.model.to(torch.bfloat16)
     with torch.inference_mode():
-        whole, _ = one.model.answer(torch.from_numpy(WAVE)[None])
+        whole, _ = one.model.network_outputs(torch.from_numpy(WAVE)[None])
     stream = FrameStream(one.model)
     answers = torch.cat([stream.accept_waveform(WAVE), stream.end()])
     assert answers.dtype == torch.float32 and (answers - whole[0]).abs().max() < 0.05 * whole.abs().max()

@@ -167,7 +167,7 @@ def test_attention_that_depends_on_positions_is_refused(architecture, tmp_path):
 
 def test_a_module_whose_attention_nobody_knows_is_refused():
     unknown = torch.nn.Linear(2, 2)
-    with pytest.raises(ValueError, match=r"Where Linear \(None\) makes its queries.* is not known"):
+    with pytest.raises(ValueError, match=r"query, key and value projections of Linear \(None\) are not known"):
         Relations(1.0, layers=[("layer", "layer")]).resolve_layers(unknown, unknown)
 
 
