@@ -54,8 +54,8 @@ _NAMES = {
     ],
     "models.pixel_preprocessor": ["PixelPreprocessor"],
     "models.sentence_encoder": ["SentenceEncoder"],
-    "signals.base": ["Signals"],
-    "teachers.cache.sparse": ["SampledFormat", "SparseTargets", "TopKFormat"],
+    "signals.base": ["Signals", "SparseTargets"],
+    "teachers.cache.sparse": ["SampledFormat", "TopKFormat"],
     "students": ["build_student", "student_from_config", "student_from_teacher", "trim_vocabulary"],
     "signals.taps": ["FeatureTap"],
     "tasks": [
@@ -131,6 +131,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .objectives import Term as Term
     from .objectives import objective_from as objective_from
     from .signals.base import Signals as Signals
+    from .signals.base import SparseTargets as SparseTargets
     from .signals.taps import FeatureTap as FeatureTap
     from .students import build_student as build_student
     from .students import student_from_config as student_from_config
@@ -152,7 +153,6 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .teachers import build_cache as build_cache
     from .teachers import load_teacher as load_teacher
     from .teachers.cache.sparse import SampledFormat as SampledFormat
-    from .teachers.cache.sparse import SparseTargets as SparseTargets
     from .teachers.cache.sparse import TopKFormat as TopKFormat
     from .training.arguments import DistillationTrainingArguments as DistillationTrainingArguments
     from .training.trainer import DistillationTrainer as DistillationTrainer

@@ -10,7 +10,7 @@ import logging
 
 from ..losses.ctc import ctc_frame_kl, ctc_loss, ctc_transcript, frames_needed
 from ..signals.columns import FRAMES
-from ..signals.frames import align_to_frames, num_answers, output_frame_mask
+from ..signals.frames import align_to_frames, num_output_frames, output_frame_mask
 from .base import Term, every_example, fraction, positive
 
 logger = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class CtcLabels(CtcTerm):
         return (batch["labels"] >= 0).any(1) & ~self._lacks_room(batch)
 
     def _lacks_room(self, batch):
-        return frames_needed(batch["labels"]) > num_answers(batch[FRAMES], self._hop)
+        return frames_needed(batch["labels"]) > num_output_frames(batch[FRAMES], self._hop)
 
     def values(self, student, teacher, batch):
         if not self._told and self._lacks_room(batch).any():

@@ -2,7 +2,7 @@
 
 from ..losses import cross_entropy, logit_mse, sparse_target_kl
 from ..signals.columns import SOFT_ITEMS
-from ..signals.forward import marks_spans
+from ..signals.forward import predicts_spans
 from ..signals.problem_kinds import problem_kind_of
 from .base import Term, every_example, positive
 from .problem_kinds import check_exclusive_classes, check_label_per_prediction, kind_objective
@@ -28,7 +28,7 @@ class TeacherPredictions(Term):
         check_label_per_prediction(problem_type, type(self).__name__)
 
     def resolve_layers(self, student, teacher):
-        if marks_spans(student) and not self.over_positions:
+        if predicts_spans(student) and not self.over_positions:
             raise ValueError(
                 f"{type(self).__name__} takes a mean over all logits of an item, and {type(student).__name__} has one for "
                 f"each position of a text, padding included: the loss would depend on the padding. Use SoftTargets."

@@ -1,4 +1,4 @@
-"""Signals: what a model computed for a batch."""
+"""Signals: the outputs of a student or a teacher for a batch."""
 
 from dataclasses import dataclass, field
 
@@ -6,32 +6,59 @@ import torch
 
 
 @dataclass
-class Signals:
-    """What a model said about a batch.
+class SparseTargets:
+    """The stored part of a teacher's distribution over a vocabulary: some tokens of each item, with weights.
 
     Args:
-        logits (`torch.Tensor`): Shape (batch, classes) or (batch, sequence, classes). Of a model that marks spans:
-            (batch, 2, sequence), where a span begins and where it ends, padding so low that it has no probability.
-            Of a detector: (batch, queries, classes + 4), the class logits of each query and then its box.
-        features (`dict[str, torch.Tensor]`): Outputs of tapped modules by module name.
-        sparse (`SparseTargets`, *optional*): Instead of logits, where a distribution over a vocabulary was kept in parts.
-        frame_stride (`float`, *optional*): From an answer to the next, in frames of the batch, see `frame_stride`.
+        ids (`torch.Tensor`): Shape (..., K), int64: tokens. Those at padding have no effect.
+        weights (`torch.Tensor`): Shape (..., K), float32: the weights of the tokens; 0 marks padding.
+        rest (`torch.Tensor`, *optional*): Shape (...), float32: the probability of all other tokens. None where tokens
+            were sampled: the weights then sum to 1 and are unbiased.
+        entropy (`torch.Tensor`, *optional*): Shape (...), float32, in nats: entropy of the whole softened distribution.
+            With it the loss on sampled tokens estimates a KL divergence, without it a cross-entropy.
+        temperature (`float`): The temperature of the teacher's distribution. A loss must soften the student by the same.
+        vocabulary (`int`): Size of the vocabulary.
+    """
+
+    ids: torch.Tensor
+    weights: torch.Tensor
+    rest: torch.Tensor | None
+    entropy: torch.Tensor | None
+    temperature: float
+    vocabulary: int
+
+    def best(self) -> torch.Tensor:
+        """The token with the largest weight, shape (...). Among sampled tokens this is an estimate."""
+        return self.ids.gather(-1, self.weights.argmax(dim=-1, keepdim=True)).squeeze(-1)
+
+
+@dataclass
+class Signals:
+    """Outputs of a model for a batch.
+
+    Args:
+        logits (`torch.Tensor`): Shape (batch, classes) or (batch, sequence, classes). Of a model that predicts spans:
+            (batch, 2, sequence), start and end of a span, with padding so low that its probability is 0. Of a detector:
+            (batch, queries, classes + 4), the class logits of each query, then its box.
+        features (`dict[str, torch.Tensor]`): Outputs of tapped modules, by module name.
+        sparse (`SparseTargets`, *optional*): Instead of logits: the stored part of a distribution over a vocabulary.
+        frame_stride (`float`, *optional*): Frames of the batch per output frame, see `signals.frames.frame_stride`.
     """
 
     logits: torch.Tensor | None
-    features: dict = field(default_factory=dict)
-    sparse: object = None
+    features: dict[str, torch.Tensor] = field(default_factory=dict)
+    sparse: SparseTargets | None = None
     frame_stride: float | None = None
 
-    def at(self, temperature):
-        """Logits whose softmax at this temperature is what was said. Several speakers give others at each."""
+    def at(self, temperature: float) -> torch.Tensor | None:
+        """Logits whose softmax at this temperature is the prediction. Those of an ensemble depend on the temperature."""
         return self.logits
 
-    def best(self):
-        """The class of the largest probability, item by item: shape of the logits without their last dimension."""
+    def best(self) -> torch.Tensor:
+        """The class with the largest probability of each item: shape of the logits without their last dimension."""
         return self.logits.argmax(-1) if self.sparse is None else self.sparse.best()
 
     @property
-    def num_classes(self):
-        """Classes the items are distributed over."""
+    def num_classes(self) -> int:
+        """Number of classes of the predicted distributions."""
         return self.logits.shape[-1] if self.sparse is None else self.sparse.vocabulary

@@ -1,15 +1,15 @@
-"""Columns of a batch that the loss reads beside the models."""
+"""Names of the batch columns that losses and evaluators read beside the inputs of the models."""
 
 LABELS = ("labels", "label", "label_ids")
-# Columns a task may add to its batches. Bool, of the shape of the items: where the teacher's predictions count.
+# Bool, of the shape of the items: the items on which the student learns from the teacher's predictions.
 SOFT_ITEMS = "soft_items"
-# Bool, shape (batch, sequence): the only positions whose logits anybody wants, of a model over a vocabulary.
+# Bool, shape (batch, sequence): the only positions whose logits are computed, of a model over a vocabulary.
 POSITIONS = "positions"
-# Floats, shape (batch, most boxes, 4): where the things of `labels` are, center and size, 0 to 1 of the image.
+# Floats, shape (batch, most boxes, 4): the boxes of the objects in `labels`, center and size, 0 to 1 of the image.
 BOXES = "boxes"
-# Bool, shape (batch, frames): which frames, one every 10 ms, belong to a clip of which a token or a blank a frame is said.
+# Bool, shape (batch, frames): the frames, one every 10 ms, that belong to the clip and not to padding (CTC).
 FRAMES = "frames"
-# What the loss reads beside the models: Trainer must not drop it.
+# Columns that the objective reads: Trainer must not remove them.
 TASK_COLUMNS = (*LABELS, SOFT_ITEMS, POSITIONS, BOXES, FRAMES)
-# Whole numbers, shape (batch, 2): the first and the last position at which an answer may stand. For whoever judges.
+# Whole numbers, shape (batch, 2): the first and the last position at which an answer may be. Read by the evaluator.
 CONTEXT_SPAN = "context_span"

@@ -1,15 +1,18 @@
-"""Listening to layers."""
+"""Capture the outputs of chosen layers during a forward pass."""
 
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from typing import Any
 
 import torch
+from torch import nn
 
 
 class FeatureTap:
-    """Catches copies of what chosen modules return, by hooks that are removed on exit.
+    """Captures copies of the outputs of chosen modules, by hooks that are removed on exit.
 
-    Copies, because the next operation may be in place (`ReLU(inplace=True)`, `out += shortcut`) and would overwrite what
-    was caught. Gradients flow through them.
+    Copies, because the next operation may be in place (`ReLU(inplace=True)`, `out += shortcut`) and would overwrite the
+    captured tensor. Gradients flow through them.
 
     ```python
     with FeatureTap(student, ["transformer.layer.3"]) as tap:
@@ -18,43 +21,44 @@ class FeatureTap:
     ```
 
     Args:
-        model (`torch.nn.Module`): The model to listen to.
-        names (`Iterable[str]`): Module names as in `model.named_modules()`. None of them leaves the model alone.
+        model (`nn.Module`): The model whose modules are tapped.
+        names (`Iterable[str]`): Module names as in `model.named_modules()`. Without names the model gets no hooks.
 
     Raises:
-        ValueError: A name is not in the model; the message lists names that are near it.
+        ValueError: A name is not in the model; the message lists the closest names.
     """
 
-    def __init__(self, model, names):
+    def __init__(self, model: nn.Module, names: Iterable[str]):
         self.names = tuple(dict.fromkeys(names))
-        modules = dict(model.named_modules()) if self.names else {}  # to list them takes time, in every step
+        modules = dict(model.named_modules()) if self.names else {}  # listing them takes time, in every step
         for name in self.names:
             if name not in modules:
                 raise ValueError(_unknown(name, model, modules))
         self._modules = {name: modules[name] for name in self.names}
-        self._features, self._handles = {}, []
+        self._features: dict[str, Any] = {}
+        self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
-    def __enter__(self):
+    def __enter__(self) -> "FeatureTap":
         for name, module in self._modules.items():
-            self._handles.append(module.register_forward_hook(self._catcher(name)))
+            self._handles.append(module.register_forward_hook(self._hook(name)))
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
         self._features.clear()
 
-    def _catcher(self, name):
-        def catch(module, inputs, output):
+    def _hook(self, name: str) -> Callable[..., None]:
+        def capture(module, inputs, output):
             # Overwritten, never appended: gradient checkpointing runs inner layers twice.
             first = output[0] if isinstance(output, (tuple, list)) and output else output
             self._features[name] = _copy(first) if isinstance(first, torch.Tensor) else first
 
-        return catch
+        return capture
 
-    def take(self):
-        """The tensors caught since the last call, by module name; the tap is empty afterwards.
+    def take(self) -> dict[str, torch.Tensor]:
+        """The tensors captured since the last call, by module name; the tap is empty afterwards.
 
         Raises:
             RuntimeError: A module did not run, or returned no tensor.
@@ -62,21 +66,21 @@ class FeatureTap:
         features, self._features = self._features, {}
         for name in self.names:
             if not isinstance(features.get(name), torch.Tensor):
-                came = f"returned {type(features[name]).__name__}" if name in features else "never ran"
+                reason = f"returned {type(features[name]).__name__}" if name in features else "never ran"
                 raise RuntimeError(
-                    f"The tap on '{name}' caught no tensor: the module {came} in this forward pass, so a loss on it "
+                    f"The tap on '{name}' captured no tensor: the module {reason} in this forward pass, so a loss on it "
                     f"would be a silent zero. Tap a module that runs every time and returns a tensor."
                 )
         return features
 
 
-def _copy(tensor):
+def _copy(tensor: torch.Tensor) -> torch.Tensor:
     # An inference tensor cannot enter a graph; its copy made outside of that mode is an ordinary tensor.
     with torch.inference_mode(False) if tensor.is_inference() else nullcontext():
         return tensor.clone()
 
 
-def _unknown(name, model, modules):
+def _unknown(name: str, model: nn.Module, modules: dict[str, nn.Module]) -> str:
     from difflib import get_close_matches
 
     names = [known for known in modules if known]

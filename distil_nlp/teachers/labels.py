@@ -2,7 +2,7 @@
 
 import logging
 
-from ..signals.forward import marks_spans
+from ..signals.forward import predicts_spans
 from ..signals.problem_kinds import problem_kind_of
 
 logger = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ def label_names(model):
     config = getattr(model, "config", None)
     if getattr(config, "id2label", None) is None or getattr(config, "num_labels", 1) < 2:
         return None
-    if marks_spans(model):
+    if predicts_spans(model):
         return None  # its two logits are where an answer begins and where it ends
     if getattr(model, "get_output_embeddings", lambda: None)() is not None:
         return None

@@ -8,7 +8,7 @@ import torch
 
 from ..losses.hard import MISSING
 from ..signals.columns import LABELS
-from ..signals.forward import marks_spans
+from ..signals.forward import predicts_spans
 from ..signals.problem_kinds import problem_kind
 
 logger = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ def _collect(teacher, batches):
 def _has_classes(model):
     """Positions in a text are none: each batch has as many as its longest text, and no name. Nor are tokens, which a
     tokenizer names."""
-    return not marks_spans(model) and not getattr(getattr(model, "config", None), "is_encoder_decoder", False)
+    return not predicts_spans(model) and not getattr(getattr(model, "config", None), "is_encoder_decoder", False)
 
 
 def _classes(labels):

@@ -11,7 +11,7 @@ from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 from ..collators import as_collator
 from ..objectives import Objective
 from ..signals.base import Signals
-from ..signals.forward import accepted_columns, forward_logits, to_gather
+from ..signals.forward import accepted_columns, forward_logits, gatherable_logits
 from ..signals.frames import frame_stride
 from ..signals.taps import FeatureTap
 from .arguments import DistillationTrainingArguments, check_unused
@@ -153,7 +153,7 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
                 self._evaluation_sums.add({name: part * rows for name, part in parts.items()} | {"rows": rows})
         if prediction_loss_only:
             return loss, None, None
-        return loss, to_gather(self.model, student.logits, labels), labels
+        return loss, gatherable_logits(self.model, student.logits, labels), labels
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """`Trainer.evaluation_loop`; with `eval_with_teacher`, all terms of the objective are added to the metrics."""

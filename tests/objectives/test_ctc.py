@@ -145,10 +145,13 @@ def test_an_answer_counts_for_the_frames_that_begin_in_its_time():
         output_frame_mask(frames, 4, 2.0).sum(1).tolist() == [3, 2, 0] and output_frame_mask(frames, 6, None) is frames
     )
     for unknown in (lambda: align_to_frames(row, 6, None), lambda: output_frame_mask(frames, 3, None)):
-        with pytest.raises(ValueError, match="3 answers to clips of 6 frames of 10 ms, and nothing says"):
+        with pytest.raises(
+            ValueError,
+            match="3 output frames for clips of 6 frames of 10 ms, and the config does not",
+        ):
             unknown()
     with pytest.raises(
-        ValueError, match="3 answers to clips of 16 frames .* should be about 2 of them.*sampling_rate"
+        ValueError, match="3 output frames for clips of 16 frames .* one output frame for 2 of them.*sampling_rate"
     ):
         align_to_frames(row, 16, 2.0)
 

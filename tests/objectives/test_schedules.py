@@ -20,8 +20,7 @@ from distil_nlp.objectives import (
     default_objective,
     objective_from,
 )
-from distil_nlp.signals.base import Signals
-from distil_nlp.teachers.cache.sparse import SparseTargets
+from distil_nlp.signals.base import Signals, SparseTargets
 
 MOVING = {"kd_ratio": 1.0, "kd_ratio_end": 0.0, "temperature": 4.0, "temperature_end": 1.0, "kd_schedule": "linear"}
 SINGLE = "single_label_classification"

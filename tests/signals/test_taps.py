@@ -1,4 +1,4 @@
-"""A tap hears what a layer returns, leaves nothing behind, and says so where it heard nothing."""
+"""A tap captures the outputs of layers, removes its hooks, and raises where it captured nothing."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from distil_nlp.signals.taps import FeatureTap
 
 
 class Layers(nn.Module):
-    """Three linear layers and one nobody calls; the second may be run by gradient checkpointing."""
+    """Three linear layers and one that never runs; the second may be run by gradient checkpointing."""
 
     def __init__(self, checkpointed=False):
         super().__init__()
@@ -32,7 +32,7 @@ def hooks_of(model):
     return sum(len(module._forward_hooks) for module in model.modules())
 
 
-def test_a_tap_takes_what_its_modules_returned(model):
+def test_a_tap_captures_the_outputs_of_its_modules(model):
     x = torch.randn(2, 4)
     with FeatureTap(model, ["low", "high"]) as tap:
         output = model(x)
@@ -42,7 +42,7 @@ def test_a_tap_takes_what_its_modules_returned(model):
 
 
 class Residual(nn.Module):
-    """As convolutional networks are written: what a module returned is overwritten by what comes after it."""
+    """As in convolutional networks: the output of a module is overwritten by the operation after it."""
 
     def __init__(self):
         super().__init__()
@@ -57,29 +57,29 @@ class Residual(nn.Module):
 
 
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
-def test_what_a_tap_caught_is_not_overwritten_by_operations_in_place(mode):
+def test_captured_tensors_are_not_overwritten_by_operations_in_place(mode):
     torch.manual_seed(0)
     model, images = Residual().eval(), torch.randn(4, 2, 3, 3)
     with mode(), FeatureTap(model, ["norm", "flat", "relu"]) as tap:
         model(images)
-        caught = tap.take()
+        captured = tap.take()
     expected = model.norm(model.conv(images)).detach()
     assert expected.min() < -0.1  # an in-place ReLU would have left 0
-    torch.testing.assert_close(caught["norm"].detach(), expected)
+    torch.testing.assert_close(captured["norm"].detach(), expected)
     flat = model.flat((expected.clamp(min=0) + images).mean((2, 3))).detach()
     assert flat.min() < 0
-    torch.testing.assert_close(caught["flat"].detach(), flat)
+    torch.testing.assert_close(captured["flat"].detach(), flat)
 
 
-def test_what_was_caught_in_inference_mode_may_enter_a_graph():
+def test_tensors_captured_in_inference_mode_may_enter_a_graph():
     with torch.inference_mode(), FeatureTap(nn.Sequential(nn.Linear(2, 2)), ["0"]) as tap:
         tap._modules["0"](torch.randn(1, 2))
-        caught = tap.take()["0"]
-    assert not caught.is_inference() and not caught.requires_grad
-    (caught * torch.ones(2, requires_grad=True)).sum().backward()
+        captured = tap.take()["0"]
+    assert not captured.is_inference() and not captured.requires_grad
+    (captured * torch.ones(2, requires_grad=True)).sum().backward()
 
 
-def test_gradients_flow_through_what_was_caught_before_an_operation_in_place():
+def test_gradients_flow_through_a_tensor_captured_before_an_operation_in_place():
     model = Residual()
     with FeatureTap(model, ["norm"]) as tap:
         model(torch.randn(4, 2, 3, 3))
@@ -103,7 +103,7 @@ def test_a_tap_can_be_entered_again(model):
     assert hooks_of(model) == 0
 
 
-def test_a_tap_without_names_leaves_the_model_alone(model):
+def test_a_tap_without_names_adds_no_hooks(model):
     with FeatureTap(model, ()) as tap:
         assert hooks_of(model) == 0
         assert tap.take() == {}
@@ -116,11 +116,11 @@ def test_a_tap_keeps_the_last_of_two_passes(model):
         assert torch.equal(tap.take()["low"], model.low(torch.ones(1, 4)))
 
 
-def test_a_tap_is_empty_after_it_was_taken(model):
+def test_a_tap_is_empty_after_take(model):
     with FeatureTap(model, ["low"]) as tap:
         model(torch.randn(2, 4))
         tap.take()
-        with pytest.raises(RuntimeError, match="'low' caught no tensor: the module never ran"):
+        with pytest.raises(RuntimeError, match="'low' captured no tensor: the module never ran"):
             tap.take()
 
 
@@ -134,7 +134,7 @@ def test_the_gradient_of_a_tapped_layer_survives_gradient_checkpointing(model):
     assert torch.equal(again.low.weight.grad, model.low.weight.grad) and model.low.weight.grad.any()
 
 
-def test_the_first_of_several_outputs_is_taken():
+def test_the_first_of_several_outputs_is_captured():
     model = nn.Sequential(nn.LSTM(3, 5))
     with FeatureTap(model, ["0"]) as tap:
         output, _ = model(torch.randn(2, 1, 3))
@@ -144,7 +144,7 @@ def test_the_first_of_several_outputs_is_taken():
 def test_a_module_that_never_ran_is_an_error(model):
     with FeatureTap(model, ["idle"]) as tap:
         model(torch.randn(2, 4))
-        with pytest.raises(RuntimeError, match="'idle' caught no tensor: the module never ran"):
+        with pytest.raises(RuntimeError, match="'idle' captured no tensor: the module never ran"):
             tap.take()
 
 
@@ -160,6 +160,6 @@ def test_a_module_that_returns_no_tensor_is_an_error():
             tap.take()
 
 
-def test_an_unknown_module_is_refused_with_its_neighbors(model):
+def test_the_error_for_an_unknown_module_lists_the_closest_names(model):
     with pytest.raises(ValueError, match=r"Layer 'midle' is not in the model \(Layers, 4 modules\).*middle"):
         FeatureTap(model, ["midle"])

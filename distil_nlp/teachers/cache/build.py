@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from ...data.examples import EXAMPLE_ID, row_digests
 from ...internals.files import read_json, write_json
-from ...signals.forward import marks_spans
+from ...signals.forward import predicts_spans
 from .fingerprints import data_fingerprint, tokenizer_fingerprint
 from .formats import describe_kept, format_from
 from .layout import LAYOUTS, layout_of
@@ -183,7 +183,7 @@ def _header(teacher, reader, kept, features, tokenizer, preprocessing):
     columns = reader.columns_read()
     # Two at most: of a large vocabulary even the logits of a few texts are gigabytes.
     batch = reader.batch(range(min(2, reader.batch_size, reader.num_examples)))
-    said, spans = teacher(batch), marks_spans(teacher.model)
+    said, spans = teacher(batch), predicts_spans(teacher.model)
     form = format_from(describe_kept(kept, said.num_classes))
     tensors = {form.signal: (said.logits, form.describe())}
     tensors |= {name: (said.features[name], form.features) for name in features}
@@ -202,7 +202,7 @@ def _header(teacher, reader, kept, features, tokenizer, preprocessing):
         "kept": form.describe(),
         "features": list(features),
         "signals": {
-            name: {"layout": layout_of(tensor, batch, marks_spans=spans and name == form.signal), "kept": kept}
+            name: {"layout": layout_of(tensor, batch, predicts_spans=spans and name == form.signal), "kept": kept}
             for name, (tensor, kept) in tensors.items()
         },
     }

@@ -26,15 +26,15 @@ class Layout:
     tensor: Callable
 
 
-def layout_of(tensor, batch, *, marks_spans=False):
+def layout_of(tensor, batch, *, predicts_spans=False):
     """The name of the layout of a tensor.
 
     Args:
         tensor (`torch.Tensor`): Logits or features.
         batch (`Mapping[str, torch.Tensor]`): Which they are about.
-        marks_spans (`bool`): Whether they are logits of a model that marks spans, shape (batch, 2, sequence).
+        predicts_spans (`bool`): Whether they are logits of a model that marks spans, shape (batch, 2, sequence).
     """
-    if marks_spans:
+    if predicts_spans:
         return "spans"
     return next(name for name, layout in LAYOUTS.items() if layout.matches(tensor, batch))
 

@@ -1,40 +1,13 @@
 """A teacher's distribution over a large vocabulary, kept in parts: some tokens with their weights, not all of them."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
+
+from ...signals.base import SparseTargets
 
 # Numbers of a chunk of logits while they are encoded: what is held besides them stays within some 16 MiB.
 _CHUNK = 2**20
 _FINEST = 2.0**-32  # offsets are multiples of it, so that no point of any item is rounded onto the end
-
-
-@dataclass
-class SparseTargets:
-    """A distribution over a vocabulary for each item, in parts.
-
-    Args:
-        ids (`torch.Tensor`): Shape (..., K), int64: tokens. Which, of padding, does not matter.
-        weights (`torch.Tensor`): Shape (..., K), float32: their shares; 0 marks padding.
-        rest (`torch.Tensor`, *optional*): Shape (...), float32: probability of all tokens that are not listed. None
-            where tokens were drawn: the weights add up to 1 and are right on average.
-        entropy (`torch.Tensor`, *optional*): Shape (...), float32, in nats: of the whole softened distribution. With it
-            the loss of drawn tokens is a KL divergence on average, without it a cross-entropy.
-        temperature (`float`): At which the teacher was softened. A loss must soften the student alike.
-        vocabulary (`int`): Size of the vocabulary.
-    """
-
-    ids: torch.Tensor
-    weights: torch.Tensor
-    rest: torch.Tensor | None
-    entropy: torch.Tensor | None
-    temperature: float
-    vocabulary: int
-
-    def best(self):
-        """The token of the largest weight, shape (...). Of drawn tokens a guess where two come close."""
-        return self.ids.gather(-1, self.weights.argmax(dim=-1, keepdim=True)).squeeze(-1)
 
 
 def offsets_for(seed, example_id, num_items):
