@@ -1,10 +1,10 @@
-"""Distil a detector: DETR-type teacher, smaller student, control, comparison, boxes side by side, model card.
+"""Distill a detector: DETR-type teacher, smaller student, control, comparison, pictures of boxes, model card.
 
     accelerate launch recipes/object_detection.py recipes/object_detection/bccd.yaml
     distil-nlp run recipes/object_detection/bccd.yaml --teacher my/detector --student my/smaller-detector
 
-Data of COCO's form. Every model that `AutoModelForObjectDetection` loads will do; its image processor must bring images to
-one height and width. The YAML file beside this script says what to expect.
+Data in the format of COCO. Every model of `AutoModelForObjectDetection` works, if its image processor resizes images to one
+height and width. The YAML file beside this script lists the expected results.
 """
 
 from distil_nlp.cli.commands import main

