@@ -38,7 +38,7 @@ def test_a_tap_that_never_fires_is_an_error_before_the_first_step(tmp_path):
     student, teacher = make_pair()
     student.unused = torch.nn.Linear(2, 2)
     hint = HiddenStates(1.0, layers=[("unused", 0)])
-    with pytest.raises(RuntimeError, match="'unused' caught no tensor: the module never ran"):
+    with pytest.raises(RuntimeError, match="'unused' captured no tensor: the module never ran"):
         make_trainer(student, teacher, make_rows(8), tmp_path, objective=Objective([hint]))
 
 
