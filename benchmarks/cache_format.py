@@ -124,7 +124,7 @@ def measure(args, teacher, kept, examples, folder):
 
     rows = rows_of(examples, args.length)
     start = time.perf_counter()
-    build_cache(folder, teacher, rows, default_data_collator, kept=kept, batch_size=1)
+    build_cache(folder, teacher, rows, default_data_collator, storage=kept, batch_size=1)
     built = time.perf_counter() - start
     cached, tokens = CachedTeacher(folder), examples * args.length
     order = torch.randperm(examples, generator=torch.Generator().manual_seed(0)).tolist()

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from transformers.utils import logging
 
 from distil_nlp.losses import cross_entropy, soft_target_kl, sparse_target_kl
-from distil_nlp.teachers.cache.sparse import SampledFormat, TopKFormat, offsets_for
+from distil_nlp.teachers.cache.sparse import SampledFormat, TopKFormat, sampling_offsets
 
 SAMPLED, INDEPENDENT, TAIL, SCALED = "systematic", "independent", "top-k and the rest", "top-k, scaled"
 DENSE, LABELS = "dense", "labels alone"
@@ -166,7 +166,7 @@ class Ways:
 
 def offsets(index, count, seed=0):
     """Of the items of a batch."""
-    return offsets_for(seed, index, count)
+    return sampling_offsets(seed, index, count)
 
 
 def loss(way, ways, pair, student, teacher, batch, index, seed=0):

@@ -47,7 +47,7 @@ def cached_teacher(teacher, data, folder, *, temperatures=(), features=(), devic
         _afresh(teacher),
         data.transfer,
         data.collator,
-        kept=kept_form(data.recipe, data.task, list(dict.fromkeys(temperatures))),
+        storage=kept_form(data.recipe, data.task, list(dict.fromkeys(temperatures))),
         features=features,
         tokenizer=teacher.tokenizer,
         preprocessing={name: getattr(data.recipe, name) for name in _PREPROCESSING},

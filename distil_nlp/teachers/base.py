@@ -1,61 +1,72 @@
-"""What a teacher is to the trainer."""
+"""Base class of all teachers."""
 
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ..signals.base import Signals
 from .capacity import num_parameters
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from transformers import PreTrainedTokenizerBase
 
 
 class Teacher:
-    """Answers a batch with Signals.
+    """Computes Signals for a batch.
 
-    It is no `nn.Module`, on purpose: held by the trainer, its weights can reach neither the student's checkpoint
-    nor the optimizer, and `student.train()` cannot put it into train mode.
+    A teacher is not an `nn.Module`, so that its weights cannot enter the student's checkpoint or the optimizer, and
+    `student.train()` cannot put it into train mode.
 
     Attributes:
-        name (`str`): For reports and cards.
-        columns (`tuple[str]`): The columns of a batch it reads, also where the student takes fewer.
-        label_names (`list[str]` or None): Names of its classes in order, before `match`; None where it has none.
-        model (`nn.Module` or None): What can be timed and counted; None where nothing runs, or several do.
-        architecture (`nn.Module` or None): Its modules, for terms that look for layers; the weights may be missing.
-        is_precomputed (`bool`): Whether it was asked beforehand, and can say nothing about examples that are altered since.
+        name (`str`): Name in reports and cards.
+        columns (`tuple[str]`): Columns of a batch that the teacher reads, including those the student does not take.
+        label_names (`list[str]` or None): Names of its classes in order, before `reconcile`; None without classes.
+        model (`nn.Module` or None): The model to time and count; None without a running model, or with several.
+        architecture (`nn.Module` or None): Its modules, for terms that look up layers; weights may be missing.
+        is_precomputed (`bool`): True for stored outputs, which do not fit examples that are augmented later.
     """
 
-    name = "teacher"
-    columns = ()
-    label_names = None
-    model = None
-    architecture = None
-    is_precomputed = False
+    name: str = "teacher"
+    columns: tuple[str, ...] = ()
+    label_names: list[str] | None = None
+    model: nn.Module | None = None
+    architecture: nn.Module | None = None
+    is_precomputed: bool = False
 
     @property
-    def num_parameters(self):
-        """How much it can hold: parameters without embeddings, None where nobody knows."""
+    def num_parameters(self) -> int | None:
+        """Number of parameters without embeddings; None if unknown."""
         return None if self.architecture is None else num_parameters(self.architecture)
 
     @property
-    def models(self):
-        """All modules that run whenever it speaks, `tuple[nn.Module]`; none where some of it is read from disk."""
+    def models(self) -> tuple[nn.Module, ...]:
+        """All modules that run for a batch; an empty tuple if some outputs are read from disk."""
         return () if self.model is None else (self.model,)
 
-    def load(self, **settings):
-        """Load what was given by name only, with the settings of `as_teacher`."""
+    def load(self, **settings: Any) -> None:
+        """Load models that were passed by name only, with the arguments of `as_teacher`."""
 
-    def __call__(self, batch):
-        """Signals for a batch of tensors; no gradient leads through them."""
+    def __call__(self, batch: Mapping[str, torch.Tensor]) -> Signals:
+        """Compute Signals for a batch of tensors, without gradient."""
         raise NotImplementedError
 
-    def fingerprint(self):
-        """A string that changes when the teacher's answers could."""
+    def fingerprint(self) -> str:
+        """Return a string that changes whenever the teacher's outputs could."""
         raise NotImplementedError
 
-    def tap_layers(self, names):
-        """Ask for the outputs of these modules as features from now on."""
+    def tap_layers(self, names: Iterable[str]) -> None:
+        """Return the outputs of these modules as features from the next batch on."""
         if names:
             raise ValueError(
-                f"{type(self).__name__} keeps no features, but the objective listens to {', '.join(names)}. "
+                f"The objective needs outputs of {', '.join(names)}, and {type(self).__name__} has no features. "
                 f"Use a teacher that runs (OnlineTeacher)."
             )
 
-    def reconcile(self, student, tokenizer=None):
-        """Reconcile labels and vocabulary with the student's before the first batch; ValueError where it cannot be."""
+    def reconcile(self, student: nn.Module, tokenizer: "PreTrainedTokenizerBase | None" = None) -> None:
+        """Reconcile labels and vocabulary with the student's before the first batch; ValueError if they do not fit."""
 
-    def prepare(self, accelerator):
-        """Take a place on the device."""
+    def prepare(self, accelerator: "Accelerator") -> None:
+        """Move the teacher's models to the accelerator's device."""

@@ -1,60 +1,68 @@
-"""How much larger a teacher is than its student, and a word about it where that is much."""
+"""Number of parameters of teacher and student, and a warning about a large capacity gap."""
 
 import functools
 import logging
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from ..metrics.display import short_count
 
+if TYPE_CHECKING:
+    from .base import Teacher
+
 logger = logging.getLogger(__name__)
 
-# Zhang et al. 2023, Lifting the Curse of Capacity Gap in Distilling Language Models, table 1: with a student of a tenth
-# of BERT-base, exchanging the teacher for BERT-large makes the student worse on GLUE.
+# Zhang et al. 2023, Lifting the Curse of Capacity Gap in Distilling Language Models, table 1: a student with a tenth of
+# the parameters of BERT-base scores lower on GLUE with BERT-large as its teacher than with BERT-base.
 LARGE_GAP = 10
 
 
-def num_parameters(model):
-    """Parameters of a model that are no embeddings, tied ones once: what its layers can hold.
+def num_parameters(model: nn.Module) -> int:
+    """Number of parameters of a model without embeddings; tied parameters count once.
 
-    Embeddings are left out because they grow with the vocabulary, and two models of one vocabulary would look alike.
+    Embeddings are excluded because they grow with the vocabulary and would hide the difference between two models with
+    the same vocabulary.
     """
-    tables = {id(one) for part in model.modules() if isinstance(part, nn.Embedding) for one in part.parameters()}
-    return sum(one.numel() for one in model.parameters() if id(one) not in tables)
+    embeddings = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, nn.Embedding)
+        for parameter in module.parameters()
+    }
+    return sum(parameter.numel() for parameter in model.parameters() if id(parameter) not in embeddings)
 
 
-def far_larger(teacher, student):
-    """Whether a teacher (`Teacher`) has `LARGE_GAP` times the parameters of a student (`nn.Module`), or more.
-
-    False where nobody knows the teacher's.
-    """
+def far_larger(teacher: "Teacher", student: nn.Module) -> bool:
+    """Whether a teacher has at least `LARGE_GAP` times the student's parameters; False if its size is unknown."""
     return teacher.num_parameters is not None and teacher.num_parameters >= LARGE_GAP * max(num_parameters(student), 1)
 
 
-def warn_of_gap(student, teacher):
-    """Say once, with numbers, that a student is far smaller than its teacher, and what there is against it.
+def warn_of_gap(student: nn.Module, teacher: "Teacher") -> None:
+    """Warn once, with numbers and remedies, if a student is far smaller than its teacher.
 
-    A larger teacher need not make a better student: Mirzadeh et al. 2020, Improved Knowledge Distillation via Teacher
-    Assistant; Cho and Hariharan 2019, On the Efficacy of Knowledge Distillation.
+    A larger teacher does not always make a better student: Mirzadeh et al. 2020, Improved Knowledge Distillation via
+    Teacher Assistant; Cho and Hariharan 2019, On the Efficacy of Knowledge Distillation.
 
     Args:
-        student (`nn.Module`): To be trained.
-        teacher (`Teacher`): Its `num_parameters` is None where nobody knows: then nothing is said.
+        student (`nn.Module`): The model to train.
+        teacher (`Teacher`): No warning if its `num_parameters` is None.
     """
     if far_larger(teacher, student):
-        _warn_once(teacher.num_parameters, num_parameters(student))
+        _warn_once(num_parameters(student), teacher.num_parameters)
 
 
 @functools.cache
-def _warn_once(theirs, ours):
-    """Once for two sizes: the seeds and stages of a recipe all train the same pair."""
+def _warn_once(student_size: int, teacher_size: int) -> None:
+    """Log the warning once per pair of sizes: all seeds and stages of a recipe train the same pair."""
     logger.warning(
-        "The student is far smaller than its teacher: %s parameters against %s, embeddings aside, %.0f times fewer. From "
-        "about %d times on a better teacher need not make a better student. Look at the control, and try: an assistant "
-        "of a size between the two (assistants in a recipe), a teacher that stopped early (teacher_stop_epoch), the "
-        "terms ClassCorrelation and BatchCorrelation (DIST, in a recipe preset: dist), or more layers.",
-        short_count(ours),
-        short_count(theirs),
-        theirs / max(ours, 1),
+        "The student is far smaller than its teacher: %s parameters against %s, without embeddings, %.0f times fewer. "
+        "Beyond about %d times, a better teacher does not always make a better student. Compare with the control, and "
+        "try: an assistant of a size between the two (assistants in a recipe), a teacher from early stopping "
+        "(teacher_stop_epoch), the terms ClassCorrelation and BatchCorrelation (DIST, in a recipe preset: dist), or more "
+        "layers.",
+        short_count(student_size),
+        short_count(teacher_size),
+        teacher_size / max(student_size, 1),
         LARGE_GAP,
     )

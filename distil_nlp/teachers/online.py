@@ -1,6 +1,9 @@
-"""A teacher that runs beside the student."""
+"""A teacher model that runs in every training step, and the loading of teachers."""
 
 import hashlib
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -15,17 +18,28 @@ from .base import Teacher
 from .labels import label_names, label_order, ordered
 from .vocabulary import check_vocabulary
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from transformers import PreTrainedTokenizerBase
+
+# Everything the trainer takes as a teacher: a teacher, a model, a Hub id or a folder.
+TeacherSource = Teacher | nn.Module | str | PathLike[str]
+
 
 class OnlineTeacher(Teacher):
-    """A model that is asked at every step, in eval mode, without gradient.
+    """A model that runs in every training step, in eval mode, without gradient.
 
     Args:
         model (`torch.nn.Module`): Returns logits (see `distil_nlp.signals.forward.forward_logits`).
-        name (`str`, *optional*): For reports; the model's `name_or_path` otherwise.
-        tokenizer (*optional*): Its tokenizer, to be compared with the student's.
+        name (`str`, *optional*): Name in reports. Default: the model's `name_or_path`.
+        tokenizer (*optional*): The model's tokenizer, to compare with the student's.
     """
 
-    def __init__(self, model, *, name=None, tokenizer=None):
+    model: nn.Module
+
+    def __init__(
+        self, model: nn.Module, *, name: str | None = None, tokenizer: "PreTrainedTokenizerBase | None" = None
+    ) -> None:
         self.model = model
         self.name = name or getattr(model, "name_or_path", "") or type(model).__name__
         self.tokenizer = tokenizer
@@ -34,45 +48,46 @@ class OnlineTeacher(Teacher):
         self._tap = FeatureTap(model, ())
 
     @property
-    def columns(self):
+    def columns(self) -> tuple[str, ...]:  # type: ignore[override]
         return self._columns or ()
 
     @property
-    def architecture(self):
+    def architecture(self) -> nn.Module | None:  # type: ignore[override]
         return self.model
 
     @property
-    def label_names(self):
+    def label_names(self) -> list[str] | None:  # type: ignore[override]
         return label_names(self.model)
 
-    def tap_layers(self, names):
+    def tap_layers(self, names: Iterable[str]) -> None:
         self._tap = FeatureTap(self.model, names)
 
-    def reconcile(self, student, tokenizer=None):
-        if any(ours is theirs for ours in self.model.parameters() for theirs in student.parameters()):
+    def reconcile(self, student: nn.Module, tokenizer: "PreTrainedTokenizerBase | None" = None) -> None:
+        student_parameters = {id(parameter) for parameter in student.parameters()}
+        if any(id(parameter) in student_parameters for parameter in self.model.parameters()):
             raise ValueError(
-                f"Teacher ({type(self.model).__name__}) and student share parameters, so training would move the "
-                f"teacher. Give the trainer two models: `copy.deepcopy(student)` makes a teacher of its present state."
+                f"Teacher ({type(self.model).__name__}) and student share parameters, so training would change the "
+                f"teacher. Pass two models: `copy.deepcopy(student)` makes a teacher of the student's current state."
             )
         check_vocabulary(student, self.model, tokenizer, self.tokenizer)
         self._order = label_order(student, self.model)
 
-    def prepare(self, accelerator):
+    def prepare(self, accelerator: "Accelerator") -> None:
         self.model = accelerator.prepare_model(self.model, evaluation_mode=True)
 
-    def __call__(self, batch):
-        # Asked every time: somebody may have called .train() on a model the teacher is a part of.
+    def __call__(self, batch: Mapping[str, torch.Tensor]) -> Signals:
+        # For every batch, because .train() may have been called on a model that contains the teacher.
         self.model.eval()
         with torch.inference_mode(), self._tap as tap:
             logits = frame_logits(self.model, batch, self._columns)
             features = tap.take()
             if self._order is not None:
                 logits = ordered(logits, self._order, len(self.label_names))
-        # Inference tensors cannot enter a graph; a clone made out here is an ordinary tensor, as taps make them already.
+        # Inference tensors cannot enter a graph. A clone made outside is an ordinary tensor; taps clone already.
         return Signals(logits.clone(), features)
 
-    def fingerprint(self):
-        """SHA-256 over names, types, shapes and bytes of all weights, the order of the labels included."""
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of names, types, shapes and bytes of all weights, and of the label order."""
         digest = hashlib.sha256(repr(self._order).encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             tensor = tensor.detach().cpu().contiguous()
@@ -81,38 +96,48 @@ class OnlineTeacher(Teacher):
         return digest.hexdigest()
 
 
-def load_teacher(name_or_path, *, like, dtype="float32", trust_remote_code=False):
-    """Load a teacher with the kind of head `like` has.
+def load_teacher(
+    name_or_path: str | PathLike[str],
+    *,
+    student: nn.Module | str | None,
+    dtype: str = "float32",
+    trust_remote_code: bool = False,
+) -> OnlineTeacher:
+    """Load a teacher with the same kind of head as the student.
 
     Args:
         name_or_path (`str` or `Path`): Hub id or folder.
-        like (`transformers.PreTrainedModel` or `str`): The student, or the name of an auto class.
+        student (`transformers.PreTrainedModel` or `str`): The student, or the name of an auto class.
         dtype (`str`): "float32", "bfloat16" or "float16".
+        trust_remote_code (`bool`): Whether to run code from the checkpoint.
 
     Raises:
-        ValueError: The checkpoint has no head for the task: its random answers would be taught.
+        ValueError: The checkpoint has no head for the task.
     """
-    auto_class = like if isinstance(like, str) else auto_class_for(like)
-    model, fresh = load_model(auto_class, name_or_path, dtype=dtype, trust_remote_code=trust_remote_code)
-    if fresh:
+    auto_class = student if isinstance(student, str) else auto_class_for(student)
+    model, missing = load_model(auto_class, name_or_path, dtype=dtype, trust_remote_code=trust_remote_code)
+    if missing:
         raise ValueError(
-            f"The teacher {name_or_path} has no trained head for {auto_class} ({len(fresh)} weights are not in its "
-            f"checkpoint: {', '.join(fresh[:4])}), so it would teach noise. Fine-tune it on the task first: "
-            f"a recipe does it with `--train_teacher true`."
+            f"The teacher {name_or_path} has no trained head for {auto_class} ({len(missing)} weights are not in its "
+            f"checkpoint: {', '.join(missing[:4])}), so its predictions would be random. Fine-tune it on the task first: "
+            f"a recipe does this with `--train_teacher true`."
         )
     return OnlineTeacher(model, name=str(name_or_path), tokenizer=load_tokenizer(name_or_path))
 
 
-def as_teacher(teacher, *, student, dtype="float32", trust_remote_code=False):
-    """A `Teacher` from whatever the user has: one already, a model, a Hub id or a folder.
+def as_teacher(
+    teacher: TeacherSource, *, student: nn.Module | None, dtype: str = "float32", trust_remote_code: bool = False
+) -> Teacher:
+    """Make a `Teacher` of a teacher, a model, a Hub id or a folder.
 
     Args:
         teacher: `Teacher`, `nn.Module`, `str` or `Path`.
-        student (`nn.Module`): Decides which head a Hub id or folder is loaded with.
-        dtype (`str`): Precision a Hub id or folder is loaded in.
+        student (`nn.Module`): Determines the head that a Hub id or folder is loaded with.
+        dtype (`str`): Precision that a Hub id or folder is loaded in.
+        trust_remote_code (`bool`): Whether to run code from a Hub id or folder.
 
     Raises:
-        TypeError: Something else came.
+        TypeError: `teacher` is of another type.
     """
     if isinstance(teacher, Teacher):
         teacher.load(student=student, dtype=dtype, trust_remote_code=trust_remote_code)
@@ -120,20 +145,20 @@ def as_teacher(teacher, *, student, dtype="float32", trust_remote_code=False):
     if isinstance(teacher, nn.Module):
         return OnlineTeacher(teacher)
     if isinstance(teacher, str) or hasattr(teacher, "__fspath__"):
-        return load_teacher(teacher, like=student, dtype=dtype, trust_remote_code=trust_remote_code)
+        return load_teacher(teacher, student=student, dtype=dtype, trust_remote_code=trust_remote_code)
     raise TypeError(
         f"A teacher is a model, a Hub id, a folder or a Teacher; got {type(teacher).__name__}. "
-        f"Wrap something that answers batches in a subclass of distil_nlp.teachers.Teacher."
+        f"Wrap other models in a subclass of distil_nlp.teachers.Teacher."
     )
 
 
-def auto_class_for(model):
-    """The name of the auto class that has a model of this class, such as "AutoModelForTokenClassification".
+def auto_class_for(model: nn.Module | None) -> str | type[SentenceEncoder]:
+    """Name of the auto class that maps to a model's class, such as "AutoModelForTokenClassification".
 
-    Of a sentence encoder, which has none, `SentenceEncoder` itself; of an image embedder "AutoModel".
+    A sentence encoder has none and gives the class `SentenceEncoder`; an image embedder gives "AutoModel".
 
     Raises:
-        ValueError: No auto class has it (a plain `nn.Module`, say).
+        ValueError: No auto class maps to the class, such as a plain `nn.Module`.
     """
     if isinstance(model, SentenceEncoder):
         return SentenceEncoder
@@ -141,17 +166,17 @@ def auto_class_for(model):
         return "AutoModel"
     from transformers.models.auto import modeling_auto
 
-    # AutoModelForPreTraining has a model of nearly every architecture: another kind of head for each.
+    # Excluded because it maps nearly every architecture, each to a different kind of head.
     names = [n for n in vars(modeling_auto) if n.startswith("AutoModelFor") and n != "AutoModelForPreTraining"]
     for name in names:
         mapping = getattr(getattr(modeling_auto, name), "_model_mapping", None)
         if mapping is not None and any(_has(entry, type(model)) for entry in mapping._model_mapping.values()):
             return name
     raise ValueError(
-        f"{type(model).__name__} belongs to no auto class of transformers, so a teacher given by name cannot be loaded "
-        f"with the same head. Load the teacher yourself and pass the model."
+        f"{type(model).__name__} belongs to no auto class of transformers, so a teacher passed by name cannot be loaded "
+        f"with the same head. Load the teacher and pass the model."
     )
 
 
-def _has(entry, cls):
+def _has(entry: str | tuple[str, ...], cls) -> bool:
     return cls.__name__ == entry if isinstance(entry, str) else cls.__name__ in entry

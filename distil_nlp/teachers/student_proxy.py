@@ -1,20 +1,23 @@
-"""A student as one teacher of several meets it."""
+"""A view of the student with fewer labels or without token embeddings."""
 
 import copy
+from typing import Any
+
+from torch import nn
 
 
 class StudentProxy:
-    """The student, but for what does not concern a teacher: labels it does not know, a tokenizer it does not share.
+    """The student as `Teacher.reconcile` should see it: with a subset of its labels, or without token embeddings.
 
-    A teacher's `match` compares itself with the student it is given. Of this one it sees as much as it should.
+    All other attributes are the student's.
 
     Args:
-        student (`nn.Module`): Everything not named below is its own.
-        label_names (`list[str]`, *optional*): The labels in question, in order, instead of all of the student's.
-        own_tokens (`bool`): The teacher reads other token ids, so there are no embeddings to compare.
+        student (`nn.Module`): The student.
+        label_names (`list[str]`, *optional*): Labels in order, instead of all of the student's.
+        own_tokens (`bool`): True if the teacher reads other token ids, so that embeddings are not compared.
     """
 
-    def __init__(self, student, *, label_names=None, own_tokens=False):
+    def __init__(self, student: nn.Module, *, label_names: list[str] | None = None, own_tokens: bool = False) -> None:
         self._student, self._own_tokens = student, own_tokens
         self.config = getattr(student, "config", None)
         if label_names is not None:
@@ -22,10 +25,10 @@ class StudentProxy:
             self.config.id2label = dict(enumerate(label_names))
             self.config.num_labels = len(label_names)
 
-    def get_input_embeddings(self):
+    def get_input_embeddings(self) -> nn.Module | None:
         return None if self._own_tokens else self._student.get_input_embeddings()
 
-    def __getattr__(self, name):
-        if name == "_student":  # not there yet: a copy of this object is being made
+    def __getattr__(self, name: str) -> Any:
+        if name == "_student":  # not set yet while this object is being copied
             raise AttributeError(name)
         return getattr(self._student, name)

@@ -1,55 +1,70 @@
-"""Teacher and student must read the same ids."""
+"""Check that teacher and student share a vocabulary."""
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
-def check_vocabulary(student, teacher, student_tokenizer=None, teacher_tokenizer=None):
-    """Refuse a pair that would read one batch of ids as two different texts.
+_WAY_OUT = (
+    "Tokenize with the teacher's tokenizer and use a student made for it (`student_from_teacher`), or choose a teacher "
+    "with the student's tokenizer. With one prediction per text, the teacher may have separate columns: `SeparateInputs`."
+)
+
+
+def check_vocabulary(
+    student: nn.Module,
+    teacher: nn.Module,
+    student_tokenizer: "PreTrainedTokenizerBase | None" = None,
+    teacher_tokenizer: "PreTrainedTokenizerBase | None" = None,
+) -> None:
+    """Raise a ValueError if the same token ids are different texts for student and teacher.
 
     Args:
-        student, teacher (`nn.Module`): Those without an embedding table (images, audio) pass.
-        student_tokenizer, teacher_tokenizer (*optional*): Compared word by word where both are known; equal
-            tokenizers settle the matter even when one table is padded.
+        student, teacher (`nn.Module`): Models without an embedding table (images, audio) pass.
+        student_tokenizer, teacher_tokenizer (*optional*): Compared token by token if both are passed. With equal
+            tokenizers, the embedding tables may differ in padding.
 
     Raises:
-        ValueError: The tokenizers differ, or their tables do.
+        ValueError: The tokenizers or the sizes of the embedding tables differ.
     """
     if student_tokenizer is not None and teacher_tokenizer is not None:
         _compare_tokenizers(student_tokenizer, teacher_tokenizer)
-    ours, theirs = num_embeddings(student), num_embeddings(teacher)
-    if ours is None or theirs is None or ours == theirs:
+    student_size, teacher_size = num_embeddings(student), num_embeddings(teacher)
+    if student_size is None or teacher_size is None or student_size == teacher_size:
         return
-    known_equal = student_tokenizer is not None and teacher_tokenizer is not None
-    if known_equal and min(ours, theirs) >= len(student_tokenizer):
-        return
+    if student_tokenizer is not None and teacher_tokenizer is not None:  # equal, see above
+        if min(student_size, teacher_size) >= len(student_tokenizer):
+            return
     raise ValueError(
-        f"The student ({type(student).__name__}) has an embedding table of {ours} rows, the teacher "
-        f"({type(teacher).__name__}) of {theirs}: one batch of token ids would be two different texts. Take a student "
-        f"made for the teacher's tokenizer (`student_from_teacher`), or a teacher that shares the student's. Where a text "
-        f"gets one answer, the teacher may read columns of its own: `SeparateInputs`."
+        f"The student ({type(student).__name__}) has an embedding table of {student_size} rows, the teacher "
+        f"({type(teacher).__name__}) of {teacher_size}: the same token ids would be different texts. {_WAY_OUT}"
     )
 
 
-def _compare_tokenizers(student, teacher):
-    ours, theirs = getattr(student, "get_vocab", dict)(), getattr(teacher, "get_vocab", dict)()
-    if not ours or not theirs or ours == theirs:
+def _compare_tokenizers(student: "PreTrainedTokenizerBase", teacher: "PreTrainedTokenizerBase") -> None:
+    student_ids: dict[str, int] = getattr(student, "get_vocab", dict)()
+    teacher_ids: dict[str, int] = getattr(teacher, "get_vocab", dict)()
+    if not student_ids or not teacher_ids or student_ids == teacher_ids:
         return
-    token = next((token for token in ours if ours[token] != theirs.get(token)), None)
+    token = next((token for token in student_ids if student_ids[token] != teacher_ids.get(token)), None)
     example = (
-        f"'{token}' is {ours[token]} for the student and {theirs.get(token, 'unknown')} for the teacher"
+        f"'{token}' is {student_ids[token]} for the student and {teacher_ids.get(token, 'unknown')} for the teacher"
         if token is not None
-        else f"the teacher knows {len(theirs) - len(ours)} tokens more"
+        else f"the teacher has {len(teacher_ids) - len(student_ids)} more tokens"
     )
     raise ValueError(
-        f"Student and teacher use different tokenizers ({len(ours)} and {len(theirs)} tokens; {example}): one batch of "
-        f"token ids would be two different texts. Tokenize with the teacher's tokenizer and take a student made for it "
-        f"(`student_from_teacher`), or choose a teacher that shares the student's. Where a text gets one answer, the "
-        f"teacher may read columns of its own: `SeparateInputs`."
+        f"Student and teacher use different tokenizers ({len(student_ids)} and {len(teacher_ids)} tokens; {example}): "
+        f"the same token ids would be different texts. {_WAY_OUT}"
     )
 
 
-def num_embeddings(model):
-    """Rows of the token embedding table, or None where a model has none."""
+def num_embeddings(model: nn.Module) -> int | None:
+    """Number of rows of the token embedding table; None if the model has none."""
     try:
-        table = model.get_input_embeddings()
+        table = model.get_input_embeddings()  # type: ignore[operator]
     except (AttributeError, NotImplementedError):
         return None
     return getattr(table, "num_embeddings", None)

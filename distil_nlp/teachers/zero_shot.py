@@ -1,46 +1,62 @@
-"""A model of natural language inference as a classifier of any classes, without a label of theirs."""
+"""Zero-shot classification by a model of natural language inference."""
 
 import copy
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from ..signals.forward import accepted_columns, forward_logits
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 TEMPLATE = "This text is about {}."
 
 
 class ZeroShotClassifier(nn.Module):
-    """Reads a text as a premise and each class as a hypothesis; the logits of the entailments are the class logits.
+    """Classifies texts with an NLI model: the text is the premise, each class a hypothesis.
 
-    Every text is read once for each class, so it is slow: have its answers cached, or taught to a student.
+    The entailment logits of the hypotheses are the class logits. The model runs once per class, so it is slow: cache its
+    outputs, or distill it into a student.
 
     Args:
-        model (`PreTrainedModel`): Classifies pairs of sentences, one of its labels being entailment.
-        tokenizer: Its own, which made the batches, too.
-        class_names (`list[str]`): The classes in order; they are read with spaces for underscores.
-        template (`str`): The hypothesis, with {} in the place of the class.
+        model (`PreTrainedModel`): Classifies pairs of sentences, with the label "entailment".
+        tokenizer: The model's tokenizer, which also made the batches.
+        class_names (`list[str]`): The classes in order; underscores are replaced by spaces.
+        template (`str`): The hypothesis, with {} in place of the class.
 
     Called with `input_ids` and `attention_mask` (and `token_type_ids`) of single texts padded on the right, shape
     (batch, sequence), it returns logits of shape (batch, classes).
 
     Raises:
-        ValueError: A model without an entailment label; a template without {}; fewer than two classes.
+        ValueError: The model has no entailment label, the template has no {}, or there are fewer than two classes.
 
     Reference: Yin et al. 2019, "Benchmarking Zero-shot Text Classification", section 5; the softmax over the
-    entailments of all classes is transformers' zero-shot pipeline's.
+    entailments of all classes follows the zero-shot pipeline of transformers.
     """
 
-    def __init__(self, model, tokenizer, class_names, *, template=TEMPLATE):
+    ending_ids: torch.Tensor
+    ending_types: torch.Tensor
+    ending_mask: torch.Tensor
+
+    def __init__(
+        self,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        class_names: list[str],
+        *,
+        template: str = TEMPLATE,
+    ) -> None:
         super().__init__()
         if "{}" not in template:
             raise ValueError(
-                f"hypothesis_template must have {{}} where the class goes, as in {TEMPLATE!r}; got {template!r}."
+                f"hypothesis_template must have {{}} in place of the class, as in {TEMPLATE!r}; got {template!r}."
             )
         if len(class_names or []) < 2:
             raise ValueError(
-                f"A zero-shot teacher reads the names of the classes, two or more; the data has {class_names!r}. Give the "
-                f"classes names in the data (words, or class labels of a parquet file)."
+                f"A zero-shot teacher needs the names of the classes, two or more; the data has {class_names!r}. Name the "
+                f"classes in the data (words, or class labels of a parquet file)."
             )
         self.model = model
         self._entailment = _entailment(model)
@@ -49,7 +65,7 @@ class ZeroShotClassifier(nn.Module):
         hypotheses = [template.format(name.replace("_", " ")) for name in class_names]
         closing, endings = _endings(tokenizer, hypotheses)
         self._closing, longest = closing, max(len(ids) for ids, _ in endings)
-        # Buffers: what the teacher says depends on them, and its fingerprint is taken of all there is in its state.
+        # Buffers, because the fingerprint covers the state dict, and the logits depend on these tensors.
         self.register_buffer("ending_ids", _filled([ids for ids, _ in endings], longest, tokenizer.pad_token_id))
         self.register_buffer("ending_types", _filled([types for _, types in endings], longest, 0))
         self.register_buffer("ending_mask", _filled([[1] * len(ids) for ids, _ in endings], longest, 0))
@@ -57,11 +73,13 @@ class ZeroShotClassifier(nn.Module):
         self.config.id2label = dict(enumerate(class_names))
         self.config.label2id = {name: index for index, name in enumerate(class_names)}
 
-    def get_input_embeddings(self):
-        """The token embeddings, for whoever compares vocabularies."""
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the model's token embeddings."""
         return self.model.get_input_embeddings()
 
-    def forward(self, input_ids, attention_mask, token_type_ids=None):
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
+    ) -> torch.Tensor:
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(input_ids)
         columns = [
@@ -69,13 +87,15 @@ class ZeroShotClassifier(nn.Module):
         ]
         return torch.stack(columns, dim=-1)
 
-    def _against(self, index, input_ids, attention_mask, token_type_ids):
-        """Logits of the entailment of one hypothesis by every text, shape (batch,)."""
+    def _against(
+        self, index: int, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
+    ) -> torch.Tensor:
+        """Entailment logits of one hypothesis for every text, shape (batch,)."""
         ending = self.ending_mask[index].bool()
         ids, types = self.ending_ids[index][ending], self.ending_types[index][ending]
-        # A text loses its closing token(s) and then, where both would be too long, its last words.
-        kept = (attention_mask.sum(1) - self._closing).clamp(max=self._limit - len(ids))
-        length = int(kept.max()) + len(ids)
+        # The closing tokens of a text are removed and, if text and hypothesis are too long together, its last tokens.
+        lengths = (attention_mask.sum(1) - self._closing).clamp(max=self._limit - len(ids))
+        length = int(lengths.max()) + len(ids)
         width = min(input_ids.shape[1], length)
         pair = {
             "input_ids": input_ids.new_zeros(len(input_ids), length),
@@ -83,28 +103,30 @@ class ZeroShotClassifier(nn.Module):
         }
         pair["input_ids"][:, :width] = input_ids[:, :width]
         pair["token_type_ids"][:, :width] = token_type_ids[:, :width]
-        places = kept[:, None] + torch.arange(len(ids), device=kept.device)
+        places = lengths[:, None] + torch.arange(len(ids), device=lengths.device)
         pair["input_ids"].scatter_(1, places, ids.expand_as(places))
         pair["token_type_ids"].scatter_(1, places, types.expand_as(places))
-        positions = torch.arange(length, device=kept.device)
-        pair["attention_mask"] = (positions < (kept + len(ids))[:, None]).to(attention_mask.dtype)
+        positions = torch.arange(length, device=lengths.device)
+        pair["attention_mask"] = (positions < (lengths + len(ids))[:, None]).to(attention_mask.dtype)
         return forward_logits(self.model, pair, self._columns)[:, self._entailment]
 
 
-def _entailment(model):
+def _entailment(model: "PreTrainedModel") -> int:
     names = getattr(model.config, "id2label", None) or {}
-    found = [index for index, name in names.items() if str(name).lower().startswith("entail")]
-    if len(found) != 1:
+    entailments = [index for index, name in names.items() if str(name).lower().startswith("entail")]
+    if len(entailments) != 1:
         raise ValueError(
             f"A zero-shot teacher is a model of natural language inference with a label 'entailment'; the labels of "
             f"{getattr(model, 'name_or_path', '') or type(model).__name__} are {', '.join(map(str, names.values()))}. "
-            f"Take an NLI model, or name its labels in config.id2label."
+            f"Use an NLI model, or name its labels in config.id2label."
         )
-    return int(found[0])
+    return int(entailments[0])
 
 
-def _endings(tokenizer, hypotheses):
-    """How many tokens close a single text, and what takes their place in a pair: (ids, types) of each hypothesis."""
+def _endings(
+    tokenizer: "PreTrainedTokenizerBase", hypotheses: list[str]
+) -> tuple[int, list[tuple[list[int], list[int]]]]:
+    """The number of closing tokens of a single text, and what replaces them in a pair: (ids, types) per hypothesis."""
     text, single = tokenizer("a", add_special_tokens=False)["input_ids"], tokenizer("a")["input_ids"]
     start = next(place for place in range(len(single)) if single[place : place + len(text)] == text)
     end, endings = start + len(text), []
@@ -115,5 +137,5 @@ def _endings(tokenizer, hypotheses):
     return len(single) - end, endings
 
 
-def _filled(rows, length, value):
+def _filled(rows: list[list[int]], length: int, value: int) -> torch.Tensor:
     return torch.tensor([[*row, *[value] * (length - len(row))] for row in rows])

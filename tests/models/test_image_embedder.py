@@ -68,7 +68,7 @@ def test_a_student_given_by_name_is_made_for_the_size_it_is_to_see():
 
 def test_a_teacher_given_by_its_folder_is_an_embedder_too(tmp_path):
     tiny_embedder(seed=1).save_pretrained(tmp_path)
-    teacher = load_teacher(tmp_path, like=tiny_embedder())
+    teacher = load_teacher(tmp_path, student=tiny_embedder())
     assert teacher.label_names is None and teacher({"pixel_values": pixels()}).logits.shape == (3, 6)
 
 

@@ -148,7 +148,7 @@ def test_students_of_fewer_layers_and_of_another_width_pool_as_their_teacher():
 def test_a_student_and_a_teacher_given_by_folder_are_sentence_encoders(folder):
     student = build_student(str(folder), tiny_encoder())
     assert isinstance(student, SentenceEncoder)
-    assert isinstance(load_teacher(folder, like=student).model, SentenceEncoder)
+    assert isinstance(load_teacher(folder, student=student).model, SentenceEncoder)
 
 
 @pytest.mark.parametrize("normalize", [True, False])

@@ -21,7 +21,7 @@ from distil_nlp.objectives import (
 )
 from distil_nlp.signals.base import Signals
 from distil_nlp.teachers import Teacher, probe
-from distil_nlp.teachers.cache.sparse import SampledFormat, TopKFormat, offsets_for
+from distil_nlp.teachers.cache.sparse import SampledFormat, TopKFormat, sampling_offsets
 from distil_nlp.training.projections import dry_run
 from tests.tiny import tiny_model
 
@@ -32,7 +32,7 @@ BATCH = {"input_ids": torch.ones(4, 6, dtype=torch.long), "labels": torch.tensor
 
 def said(logits=THEIRS, *, temperature=2.0, form=SampledFormat, **settings):
     form = form(logits.shape[-1], temperature=temperature, **settings)
-    return Signals(None, sparse=form.decode(form.encode(logits, offsets_for(0, 0, len(logits)))))
+    return Signals(None, sparse=form.decode(form.encode(logits, sampling_offsets(0, 0, len(logits)))))
 
 
 def built(terms, teacher, student=OURS, batch=BATCH):

@@ -71,7 +71,7 @@ def test_a_cache_built_beforehand_serves_several_runs(folder, tmp_path, capsys, 
     for name, kd_ratio in (("first", None), ("second", 0.9)):
         run(words(folder, tmp_path / name, kd_ratio=kd_ratio, **shared))
     assert not (tmp_path / "second" / "teacher_cache").exists()
-    with pytest.raises(ValueError, match="made with another preprocessing .*, another data set"):
+    with pytest.raises(ValueError, match="built with another preprocessing .*, another data set"):
         run(words(folder, tmp_path / "third", max_train_samples=24, **shared))
     with pytest.raises(ValueError, match="teacher_cache=.* no effect without a cache"):
         run(words(folder, tmp_path / "fourth", teacher_cache=tmp_path / "shared"))

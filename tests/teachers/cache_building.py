@@ -1,4 +1,4 @@
-"""Builds a small cache: for the tests, and in a process that a test can kill."""
+"""Builds small caches for tests, also in a process that a test kills."""
 
 import time
 
@@ -25,7 +25,7 @@ def collator_of(problem="single_label_classification"):
 
 
 def make_cache(folder, *, problem="single_label_classification", teacher=None, rows=None, **settings):
-    """Build it; the rows, the teacher and the collator it was built with."""
+    """Build a cache; return its rows, teacher and collator."""
     rows = add_example_ids(make_rows(problem=problem)) if rows is None else rows
     teacher = teacher_of(problem) if teacher is None else teacher
     collator = collator_of(problem)
@@ -33,15 +33,15 @@ def make_cache(folder, *, problem="single_label_classification", teacher=None, r
     return rows, teacher, collator
 
 
-def a_shard_an_example(setattr=setattr):
-    """Small data in many shards, by a `setattr` that a test may undo."""
+def one_example_per_shard(setattr=setattr):
+    """Make shards of one example; `setattr` may be a monkeypatch's."""
     setattr(caching, "_SHARD_BYTES", 1)
-    setattr(caching, "_MOST_SHARDS", 1 << 20)
+    setattr(caching, "_MAX_SHARDS", 1 << 20)
 
 
 def build_slowly(folder, pause):
-    """Build it with a shard for each example, and wait before and after every shard."""
-    a_shard_an_example()
+    """Build a cache with one shard per example, and wait before and after every shard."""
+    one_example_per_shard()
     write = caching.write_shard
 
     def slowly(*shard):

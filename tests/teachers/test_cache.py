@@ -1,4 +1,4 @@
-"""A teacher that was asked once: what is kept, what is refused, what a killed build leaves."""
+"""Cached teachers: stored outputs, rejected caches, and interrupted builds."""
 
 import copy
 import json
@@ -17,55 +17,56 @@ from distil_nlp.objectives import HardLabels, HiddenStates, LogitMatching, Objec
 from distil_nlp.teachers import CachedTeacher, OnlineTeacher, build_cache
 from distil_nlp.teachers.cache import build as caching
 from distil_nlp.training.trainer import DistillationTrainer
-from tests.teachers.cache_building import a_shard_an_example, build_slowly, collator_of, make_cache, teacher_of
+from tests.teachers.cache_building import build_slowly, collator_of, make_cache, one_example_per_shard, teacher_of
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.training.runs import make_arguments, make_pair, make_rows, make_trainer, same_weights
 
 KINDS = ["single_label_classification", "multi_label_classification", "regression", "token", "masked"]
 
 
-def asked(teacher, rows, collator, numbers):
+def outputs_of(teacher, rows, collator, numbers):
     batch = collator([rows[number] for number in numbers])
     return batch, teacher(batch)
 
 
 @pytest.mark.parametrize("problem", KINDS)
-def test_a_cached_teacher_says_what_the_teacher_said(problem, tmp_path):
+def test_a_cached_teacher_returns_the_teachers_logits(problem, tmp_path):
     rows, teacher, collator = make_cache(tmp_path, problem=problem)
-    batch, said = asked(CachedTeacher(tmp_path), rows, collator, [30, 2, 17])
+    batch, signals = outputs_of(CachedTeacher(tmp_path), rows, collator, [30, 2, 17])
     online = teacher(batch).logits
     mask = batch["attention_mask"].bool() if online.dim() == 3 else ...
-    torch.testing.assert_close(said.logits[mask], online[mask], rtol=0, atol=1e-5)
+    torch.testing.assert_close(signals.logits[mask], online[mask], rtol=0, atol=1e-5)
 
 
-def test_a_cached_span_marker_has_no_probability_at_padding(tmp_path):
+def test_cached_span_logits_have_no_probability_at_padding(tmp_path):
     rows = add_example_ids(make_rows(problem="none"))
     teacher, collator = OnlineTeacher(tiny_model(task="span", num_labels=2)), DataCollatorWithPadding(tiny_tokenizer())
     build_cache(tmp_path, teacher, rows, collator)
-    batch, said = asked(CachedTeacher(tmp_path), rows, collator, [30, 2, 17])
-    torch.testing.assert_close(said.logits.softmax(-1), teacher(batch).logits.softmax(-1))
+    batch, signals = outputs_of(CachedTeacher(tmp_path), rows, collator, [30, 2, 17])
+    torch.testing.assert_close(signals.logits.softmax(-1), teacher(batch).logits.softmax(-1))
 
 
-def test_float16_halves_the_logits_and_rounds_them(tmp_path):
-    for kept in ("float32", "float16"):
-        rows, _, collator = make_cache(tmp_path / kept, problem="token", kept=kept)
-    one, half = (
-        asked(CachedTeacher(tmp_path / kept), rows, collator, [5, 3])[1].logits for kept in ("float32", "float16")
+def test_float16_storage_rounds_the_logits(tmp_path):
+    for storage in ("float32", "float16"):
+        rows, _, collator = make_cache(tmp_path / storage, problem="token", storage=storage)
+    single, half = (
+        outputs_of(CachedTeacher(tmp_path / storage), rows, collator, [5, 3])[1].logits
+        for storage in ("float32", "float16")
     )
-    assert half.dtype == torch.float32 and not torch.equal(one, half)
-    torch.testing.assert_close(half, one, rtol=1e-3, atol=1e-3)
+    assert half.dtype == torch.float32 and not torch.equal(single, half)
+    torch.testing.assert_close(half, single, rtol=1e-3, atol=1e-3)
 
 
-def test_layers_are_kept_where_they_are_asked_for(tmp_path):
+def test_a_cache_stores_the_requested_layers(tmp_path):
     name = "bert.encoder.layer.1"
     rows, teacher, collator = make_cache(tmp_path, features=[name])
     cached = CachedTeacher(tmp_path)
     cached.tap_layers([name])
     teacher.tap_layers([name])
-    batch, said = asked(cached, rows, collator, [1, 0])
+    batch, signals = outputs_of(cached, rows, collator, [1, 0])
     mask = batch["attention_mask"].bool()
-    torch.testing.assert_close(said.features[name][mask], teacher(batch).features[name][mask], rtol=0, atol=1e-5)
-    with pytest.raises(ValueError, match="listens to bert.pooler .* keeps bert.encoder.layer.1"):
+    torch.testing.assert_close(signals.features[name][mask], teacher(batch).features[name][mask], rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="needs outputs of bert.pooler .* stores bert.encoder.layer.1"):
         cached.tap_layers(["bert.pooler"])
 
 
@@ -78,7 +79,7 @@ OBJECTIVES = {
 
 
 @pytest.mark.parametrize("term", OBJECTIVES)
-def test_a_student_learns_from_cached_layers_what_it_learns_from_the_teacher(term, tmp_path):
+def test_training_with_cached_layers_equals_training_with_the_teacher(term, tmp_path):
     rows = add_example_ids(make_rows())
     objective = Objective([HardLabels(0.5), OBJECTIVES[term]()])
     student, teacher = make_pair()
@@ -99,22 +100,22 @@ def test_a_student_learns_from_cached_layers_what_it_learns_from_the_teacher(ter
         torch.testing.assert_close(ends[1][name], weight, rtol=0, atol=1e-5)
 
 
-def test_labels_come_in_the_students_order(tmp_path):
+def test_cached_logits_are_in_the_students_label_order(tmp_path):
     teacher = teacher_of("single_label_classification")
     teacher.model.config.id2label = {0: "c", 1: "a", 2: "b"}
     rows, _, collator = make_cache(tmp_path, teacher=teacher)
     student = tiny_model()
     student.config.id2label = {0: "a", 1: "b", 2: "c"}
     cached = CachedTeacher(tmp_path)
-    batch, before = asked(cached, rows, collator, [4, 1])
+    batch, before = outputs_of(cached, rows, collator, [4, 1])
     cached.reconcile(student)
     assert torch.equal(cached(batch).logits, before.logits[:, [1, 2, 0]])
 
 
-# ---- What is refused ----
+# ---- Rejected caches ----
 
 
-def test_an_unfinished_cache_is_refused(tmp_path):
+def test_an_unfinished_cache_is_rejected(tmp_path):
     make_cache(tmp_path)
     (tmp_path / "cache.json").unlink()
     with pytest.raises(FileNotFoundError, match="holds no finished cache"):
@@ -122,29 +123,29 @@ def test_an_unfinished_cache_is_refused(tmp_path):
 
 
 CHANGES = {
-    "teacher": lambda given: given.update(teacher=teacher_of("single_label_classification", seed=9)),
-    "tokenizer": lambda given: given.update(tokenizer=tiny_tokenizer(pieces=True)),
-    "data set": lambda given: given.update(rows=add_example_ids(make_rows(seed=5))),
-    "preprocessing": lambda given: given.update(preprocessing={"max_length": 64}),
-    "form": lambda given: given.update(kept="float16"),
-    "layers": lambda given: given.update(features=["bert.encoder.layer.0"]),
+    "teacher": lambda settings: settings.update(teacher=teacher_of("single_label_classification", seed=9)),
+    "tokenizer": lambda settings: settings.update(tokenizer=tiny_tokenizer(pieces=True)),
+    "data set": lambda settings: settings.update(rows=add_example_ids(make_rows(seed=5))),
+    "preprocessing": lambda settings: settings.update(preprocessing={"max_length": 64}),
+    "storage format": lambda settings: settings.update(storage="float16"),
+    "layers": lambda settings: settings.update(features=["bert.encoder.layer.0"]),
 }
 
 
 @pytest.mark.parametrize("part", CHANGES)
 @pytest.mark.parametrize("state", ["finished", "begun"])
-def test_a_cache_of_something_else_is_refused_and_the_part_is_named(part, state, tmp_path, monkeypatch):
-    given = {"tokenizer": tiny_tokenizer(), "preprocessing": {"max_length": 32}}
+def test_a_cache_with_another_header_is_rejected_and_the_part_is_named(part, state, tmp_path, monkeypatch):
+    settings = {"tokenizer": tiny_tokenizer(), "preprocessing": {"max_length": 32}}
     if state == "begun":
         monkeypatch.setattr(caching._Build, "finish", lambda self: None)
-    make_cache(tmp_path, **given)
-    make_cache(tmp_path, **given)  # of the same things: nothing to refuse
-    CHANGES[part](given)
-    with pytest.raises(ValueError, match=f"made with another (labels .*another )?{part}"):
-        make_cache(tmp_path, **given)
+    make_cache(tmp_path, **settings)
+    make_cache(tmp_path, **settings)  # the same header is accepted
+    CHANGES[part](settings)
+    with pytest.raises(ValueError, match=f"built with another (labels .*another )?{part}"):
+        make_cache(tmp_path, **settings)
 
 
-def test_a_flipped_byte_is_refused_on_opening_and_the_shard_is_named(tmp_path, small_shards):
+def test_a_changed_or_missing_shard_is_rejected_on_opening_and_named(tmp_path, small_shards):
     make_cache(tmp_path)
     path = tmp_path / "shard-00002.safetensors"
     content = bytearray(path.read_bytes())
@@ -157,26 +158,26 @@ def test_a_flipped_byte_is_refused_on_opening_and_the_shard_is_named(tmp_path, s
         CachedTeacher(tmp_path)
 
 
-def test_other_data_under_the_same_numbers_is_noticed_before_the_first_step(tmp_path):
+def test_other_data_with_the_same_ids_is_rejected_before_the_first_step(tmp_path):
     make_cache(tmp_path)
     student, other = make_pair()[0], add_example_ids(make_rows(seed=7))
-    with pytest.raises(ValueError, match="Example 0 is not what the teacher was asked about"):
+    with pytest.raises(ValueError, match="Example 0 differs from the cached example"):
         make_trainer(student, CachedTeacher(tmp_path), other, tmp_path / "run")
 
 
-def test_examples_without_numbers_are_refused(tmp_path):
+def test_examples_without_ids_are_rejected(tmp_path):
     rows = make_rows()
     with pytest.raises(ValueError, match="'example_id' must hold each of 0 to 31 once.*add_example_ids"):
         build_cache(tmp_path, teacher_of(), rows, collator_of())
     make_cache(tmp_path)
-    with pytest.raises(ValueError, match="finds its answers by the column 'example_id'"):
+    with pytest.raises(ValueError, match="looks up its outputs by the column 'example_id'"):
         make_trainer(make_pair()[0], CachedTeacher(tmp_path), rows, tmp_path / "run")
-    with pytest.raises(ValueError, match="example_id 0 to 99, and the cache .* answers 0 to 31"):
+    with pytest.raises(ValueError, match="example_id 0 to 99, and the cache .* holds 0 to 31"):
         CachedTeacher(tmp_path)({"example_id": torch.tensor([0, 99])})
 
 
 @pytest.mark.parametrize("source", [torch.rand, lambda *_: np.random.rand(), lambda *_: random.random()])
-def test_a_transform_that_is_random_is_refused_before_the_teacher_is_asked(source, tmp_path):
+def test_a_random_transform_is_rejected_before_the_teacher_runs(source, tmp_path):
     pad = collator_of()
 
     def masking(examples):
@@ -189,40 +190,40 @@ def test_a_transform_that_is_random_is_refused_before_the_teacher_is_asked(sourc
     assert not (tmp_path / "cache.json").exists()
 
 
-def test_a_disk_that_cannot_hold_it_is_refused_before_the_teacher_is_asked(tmp_path, monkeypatch):
+def test_a_disk_that_is_too_small_is_rejected_before_the_teacher_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(caching.shutil, "disk_usage", lambda _: caching.shutil._ntuple_diskusage(100, 99, 1))
     with pytest.raises(OSError, match=r"about \d+(\.\d)? \w+ does not fit"):
         make_cache(tmp_path)
 
 
-def test_a_disk_that_fills_up_leaves_what_is_finished_and_nothing_else(tmp_path, small_shards, monkeypatch):
+def test_a_build_resumes_after_a_full_disk_with_the_same_bytes(tmp_path, small_shards, monkeypatch):
     write = caching.write_shard
     monkeypatch.setattr(caching, "write_shard", lambda folder, number, rows: write(folder, number, rows)
                         if number < 2 else (_ for _ in ()).throw(OSError(28, "No space left on device")))  # fmt: skip
-    with pytest.raises(OSError, match="full at shard 2 .* the same command goes on from there"):
+    with pytest.raises(OSError, match="full at shard 2 .* run the same command to resume from there"):
         make_cache(tmp_path / "cut")
     with pytest.raises(FileNotFoundError, match="no finished cache"):
         CachedTeacher(tmp_path / "cut")
     monkeypatch.undo()
-    a_shard_an_example(monkeypatch.setattr)
+    one_example_per_shard(monkeypatch.setattr)
     make_cache(tmp_path / "cut")
     make_cache(tmp_path / "whole")
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
-# ---- A build that is killed ----
+# ---- Interrupted builds ----
 
 
 @pytest.fixture
 def small_shards(monkeypatch):
-    a_shard_an_example(monkeypatch.setattr)
+    one_example_per_shard(monkeypatch.setattr)
 
 
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_build_that_is_killed_three_times_leaves_the_same_bytes(tmp_path):
+def test_a_build_that_is_killed_three_times_gives_the_same_bytes(tmp_path):
     def build(folder, pause):
         process = multiprocessing.get_context("fork").Process(target=build_slowly, args=(folder, pause))
         process.start()
@@ -236,7 +237,7 @@ def test_a_build_that_is_killed_three_times_leaves_the_same_bytes(tmp_path):
         process = build(cut, 0.02)
         while process.is_alive() and len(list(cut.glob("shard-*.safetensors"))) < wanted:
             time.sleep(0.002)
-        time.sleep(0.04 * draw.random())  # somewhere in the next shard: before it, in it, before its record
+        time.sleep(0.04 * draw.random())  # before, during or after writing the next shard
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL and not (cut / "cache.json").exists()
@@ -245,24 +246,24 @@ def test_a_build_that_is_killed_three_times_leaves_the_same_bytes(tmp_path):
     assert len(json.loads((whole / "cache.json").read_text())["shards"]) == 32
 
 
-def test_a_finished_cache_is_not_asked_for_again_whatever_the_teacher_is_called(tmp_path, monkeypatch):
+def test_a_finished_cache_is_reused_for_a_renamed_teacher(tmp_path, monkeypatch):
     make_cache(tmp_path)
     before = contents(tmp_path)
-    monkeypatch.setattr(caching._Build, "run", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr(caching._Build, "run", lambda *_: pytest.fail("built again"))
     renamed = teacher_of()
     renamed.name = "another name"
     make_cache(tmp_path, teacher=renamed)
     assert contents(tmp_path) == before
 
 
-def test_reading_does_not_move_the_random_state(tmp_path):
+def test_building_a_cache_keeps_the_random_state(tmp_path):
     state = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
     make_cache(tmp_path)
     assert torch.equal(torch.get_rng_state(), state[0]) and random.getstate() == state[1]
     assert np.random.get_state()[1].tolist() == state[2]
 
 
-def test_a_run_resumed_from_a_cache_ends_where_an_uninterrupted_one_does(tmp_path):
+def test_a_resumed_run_with_a_cache_ends_with_the_same_weights(tmp_path):
     rows, *_ = make_cache(tmp_path / "cache")
     ends = []
     for name, resume in (("whole", False), ("cut", True)):
@@ -278,14 +279,14 @@ def test_a_run_resumed_from_a_cache_ends_where_an_uninterrupted_one_does(tmp_pat
     assert same_weights(*ends)
 
 
-# ---- Where the examples are others than the cache's ----
+# ---- Other examples than the cached ones ----
 
 
-def test_a_comparison_on_other_examples_wants_a_teacher_that_knows_them(tmp_path):
+def test_a_comparison_on_other_examples_needs_a_teacher_that_runs(tmp_path):
     rows, teacher, _ = make_cache(tmp_path / "cache")
     other = add_example_ids(make_rows(seed=3))
     trainer = make_trainer(make_pair()[0], CachedTeacher(tmp_path / "cache"), rows, tmp_path / "run")
-    with pytest.raises(ValueError, match="not what the teacher was asked about"):
+    with pytest.raises(ValueError, match="differs from the cached example"):
         trainer.compare(other, seconds=0.1)
     comparison = trainer.compare(other, teacher=teacher.model, seconds=0.1)
     assert [model["role"] for model in comparison.models] == ["teacher", "student"]
@@ -293,9 +294,9 @@ def test_a_comparison_on_other_examples_wants_a_teacher_that_knows_them(tmp_path
     assert (tmp_path / "run" / "README.md").is_file()
 
 
-def test_an_evaluation_on_other_examples_is_refused_before_the_first_step(tmp_path):
+def test_an_evaluation_on_other_examples_is_rejected_before_the_first_step(tmp_path):
     rows, _, collator = make_cache(tmp_path / "cache")
-    with pytest.raises(ValueError, match="not what the teacher was asked about"):
+    with pytest.raises(ValueError, match="differs from the cached example"):
         DistillationTrainer(
             make_pair()[0],
             CachedTeacher(tmp_path / "cache"),

@@ -1,4 +1,4 @@
-"""A student far smaller than its teacher is told of, once and with numbers."""
+"""A student far smaller than its teacher gives one warning, with numbers."""
 
 import logging
 
@@ -14,7 +14,7 @@ from tests.training.runs import make_rows, make_trainer
 
 
 @pytest.fixture(autouse=True)
-def nothing_said_yet(caplog):
+def no_warning_yet(caplog):
     _warn_once.cache_clear()
     caplog.set_level(logging.WARNING, logger="distil_nlp")
 
@@ -23,7 +23,7 @@ def pair(teacher_layers):
     return tiny_model(num_layers=1, hidden_size=8), tiny_model(num_layers=teacher_layers, hidden_size=24)
 
 
-def test_embeddings_do_not_count_and_nothing_counts_twice():
+def test_embeddings_are_not_counted_and_tied_parameters_count_once():
     small, large = (tiny_model(task="mlm", vocab_size=size) for size in (64, 640))
     # The decoder is tied to the embeddings; its bias has a number for each word.
     assert num_parameters(large) - num_parameters(small) == 640 - 64
@@ -31,31 +31,34 @@ def test_embeddings_do_not_count_and_nothing_counts_twice():
     assert num_parameters(torch.nn.Sequential(layer, layer, torch.nn.Embedding(9, 3))) == 3 * 2 + 2
 
 
-def test_a_small_student_of_a_large_teacher_is_told_of_once_with_numbers_and_ways_out(tmp_path, caplog):
+def test_a_large_gap_gives_one_warning_with_numbers_and_remedies(tmp_path, caplog):
     student, teacher = pair(4)
     ratio = num_parameters(teacher) / num_parameters(student)
     assert ratio > LARGE_GAP and num_parameters(student) == 715
     for _ in range(2):
         make_trainer(student, teacher, make_rows(8), tmp_path).train()
-    (said,) = [record.getMessage() for record in caplog.records if "far smaller" in record.getMessage()]
-    assert f"715 parameters against {num_parameters(teacher) / 1000:.1f}k, embeddings aside, {ratio:.0f} times" in said
-    assert all(way in said for way in ("assistants", "teacher_stop_epoch", "DIST", "more layers"))
+    (message,) = [record.getMessage() for record in caplog.records if "far smaller" in record.getMessage()]
+    assert (
+        f"715 parameters against {num_parameters(teacher) / 1000:.1f}k, without embeddings, {ratio:.0f} times"
+        in message
+    )
+    assert all(remedy in message for remedy in ("assistants", "teacher_stop_epoch", "DIST", "more layers"))
 
 
-def test_nothing_is_said_before_training_and_nothing_of_a_student_half_its_teachers_size(tmp_path, caplog):
+def test_there_is_no_warning_before_training_or_for_a_small_gap(tmp_path, caplog):
     make_trainer(*pair(4), make_rows(8), tmp_path)
     make_trainer(tiny_model(num_layers=1), tiny_model(num_layers=2), make_rows(8), tmp_path).train()
     assert "far smaller" not in caplog.text
 
 
-def test_a_control_and_an_objective_of_labels_alone_hear_nothing(tmp_path, caplog):
+def test_there_is_no_warning_without_a_teacher_or_with_hard_labels_only(tmp_path, caplog):
     student, teacher = pair(4)
     make_trainer(student, None, make_rows(8), tmp_path).train()
     make_trainer(student, teacher, make_rows(8), tmp_path, objective=Objective([HardLabels(1.0)])).train()
     assert "far smaller" not in caplog.text
 
 
-def test_a_cache_knows_how_large_its_teacher_was(tmp_path, caplog):
+def test_a_cached_teacher_has_the_size_of_its_teacher(tmp_path, caplog):
     student, teacher = pair(4)
     make_cache(tmp_path, teacher=OnlineTeacher(teacher))
     assert CachedTeacher(tmp_path).num_parameters == num_parameters(teacher)
@@ -63,11 +66,11 @@ def test_a_cache_knows_how_large_its_teacher_was(tmp_path, caplog):
     assert "far smaller" in caplog.text
 
 
-def test_of_a_teacher_whose_size_nobody_knows_nothing_is_said(caplog):
+def test_there_is_no_warning_for_a_teacher_of_unknown_size(caplog):
     warn_of_gap(tiny_model(), Teacher())
     assert "far smaller" not in caplog.text
 
 
-def test_a_teacher_that_runs_counts_its_model():
+def test_an_online_teacher_has_the_size_of_its_model():
     model = tiny_model()
     assert OnlineTeacher(model).num_parameters == num_parameters(model)

@@ -213,7 +213,7 @@ def test_an_ensemble_has_no_layers():
 
 
 def test_a_cache_of_an_ensemble_is_refused_because_it_would_hold_one_temperature(tmp_path):
-    with pytest.raises(ValueError, match="something else at every temperature.*a cache for each of its teachers"):
+    with pytest.raises(ValueError, match="differ at every temperature.*a cache for each of its teachers"):
         build_cache(tmp_path, matched(teacher(1), teacher(2)), [], None)
 
 
@@ -272,7 +272,7 @@ def test_a_cache_of_a_teacher_with_columns_of_its_own_answers_in_batches_of_any_
         batch = collator(list(joined.select(numbers)))
         torch.testing.assert_close(cached(batch).logits, own(batch).logits)
     batch["teacher_2_input_ids"][0, 1] += 1
-    with pytest.raises(ValueError, match="Example 0 is not what the teacher was asked about"):
+    with pytest.raises(ValueError, match="Example 0 differs from the cached example"):
         cached(batch)
 
 
@@ -290,7 +290,7 @@ def test_a_tokenizer_of_its_own_is_refused_where_each_token_gets_an_answer():
     model = tiny_model("bert", "token")
     own = SeparateInputs(OnlineTeacher(model, name="tagger"), "teacher_")
     own.reconcile(tiny_model("distilbert", "token"), tiny_tokenizer())
-    with pytest.raises(ValueError, match=r"tagger has a tokenizer of its own and gave logits of shape \(2, 4, 3\)"):
+    with pytest.raises(ValueError, match=r"tagger has its own tokenizer and returned logits of shape \(2, 4, 3\)"):
         own({f"teacher_{name}": BATCH[name] for name in ("input_ids", "attention_mask")})
 
 
@@ -298,7 +298,7 @@ def test_what_cannot_be_with_columns_of_ones_own_is_refused(two_tokenizers):
     own = SeparateInputs(OnlineTeacher(teacher(1), name="other"), "teacher_")
     own.tap_layers(["bert.encoder.layer.1"])
     with pytest.raises(
-        ValueError, match=r"layer\.1' of other, which reads input of its own and gave states of shape \(2, 4"
+        ValueError, match=r"layer\.1' of other, which has its own inputs and returned states of shape \(2, 4"
     ):
         own({f"teacher_{name}": BATCH[name] for name in ("input_ids", "attention_mask")})
     with pytest.raises(ValueError, match="begin with 'teacher_', and the batch has none"):

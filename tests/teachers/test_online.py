@@ -1,4 +1,4 @@
-"""A teacher that runs: what it is given, what it gives, and that nothing of it moves."""
+"""Online teachers: inputs, outputs, fingerprints and loading."""
 
 import pytest
 import torch
@@ -23,12 +23,12 @@ def direct(model, **changes):
         return model.eval()(**{name: BATCH[name] for name in names}, **changes)
 
 
-def test_a_teacher_says_what_its_model_says():
+def test_an_online_teacher_returns_the_logits_of_its_model():
     model = tiny_model("bert")
     assert torch.equal(OnlineTeacher(model)(BATCH).logits, direct(model).logits)
 
 
-def test_a_teacher_is_in_eval_mode_whenever_it_speaks():
+def test_a_teacher_always_runs_in_eval_mode():
     model = tiny_model("bert", dropout=0.5)
     teacher, modes = OnlineTeacher(model), []
     model.bert.encoder.layer[0].register_forward_hook(lambda module, *_: modes.append(module.training))
@@ -38,16 +38,16 @@ def test_a_teacher_is_in_eval_mode_whenever_it_speaks():
     assert modes == [False] * 3
 
 
-def test_what_a_teacher_said_has_no_gradient_and_can_enter_a_graph():
+def test_a_teachers_outputs_have_no_gradient_and_can_enter_a_graph():
     teacher = OnlineTeacher(tiny_model("bert"))
     teacher.tap_layers(["bert.encoder.layer.0"])
-    said = teacher(BATCH)
+    signals = teacher(BATCH)
     weight = torch.ones((), requires_grad=True)
-    (weight * (said.logits.sum() + said.features["bert.encoder.layer.0"].sum())).backward()
-    assert weight.grad is not None and not said.logits.requires_grad
+    (weight * (signals.logits.sum() + signals.features["bert.encoder.layer.0"].sum())).backward()
+    assert weight.grad is not None and not signals.logits.requires_grad
 
 
-def test_a_teacher_gives_the_features_it_was_asked_to_listen_to():
+def test_a_teacher_returns_the_features_of_tapped_layers():
     model = tiny_model("bert")
     teacher = OnlineTeacher(model)
     teacher.tap_layers(["bert.encoder.layer.0", "bert.encoder.layer.1"])
@@ -62,7 +62,7 @@ def test_a_teacher_names_the_columns_it_reads():
     assert "token_type_ids" not in OnlineTeacher(tiny_model("distilbert")).columns
 
 
-def test_the_fingerprint_tells_weights_and_the_order_of_labels_apart():
+def test_the_fingerprint_depends_on_weights_and_label_order():
     student, model = tiny_model("bert"), tiny_model("bert", seed=1)
     student.config.id2label = {0: "a", 1: "b", 2: "c"}
     model.config.id2label = {0: "c", 1: "a", 2: "b"}
@@ -74,20 +74,20 @@ def test_the_fingerprint_tells_weights_and_the_order_of_labels_apart():
     assert teacher.fingerprint() != before
 
 
-def test_the_fingerprint_of_bfloat16_weights_is_another():
+def test_the_fingerprint_changes_with_the_precision():
     model = tiny_model("bert")
     before = OnlineTeacher(model).fingerprint()
     assert OnlineTeacher(model.bfloat16()).fingerprint() != before
 
 
-def test_a_teacher_is_no_module():
+def test_a_teacher_is_not_a_module():
     assert not isinstance(OnlineTeacher(tiny_model("bert")), nn.Module)
 
 
-# ---- What may be given as a teacher ----
+# ---- as_teacher and load_teacher ----
 
 
-def test_a_teacher_is_made_of_a_model_a_folder_or_a_teacher(tmp_path):
+def test_as_teacher_accepts_a_model_a_folder_or_a_teacher(tmp_path):
     model = tiny_model("bert")
     model.save_pretrained(tmp_path)
     ready = OnlineTeacher(model)
@@ -98,26 +98,26 @@ def test_a_teacher_is_made_of_a_model_a_folder_or_a_teacher(tmp_path):
         assert loaded.name == str(tmp_path) and loaded.fingerprint() == ready.fingerprint()
 
 
-def test_something_else_is_no_teacher():
+def test_as_teacher_rejects_other_types():
     with pytest.raises(TypeError, match="A teacher is a model, a Hub id, a folder or a Teacher; got int"):
         as_teacher(7, student=tiny_model("bert"))
 
 
-def test_a_folder_without_a_trained_head_is_no_teacher(tmp_path):
+def test_a_folder_without_a_trained_head_is_rejected(tmp_path):
     tiny_model("bert", "mlm").save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="no trained head for AutoModelForSequenceClassification .*classifier.bias"):
-        load_teacher(tmp_path, like=tiny_model("distilbert"))
+        load_teacher(tmp_path, student=tiny_model("distilbert"))
 
 
 @pytest.mark.parametrize("broken", ["no weights", "only as a pickle"])
-def test_a_folder_without_loadable_weights_is_no_teacher(broken, tmp_path):
+def test_a_folder_without_loadable_weights_is_rejected(broken, tmp_path):
     model = tiny_model("bert")
     model.save_pretrained(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     if broken == "only as a pickle":
         torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises((FileNotFoundError, ValueError), match=broken):
-        load_teacher(tmp_path, like=model)
+        load_teacher(tmp_path, student=model)
 
 
 @pytest.mark.parametrize(
@@ -129,16 +129,16 @@ def test_a_folder_without_loadable_weights_is_no_teacher(broken, tmp_path):
     ],
 )
 @pytest.mark.parametrize("architecture", ["bert", "distilbert", "roberta", "modernbert"])
-def test_the_head_of_a_student_decides_how_a_teacher_is_loaded(architecture, task, expected):
+def test_the_auto_class_has_the_head_of_the_student(architecture, task, expected):
     assert auto_class_for(tiny_model(architecture, task)) == expected
 
 
-def test_a_plain_module_cannot_decide_how_a_teacher_is_loaded():
+def test_a_plain_module_has_no_auto_class():
     with pytest.raises(ValueError, match="Linear belongs to no auto class"):
         auto_class_for(nn.Linear(2, 2))
 
 
-def test_a_teacher_of_ones_own_needs_to_answer_only():
+def test_a_custom_teacher_only_needs_a_call_method():
     class Constant(Teacher):
         def __call__(self, batch):
             return "signals"

@@ -1,4 +1,4 @@
-"""A distribution over a vocabulary is drawn from without bias, kept in few bytes, and comes back as it was drawn."""
+"""Sparse targets are sampled without bias, stored in few bytes, and decoded exactly."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from distil_nlp.teachers.cache.sparse import SampledFormat, TopKFormat, offsets_for, sparse_format
+from distil_nlp.teachers.cache.sparse import SampledFormat, TopKFormat, sampling_offsets, sparse_format
 
 VOCABULARIES = [2, 512, 32_000, 151_936]
 FORMATS = [SampledFormat(7, num_draws=5, temperature=2.0), TopKFormat(7, k=3, temperature=2.0)]
@@ -17,8 +17,8 @@ def logits(items, vocabulary, *, seed=0, spread=3.0):
     return spread * torch.randn(items, vocabulary, generator=torch.Generator().manual_seed(seed))
 
 
-def whole(targets):
-    """Targets as a full table, shape (items, vocabulary)."""
+def dense(targets):
+    """Targets as a dense table, shape (items, vocabulary)."""
     table = torch.zeros(len(targets.ids), targets.vocabulary, dtype=torch.float64)
     return table.scatter_add(-1, targets.ids, targets.weights.double())
 
@@ -28,7 +28,7 @@ def probabilities(scores, temperature=1.0):
 
 
 def of_entropy(nats, vocabulary):
-    """Logits of a distribution like those of words: probabilities fall as a power of the rank."""
+    """Logits of a distribution as over words: probabilities fall as a power of the rank."""
     ranks, low, high = torch.arange(1, vocabulary + 1, dtype=torch.float64).log(), 0.5, 4.0
     for _ in range(40):
         power = (low + high) / 2
@@ -37,7 +37,7 @@ def of_entropy(nats, vocabulary):
     return one
 
 
-# ---- Drawing ----
+# ---- Sampling ----
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
@@ -45,53 +45,53 @@ def of_entropy(nats, vocabulary):
 def test_the_mean_over_all_offsets_is_the_softmax(num_draws, temperature):
     form, num_offsets, scores = SampledFormat(30, num_draws=num_draws, temperature=temperature), 400, logits(1, 30)
     offsets = (np.arange(num_offsets) + 0.5) / num_offsets
-    drawn = whole(form.decode(form.encode(scores.expand(num_offsets, -1), offsets)))
-    # All points of all offsets are a grid: no interval of it is off by more than one point.
-    assert (drawn.mean(0) - probabilities(scores, temperature)).abs().max() <= 1.01 / (num_offsets * num_draws)
+    sampled = dense(form.decode(form.encode(scores.expand(num_offsets, -1), offsets)))
+    # The points of all offsets form a grid: no interval is off by more than one point.
+    assert (sampled.mean(0) - probabilities(scores, temperature)).abs().max() <= 1.01 / (num_offsets * num_draws)
 
 
-def test_no_weight_is_a_whole_point_away_from_its_probability():
+def test_every_weight_is_within_one_point_of_its_probability():
     form, scores = SampledFormat(512, num_draws=50), logits(40, 512)
-    drawn = whole(form.decode(form.encode(scores, offsets_for(0, 0, 40))))
-    assert (drawn - probabilities(scores)).abs().max() < 1 / 50
-    torch.testing.assert_close(drawn.sum(-1), torch.ones(40, dtype=torch.float64))
+    sampled = dense(form.decode(form.encode(scores, sampling_offsets(0, 0, 40))))
+    assert (sampled - probabilities(scores)).abs().max() < 1 / 50
+    torch.testing.assert_close(sampled.sum(-1), torch.ones(40, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("nats", [1.3, 2.7, 4.4])
-def test_the_noise_is_less_than_half_of_that_of_independent_draws(nats):
+def test_the_variance_is_less_than_half_of_that_of_independent_draws(nats):
     scores, form = of_entropy(nats, 2_000).float(), SampledFormat(2_000, num_draws=50)
-    drawn = whole(form.decode(form.encode(scores.expand(200, -1), offsets_for(1, 0, 200))))
+    sampled = dense(form.decode(form.encode(scores.expand(200, -1), sampling_offsets(1, 0, 200))))
     truth = probabilities(scores)
     independent = (truth * (1 - truth)).sum() / 50  # the variance of shares of 50 independent draws
-    assert (drawn - truth).square().sum(-1).mean() < 0.5 * independent
+    assert (sampled - truth).square().sum(-1).mean() < 0.5 * independent
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.5, 1 - 2.0**-53])
 @pytest.mark.parametrize("num_draws", [1, 50, 65_535])
-def test_every_point_falls_on_a_token_that_has_probability(offset, num_draws):
+def test_no_token_without_probability_is_sampled(offset, num_draws):
     scores = torch.full((3, 6), -float("inf"))
     scores[0, 2], scores[1, [1, 5]], scores[2, :4] = 7.0, 0.0, torch.tensor([1e4, -1e4, 0.0, 1e4])
     form = SampledFormat(6, num_draws=num_draws)
     targets = form.decode(form.encode(scores, np.full(3, offset)))
-    drawn = whole(targets)
-    assert drawn[probabilities(scores) == 0].abs().max() == 0
-    torch.testing.assert_close(drawn.sum(-1), torch.ones(3, dtype=torch.float64))
+    sampled = dense(targets)
+    assert sampled[probabilities(scores) == 0].abs().max() == 0
+    torch.testing.assert_close(sampled.sum(-1), torch.ones(3, dtype=torch.float64))
     assert targets.entropy.tolist() == pytest.approx([0, np.log(2), np.log(2)], abs=1e-3)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
 def test_the_entropy_is_that_of_the_whole_softened_distribution(temperature):
     scores, form = logits(9, 512), SampledFormat(512, num_draws=4, temperature=temperature)
-    found = form.decode(form.encode(scores, offsets_for(0, 0, 9))).entropy
+    entropy = form.decode(form.encode(scores, sampling_offsets(0, 0, 9))).entropy
     truth = probabilities(scores, temperature)
-    np.testing.assert_allclose(found, -(truth * truth.log()).sum(-1), rtol=1e-3)
+    np.testing.assert_allclose(entropy, -(truth * truth.log()).sum(-1), rtol=1e-3)
 
 
-# ---- Keeping ----
+# ---- Encoding ----
 
 
-def plainly_drawn(scores, offsets, num_draws):
-    """One item after the other, one point after the other."""
+def sample_slowly(scores, offsets, num_draws):
+    """Reference: item by item, point by point."""
     rows = []
     for row, offset in zip(probabilities(scores).numpy(), offsets, strict=True):
         ends = row.cumsum() / row.sum()
@@ -102,19 +102,23 @@ def plainly_drawn(scores, offsets, num_draws):
 
 @pytest.mark.parametrize("num_draws", [1, 50, 64, 255, 300])
 @pytest.mark.parametrize("vocabulary", VOCABULARIES)
-def test_what_is_drawn_comes_back(vocabulary, num_draws):
-    form, scores, offsets = SampledFormat(vocabulary, num_draws=num_draws), logits(4, vocabulary), offsets_for(0, 1, 4)
-    scores[:, -1] += scores.max()  # the largest token id is drawn, too
+def test_sampled_tokens_are_decoded_as_they_were_sampled(vocabulary, num_draws):
+    form, scores, offsets = (
+        SampledFormat(vocabulary, num_draws=num_draws),
+        logits(4, vocabulary),
+        sampling_offsets(0, 1, 4),
+    )
+    scores[:, -1] += scores.max()  # so that the largest token id is sampled, too
     targets = form.decode(form.encode(scores.double(), offsets))
     found = [
         {int(token): pytest.approx(float(weight)) for token, weight in zip(*row, strict=True) if weight}
         for row in zip(targets.ids, targets.weights, strict=True)
     ]
-    assert found == plainly_drawn(scores, offsets, num_draws) and any(vocabulary - 1 in row for row in found)
+    assert found == sample_slowly(scores, offsets, num_draws) and any(vocabulary - 1 in row for row in found)
 
 
 @pytest.mark.parametrize("vocabulary", VOCABULARIES)
-def test_the_likeliest_come_back_with_the_probability_of_the_others(vocabulary):
+def test_top_k_tokens_are_decoded_with_the_probability_of_the_others(vocabulary):
     form, scores = TopKFormat(vocabulary, k=min(50, vocabulary)), logits(4, vocabulary)
     targets, truth = form.decode(form.encode(scores)), probabilities(scores)
     np.testing.assert_array_equal(targets.ids, truth.topk(form.k, sorted=True).indices)
@@ -126,7 +130,7 @@ def test_the_likeliest_come_back_with_the_probability_of_the_others(vocabulary):
 @pytest.mark.parametrize("vocabulary", [32_000, 151_936])
 def test_fifty_draws_take_at_most_sixty_bytes_at_the_entropy_of_language(vocabulary):
     form, scores = SampledFormat(vocabulary, num_draws=50), of_entropy(2.7, vocabulary).float()
-    arrays = form.encode(scores.expand(20, -1), offsets_for(0, 0, 20))
+    arrays = form.encode(scores.expand(20, -1), sampling_offsets(0, 0, 20))
     assert sum(array.nbytes for array in arrays.values()) / 20 <= 60
 
 
@@ -136,18 +140,18 @@ def test_fifty_draws_take_at_most_sixty_bytes_at_the_entropy_of_language(vocabul
     + [(TopKFormat(v, k=2), w) for v, w in [(2, 2), (512, 3), (128_256, 4), (151_936, 5)]],
 )
 def test_an_entry_takes_the_fewest_bytes(form, width):
-    arrays = form.encode(logits(3, form.vocabulary), offsets_for(0, 0, 3))
+    arrays = form.encode(logits(3, form.vocabulary), sampling_offsets(0, 0, 3))
     assert arrays["entries"].shape[-1] == width
     assert {name: (array.dtype, array.shape[1:]) for name, array in arrays.items()} == form.arrays
 
 
-def test_only_so_many_sizes_as_fit_take_one_byte():
+def test_sizes_take_two_bytes_above_255_entries():
     assert [SampledFormat(v, num_draws=300).arrays["sizes"][0].itemsize for v in (200, 512)] == [1, 2]
 
 
 @both_formats
-def test_it_does_not_matter_how_items_are_batched(form, monkeypatch):
-    scores, offsets = logits(11, 7), offsets_for(0, 4, 11)
+def test_encoding_does_not_depend_on_the_batching(form, monkeypatch):
+    scores, offsets = logits(11, 7), sampling_offsets(0, 4, 11)
     at_once = form.encode(scores, offsets)
     monkeypatch.setattr("distil_nlp.teachers.cache.sparse._CHUNK", 14)
     pieces = [form.encode(scores[part], offsets[part]) for part in (slice(0, 1), slice(1, 8), slice(8, 11))]
@@ -156,22 +160,22 @@ def test_it_does_not_matter_how_items_are_batched(form, monkeypatch):
 
 
 @both_formats
-def test_examples_are_cut_apart_and_put_together_in_another_order(form):
+def test_examples_can_be_decoded_in_another_order(form):
     scores, num_items = logits(9, 7), [2, 0, 4, 3]
-    arrays = form.encode(scores, offsets_for(0, 0, 9))
+    arrays = form.encode(scores, sampling_offsets(0, 0, 9))
     ends = {name: np.append(0, np.cumsum(rows)) for name, rows in form.rows(arrays, num_items).items()}
     assert all(ends[name][-1] == len(array) for name, array in arrays.items())
     shuffled = {
         name: np.concatenate([array[ends[name][one] : ends[name][one + 1]] for one in (3, 1, 0, 2)])
         for name, array in arrays.items()
     }
-    expected = whole(form.decode(arrays))[[6, 7, 8, 0, 1, 2, 3, 4, 5]]
-    torch.testing.assert_close(whole(form.decode(shuffled)), expected, rtol=0, atol=0)
+    expected = dense(form.decode(arrays))[[6, 7, 8, 0, 1, 2, 3, 4, 5]]
+    torch.testing.assert_close(dense(form.decode(shuffled)), expected, rtol=0, atol=0)
 
 
 @both_formats
-def test_no_items_are_no_targets(form):
-    targets = form.decode(form.encode(logits(0, 7), offsets_for(0, 0, 0)))
+def test_zero_items_give_zero_targets(form):
+    targets = form.decode(form.encode(logits(0, 7), sampling_offsets(0, 0, 0)))
     assert targets.ids.shape[0] == targets.weights.shape[0] == len(targets.best()) == 0
 
 
@@ -179,20 +183,20 @@ def test_no_items_are_no_targets(form):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_softened_in_float32(form, dtype):
     scores = logits(5, 7).to(dtype)
-    ours, wide = (form.encode(one, offsets_for(0, 0, 5)) for one in (scores, scores.float()))
-    assert all((ours[name] == wide[name]).all() for name in ours)
+    narrow, wide = (form.encode(one, sampling_offsets(0, 0, 5)) for one in (scores, scores.float()))
+    assert all((narrow[name] == wide[name]).all() for name in narrow)
 
 
 @both_formats
 def test_the_best_token_is_the_likeliest_where_it_is_clear(form):
     scores = logits(30, 7, spread=9.0)
     clear = probabilities(scores, 2.0).max(-1).values > 0.7
-    best = form.decode(form.encode(scores, offsets_for(0, 0, 30))).best()
+    best = form.decode(form.encode(scores, sampling_offsets(0, 0, 30))).best()
     assert clear.sum() > 5 and (best == scores.argmax(-1))[clear].all()
 
 
 @both_formats
-def test_a_format_is_made_again_from_its_description(form):
+def test_a_format_can_be_rebuilt_from_its_description(form):
     again = sparse_format(json.loads(json.dumps(form.describe())))
     assert type(again) is type(form) and vars(again) == vars(form)
 
@@ -201,31 +205,31 @@ def test_a_format_is_made_again_from_its_description(form):
 
 
 def test_an_offset_depends_on_seed_example_and_place_alone():
-    np.testing.assert_array_equal(offsets_for(3, 7, 5), offsets_for(3, 7, 50)[:5])
-    drawn = np.concatenate([offsets_for(seed, example, 5) for seed in range(4) for example in range(4)])
-    assert len(set(drawn)) == 80
+    np.testing.assert_array_equal(sampling_offsets(3, 7, 5), sampling_offsets(3, 7, 50)[:5])
+    sampled = np.concatenate([sampling_offsets(seed, example, 5) for seed in range(4) for example in range(4)])
+    assert len(set(sampled)) == 80
 
 
 def test_offsets_are_spread_evenly():
-    drawn = offsets_for(0, 0, 20_000)
-    assert 0 <= drawn.min() and drawn.max() < 1
-    np.testing.assert_allclose(np.histogram(drawn, bins=10, range=(0, 1))[0], 2_000, atol=200)
+    sampled = sampling_offsets(0, 0, 20_000)
+    assert 0 <= sampled.min() and sampled.max() < 1
+    np.testing.assert_allclose(np.histogram(sampled, bins=10, range=(0, 1))[0], 2_000, atol=200)
 
 
-# ---- Refused ----
+# ---- Rejected arguments ----
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: SampledFormat(1), "2 tokens or more.*got 1"),
-        (lambda: SampledFormat(9, num_draws=0), "num_draws .* 1 to 65,535; got 0"),
+        (lambda: SampledFormat(9, num_draws=0), "num_draws is .* 1 to 65,535; got 0"),
         (lambda: SampledFormat(9, temperature=0), "temperature must be greater than 0; got 0"),
-        (lambda: TopKFormat(9, k=10), "vocabulary of 9.*got 10"),
+        (lambda: TopKFormat(9, k=10), "k must be 1 to 9.*got 10"),
         (lambda: sparse_format({"kind": "dense"}), "one of sampled, top_k; got 'dense'"),
     ],
 )
-def test_a_format_refuses(make, message):
+def test_a_format_rejects_arguments_out_of_range(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
@@ -241,20 +245,20 @@ def test_a_format_refuses(make, message):
         (torch.full((2, 7), float("inf")), "no distribution"),
     ],
 )
-def test_logits_that_are_no_distribution_over_the_vocabulary_are_refused(form, scores, message):
+def test_logits_that_are_no_distribution_over_the_vocabulary_are_rejected(form, scores, message):
     with pytest.raises(ValueError, match=message):
         form.encode(scores, np.zeros(2))
 
 
 @pytest.mark.parametrize("offsets", [np.zeros(3), np.array([0.0, 1.0]), np.array([0.0, -0.1]), np.full(2, np.nan)])
-def test_offsets_that_are_not_one_an_item_below_one_are_refused(offsets):
-    with pytest.raises(ValueError, match="2 items came"):
+def test_offsets_must_be_one_per_item_and_below_1(offsets):
+    with pytest.raises(ValueError, match="got 2 items"):
         FORMATS[0].encode(logits(2, 7), offsets)
 
 
 @both_formats
-def test_arrays_cut_at_different_places_are_refused(form):
-    arrays = form.encode(logits(4, 7), offsets_for(0, 0, 4))
+def test_arrays_of_different_items_are_rejected(form):
+    arrays = form.encode(logits(4, 7), sampling_offsets(0, 0, 4))
     for name in arrays:
-        with pytest.raises(ValueError, match="cut at different places"):
+        with pytest.raises(ValueError, match="arrays are of different items"):
             form.decode({**arrays, name: arrays[name][:-1]})

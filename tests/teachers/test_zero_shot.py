@@ -1,4 +1,4 @@
-"""A zero-shot teacher says what its NLI model says of each text with each hypothesis."""
+"""The logits of a zero-shot teacher are the entailment logits of each text with each hypothesis."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def nli_model(architecture="bert", **settings):
     return model
 
 
-def like_roberta():
+def roberta_tokenizer():
     """Two separators between the texts of a pair, and no token types."""
     tokenizer = tiny_tokenizer(token_type_ids=False)
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
@@ -34,9 +34,9 @@ def batch_of(tokenizer, texts=TEXTS, **settings):
 
 @pytest.mark.parametrize(
     ("architecture", "make_tokenizer"),
-    [("bert", tiny_tokenizer), ("roberta", like_roberta), ("distilbert", like_roberta)],
+    [("bert", tiny_tokenizer), ("roberta", roberta_tokenizer), ("distilbert", roberta_tokenizer)],
 )
-def test_it_answers_as_the_model_does_on_pairs(architecture, make_tokenizer):
+def test_the_logits_equal_those_of_the_model_on_pairs(architecture, make_tokenizer):
     model, tokenizer = nli_model(architecture), make_tokenizer()
     found = ZeroShotClassifier(model, tokenizer, CLASSES, template=TEMPLATE)(**batch_of(tokenizer))
     for column, name in enumerate(["very good", "bad"]):
@@ -53,7 +53,7 @@ def test_padding_changes_nothing():
     torch.testing.assert_close(teacher(more).logits, teacher(batch_of(tokenizer)).logits)
 
 
-def test_a_text_too_long_for_both_loses_its_last_words():
+def test_a_long_text_is_truncated_to_fit_the_hypothesis():
     tokenizer = tiny_tokenizer(max_length=16)
     model = ZeroShotClassifier(nli_model(), tokenizer, CLASSES, template=TEMPLATE)
     long = batch_of(tokenizer, ["film " * 40], truncation=True)
@@ -62,7 +62,7 @@ def test_a_text_too_long_for_both_loses_its_last_words():
     torch.testing.assert_close(model(**long)[0, 1], model.model(**pair).logits[0, 1], rtol=0, atol=1e-6)
 
 
-def test_another_template_is_another_teacher():
+def test_the_fingerprint_depends_on_the_template():
     prints = {
         OnlineTeacher(ZeroShotClassifier(nli_model(), tiny_tokenizer(), CLASSES, template=one)).fingerprint()
         for one in (TEMPLATE, "this film is {} .")
@@ -73,13 +73,13 @@ def test_another_template_is_another_teacher():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"template": "good"}, "must have {} where the class goes"),
+        ({"template": "good"}, "must have {} in place of the class"),
         ({"class_names": ["one"]}, "two or more"),
         ({"class_names": None}, "two or more"),
         ({"model": tiny_model(num_labels=2)}, "with a label 'entailment'; the labels of .* are LABEL_0, LABEL_1"),
     ],
 )
-def test_what_cannot_be_is_refused(changes, message):
-    given = {"model": nli_model(), "class_names": CLASSES, **changes}
+def test_unusable_arguments_are_rejected(changes, message):
+    settings = {"model": nli_model(), "class_names": CLASSES, **changes}
     with pytest.raises(ValueError, match=message):
-        ZeroShotClassifier(given.pop("model"), tiny_tokenizer(), given.pop("class_names"), **given)
+        ZeroShotClassifier(settings.pop("model"), tiny_tokenizer(), settings.pop("class_names"), **settings)

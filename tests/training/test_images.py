@@ -184,7 +184,7 @@ def asked(folder, collator):
 def test_a_cache_of_images_that_are_altered_in_training_is_refused_before_the_teacher_is_asked(tmp_path):
     for collator in (make_collator(flip=0.5), make_collator(flip=0.5).for_training()):
         with pytest.raises(
-            ValueError, match=r"altered anew in every epoch \(ImageAugmentation\(flip=0.5.*cache: false"
+            ValueError, match=r"differently in every epoch \(ImageAugmentation\(flip=0.5.*cache: false"
         ):
             asked(tmp_path / "cache", collator)
     assert not (tmp_path / "cache").exists()

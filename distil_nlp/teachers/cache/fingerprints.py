@@ -1,17 +1,23 @@
-"""Short strings that change when what they stand for could."""
+"""Fingerprints of tokenizers and data sets."""
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pyarrow.ipc import RecordBatchStreamWriter
 
 from ...data.examples import column_names
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
 
-def tokenizer_fingerprint(tokenizer):
-    """SHA-256 of what decides about ids: vocabulary, normalization, cutting, special tokens. None for no tokenizer.
 
-    Of another kind of processor (of images, say) all its settings.
+def tokenizer_fingerprint(tokenizer: "PreTrainedTokenizerBase | None") -> str | None:
+    """SHA-256 of all settings that determine token ids: vocabulary, normalization, pre-tokenization, special tokens.
+
+    None without a tokenizer. For other processors, such as image processors, all settings count.
     """
     if tokenizer is None:
         return None
@@ -28,12 +34,12 @@ def tokenizer_fingerprint(tokenizer):
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def data_fingerprint(dataset, columns):
-    """SHA-256 over some columns of a data set, in order. A transform set on it is not seen.
+def data_fingerprint(dataset: "Dataset | Sequence[Mapping]", columns: Iterable[str]) -> str:
+    """SHA-256 over columns of a data set, in order, before any transform set on it.
 
     Args:
         dataset (`datasets.Dataset` or list of dict): The examples.
-        columns (`Iterable[str]`): Those that count; where it has none of them, all count.
+        columns (`Iterable[str]`): Columns to include; all, if the data set has none of these.
     """
     present = column_names(dataset)
     chosen = [name for name in present if name in columns] or present
@@ -48,24 +54,24 @@ def data_fingerprint(dataset, columns):
     return digest.hexdigest()
 
 
-def _plain(value):
+def _plain(value: object) -> object:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
 class _Sink:
-    """A file that only counts into a digest."""
+    """A file object that feeds all written bytes into a digest."""
 
     closed = False
 
-    def __init__(self, digest):
+    def __init__(self, digest: "hashlib._Hash") -> None:
         self._digest = digest
 
-    def write(self, data):
+    def write(self, data: bytes) -> int:
         self._digest.update(data)
         return len(data)
 
-    def flush(self):
+    def flush(self) -> None:
         pass
 
-    def close(self):
+    def close(self) -> None:
         pass

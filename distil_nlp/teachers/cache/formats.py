@@ -1,120 +1,129 @@
-"""In which form a cache keeps what a teacher said."""
+"""Storage formats of a cache: dense numbers, or some tokens of each distribution."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from .sparse import FORMATS, offsets_for, sparse_format
+from .sparse import FORMATS, SparseTargets, sampling_offsets, sparse_format
 
 DENSE = ("float32", "float16")
-KEPT = (*DENSE, *FORMATS)
-_SEED = 0  # of the draws; who builds a cache anew should get the same one
+STORAGE_KINDS = (*DENSE, *FORMATS)
+_SEED = 0  # of the sampling; fixed, so that rebuilding a cache gives the same bytes
 
 
-class Dense:
-    """Every number, as float32 or float16.
+class DenseFormat:
+    """Stores every number as float32 or float16.
 
     Args:
         dtype (`str`): "float32" or "float16".
 
     Attributes:
-        signal (`str`): What the logits become in `Signals`.
-        arrays (`tuple[str]`): Names of the arrays that one tensor is kept as.
-        features (`dict`): In which form layers are kept beside it, as `describe` says it.
+        signal (`str`): Name of the logits in the header and in `Signals`.
+        arrays (`tuple[str]`): Suffixes of the names of the arrays that store a tensor.
+        features (`dict`): Description of the format of stored layers, see `describe`.
     """
 
     signal = "logits"
-    arrays = ("",)
+    arrays: tuple[str, ...] = ("",)
 
-    def __init__(self, dtype):
+    def __init__(self, dtype: str) -> None:
         self._dtype = np.dtype(dtype)
         self.features = self.describe()
 
-    def describe(self):
-        """What makes it again, JSON-ready."""
+    def describe(self) -> dict:
+        """Return a JSON-ready description, from which `format_from` makes an equal format."""
         return {"kind": self._dtype.name}
 
-    def pack(self, rows, counts, example_ids):
-        """Rows of several examples, end to end, as one dictionary of arrays for each example.
+    def pack(
+        self, rows: torch.Tensor, counts: Sequence[int], example_ids: Sequence[int]
+    ) -> list[dict[str, np.ndarray]]:
+        """Convert the concatenated rows of several examples to one dictionary of arrays per example.
 
         Args:
             rows (`torch.Tensor`): Shape (sum of counts, ...).
-            counts (`list[int]`): How many are each example's.
-            example_ids (`list[int]`): Whose they are.
+            counts (`list[int]`): Number of rows of each example.
+            example_ids (`list[int]`): Ids of the examples.
         """
         return [{"": part} for part in _split(rows.cpu().float().numpy().astype(self._dtype), counts)]
 
-    def restore(self, arrays, into):
-        """What was packed, from the arrays of several examples end to end.
+    def restore(
+        self, arrays: dict[str, np.ndarray], into_batch: Callable[[torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
+        """Restore the tensor of a batch from the concatenated arrays of its examples.
 
         Args:
-            arrays (`dict[str, np.ndarray]`): By the names of `arrays`.
-            into (callable): Rows, float32 -> the tensor of a batch.
+            arrays (`dict[str, np.ndarray]`): Arrays by the names in `arrays`.
+            into_batch (callable): float32 rows -> tensor of the batch, see `Layout.tensor`.
         """
-        return into(torch.from_numpy(arrays[""]).float())
+        return into_batch(torch.from_numpy(arrays[""]).float())
 
 
-class Sparse:
-    """Some tokens of each distribution over a vocabulary.
+class SparseFormat:
+    """Stores some tokens of each distribution over a vocabulary.
 
     Args:
-        description (`dict`): Of a format of `distil_nlp.teachers.cache.sparse`.
+        description (`dict`): Description of a format of `distil_nlp.teachers.cache.sparse`.
     """
 
     signal = "sparse"
     features = {"kind": "float16"}
 
-    def __init__(self, description):
+    def __init__(self, description: Mapping) -> None:
         self._format = sparse_format(description)
         self.arrays = tuple(f":{name}" for name in self._format.arrays)
 
-    def describe(self):
-        """See `Dense.describe`."""
+    def describe(self) -> dict:
+        """See `DenseFormat.describe`."""
         return self._format.describe()
 
-    def pack(self, rows, counts, example_ids):
-        """See `Dense.pack`; the rows are logits."""
-        offsets = [offsets_for(_SEED, *of) for of in zip(example_ids, counts, strict=True)]
+    def pack(
+        self, rows: torch.Tensor, counts: Sequence[int], example_ids: Sequence[int]
+    ) -> list[dict[str, np.ndarray]]:
+        """See `DenseFormat.pack`; the rows are logits."""
+        offsets = [sampling_offsets(_SEED, *example) for example in zip(example_ids, counts, strict=True)]
         arrays = self._format.encode(rows, np.concatenate(offsets))
         sizes = self._format.rows(arrays, counts)
         parts = {f":{name}": _split(array, sizes[name]) for name, array in arrays.items()}
-        return [dict(zip(parts, of, strict=True)) for of in zip(*parts.values(), strict=True)]
+        return [dict(zip(parts, example, strict=True)) for example in zip(*parts.values(), strict=True)]
 
-    def restore(self, arrays, into):
-        """See `Dense.restore`: `SparseTargets`, each of whose tensors is brought into the batch."""
+    def restore(
+        self, arrays: dict[str, np.ndarray], into_batch: Callable[[torch.Tensor], torch.Tensor]
+    ) -> SparseTargets:
+        """See `DenseFormat.restore`; returns `SparseTargets` with every tensor placed into the batch."""
         targets = self._format.decode({name[1:]: array for name, array in arrays.items()})
         tensors = {name: getattr(targets, name) for name in ("ids", "weights", "rest", "entropy")}
-        return replace(targets, **{name: into(tensor) for name, tensor in tensors.items() if tensor is not None})
+        return replace(targets, **{name: into_batch(tensor) for name, tensor in tensors.items() if tensor is not None})
 
 
-def format_from(description):
-    """The form that a description of itself makes, such as {"kind": "float16"}.
+def format_from(description: Mapping) -> DenseFormat | SparseFormat:
+    """Build a format from its description, such as {"kind": "float16"}.
 
     Raises:
-        ValueError: An unknown one.
+        ValueError: The kind is unknown.
     """
     kind = description["kind"]
     if kind in DENSE:
-        return Dense(kind)
+        return DenseFormat(kind)
     if kind in FORMATS:
-        return Sparse(description)
-    raise ValueError(f"A cache keeps {', '.join(KEPT)}; got {kind!r}.")
+        return SparseFormat(description)
+    raise ValueError(f"The storage kind of a cache must be one of {', '.join(STORAGE_KINDS)}; got {kind!r}.")
 
 
-def describe_kept(kept, num_classes):
-    """The whole description of a form of which a user named what matters.
+def full_description(storage: str | Mapping, num_classes: int) -> dict:
+    """Complete a user's description of a format with its defaults and the size of the vocabulary.
 
     Args:
-        kept (`str` or `dict`): One of `KEPT`, or {"kind": "sampled", "num_draws": 50, "temperature": 2}, or
+        storage (`str` or `dict`): One of `STORAGE_KINDS`, or {"kind": "sampled", "num_draws": 50, "temperature": 2}, or
             {"kind": "top_k", "k": 50, "temperature": 2}.
-        num_classes (`int`): Of the teacher's logits.
+        num_classes (`int`): Number of classes of the teacher's logits.
     """
-    description = {"kind": kept} if isinstance(kept, str) else dict(kept)
+    description = {"kind": storage} if isinstance(storage, str) else dict(storage)
     if description.get("kind") in FORMATS:
         description["vocabulary"] = num_classes
     return format_from(description).describe()
 
 
-def _split(rows, counts):
+def _split(rows: np.ndarray, counts: Sequence[int]) -> list[np.ndarray]:
     return np.split(rows, np.cumsum(counts)[:-1])

@@ -1,14 +1,16 @@
-"""Rows of numbers on disk, by example: written once in shards, read by an address calculation.
+"""Shards: rows of numbers on disk, written once and read by example at computed offsets.
 
-A shard is a safetensors file with the rows of some hundreds or thousands of examples end to end. Every array in it is
-flat; beside one whose examples have different numbers of rows stands where each of them begins. So the place of an
-example's rows is known without reading anything else.
+A shard is a safetensors file with the concatenated rows of some hundreds or thousands of examples. An array whose
+examples have different numbers of rows has a second array with the first row of each example, so that the offset of an
+example's rows is known without reading other examples.
 """
 
 import json
 import os
 import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from safetensors.numpy import save
@@ -26,25 +28,25 @@ _DTYPES = {
     "U8": np.uint8,
 }
 _CHUNK = 1 << 22
-_HELD_BYTES = 16 << 20
+_MAX_BYTES_IN_MEMORY = 16 << 20
 
 
-def shard_name(number):
-    """File name of a shard."""
+def shard_name(number: int) -> str:
+    """Return the file name of a shard."""
     return f"shard-{number:05d}.safetensors"
 
 
-def write_shard(folder, number, examples):
-    """Write a shard, whole or not at all.
+def write_shard(folder: str | Path, number: int, examples: list[dict[str, np.ndarray]]) -> dict:
+    """Write a shard atomically.
 
     Args:
-        folder (`Path`): Where.
-        number (`int`): Which.
-        examples (`list` of `dict[str, np.ndarray]`): Of each example its rows by name, shape (rows, ...); all name the
-            same arrays, of the same row shape and type.
+        folder (`Path`): Folder of the shards.
+        number (`int`): Number of the shard.
+        examples (`list` of `dict[str, np.ndarray]`): The rows of each example by array name, shape (rows, ...); with the
+            same names, row shapes and types for all examples.
 
     Returns:
-        `dict`: "file", "examples", "bytes" and "crc32" of what was written.
+        `dict`: "file", "examples", "bytes" and "crc32" of the written file.
     """
     arrays = {}
     for name in examples[0]:
@@ -59,81 +61,80 @@ def write_shard(folder, number, examples):
     return {"file": path.name, "examples": len(examples), "bytes": len(content), "crc32": f"{zlib.crc32(content):08x}"}
 
 
-def crc32(path, progress=None):
-    """CRC-32 of a file, as eight hexadecimal digits.
+def crc32(path: Path, progress: Callable[[int], object] | None = None) -> str:
+    """Return the CRC-32 of a file, as eight hexadecimal digits.
 
     Args:
         path (`Path`): The file.
-        progress (callable, *optional*): Told the number of bytes after each piece.
+        progress (callable, *optional*): Called with the number of bytes after each chunk.
     """
     value = 0
     with open(path, "rb") as file:
-        while piece := file.read(_CHUNK):
-            value = zlib.crc32(piece, value)
+        while chunk := file.read(_CHUNK):
+            value = zlib.crc32(chunk, value)
             if progress is not None:
-                progress(len(piece))
+                progress(len(chunk))
     return f"{value:08x}"
 
 
-def check_shards(folder, shards, progress=None):
-    """Compare shards with what was written.
+def check_shards(folder: str | Path, shards: list[dict], progress: Callable[[int], object] | None = None) -> None:
+    """Compare sizes and checksums of shards with those at the time of writing.
 
     Args:
-        folder (`Path`): Where they are.
-        shards (`list[dict]`): From `write_shard`.
+        folder (`Path`): Folder of the shards.
+        shards (`list[dict]`): Results of `write_shard`.
         progress (callable, *optional*): See `crc32`.
 
     Raises:
-        ValueError: A file is missing, of another size, or holds other bytes; the message names it.
+        ValueError: A file is missing, or its size or checksum differs; the message names the file.
     """
     for shard in shards:
         path = Path(folder) / shard["file"]
         size = path.stat().st_size if path.is_file() else None
         if size != shard["bytes"]:
-            came = "is missing" if size is None else f"has {size:,} bytes"
+            state = "is missing" if size is None else f"has {size:,} bytes"
             raise ValueError(
-                f"{path} {came}, and {shard['bytes']:,} bytes were written. The cache is not whole: delete its folder to "
-                f"have it made anew, or copy it again."
+                f"{path} {state}, and {shard['bytes']:,} bytes were written. The cache is incomplete: delete its folder "
+                f"and build it again, or copy it again."
             )
-        if (found := crc32(path, progress)) != shard["crc32"]:
+        if (checksum := crc32(path, progress)) != shard["crc32"]:
             raise ValueError(
-                f"{path} was changed after it was written (CRC-32 {found}, {shard['crc32']} is right), so what it says "
-                f"cannot be trusted. Delete the folder to have it made anew, or copy it again."
+                f"{path} was changed after it was written (CRC-32 is {checksum}, expected {shard['crc32']}), so its "
+                f"numbers may be wrong. Delete the folder and build the cache again, or copy it again."
             )
 
 
 class Shards:
     """Reads the rows of any examples of a finished set of shards.
 
-    It reads with `pread` instead of mapping the files: mapped pages count as the process's memory until the system
-    wants them back, and a training that reads all of a large cache would seem to grow by its size. What was read is
-    in the system's file cache either way. An array that is small, the logits of a classifier say, is held whole: 32 reads
-    of a few bytes each would take longer than what is learned from them.
+    Files are read with `pread` instead of memory mapping: mapped pages count as memory of the process until the system
+    reclaims them, and a training run that reads a large cache would seem to grow by its size. Small arrays, such as
+    the logits of a classifier, are kept in memory: 32 reads of a few bytes would take longer than the training step.
 
     Args:
-        folder (`Path`): Where they are.
-        shards (`list[dict]`): From `write_shard`; all but the last hold the same number of examples.
+        folder (`Path`): Folder of the shards.
+        shards (`list[dict]`): Results of `write_shard`; all but the last have the same number of examples.
     """
 
-    def __init__(self, folder, shards):
+    def __init__(self, folder: str | Path, shards: list[dict]) -> None:
         self._files = [_Shard(Path(folder) / shard["file"], shard["examples"]) for shard in shards]
         self._per_shard = shards[0]["examples"]
         self.num_examples = sum(shard["examples"] for shard in shards)
-        self._held = {name: self._hold(name) for name in self._files[0].arrays if not name.endswith(_STARTS)}
+        self._in_memory = {name: self._load(name) for name in self._files[0].arrays if not name.endswith(_STARTS)}
 
-    def read(self, name, examples):
-        """The rows of some examples, end to end.
+    def read(self, name: str, examples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Read the rows of some examples.
 
         Args:
-            name (`str`): Of the array.
-            examples (`np.ndarray`): Their numbers, in any order.
+            name (`str`): Name of the array.
+            examples (`np.ndarray`): Numbers of the examples, in any order.
 
         Returns:
-            `(rows, counts)`: `np.ndarray` of shape (sum of counts, ...), and how many are each example's.
+            `(rows, counts)`: `np.ndarray` of shape (sum of counts, ...), and the number of rows of each example.
         """
-        if (held := self._held[name]) is not None:
-            rows = held[examples]
-            return rows.reshape(-1, *held.shape[2:]), np.full(len(examples), held.shape[1])
+        if (table := self._in_memory[name]) is not None:
+            rows = table[examples]
+            return rows.reshape(-1, *table.shape[2:]), np.full(len(examples), table.shape[1])
         places = [
             self._files[example // self._per_shard].place(name, example % self._per_shard)
             for example in examples.tolist()
@@ -148,72 +149,72 @@ class Shards:
             done += length
         return rows, np.asarray([count for *_, count in places])
 
-    def _hold(self, name):
-        """All rows of an array, shape (examples, rows of each, ...), where they are few and each example has as many."""
-        each = {file.rows_of_each(name) for file in self._files}
-        array = self._files[0].arrays[name]
-        if len(each) > 1 or None in each or self.num_examples * max(each) * array.row_bytes > _HELD_BYTES:
+    def _load(self, name: str) -> np.ndarray | None:
+        """All rows of an array, shape (examples, rows per example, ...); None if it is large or the counts differ."""
+        counts = {file.rows_per_example(name) for file in self._files}
+        array, count = self._files[0].arrays[name], next(iter(counts))
+        if len(counts) > 1 or count is None or self.num_examples * count * array.row_bytes > _MAX_BYTES_IN_MEMORY:
             return None
-        rows = np.empty((self.num_examples, *each, *array.row_shape), dtype=array.dtype)
+        rows = np.empty((self.num_examples, count, *array.row_shape), dtype=array.dtype)
         out, done = memoryview(rows.reshape(-1).view(np.uint8)), 0
         for file in self._files:
-            one = file.arrays[name]
-            _read(file.file, out[done : done + one.shape[0] * one.row_bytes], one.offset)
-            done += one.shape[0] * one.row_bytes
+            part = file.arrays[name]
+            _read(file.file, out[done : done + part.shape[0] * part.row_bytes], part.offset)
+            done += part.shape[0] * part.row_bytes
         return rows
 
 
 class _Shard:
-    """One file: where its arrays lie."""
+    """An open shard with the offsets of its arrays."""
 
-    def __init__(self, path, num_examples):
-        self.file = open(path, "rb", buffering=0)  # noqa: SIM115  (it stays open as long as the shards are read)
+    def __init__(self, path: Path, num_examples: int) -> None:
+        self.file = open(path, "rb", buffering=0)  # noqa: SIM115  (stays open as long as the shards are read)
         header_bytes = int.from_bytes(self.file.read(8), "little")
-        described = json.loads(self.file.read(header_bytes))
+        header = json.loads(self.file.read(header_bytes))
         self.arrays = {
-            name: _Array(_DTYPES[of["dtype"]], of["shape"], 8 + header_bytes + of["data_offsets"][0])
-            for name, of in described.items()
+            name: _Array(_DTYPES[entry["dtype"]], entry["shape"], 8 + header_bytes + entry["data_offsets"][0])
+            for name, entry in header.items()
             if name != "__metadata__"
         }
         self._starts = {name: self._starts_of(name, num_examples) for name in self.arrays if _STARTS not in name}
 
-    def place(self, name, example):
-        """File, offset in bytes and number of rows of an example."""
+    def place(self, name: str, example: int) -> tuple[BinaryIO, int, int]:
+        """Return file, offset in bytes and number of rows of an example."""
         array, starts = self.arrays[name], self._starts[name]
-        if isinstance(starts, int):  # as many rows for each
+        if isinstance(starts, int):  # the same number of rows for all
             return self.file, array.offset + example * starts * array.row_bytes, starts
         first, last = starts[example : example + 2].tolist()
         return self.file, array.offset + first * array.row_bytes, last - first
 
-    def rows_of_each(self, name):
-        """How many rows every example has; None where that differs."""
+    def rows_per_example(self, name: str) -> int | None:
+        """Return the number of rows of every example; None if the numbers differ."""
         starts = self._starts[name]
         return starts if isinstance(starts, int) else None
 
-    def _starts_of(self, name, num_examples):
-        known = self.arrays.get(name + _STARTS)
-        if known is None:
+    def _starts_of(self, name: str, num_examples: int) -> int | np.ndarray:
+        array = self.arrays.get(name + _STARTS)
+        if array is None:
             return self.arrays[name].shape[0] // num_examples
-        starts = np.empty(known.shape, dtype=np.int64)
-        _read(self.file, memoryview(starts.view(np.uint8)), known.offset)
+        starts = np.empty(array.shape, dtype=np.int64)
+        _read(self.file, memoryview(starts.view(np.uint8)), array.offset)
         return starts
 
 
 class _Array:
-    """A flat array in a file."""
+    """Type, shape and offset of an array in a file."""
 
-    def __init__(self, dtype, shape, offset):
+    def __init__(self, dtype: type, shape: Sequence[int], offset: int) -> None:
         self.dtype, self.shape, self.offset = np.dtype(dtype), shape, offset
         self.row_shape = tuple(shape[1:])
         self.row_bytes = self.dtype.itemsize * int(np.prod(self.row_shape, dtype=np.int64))
 
 
-def _read(file, view, offset):
-    """Fill `view` from a place in a file. With `preadv` the file has no position that a forked process could move."""
+def _read(file: BinaryIO, view: memoryview, offset: int) -> None:
+    """Fill `view` from an offset of a file. `preadv` does not use the file position, which forked processes share."""
     if hasattr(os, "preadv"):
-        got = os.preadv(file.fileno(), [view], offset)
+        num_bytes = os.preadv(file.fileno(), [view], offset)
     else:
         file.seek(offset)
-        got = file.readinto(view)
-    if got != len(view):
-        raise OSError(f"{file.name} ended early: {len(view):,} bytes should lie at {offset:,}, {got:,} came.")
+        num_bytes = file.readinto(view)
+    if num_bytes != len(view):
+        raise OSError(f"{file.name} ended early: expected {len(view):,} bytes at {offset:,}, got {num_bytes:,}.")
