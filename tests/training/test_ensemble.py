@@ -113,5 +113,5 @@ def test_a_single_teacher_may_have_a_tokenizer_of_its_own(tmp_path):
 
 
 def test_a_teacher_of_another_vocabulary_is_told_about_columns_of_its_own(tmp_path):
-    with pytest.raises(ValueError, match="64 rows, the teacher .* of 90: one batch.*`SeparateInputs`"):
+    with pytest.raises(ValueError, match="64 rows, the teacher .* of 90: the same token ids.*`SeparateInputs`"):
         make_trainer(make_pair()[0], tiny_model(seed=5, vocab_size=90), make_rows(8), tmp_path)

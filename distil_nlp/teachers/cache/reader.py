@@ -64,8 +64,8 @@ class CacheInputReader:
                 f"once; got {numbers[:5].tolist()}... Use `add_example_ids(dataset)`."
             )
         dataset = dataset if np.array_equal(order, numbers) else select(dataset, order)
-        extra_columns = (*TASK_COLUMNS, EXAMPLE_ID)
-        self.dataset = with_columns(dataset, columns_read(dataset, teacher.columns, extra_columns, collator=collator))
+        extra_columns = (*TASK_COLUMNS, EXAMPLE_ID, *self._collator.columns)
+        self.dataset = with_columns(dataset, columns_read(dataset, teacher.columns, extra_columns))
         self.num_examples = len(dataset)
         self.device = _device_of(teacher)
 
