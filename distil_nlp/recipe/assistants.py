@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from ..internals.messages import nearest
 from ..metrics.display import short_count
-from ..teachers.capacity import num_parameters
+from ..teachers.base import num_parameters
 
 # Settings that say which model, by their names in `build_student`.
 _MAKING = {

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from ..signals.base import Signals
-from .capacity import num_parameters
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -70,3 +69,18 @@ class Teacher:
 
     def prepare(self, accelerator: "Accelerator") -> None:
         """Move the teacher's models to the accelerator's device."""
+
+
+def num_parameters(model: nn.Module) -> int:
+    """Number of parameters of a model without embeddings; tied parameters count once.
+
+    Embeddings are excluded because they grow with the vocabulary and would hide the difference between two models with
+    the same vocabulary.
+    """
+    embeddings = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, nn.Embedding)
+        for parameter in module.parameters()
+    }
+    return sum(parameter.numel() for parameter in model.parameters() if id(parameter) not in embeddings)

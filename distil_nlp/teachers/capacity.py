@@ -1,15 +1,12 @@
-"""Number of parameters of teacher and student, and a warning about a large capacity gap."""
+"""Warning about a large capacity gap between teacher and student."""
 
 import functools
 import logging
-from typing import TYPE_CHECKING
 
 from torch import nn
 
 from ..metrics.display import short_count
-
-if TYPE_CHECKING:
-    from .base import Teacher
+from .base import Teacher, num_parameters
 
 logger = logging.getLogger(__name__)
 
@@ -18,27 +15,12 @@ logger = logging.getLogger(__name__)
 LARGE_GAP = 10
 
 
-def num_parameters(model: nn.Module) -> int:
-    """Number of parameters of a model without embeddings; tied parameters count once.
-
-    Embeddings are excluded because they grow with the vocabulary and would hide the difference between two models with
-    the same vocabulary.
-    """
-    embeddings = {
-        id(parameter)
-        for module in model.modules()
-        if isinstance(module, nn.Embedding)
-        for parameter in module.parameters()
-    }
-    return sum(parameter.numel() for parameter in model.parameters() if id(parameter) not in embeddings)
-
-
-def far_larger(teacher: "Teacher", student: nn.Module) -> bool:
+def far_larger(teacher: Teacher, student: nn.Module) -> bool:
     """Whether a teacher has at least `LARGE_GAP` times the student's parameters; False if its size is unknown."""
     return teacher.num_parameters is not None and teacher.num_parameters >= LARGE_GAP * max(num_parameters(student), 1)
 
 
-def warn_of_gap(student: nn.Module, teacher: "Teacher") -> None:
+def warn_of_gap(student: nn.Module, teacher: Teacher) -> None:
     """Warn once, with numbers and remedies, if a student is far smaller than its teacher.
 
     A larger teacher does not always make a better student: Mirzadeh et al. 2020, Improved Knowledge Distillation via

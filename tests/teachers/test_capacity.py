@@ -7,7 +7,8 @@ import torch
 
 from distil_nlp.objectives import HardLabels, Objective
 from distil_nlp.teachers import CachedTeacher, OnlineTeacher, Teacher
-from distil_nlp.teachers.capacity import LARGE_GAP, _warn_once, num_parameters, warn_of_gap
+from distil_nlp.teachers.base import num_parameters
+from distil_nlp.teachers.capacity import LARGE_GAP, _warn_once, warn_of_gap
 from tests.teachers.cache_building import make_cache
 from tests.tiny import tiny_model
 from tests.training.runs import make_rows, make_trainer
