@@ -220,7 +220,10 @@ def _header(
         "kept": logit_format.describe(),
         "features": list(features),
         "signals": {
-            name: {"layout": layout_of(tensor, batch, predicts_spans=spans and name == logit_format.signal), "kept": kept}
+            name: {
+                "layout": layout_of(tensor, batch, predicts_spans=spans and name == logit_format.signal),
+                "kept": kept,
+            }
             for name, (tensor, kept) in tensors.items()
         },
     }
