@@ -1,22 +1,22 @@
-"""What the command line does with a recipe: run it, ask its teacher once, sweep it."""
+"""The commands that take a recipe: run it, build the cache of its teacher, sweep its settings."""
 
 import shlex
 import sys
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from ..evaluation import Comparison
 from ..internals.imports import import_extra
-from ..recipe.arguments import SweepArguments
-from ..recipe.callbacks import Interrupted
-from ..recipe.parsing import parse
-from ..recipe.run import Run
-from ..sweeps.sweep import Sweep
+from ..recipe import Interrupted, SweepArguments, new_context, parse, prepare, run_recipe
+from ..sweeps import run_sweep
 
 
-def main(argv=None, *, action=None):
-    """Run a recipe from the command line; exit with a message where the user can mend something.
+def main(argv: Sequence[str] | None = None, *, action: Callable[[list[str]], object] | None = None) -> None:
+    """Run a recipe from the command line; exit with a message at an error that the user can correct.
 
     Args:
-        argv (`list[str]`, *optional*): YAML files and flags; by default those of the process.
-        action (callable, *optional*): What to do with them; by default `run`.
+        argv (`list[str]`, *optional*): YAML files and flags. Default: those of the process.
+        action (callable, *optional*): Called with them. Default: `run`.
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
@@ -24,54 +24,55 @@ def main(argv=None, *, action=None):
     except Interrupted as stop:
         sys.exit(f"{stop} The same command goes on from there.")
     except KeyboardInterrupt:
-        sys.exit("Stopped. What was finished is kept; the same command goes on from the last checkpoint.")
+        sys.exit("Stopped. Finished models are kept; the same command goes on from the last checkpoint.")
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         sys.exit(f"error: {error}")
 
 
-def run(argv):
+def run(argv: Sequence[str]) -> Comparison | None:
     """Run a recipe.
 
     Args:
         argv (`list[str]`): YAML files and flags, see `distil_nlp.recipe.parse`.
 
     Returns:
-        `Comparison`, or None on processes other than the first.
+        `Comparison`, or None in processes other than the first.
     """
     recipe, training, given = parse(argv)
-    return Run(recipe, training, given, command=shlex.join(["distil-nlp", "run", *argv]))()
+    return run_recipe(new_context(recipe, training, given, command=shlex.join(["distil-nlp", "run", *argv])))
 
 
-def build_cache(argv):
+def build_cache(argv: Sequence[str]) -> None:
     """Build the cache of a recipe's teacher, and nothing else.
 
     Args:
-        argv (`list[str]`): As for `run`, which reads it afterwards where it is given the same settings.
+        argv (`list[str]`): As for `run`, which reads the cache when it gets the same settings.
     """
     recipe, training, given = parse([*argv, "--cache", "true"])
-    asked = Run(recipe, training, given, command=shlex.join(["distil-nlp", "cache", *argv]))
-    asked.begin()
-    asked.cached()
-    folder = asked.cache_folder
-    if asked.state.is_main_process:
+    context = new_context(recipe, training, given, command=shlex.join(["distil-nlp", "cache", *argv]))
+    teacher = prepare(context)
+    teacher.cached(context.data, context.process.device)
+    if context.process.is_main_process:
         print(
-            f"The teacher's answers: {folder}. `distil-nlp run` with `--cache true --teacher_cache {folder}` reads them."
+            f"The teacher's outputs: {teacher.folder}. `distil-nlp run` with `--cache true --teacher_cache "
+            f"{teacher.folder}` reads them."
         )
 
 
-def sweep(argv):
-    """Try the settings that `sweep:` names, and put the best of them into best.yaml.
+def sweep(argv: Sequence[str]) -> dict[str, Any]:
+    """Train students with the settings of a search space, and write the recipe of the best to best.yaml.
 
     Args:
         argv (`list[str]`): YAML files and flags, as for a run, with `sweep` and `num_trials`.
 
     Returns:
-        `dict`: What sweep.json holds.
+        `dict`: The content of sweep.json.
 
     Raises:
-        ImportError: Optuna is missing.
-        ValueError: Settings that cannot be, found before anything is trained.
+        ImportError: Optuna is not installed.
+        ValueError: Settings of which a student cannot be trained, before anything is trained.
     """
     import_extra("sweep")
-    recipe, training, wishes, given = parse(argv, SweepArguments, output="runs/{}-sweep")
-    return Sweep(recipe, training, wishes, given, command=shlex.join(["distil-nlp", "sweep", *argv]))()
+    recipe, training, arguments, given = parse(argv, SweepArguments, output="runs/{}-sweep")
+    context = new_context(recipe, training, given, command=shlex.join(["distil-nlp", "sweep", *argv]))
+    return run_sweep(context, arguments)

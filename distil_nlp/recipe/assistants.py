@@ -1,13 +1,19 @@
-"""Assistants: models between teacher and student, each taught by the one before it."""
+"""Assistants: models between teacher and student, each taught by the previous model of the chain."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import nn
 
 from ..internals.messages import nearest
 from ..metrics.display import short_count
 from ..teachers.base import num_parameters
+from ..training.arguments import DistillationTrainingArguments
+from .arguments import RecipeArguments
 
-# Settings that say which model, by their names in `build_student`.
-_MAKING = {
+# Settings that describe a student or an assistant, and the arguments of `build_student` that they set.
+_MODEL = {
     **{
         name: name
         for name in (
@@ -22,60 +28,59 @@ _TRAINING = ("learning_rate", "max_steps", "num_train_epochs")
 
 @dataclass(frozen=True)
 class Assistant:
-    """One link of the chain from teacher to student.
+    """A model between teacher and student. It is trained on the student's data in the student's stages.
 
-    Mirzadeh et al. 2020, Improved Knowledge Distillation via Teacher Assistant. It learns what the student learns: the
-    same data, the same stages.
+    Mirzadeh et al. 2020, Improved Knowledge Distillation via Teacher Assistant.
 
     Args:
-        name (`str`): Of its folder and its row: "assistant", "assistant-2".
-        student_kwargs (`dict`): Arguments of `build_student`, whose teacher is the first of the chain for every link.
-        settings (`dict`): Training arguments of its own.
+        name (`str`): Of its folder and of its row in the report: "assistant", "assistant-2".
+        student_kwargs (`dict`): Arguments of `build_student`, where `teacher` is the teacher of the recipe.
+        settings (`dict`): Its own training arguments.
     """
 
     name: str
-    student_kwargs: dict
-    settings: dict = field(default_factory=dict)
+    student_kwargs: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)
 
-    def training(self, training):
-        """The training arguments of the recipe with those of this assistant."""
+    def training(self, training: DistillationTrainingArguments) -> DistillationTrainingArguments:
+        """The training arguments of this assistant, from those of the recipe."""
         settings = dict(self.settings)
         if "num_train_epochs" in settings:
             settings.setdefault("max_steps", -1)
         return replace(training, **settings)
 
 
-def student_kwargs(settings):
-    """Arguments of `build_student`, out of the settings of a recipe or of an assistant (a mapping)."""
-    given = {theirs: settings[ours] for ours, theirs in _MAKING.items() if settings.get(ours) is not None}
-    return {"student": None, **given}
+def student_kwargs(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `build_student` from the settings of a recipe's models or of an assistant."""
+    kwargs = {keyword: settings[name] for name, keyword in _MODEL.items() if settings.get(name) is not None}
+    return {"student": None, **kwargs}
 
 
-def assistants_of(recipe):
-    """The assistants of a recipe, the one next to the teacher first.
+def assistants_of(recipe: RecipeArguments) -> list[Assistant]:
+    """The assistants of a recipe, the teacher's student first.
 
     Raises:
-        ValueError: Something that describes none.
+        ValueError: An entry that does not describe an assistant.
     """
-    given = recipe.assistants
-    if given is None:
+    entries = recipe.method.assistants
+    if entries is None:
         return []
-    given = given if isinstance(given, list) else [given]
-    if not given:
-        raise ValueError(f"assistants={given!r} names none. Leave it out, or name one: assistants: [4x256].")
-    names = ["assistant", *(f"assistant-{place}" for place in range(2, len(given) + 1))]
-    return [_assistant(name, one) for name, one in zip(names, given, strict=True)]
+    entries = entries if isinstance(entries, list) else [entries]
+    if not entries:
+        raise ValueError(f"assistants={entries!r} names none. Leave it out, or name one: assistants: [4x256].")
+    names = ["assistant", *(f"assistant-{number}" for number in range(2, len(entries) + 1))]
+    return [_assistant(name, entry) for name, entry in zip(names, entries, strict=True)]
 
 
-def _assistant(name, given):
-    given = {"student": given} if isinstance(given, str) else given
-    if not isinstance(given, dict) or not given.keys() & _MAKING.keys():
+def _assistant(name: str, entry: str | Mapping[str, Any]) -> Assistant:
+    entry = {"student": entry} if isinstance(entry, str) else entry
+    if not isinstance(entry, dict) or not entry.keys() & _MODEL.keys():
         raise ValueError(
             f"An assistant is a size such as 4x256, a Hub id or a folder, or a mapping with one or more of "
-            f"{', '.join(_MAKING)}; got {given!r}."
+            f"{', '.join(_MODEL)}; got {entry!r}."
         )
-    known = (*_MAKING, *_TRAINING)
-    for key, value in given.items():
+    known = (*_MODEL, *_TRAINING)
+    for key, value in entry.items():
         if key not in known:
             raise ValueError(
                 f"The {name} sets {key!r}, which is no setting of an assistant{nearest(key, known)}. It may have "
@@ -83,19 +88,22 @@ def _assistant(name, given):
             )
         if key in _TRAINING and (isinstance(value, bool) or not isinstance(value, (int, float))):
             raise ValueError(f"{key} of the {name} must be a number; got {value!r}.")
-    if {"max_steps", "num_train_epochs"} <= given.keys():
-        raise ValueError(f"The {name} says how long it trains by max_steps and by num_train_epochs. Give one of them.")
-    return Assistant(name, student_kwargs(given), {key: given[key] for key in _TRAINING if key in given})
+    if {"max_steps", "num_train_epochs"} <= entry.keys():
+        raise ValueError(
+            f"The {name} sets the length of its training by max_steps={entry['max_steps']} and by "
+            f"num_train_epochs={entry['num_train_epochs']}. Give one of them."
+        )
+    return Assistant(name, student_kwargs(entry), {key: entry[key] for key in _TRAINING if key in entry})
 
 
-def check_sizes(chain):
-    """Refuse a chain that does not lead down: an assistant is to lie between the two it connects.
+def check_sizes(chain: Sequence[tuple[str, nn.Module]]) -> None:
+    """Refuse a chain in which a model is larger than its teacher.
 
     Args:
-        chain (`list` of `(str, nn.Module)`): Teacher, assistants, student.
+        chain (`list` of `(str, nn.Module)`): Names and models: teacher, assistants, student.
 
     Raises:
-        ValueError: A link has more parameters than the one that teaches it, embeddings aside.
+        ValueError: A model has more parameters than the model that teaches it, embeddings aside.
     """
     sizes = [(name, num_parameters(model)) for name, model in chain]
     for (upper, larger), (lower, smaller) in zip(sizes, sizes[1:], strict=False):

@@ -7,14 +7,16 @@ from ..evaluation.comparison import count_parameters
 from ..models.loading import load_model
 from ..reports import write_report
 from .baselines import TFIDF, tfidf_log_probabilities
-from .run_folder import stage_name
+from .context import RunContext
+from .run_folder import model_name
+from .students import new_student
 
 
-def compare_models(run):
+def compare_models(run: RunContext):
     """Compare teacher, assistants, students and controls of a finished run, and write report.json, report.md and a plot.
 
     Args:
-        run (`Run`): Whose training stages are finished.
+        run (`RunContext`): Of a run in which every model is trained.
 
     Returns:
         `(comparison, report)`: a `Comparison`, and what report.json holds.
@@ -24,12 +26,12 @@ def compare_models(run):
     for name in (assistant.name for assistant in run.assistants):
         model, processor = _loaded(run, name)
         candidates.append(Candidate("assistant", name, [_answers(run, model, evaluator, processor)], model))
-    for role in ["student", "control"] if run.recipe.control else ["student"]:
-        loaded = [_loaded(run, stage_name(role, seed, run.seeds)) for seed in run.seeds]
+    for role in ["student", "control"] if run.recipe.report.control else ["student"]:
+        loaded = [_loaded(run, model_name(role, seed, run.seeds)) for seed in run.seeds]
         answers = [_answers(run, model, evaluator, processor) for model, processor in loaded]
         candidates.append(Candidate(role, role, answers, loaded[0][0]))
     speeds = _speeds(run, candidates)
-    if run.recipe.tfidf_control:
+    if run.recipe.report.tfidf_control:
         candidates.append(Candidate("control", TFIDF, [_tfidf(run)]))
     comparison = compare(
         candidates,
@@ -40,9 +42,9 @@ def compare_models(run):
         command=run.command,
     )
     report = {**comparison.to_dict(), **_facts(run)}
-    if run.recipe.trim_vocabulary:
+    if run.recipe.method.trim_vocabulary:
         student = next(one.model for one in candidates if one.role == "student")
-        models = {"teacher": run.reference_model, "student": student}
+        models = {"teacher": run.teachers.reference_model, "student": student}
         report["vocabulary"] = {role: model.get_input_embeddings().num_embeddings for role, model in models.items()}
     report["pictures"] = _pictures(run, candidates)
     write_report(run.folder.path, report)
@@ -56,18 +58,20 @@ def _pictures(run, candidates):
 
 def _teachers(run, evaluator):
     """The teacher; of several, what they say together and what each says."""
-    if len(run.teachers) == 1:
-        (model,) = run.teacher.models
+    if len(run.teachers.members) == 1:
+        (model,) = run.teachers.combined.models
         speaker = model
-        if run.own_processors:  # it is asked as the student meets it
-            run.teacher.reconcile(run.new_student())
-            speaker = run.teacher
-        return [Candidate("teacher", run.teacher.name, [_answers(run, speaker, evaluator)], model)]
-    run.teacher.reconcile(run.new_student(), run.processor)
-    together = nn.ModuleList(run.teacher.models).to(run.state.device)
-    candidates = [Candidate("teacher", run.teacher.name, [_answers(run, run.teacher, evaluator)], together)]
-    for place, member in enumerate(run.teachers):
-        answers = _answers(run, run.teacher.member_logits(place), evaluator)
+        if run.data.separate_processors:  # it is asked as the student meets it
+            run.teachers.combined.reconcile(new_student(run, run.teachers.reference_model))
+            speaker = run.teachers.combined
+        return [Candidate("teacher", run.teachers.combined.name, [_answers(run, speaker, evaluator)], model)]
+    run.teachers.combined.reconcile(new_student(run, run.teachers.reference_model), run.data.processor)
+    together = nn.ModuleList(run.teachers.combined.models).to(run.process.device)
+    candidates = [
+        Candidate("teacher", run.teachers.combined.name, [_answers(run, run.teachers.combined, evaluator)], together)
+    ]
+    for place, member in enumerate(run.teachers.members):
+        answers = _answers(run, run.teachers.combined.member_logits(place), evaluator)
         candidates.append(Candidate("member", member.name, [answers], *member.models))
     return candidates
 
@@ -78,16 +82,16 @@ def _speeds(run, candidates):
     of_config = [model for model in models.values() if hasattr(model, "config")]
 
     def make_batch(batch_size):
-        batch = run.data.task.speed_batch(run.processor, of_config, batch_size)
-        for prefix, theirs in run.own_processors.items():
+        batch = run.data.task.speed_batch(run.data.processor, of_config, batch_size)
+        for prefix, theirs in run.data.separate_processors.items():
             own = run.data.task.speed_batch(theirs, of_config, batch_size)
             batch |= {prefix + name: tensor for name, tensor in own.items()}
         return batch
 
-    if run.own_processors or len(run.teachers) > 1:
-        models[run.teacher.name] = run.teacher
+    if run.data.separate_processors or len(run.teachers.members) > 1:
+        models[run.teachers.combined.name] = run.teachers.combined
     models = {name: run.data.task.predictor(model, timed=True) for name, model in models.items()}
-    return measure_latency(models, make_batch, seconds=run.recipe.latency_seconds, device=run.state.device)
+    return measure_latency(models, make_batch, seconds=run.recipe.report.latency_seconds, device=run.process.device)
 
 
 def teacher_scores(run):
@@ -109,7 +113,7 @@ def _scores(evaluator, answers, parameters):
 
 
 def _facts(run):
-    stages = {stage: run.folder.facts(stage) for stage in _stages(run)}
+    stages = {stage: run.folder.training_record(stage) for stage in _stages(run)}
     return {
         "data": {
             "compared_on": run.data.compared_on,
@@ -143,16 +147,16 @@ def _stages(run):
 
 def _loaded(run, stage):
     """The model of a stage, and its processor where that is its own."""
-    folder, code = run.folder.path / stage, run.recipe.trust_remote_code
+    folder, code = run.folder.path / stage, run.recipe.models.trust_remote_code
     model, _ = load_model(run.data.task.auto_class, folder, trust_remote_code=code)
-    own = run.recipe.trim_vocabulary or run.own_processors
+    own = run.recipe.method.trim_vocabulary or run.data.separate_processors
     processor = run.data.task.load_processor(folder, trust_remote_code=code) if own else None
-    return model.to(run.state.device), processor
+    return model.to(run.process.device), processor
 
 
 def _answers(run, model, evaluator, processor=None):
-    rows, collator = run.data.seen_with(processor)
-    device = run.state.device
+    rows, collator = run.data.compared_with(processor)
+    device = run.process.device
     speaker = run.data.task.predictor(model)
     return predict(speaker, rows, collator, keep=evaluator.answers, device=device, description="Predicting")
 

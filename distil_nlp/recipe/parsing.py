@@ -1,21 +1,22 @@
-"""YAML gives defaults, the command line overrides them, and a name nobody knows is refused."""
+"""Parse a recipe: YAML files give the defaults, flags override them, and an unknown name is an error."""
 
 import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from transformers import HfArgumentParser
 
 from ..internals.messages import nearest
 from ..training.arguments import NO_BLEND, DistillationTrainingArguments
-from .arguments import RecipeArguments, SweepArguments
-from .yaml_loader import load_yaml
+from .arguments import RecipeArguments, SweepArguments, load_yaml
 
-_KINDS = (RecipeArguments, DistillationTrainingArguments)
-_OF_A_SWEEP = [one.name for one in dataclasses.fields(SweepArguments)]
+_SUBJECTS = tuple(RecipeArguments.subjects())
+_SWEEP_SETTINGS = [setting.name for setting in dataclasses.fields(SweepArguments)]
 _SECRET = ("hub_token",)
 
-# Ways to say one thing: a flag for one of them puts aside what a file said for the others.
+# Settings that exclude each other: a flag of one group removes what a file sets for the other.
 _ALTERNATIVES = (
     (
         {"dataset_name", "dataset_config_name"},
@@ -39,54 +40,55 @@ _ALTERNATIVES = (
 )
 
 
-def parse(argv, *more, output="runs/{}"):
+def parse(argv: Sequence[str], *more: type, output: str = "runs/{}") -> tuple:
     """Read `[recipe.yaml ...] [--name value ...]`; later files override earlier ones, flags override files.
 
     Args:
         argv (`list[str]`): Command line, without the program's name.
-        more (dataclasses): Which settings there are beside those of a recipe and of training.
-        output (`str`): The output folder where none is given; {} is the name of the last file.
+        more (dataclasses): Groups of settings beside those of the recipe and of training.
+        output (`str`): Default of output_dir; {} is the name of the last file.
 
     Returns:
-        `(recipe, training, *more, given)`: `RecipeArguments`, `DistillationTrainingArguments`, what was asked for
-        beside them, and a dictionary of the settings that differ from their defaults, which is enough to repeat the
+        `(recipe, training, *more, given)`: `RecipeArguments`, `DistillationTrainingArguments`, an instance of each class
+        in `more`, and a flat dictionary of the settings that differ from their defaults, which is enough to repeat the
         run.
 
     Raises:
-        FileNotFoundError: A YAML file that is not there.
-        ValueError: A name that is no setting (the nearest is suggested), a value that cannot be.
+        FileNotFoundError: A YAML file does not exist.
+        ValueError: An unknown name (the nearest known one is suggested) or a value that is not allowed.
     """
     files, flags = _split(argv)
-    kinds = (*_KINDS, *more)
-    known = [one.name for one in _settings(kinds)]
+    classes = (*_SUBJECTS, DistillationTrainingArguments, *more)
+    known = [setting.name for setting in _settings(classes)]
     stem = Path(files[-1]).stem if files else "distillation"
     from_files = {"output_dir": output.format(stem)}
     for file in files:
         from_files.update(read_yaml(file, known))
-    flagged = {word[2:].split("=")[0] for word in flags if word.startswith("--")}
-    return _parsed(kinds, without_alternatives(from_files, flagged), flags)
+    flag_names = {word[2:].split("=")[0] for word in flags if word.startswith("--")}
+    return _parse(classes, without_alternatives(from_files, flag_names), flags)
 
 
-def parse_settings(settings):
-    """As `parse` for a file with these settings, a dictionary of plain values: (recipe, training, given)."""
-    return _parsed(_KINDS, settings, [])
+def parse_settings(settings: Mapping[str, Any]) -> tuple[RecipeArguments, DistillationTrainingArguments, dict]:
+    """Parse a dictionary of plain values as `parse` does a file: (recipe, training, given)."""
+    return _parse((*_SUBJECTS, DistillationTrainingArguments), settings, [])
 
 
-def _parsed(kinds, settings, flags):
-    parser = HfArgumentParser(kinds, allow_abbrev=False)
-    defaults = {one.name: _default(one) for one in _settings(kinds)}
+def _parse(classes: Sequence[type], settings: Mapping[str, Any], flags: Sequence[str]) -> tuple:
+    parser = HfArgumentParser(classes, allow_abbrev=False)
+    defaults = {setting.name: _default(setting) for setting in _settings(classes)}
     parser.set_defaults(**settings)
     namespace, rest = parser.parse_known_args(flags)
     if rest:
         unknown = next((word for word in rest if word.startswith("-")), rest[0])
         raise ValueError(f"{unknown} is no setting{nearest(unknown.lstrip('-'), defaults, '--')}. See --help for all.")
-    made = parser.parse_args_into_dataclasses(args=flags, look_for_args_file=False)
-    chosen = vars(namespace)
-    given = {name: chosen[name] for name in defaults if chosen[name] != defaults[name] and name not in _SECRET}
-    return *made, {name: _plain(value) for name, value in given.items()}
+    parsed = parser.parse_args_into_dataclasses(args=flags, look_for_args_file=False)
+    recipe, others = RecipeArguments(*parsed[: len(_SUBJECTS)]), parsed[len(_SUBJECTS) :]
+    values = vars(namespace)
+    given = {name: values[name] for name in defaults if values[name] != defaults[name] and name not in _SECRET}
+    return recipe, *others, {name: _plain(value) for name, value in given.items()}
 
 
-def read_yaml(path, known):
+def read_yaml(path: str | Path, known: Sequence[str]) -> dict[str, Any]:
     """The settings in a YAML file.
 
     Args:
@@ -98,50 +100,52 @@ def read_yaml(path, known):
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no recipe {str(path)!r}. Recipes that come with us are in recipes/.")
+        raise FileNotFoundError(
+            f"There is no recipe {str(path)!r}. The recipes that come with this project are in recipes/."
+        )
     try:
         settings = load_yaml(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         raise ValueError(f"{path} does not parse as YAML: {error}") from error
     if not isinstance(settings, dict):
-        raise ValueError(f"{path} should hold `name: value` lines; got a {type(settings).__name__}.")
+        raise ValueError(f"{path} should contain `name: value` lines; got a {type(settings).__name__}.")
     for name in settings:
-        if name in _OF_A_SWEEP and name not in known:
+        if name in _SWEEP_SETTINGS and name not in known:
             raise ValueError(
-                f"{path} sets '{name}', which says what `distil-nlp sweep` should try; a run tries nothing. Sweep it "
-                f"first and run the best.yaml that comes of it, or take the line out."
+                f"{path} sets '{name}', which is a setting of `distil-nlp sweep`; a run has no trials. Sweep the file "
+                f"first and run the best.yaml that the sweep writes, or remove the line."
             )
         if name not in known:
             raise ValueError(f"{path} sets '{name}', which is no setting{nearest(name, known)}.")
     return settings
 
 
-def _settings(kinds):
+def without_alternatives(settings: Mapping[str, Any], chosen: Iterable[str]) -> dict[str, Any]:
+    """`settings` without those that a setting named in `chosen` excludes, such as `layers` where `num_layers` is chosen."""
+    chosen, excluded = set(chosen), set()
+    for group, alternative in _ALTERNATIVES:
+        excluded |= (alternative if chosen & group else set()) | (group if chosen & alternative else set())
+    return {name: value for name, value in settings.items() if name not in excluded - chosen}
+
+
+def _settings(classes: Iterable[type]) -> list[dataclasses.Field]:
     """The fields of these dataclasses that can be set."""
-    return [one for kind in kinds for one in dataclasses.fields(kind) if one.init]
+    return [setting for cls in classes for setting in dataclasses.fields(cls) if setting.init]
 
 
-def _default(one):
-    return one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
+def _default(setting: dataclasses.Field) -> Any:
+    return setting.default if setting.default_factory is dataclasses.MISSING else setting.default_factory()
 
 
-def without_alternatives(settings, chosen):
-    """`settings` without those that are another way to say what the names in `chosen` say."""
-    aside = set()
-    for one, other in _ALTERNATIVES:
-        aside |= (other if chosen & one else set()) | (one if chosen & other else set())
-    return {name: value for name, value in settings.items() if name not in aside - chosen}
-
-
-def _split(argv):
+def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """Leading words are YAML files, the rest are flags."""
     argv = list(argv)
-    first_flag = next((place for place, word in enumerate(argv) if word.startswith("-")), len(argv))
+    first_flag = next((index for index, word in enumerate(argv) if word.startswith("-")), len(argv))
     return argv[:first_flag], argv[first_flag:]
 
 
-def _plain(value):
-    """A value as YAML can hold it."""
+def _plain(value: Any) -> Any:
+    """A value as YAML can store it."""
     if dataclasses.is_dataclass(value):
         return dataclasses.asdict(value)
     return getattr(value, "value", value)

@@ -1,15 +1,17 @@
-"""The output folder of a run: whose it is, and which stages are finished."""
+"""The output folder of a run: its settings and its finished models."""
 
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from ..internals.files import read_json, write_json, write_text
 
-_RECIPE, _STAGE = "recipe.yaml", "_stage.json"  # a leading _ is not pushed
+_RECIPE, _RECORD = "recipe.yaml", "_stage.json"  # a file whose name begins with _ is not pushed
 
-# What may differ between two calls of one run: it changes no result that is already there.
+# Settings that may change between two calls of one run: they change no finished model.
 _FREE = {
     "control", "dataloader_num_workers", "disable_tqdm", "hub_model_id", "hub_private_repo", "hub_revision",
     "latency_seconds", "log_level", "logging_steps", "main_metric", "num_trials", "output_dir", "push_to_hub",
@@ -18,34 +20,34 @@ _FREE = {
 
 
 class RunFolder:
-    """Where a run keeps what it makes.
+    """The files of a run.
 
-    A stage writes into a folder of its own name, beside which nobody looks until it is whole: it is written under
-    another name first and renamed.
+    Every trained model has a folder of its own name: "teacher", "student", "control-seed1". The folder appears when it is
+    complete: it is written under another name first and renamed.
 
     Args:
         path (`str` or `Path`): `--output_dir`.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path):
         self.path = Path(path)
 
-    def claim(self, given):
-        """Take the folder for a run with these settings. Done last, so that a run refused for its data leaves none."""
+    def claim(self, given: Mapping[str, Any]) -> None:
+        """Write recipe.yaml. Called after all checks, so that a recipe that is refused leaves no folder."""
         write_text(self.path / _RECIPE, yaml.safe_dump(given, sort_keys=False))
 
-    def check(self, given):
-        """Refuse a folder that cannot be claimed for these settings.
+    def check(self, given: Mapping[str, Any]) -> None:
+        """Refuse a folder that a run with these settings cannot use.
 
         Raises:
-            ValueError: The folder holds another run (the settings that differ are named), or something else.
+            ValueError: The folder contains another run (the settings that differ are named), or other files.
         """
         if not (self.path / _RECIPE).is_file():
-            strangers = sorted(one.name for one in self.path.iterdir()) if self.path.is_dir() else []
-            if strangers:
+            other_files = sorted(path.name for path in self.path.iterdir()) if self.path.is_dir() else []
+            if other_files:
                 raise ValueError(
-                    f"{self.path} is not empty ({', '.join(strangers[:5])}) and holds no {_RECIPE}, so it is no run of "
-                    f"ours to go on with. Choose another --output_dir."
+                    f"{self.path} is not empty ({', '.join(other_files[:5])}) and contains no {_RECIPE}, so it is no run "
+                    f"that could be continued. Choose another --output_dir."
                 )
         else:
             before = yaml.safe_load((self.path / _RECIPE).read_text(encoding="utf-8")) or {}
@@ -56,42 +58,48 @@ class RunFolder:
             ]
             if differing:
                 raise ValueError(
-                    f"{self.path} holds another run: {'; '.join(differing)}. Its finished stages would be mixed with "
-                    f"yours. Choose another --output_dir, or delete the folder to start afresh."
+                    f"{self.path} holds another run: {'; '.join(differing)}. Its finished models would be mixed with "
+                    f"those of this run. Choose another --output_dir, or delete the folder to start again."
                 )
 
-    def finished(self, stage):
-        """The folder of a finished stage, or None."""
-        folder = self.path / stage
-        return folder if (folder / _STAGE).is_file() else None
+    def finished(self, name: str) -> Path | None:
+        """The folder of a finished model, or None."""
+        folder = self.path / name
+        return folder if (folder / _RECORD).is_file() else None
 
-    def checkpoints(self, stage):
-        """Where a stage keeps its checkpoints until it is finished."""
-        return self.path / "checkpoints" / stage
+    def checkpoints(self, name: str) -> Path:
+        """The folder of a model's checkpoints while it is trained."""
+        return self.path / "checkpoints" / name
 
-    def finish(self, stage, save, facts):
-        """Have `save(folder)` write a stage's result, make it visible in one step, drop its checkpoints.
+    def finish(self, name: str, save: Callable[[Path], object], record: Mapping[str, Any]) -> Path:
+        """Write a trained model, make its folder visible in one step, delete its checkpoints.
 
         Args:
-            stage (`str`): Name of its folder.
-            save (callable): Writes into the folder it is given.
-            facts (`dict`): JSON-ready, kept with it.
+            name (`str`): Name of the model and of its folder.
+            save (callable): Writes the model into the folder that it is called with.
+            record (`dict`): JSON-ready, see `training_record`.
         """
-        unfinished = self.path / f".{stage}.part"
+        unfinished = self.path / f".{name}.part"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         save(unfinished)
-        write_json(unfinished / _STAGE, facts)
-        shutil.rmtree(self.path / stage, ignore_errors=True)
-        unfinished.rename(self.path / stage)
-        shutil.rmtree(self.checkpoints(stage), ignore_errors=True)
-        return self.path / stage
+        write_json(unfinished / _RECORD, record)
+        shutil.rmtree(self.path / name, ignore_errors=True)
+        unfinished.rename(self.path / name)
+        shutil.rmtree(self.checkpoints(name), ignore_errors=True)
+        return self.path / name
 
-    def facts(self, stage):
-        """What `finish` kept."""
-        return read_json(self.path / stage / _STAGE)
+    def training_record(self, name: str) -> dict[str, Any]:
+        """How a finished model was trained: "steps", "seconds", "objective" (descriptions of its terms) and "log_history"
+        (the trainer's log, a list of dictionaries; missing in runs of earlier versions)."""
+        return read_json(self.path / name / _RECORD)
 
 
-def stage_name(role, seed, seeds):
-    """The folder of a stage: `student` for the first seed, `student-seed1` for another."""
+def model_name(role: str, seed: int, seeds: Sequence[int]) -> str:
+    """The name of a model and its folder: `student` for the first seed, `student-seed1` for another."""
     return role if seed == seeds[0] else f"{role}-seed{seed}"
+
+
+def teacher_name(index: int) -> str:
+    """The name of a teacher's folders: `teacher` for the first (index 0), `teacher-2` for the next."""
+    return "teacher" if index == 0 else f"teacher-{index + 1}"

@@ -1,100 +1,179 @@
-"""Several teachers of a recipe: those beside the first, fine-tuned where they have no trained head."""
+"""Load the teachers of a recipe and fine-tune those without a trained head."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+from transformers import set_seed
 
 from ..hub.redaction import public_name
-from ..models.loading import check_folder, load_model
-from ..teachers import OnlineTeacher, SeparateInputs, TeacherEnsemble
+from ..models.loading import load_model
+from ..teachers import OnlineTeacher, SeparateInputs, Teacher, ZeroShotClassifier
+from ..training.arguments import NO_BLEND
+from .callbacks import StopAtEpoch
+from .checks import check_data, check_teacher_stop, check_zero_shot
+from .context import CacheContents, RunContext, Teachers, as_ensemble
+from .data import separate_prefix
+from .run_folder import teacher_name
+from .training import save_model, train_model
+
+Check = Callable[[RunContext, Teachers], dict[str, CacheContents]]
 
 
-def teacher_stage(place):
-    """The folder of a teacher's fine-tuning and of its cache: `teacher` for the first, `teacher-2` for the next."""
-    return "teacher" if place == 0 else f"teacher-{place + 1}"
-
-
-def as_ensemble(teachers, recipe):
-    """What is learned from: the only teacher, or all of them as one, by the weights of the recipe."""
-    return TeacherEnsemble(teachers, weights=recipe.teacher_weights) if len(teachers) > 1 else teachers[0]
-
-
-def own_processors(recipe, task, processor, of_first):
-    """Tokenizers, or image processors, of teachers that are not the student's.
+def prepare_teachers(context: RunContext, *, check: Check) -> None:
+    """Load the teachers, and set `context.teachers` and `context.cache_contents`. Everything that a later part of the run
+    would refuse is refused here, before a teacher is fine-tuned.
 
     Args:
-        recipe (`RecipeArguments`): With the further teachers.
-        task (`Task`): Knows how to load them.
-        processor, of_first: Of the student; of the first teacher.
-
-    Returns:
-        `dict`: Prefix of a teacher's columns to its processor.
+        context (`RunContext`): With data.
+        check (callable): Raises a ValueError where a student cannot be trained; returns what the caches have to contain.
+            Called before the first teacher is fine-tuned, with its untrained head, and again with the trained one.
 
     Raises:
-        ValueError: A teacher without one.
+        ValueError: Models, data and settings that do not fit each other.
+        OSError: A model that cannot be loaded.
     """
-    found = {} if task.same_input(of_first, processor) else {_prefix(0): of_first}
-    for place, source in enumerate(recipe.more_teachers or (), start=1):
-        check_folder(source)
-        theirs = task.load_processor(source, trust_remote_code=recipe.trust_remote_code)
-        if not task.same_input(theirs, processor):
-            found[_prefix(place)] = theirs
-    return found
+    context.announce("teacher")
+    data, models = context.data, context.recipe.models
+    finished = context.folder.finished("teacher")
+    data.load_processors(finished or models.teacher)
+    model, missing = _load(context, finished or models.teacher)
+    if models.hypothesis_template is not None:
+        check_zero_shot(context.recipe, data.task, missing)
+        check_teacher_stop(context.recipe, is_trained=False)
+        reference_model = _with_new_head(context, models.teacher)
+        model = ZeroShotClassifier(
+            model, data.processor, data.task.label_names, template=models.hypothesis_template
+        ).eval()
+    else:
+        trained_here = bool(finished or missing or context.recipe.method.train_teacher)
+        check_teacher_stop(context.recipe, is_trained=trained_here)
+        if trained_here and not finished:
+            untrained = _with_new_head(context, models.teacher)
+            _check_and_claim(context, untrained, untrained, check)
+            model, _ = _load(context, _fine_tune(context, untrained, models.teacher, 0))
+        data.adopt_labels(model, trained_here=trained_here)
+        reference_model = model
+    _check_and_claim(context, model, reference_model, check)
+    members = [_first_teacher(context, model), *_further_teachers(context, train=True)]
+    context.teachers = Teachers(members, as_ensemble(members, context.recipe), reference_model)
 
 
-def first_teacher(run, model):
-    """The first teacher of a run, as the student meets it.
+def write_pseudo_labels(context: RunContext) -> None:
+    """Replace the texts of the training rows by the teacher's, for tasks whose models generate text."""
+    if context.data.task.generates_text:
+        with context.process.main_process_first():
+            context.data.pseudo_label(
+                context.teachers.combined, context.folder.path / "pseudo_labels", context.process.device
+            )
+
+
+def _check_and_claim(context: RunContext, model: nn.Module, reference_model: nn.Module, check: Check) -> None:
+    """Run every check with these teachers, then write recipe.yaml."""
+    with context.process.main_process_first():
+        context.data.prepare()
+    check_data(context.recipe, context.data)
+    members = [_first_teacher(context, model), *_further_teachers(context, train=False)]
+    context.cache_contents = check(context, Teachers(members, as_ensemble(members, context.recipe), reference_model))
+    if context.process.is_main_process:
+        context.folder.claim(context.given)
+
+
+def _first_teacher(context: RunContext, model: nn.Module) -> Teacher:
+    data = context.data
+    teacher = OnlineTeacher(model, name=public_name(context.recipe.models.teacher), tokenizer=data.teacher_processor)
+    prefix = separate_prefix(0)
+    return SeparateInputs(teacher, prefix) if prefix in data.separate_processors else teacher
+
+
+def _further_teachers(context: RunContext, *, train: bool) -> list[Teacher]:
+    """The teachers beside the first.
 
     Args:
-        run (`Run`): Which knows what either of them reads.
-        model (`nn.Module`): With a trained head.
-    """
-    teacher = OnlineTeacher(model, name=public_name(run.recipe.teacher), tokenizer=run.teacher_processor)
-    return SeparateInputs(teacher, _prefix(0)) if _prefix(0) in run.own_processors else teacher
-
-
-def further_teachers(run, *, trained):
-    """The teachers of a run beside the first.
-
-    Args:
-        run (`Run`): Whose first teacher is there, or stands in for itself.
-        trained (`bool`): Fine-tune those that have no trained head. Off: such a head is random, which is enough to find
-            out what would be refused.
-
-    Returns:
-        `list[Teacher]`
+        context (`RunContext`): With prepared data.
+        train (`bool`): Fine-tune those that have no trained head. Otherwise they get a random head, which is enough for
+            the checks.
 
     Raises:
-        ValueError: One that would have to be fine-tuned with a tokenizer of its own.
+        ValueError: A teacher that would have to be fine-tuned with a tokenizer of its own.
     """
-    recipe, names, found = run.recipe, [public_name(run.recipe.teacher)], []
-    for place, source in enumerate(recipe.more_teachers or (), start=1):
-        name, prefix = public_name(source), _prefix(place)
-        model = _loaded(run, source, place, trained=trained, own_input=prefix in run.own_processors)
-        name = f"{name} ({teacher_stage(place)})" if name in names else name
+    data, models = context.data, context.recipe.models
+    names, teachers = [public_name(models.teacher)], []
+    for index, source in enumerate(models.more_teachers or (), start=1):
+        name, prefix = public_name(source), separate_prefix(index)
+        separate = prefix in data.separate_processors
+        model = _further_model(context, source, index, train=train, separate=separate)
+        name = f"{name} ({teacher_name(index)})" if name in names else name
         names.append(name)
-        if prefix in run.own_processors:
-            teacher = OnlineTeacher(model, name=name, tokenizer=run.own_processors[prefix])
-            found.append(SeparateInputs(teacher, prefix))
+        if separate:
+            teacher = OnlineTeacher(model, name=name, tokenizer=data.separate_processors[prefix])
+            teachers.append(SeparateInputs(teacher, prefix))
         else:
-            found.append(OnlineTeacher(model, name=name, tokenizer=run.processor))
-    return found
+            teachers.append(OnlineTeacher(model, name=name, tokenizer=data.processor))
+    return teachers
 
 
-def _loaded(run, source, place, *, trained, own_input):
-    finished = run.folder.finished(teacher_stage(place))
-    settings = {"dtype": run.training.teacher_dtype, "trust_remote_code": run.recipe.trust_remote_code}
-    model, fresh = load_model(run.data.task.auto_class, finished or source, **settings)
-    if finished or not (fresh or run.recipe.train_teacher):
+def _further_model(context: RunContext, source: str, index: int, *, train: bool, separate: bool) -> nn.Module:
+    finished = context.folder.finished(teacher_name(index))
+    model, missing = _load(context, finished or source)
+    if finished or not (missing or context.recipe.method.train_teacher):
         return model
-    if own_input:
-        why = f"has no trained head ({', '.join(fresh[:3])})" if fresh else "is to be trained (train_teacher=true)"
+    if separate:
+        why = f"has no trained head ({', '.join(missing[:3])})" if missing else "is to be trained (train_teacher=true)"
         raise ValueError(
-            f"The teacher {source} {why}, and it reads other input (tokens, sizes) than {run.recipe.teacher}: a recipe "
-            f"fine-tunes on one. Fine-tune it in a recipe of its own, and name its folder here."
+            f"The teacher {source} {why}, and it reads other input (tokens, sizes) than {context.recipe.models.teacher}: "
+            f"a recipe fine-tunes on one kind of input. Fine-tune it in its own recipe, and give the folder of the result "
+            f"here."
         )
-    model = run.with_new_head(source, place)
-    if trained:
-        folder = run.fine_tune_teacher(model, source, place)
-        model, _ = load_model(run.data.task.auto_class, folder, **settings)
+    model = _with_new_head(context, source, index)
+    if train:
+        model, _ = _load(context, _fine_tune(context, model, source, index))
     return model
 
 
-def _prefix(place):
-    return f"teacher_{place + 1}_"
+def _load(context: RunContext, source: str | Path) -> tuple[nn.Module, Sequence[str]]:
+    return load_model(
+        context.data.task.auto_class,
+        source,
+        dtype=context.training.teacher_dtype,
+        trust_remote_code=context.recipe.models.trust_remote_code,
+    )
+
+
+def _with_new_head(context: RunContext, source: str, index: int = 0) -> nn.Module:
+    """The model of a teacher with a random head for the labels of the data."""
+    set_seed(context.training.seed + index)
+    model, _ = load_model(
+        context.data.task.auto_class,
+        source,
+        ignore_mismatched_sizes=True,
+        trust_remote_code=context.recipe.models.trust_remote_code,
+        **context.data.task.config_labels(),
+    )
+    return model
+
+
+def _fine_tune(context: RunContext, model: nn.Module, source: str, index: int) -> Path:
+    """Train a teacher on the labels, each teacher with a seed of its own; the folder of the result."""
+    data, method, name = context.data, context.recipe.method, teacher_name(index)
+    context.announce(f"{name}: fine-tuning {source} on {len(data.labeled):,} labeled examples")
+    training = replace(
+        context.training,
+        seed=context.training.seed + index,
+        learning_rate=method.teacher_learning_rate,
+        num_train_epochs=method.teacher_num_train_epochs,
+        max_steps=-1,
+        **NO_BLEND,
+    )
+    processor = data.teacher_processor if index == 0 else data.processor
+    return train_model(
+        context,
+        name,
+        model,
+        data.labeled,
+        training,
+        processor=processor,
+        save=save_model,
+        callbacks=[] if method.teacher_stop_epoch is None else [StopAtEpoch(method.teacher_stop_epoch)],
+    )

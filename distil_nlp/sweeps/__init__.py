@@ -1,1 +1,5 @@
-"""Many runs of one recipe: sweeps over settings."""
+"""Sweeps: many trainings of one recipe with other settings."""
+
+from .sweep import run_sweep
+
+__all__ = ["run_sweep"]

@@ -1,11 +1,14 @@
-"""A sweep: the stages of a recipe once, then student after student with other settings, then the best of them."""
+"""A sweep: the data and the teachers of a recipe once, then student after student with other settings, then the best."""
 
 import gc
 import shlex
 import shutil
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from tqdm.auto import tqdm
@@ -15,284 +18,319 @@ from ..internals.files import write_text
 from ..metrics import display
 from ..objectives.layers import LayerTerm
 from ..recipe.arguments import SweepArguments
-from ..recipe.cache import kept_form
+from ..recipe.cache import TeacherSource, cache_format
+from ..recipe.checks import check_data, check_training
 from ..recipe.compare import stage_scores, teacher_scores
+from ..recipe.context import CacheContents, RunContext, Teachers
 from ..recipe.parsing import parse_settings, without_alternatives
-from ..recipe.run import Run
+from ..recipe.run import prepare
+from ..recipe.run_folder import RunFolder
+from ..recipe.stages import stages_of
+from ..recipe.students import stage_objective, student_parts, train_control, train_student
 from ..reports.markdown import environment, plain
 from ..teachers.cache.formats import DENSE
 from ..training.arguments import NO_BLEND
+from ..training.trainer import DistillationTrainer
 from .report import settings_line, sweep_table, write_sweep
 from .space import Space
 
-_WISHES = [one.name for one in fields(SweepArguments)]
-SPLIT = "validation"  # decides, and never the test set
+if TYPE_CHECKING:
+    from .trials import Trials
+
+_SWEEP_SETTINGS = [setting.name for setting in fields(SweepArguments)]
+SPLIT = "validation"  # decides; never the test set
 
 
-class Sweep(Run):
-    """All trials of a sweep. Data, teacher and what the teacher said are shared; a finished trial is not run again.
+def run_sweep(context: RunContext, arguments: SweepArguments) -> dict[str, Any]:
+    """Train the students of a sweep, and write the table, the report and the recipe of the best.
 
     Args:
-        recipe, training, wishes, given: From `parse(argv, SweepArguments)`.
-        command (`str`): What repeats it, for the report.
+        context (`RunContext`): From `new_context`.
+        arguments (`SweepArguments`): The search space and the number of trials.
+
+    Returns:
+        `dict`: The content of sweep.json.
+
+    Raises:
+        ImportError: Optuna is not installed.
+        ValueError: Settings of which a student cannot be trained, before anything is trained.
+    """
+    sweep = Sweep(context, arguments)
+    source = prepare(context, check=sweep.check)
+    trials = sweep.open_trials()
+    context.announce(f"sweep: {trials.total} trials of {', '.join(sweep.space.names)}, decided on {SPLIT}")
+    sweep.run_trials(trials, source)
+    return sweep.finish(trials, source)
+
+
+class Sweep:
+    """The trials of a sweep. They share data, teachers and cache; a finished trial is not trained again.
+
+    Args:
+        context (`RunContext`): Of the recipe; a trial has a context of its own, with its settings and its folder.
+        arguments (`SweepArguments`): The search space and the number of trials.
+
+    Raises:
+        ValueError: Several processes; assistants; a malformed search space.
     """
 
-    def __init__(self, recipe, training, wishes, given, *, command):
-        super().__init__(recipe, training, given, command=command)
-        if self.state.num_processes > 1:
+    def __init__(self, context: RunContext, arguments: SweepArguments):
+        if context.process.num_processes > 1:
             raise ValueError(
-                f"A sweep runs in one process; got {self.state.num_processes}. Start it with `distil-nlp sweep`, and "
-                f"the best.yaml that comes of it with accelerate."
+                f"A sweep runs in one process; got {context.process.num_processes}. Start it with `distil-nlp sweep`, and "
+                f"the best.yaml that it writes with accelerate."
             )
-        if self.assistants:
+        if context.assistants:
             raise ValueError(
-                f"A sweep has no assistants (got {', '.join(one.name for one in self.assistants)}): they learn as the "
-                f"student does, so every trial would need its own. Distil the assistant first, and sweep with it as the "
-                f"teacher."
+                f"A sweep has no assistants (got {', '.join(assistant.name for assistant in context.assistants)}): they "
+                f"are trained like the student, so every trial would need its own. Distill the assistant first, and "
+                f"sweep with it as the teacher."
             )
-        self.wishes, self.space = wishes, Space(wishes.sweep)
-        self.probes_teacher, self.tapped_layers = True, None
-
-    def __call__(self):
-        self.begin()
-        trials = self._trials()
-        self._say(f"sweep: {trials.total} trials of {', '.join(self.space.names)}, decided on {SPLIT}")
-        self._try_all(trials)
-        return self._finish_sweep(trials)
-
-    def recipe_of(self, settings, folder):
-        """The recipe of a trial as plain data: this one with the trial's settings, which put aside what they replace."""
-        ours = {name: value for name, value in self.given.items() if name not in _WISHES}
-        chosen = set(settings) - set(NO_BLEND)
-        if settings.get("preset") == "logits":  # takes what the recipe says of temperature and kd_ratio
-            chosen.remove("preset")
-        ours = without_alternatives(ours, chosen)
-        return {**ours, **settings, "output_dir": str(folder)}
-
-    @property
-    def keeps_logits(self):
-        """Whether the teacher is asked once though nobody said so: where what is kept is all it said."""
-        return (self.recipe.cache_form or self.data.task.cache_format) in DENSE
+        self.context, self.arguments, self.space = context, arguments, Space(arguments.sweep)
+        self._probe_teacher = True  # in the first training with a teacher only
 
     # ---- Before the first trial ----
 
-    def _check_student(self, teacher, stand_in):
-        """Every student that the sweep may build is built, and every value tried on two examples, once."""
-        self.data.compared_on = SPLIT
-        self.data.check()
-        if self.tapped_layers is not None:  # before the teacher was fine-tuned
-            return
-        found, temperatures = [], []  # modules of the teacher, and how it is softened: what the one cache has to serve
+    def check(self, context: RunContext, teachers: Teachers) -> dict[str, CacheContents]:
+        """Build every student that the sweep may train, and try every value on two examples.
+
+        Args:
+            context (`RunContext`): Of the sweep, with prepared data.
+            teachers (`Teachers`): Trained, or with random heads.
+
+        Returns:
+            `dict[str, CacheContents]`: What the cache has to contain for all trials.
+
+        Raises:
+            ValueError: A setting of which a student cannot be trained.
+        """
+        context.data.compared_on = SPLIT
+        check_data(context.recipe, context.data)
+        if context.cache_contents:  # everything was tried before the teacher was fine-tuned
+            return context.cache_contents
+        features, temperatures = [], []
         for settings in self.space.samples():
             try:
-                trial = Trial(self, settings, "check")
-                trial._check_student(teacher, stand_in)
+                contents = check_training(self.trial_context(settings, "check"), teachers)["teacher"]
             except ValueError as error:
                 raise ValueError(f"A trial with {settings_line(settings)} cannot be: {error}") from error
-            found += trial.tapped_layers["teacher"]
-            temperatures += trial.temperatures
-        self.tapped_layers = {"teacher": list(dict.fromkeys(found))}
-        self.temperatures = list(dict.fromkeys(temperatures))
-        if self.recipe.cache:
-            kept_form(self.recipe, self.data.task, self.temperatures)
+            features += contents.features
+            temperatures += contents.temperatures
+        contents = CacheContents(list(dict.fromkeys(features)), list(dict.fromkeys(temperatures)))
+        if context.recipe.caching.cache:
+            cache_format(context.recipe, context.data.task, contents.temperatures)
+        return {"teacher": contents}
 
-    def _trials(self):
+    def open_trials(self) -> "Trials":
+        """The finished trials in the folder, and what to try next."""
         from .trials import Trials  # imports Optuna
 
-        metric = self.data.evaluator().main
+        metric = self.context.data.evaluator().main
         return Trials(
-            self.folder.path / "study.db",
+            self.context.folder.path / "study.db",
             self.space,
             metric=metric,
             lower_is_better=display(metric).lower_is_better,
-            seed=self.training.seed,
-            num_trials=self.wishes.num_trials,
+            seed=self.context.training.seed,
+            num_trials=self.arguments.num_trials,
         )
 
     # ---- Trials ----
 
-    def _try_all(self, trials):
+    def trial_context(self, settings: Mapping[str, Any], folder: str | Path) -> RunContext:
+        """The context of a trial: its settings and folder, with the data and teachers of the sweep."""
+        recipe, training, given = parse_settings(self._recipe_of(settings, folder))
+        trial = replace(
+            self.context,
+            recipe=recipe,
+            training=replace(training, disable_tqdm=True),
+            given=given,
+            folder=RunFolder(training.output_dir),
+            stages=stages_of(recipe, training),
+            quiet=True,
+            configure_trainer=self._configure_trainer,
+        )
+        terms = [term for stage in trial.stages for term in stage_objective(trial, stage).terms]
+        reads_layers = any(isinstance(term, LayerTerm) for term in terms)
+        # All logits are cached for the trials where the recipe does not. Layers take space: they are cached on request.
+        form = self.context.recipe.caching.cache_form or self.context.data.task.cache_format
+        if form in DENSE and not reads_layers and not recipe.caching.cache:
+            trial.recipe = replace(recipe, caching=replace(recipe.caching, cache=True))
+            trial.given = {**given, "cache": True}
+        return trial
+
+    def _recipe_of(self, settings: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
+        """The recipe of a trial as plain data: that of the sweep with the trial's settings in the place of others."""
+        recipe = {name: value for name, value in self.context.given.items() if name not in _SWEEP_SETTINGS}
+        chosen = set(settings) - set(NO_BLEND)
+        if settings.get("preset") == "logits":  # it takes temperature and kd_ratio of the recipe
+            chosen.remove("preset")
+        return {**without_alternatives(recipe, chosen), **settings, "output_dir": str(folder)}
+
+    def _configure_trainer(self, trainer: DistillationTrainer) -> None:
+        """No printed log, and a probe of the teacher in the first training only."""
+        trainer.remove_callback(PrinterCallback)
+        trainer.probes_teacher = self._probe_teacher
+        if trainer.teacher is not None:
+            self._probe_teacher = False
+
+    def run_trials(self, trials: "Trials", source: TeacherSource) -> None:
+        """Train the students of all trials that are not finished, and keep the best.
+
+        Args:
+            trials (`Trials`): From `open_trials`.
+            source (`TeacherSource`): The teacher.
+        """
         results = trials.finished
-        bar = {"desc": "Sweep", "unit": "trial", "disable": self.training.disable_tqdm}
-        with _imports_set_aside(), tqdm(total=trials.total, initial=len(results), **bar) as progress:
+        bar = {"desc": "Sweep", "unit": "trial", "disable": self.context.training.disable_tqdm}
+        with _imports_not_collected(), tqdm(total=trials.total, initial=len(results), **bar) as progress:
             while len(results) < trials.total:
-                trials.run_next(lambda settings: self._try(settings, trials.finished), self.training)
+                trials.run_next(
+                    lambda settings: self._run_trial(settings, trials.finished, source), self.context.training
+                )
                 results = trials.finished
-                place = trials.best(results)
-                self._clear(place + 1)
-                tqdm.write(f"trial {len(results)}: {self._in_words(results[-1])}")
-                progress.set_postfix_str(f"best: trial {place + 1}")
+                best = trials.best(results)
+                self._clear(best + 1)
+                tqdm.write(f"trial {len(results)}: {self._result_line(results[-1])}")
+                progress.set_postfix_str(f"best: trial {best + 1}")
                 progress.update()
 
-    def _try(self, settings, before):
-        for place, earlier in enumerate(before):
-            if earlier["settings"] == settings:
-                return {**earlier, "seconds": 0.0, "repeats": earlier.get("repeats", place + 1)}
-        return Trial(self, settings, self._folder_of(len(before) + 1))()
+    def _run_trial(
+        self, settings: dict[str, Any], earlier: Sequence[dict[str, Any]], source: TeacherSource
+    ) -> dict[str, Any]:
+        """Train the student of a trial, or repeat the result of an earlier trial with the same settings."""
+        for index, result in enumerate(earlier):
+            if result["settings"] == settings:
+                return {**result, "seconds": 0.0, "repeats": result.get("repeats", index + 1)}
+        trial = self.trial_context(settings, self._folder_of(len(earlier) + 1))
+        began = time.perf_counter()
+        _claim(trial)
+        train_student(trial, source, trial.seeds[0])
+        scores = stage_scores(trial, "student")
+        records = [trial.folder.training_record(name) for name in student_parts(trial, trial.seeds[0])]
+        return plain(
+            {
+                "value": scores["metrics"][trial.data.evaluator().main],
+                **scores,
+                "steps": sum(record["steps"] for record in records),
+                "training_seconds": sum(record["seconds"] for record in records),
+                "seconds": time.perf_counter() - began,
+            }
+        )
 
-    def _folder_of(self, number):
-        return self.folder.path / "trials" / str(number)
+    def _folder_of(self, number: int) -> Path:
+        return self.context.folder.path / "trials" / str(number)
 
-    def _clear(self, best):
-        """The best student so far stays, and what somebody has run on to a report; the others would fill the disk."""
-        for folder in (self.folder.path / "trials").glob("*"):
+    def _clear(self, best: int) -> None:
+        """Delete the trials' folders except the best student and finished runs: all students would fill the disk."""
+        for folder in (self.context.folder.path / "trials").glob("*"):
             if folder != self._folder_of(best) and not (folder / "report.json").is_file():
                 shutil.rmtree(folder)
 
-    def _in_words(self, result):
-        metric = self.data.evaluator().main
+    def _result_line(self, result: Mapping[str, Any]) -> str:
+        metric = self.context.data.evaluator().main
         figure = display(metric).number(result["value"])
         return f"{display(metric).short} {figure}, {settings_line(result['settings'])}"
 
     # ---- The end ----
 
-    def _finish_sweep(self, trials):
-        results = trials.finished
-        place = trials.best(results)
-        self._clear(place + 1)
-        self._say(f"best: trial {place + 1}, {self._in_words(results[place])}")
-        winner = Trial(self, results[place]["settings"], self._folder_of(place + 1))
-        control = winner.with_control()
-        for fine_tuned in self.folder.path.glob("teacher*"):
-            if self.folder.finished(fine_tuned.name):
-                self._share(fine_tuned.name, winner)
-        if winner.reads_the_same_cache():
-            self._share("teacher_cache", winner)
+    def finish(self, trials: "Trials", source: TeacherSource) -> dict[str, Any]:
+        """Train the control of the best student, write best.yaml, the table and the report.
+
+        Args:
+            trials (`Trials`): All finished.
+            source (`TeacherSource`): The teacher.
+
+        Returns:
+            `dict`: The content of sweep.json.
+        """
+        context, results = self.context, trials.finished
+        index = trials.best(results)
+        self._clear(index + 1)
+        context.announce(f"best: trial {index + 1}, {self._result_line(results[index])}")
+        best = self.trial_context(results[index]["settings"], self._folder_of(index + 1))
+        control = self._train_control(best, source)
+        for teacher in context.folder.path.glob("teacher*"):
+            if context.folder.finished(teacher.name):
+                self._share(teacher.name, best)
+        if _reads_same_cache(best, context.cache_contents):
+            self._share("teacher_cache", best)
         else:
-            winner.given.pop("teacher_cache", None)
-        best = self.folder.path / "best.yaml"
-        header = f"# Trial {place + 1}, the best of {len(results)} on {SPLIT}: {self._in_words(results[place])}.\n"
-        write_text(best, header + yaml.safe_dump(winner.given, sort_keys=False))
-        found = {
-            "best": place + 1,
+            best.given.pop("teacher_cache", None)
+        file = context.folder.path / "best.yaml"
+        line = self._result_line(results[index])
+        header = f"# Trial {index + 1}, the best of {len(results)} on {SPLIT}: {line}.\n"
+        write_text(file, header + yaml.safe_dump(best.given, sort_keys=False))
+        teacher = {"name": context.teachers.combined.name, **teacher_scores(best)}
+        report = {
+            **self._summary(results),
+            "best": index + 1,
             "control": control,
-            "teacher": {"name": self.teacher.name, **teacher_scores(winner)},
+            "teacher": teacher,
+            "environment": environment(),
+            "command": context.command,
+            "next_command": f"distil-nlp run {shlex.quote(str(file))}",
         }
-        report = plain(self._report(results, found, f"distil-nlp run {shlex.quote(str(best))}"))
-        write_sweep(self.folder.path, report)
-        print(f"\n{sweep_table(report)}\n\nReport: {self.folder.path / 'sweep.md'}")
-        print(f"The figure of the best was chosen on {SPLIT}, so it flatters. What it is worth, beside its control:")
+        report = plain(report)
+        write_sweep(context.folder.path, report)
+        print(f"\n{sweep_table(report)}\n\nReport: {context.folder.path / 'sweep.md'}")
+        print(f"The figure of the best was chosen on {SPLIT}, so it flatters. To compare it with its control:")
         print(f"  {report['next_command']}")
         return report
 
-    def _share(self, name, winner):
-        """Let the run of the winner find what was paid for here."""
-        there = winner.folder.path / name
-        if (self.folder.path / name).is_dir() and not there.exists():
-            try:
-                there.symlink_to(f"../../{name}", target_is_directory=True)
-            except OSError:  # a file system without links
-                shutil.copytree(self.folder.path / name, there)
+    def _train_control(self, best: RunContext, source: TeacherSource) -> dict[str, Any] | None:
+        """Train the best student, if its folder is gone, and its control; the scores of the control."""
+        _claim(best)
+        train_student(best, source, best.seeds[0])
+        if not best.recipe.report.control:
+            return None
+        self.context.announce("control: the same student without the teacher")
+        train_control(best, best.seeds[0])
+        return {**stage_scores(best, "control"), "steps": best.folder.training_record("control")["steps"]}
 
-    def _report(self, results, found, next_command):
-        evaluator = self.data.evaluator()
+    def _share(self, name: str, best: RunContext) -> None:
+        """Link a folder of the sweep into the folder of the best trial, so that its run does not repeat the work."""
+        link = best.folder.path / name
+        if (self.context.folder.path / name).is_dir() and not link.exists():
+            try:
+                link.symlink_to(f"../../{name}", target_is_directory=True)
+            except OSError:  # a file system without links
+                shutil.copytree(self.context.folder.path / name, link)
+
+    def _summary(self, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        evaluator = self.context.data.evaluator()
         return {
-            "task": self.data.task.name,
+            "task": self.context.data.task.name,
             "metric": evaluator.main,
             "decided_on": SPLIT,
             "num_examples": evaluator.num_examples,
-            "space": self.wishes.sweep,
-            "seed": self.training.seed,
+            "space": self.arguments.sweep,
+            "seed": self.context.training.seed,
             "trials": [{"number": number, **result} for number, result in enumerate(results, 1)],
-            **found,
-            "environment": environment(),
-            "command": self.command,
-            "next_command": next_command,
         }
 
 
+def _claim(trial: RunContext) -> None:
+    """Write the trial's recipe.yaml, and delete what an interrupted sweep left there of a trial with other settings."""
+    try:
+        trial.folder.check(trial.given)
+    except ValueError:
+        shutil.rmtree(trial.folder.path)
+    trial.folder.claim(trial.given)
+
+
+def _reads_same_cache(trial: RunContext, cache_contents: Mapping[str, CacheContents]) -> bool:
+    """Whether a run of the trial's recipe would cache what the sweep has cached, no more and no less."""
+    contents = check_training(trial, trial.teachers)["teacher"]
+    return trial.recipe.caching.cache and contents.features == cache_contents["teacher"].features
+
+
 @contextmanager
-def _imports_set_aside():
-    """Every training collects garbage, and looks at all that was imported: a second a trial for nothing."""
+def _imports_not_collected() -> Iterator[None]:
+    """Every training collects garbage; without the objects of all imported modules that is a second faster."""
     gc.collect()
     gc.freeze()
     try:
         yield
     finally:
         gc.unfreeze()
-
-
-class Trial(Run):
-    """A run of a recipe up to its student, with the sweep's data and teacher, in silence.
-
-    Args:
-        sweep (`Sweep`): Whose trial it is.
-        settings (`dict`): What it tries.
-        folder (`Path`): Where its stages go.
-    """
-
-    def __init__(self, sweep, settings, folder):
-        recipe, training, given = parse_settings(sweep.recipe_of(settings, folder))
-        super().__init__(recipe, training, given, command=sweep.command)
-        self.training = replace(self.training, disable_tqdm=True)
-        self.sweep = sweep
-        self.data, self.reference_model = sweep.data, sweep.reference_model
-        self.processor, self.own_processors = sweep.processor, sweep.own_processors
-        terms = [term for stage in self.stages for term in self._objective(stage).terms]
-        in_layers = any(isinstance(term, LayerTerm) for term in terms)
-        if sweep.keeps_logits and not in_layers and not recipe.cache:  # layers take room: that is for the user to say
-            self.recipe, self.given = replace(recipe, cache=True), {**given, "cache": True}
-
-    @property
-    def teacher(self):
-        return self.sweep.teacher
-
-    @property
-    def teachers(self):
-        return self.sweep.teachers
-
-    @property
-    def current_teacher(self):
-        return self.sweep.current_teacher
-
-    def cached(self):
-        return self.sweep.cached()
-
-    def __call__(self):
-        began = time.perf_counter()
-        self._claim()
-        self._train_student(self.seeds[0])
-        names = [f"student.{stage.name}" for stage in self.stages[:-1]] + ["student"]
-        result = stage_scores(self, "student")
-        return plain(
-            {
-                "value": result["metrics"][self.data.evaluator().main],
-                **result,
-                "steps": sum(self.folder.facts(name)["steps"] for name in names),
-                "training_seconds": sum(self.folder.facts(name)["seconds"] for name in names),
-                "seconds": time.perf_counter() - began,
-            }
-        )
-
-    def with_control(self):
-        """Have the student, where it is not there any more, and the control beside it; what the control scores."""
-        self._claim()
-        self._train_student(self.seeds[0])
-        if not self.recipe.control:
-            return None
-        self.sweep._say("control: the same student without the teacher")
-        self._train_control(self.seeds[0])
-        return {**stage_scores(self, "control"), "steps": self.folder.facts("control")["steps"]}
-
-    def reads_the_same_cache(self):
-        """Whether a run of its recipe would keep what the sweep kept, no more and no less."""
-        self._check_student(self.reference_model, self.teacher)
-        return self.recipe.cache and self.tapped_layers == self.sweep.tapped_layers
-
-    def _claim(self):
-        try:
-            self.folder.check(self.given)
-        except ValueError:  # an earlier sweep was cut off while it was here, with other settings
-            shutil.rmtree(self.folder.path)
-        self.folder.claim(self.given)
-
-    def _trainer(self, *given):
-        trainer = super()._trainer(*given)
-        trainer.remove_callback(PrinterCallback)
-        trainer.probes_teacher = self.sweep.probes_teacher
-        if trainer.teacher is not None:
-            self.sweep.probes_teacher = False
-        return trainer
-
-    def _say(self, what):
-        pass

@@ -1,10 +1,15 @@
-"""The memory of a sweep: what was tried, what came of it, what to try next. Needs Optuna."""
+"""The trials of a sweep in a file: finished ones, and the settings of the next. Needs Optuna."""
 
 import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import optuna
+from transformers import TrainingArguments
 
 from ..training.hyperparameter_search import TrialRunner
+from .space import Space
 
 _NAME = "sweep"
 
@@ -12,23 +17,23 @@ _NAME = "sweep"
 class Trials:
     """The trials of a sweep in a file, by Optuna.
 
-    What comes next depends on the finished trials and the seed alone, so a sweep that was cut off goes on as if it had
-    not been: the trial that was under way is proposed again.
+    The next settings depend on the finished trials and the seed alone, so an interrupted sweep continues as if it had not
+    been interrupted: the unfinished trial is proposed again.
 
     Args:
-        path (`Path`): The file (sqlite); made when missing.
-        space (`Space`): What to try.
-        metric (`str`): What decides.
+        path (`Path`): The file (sqlite); created if it does not exist.
+        space (`Space`): The search space.
+        metric (`str`): Decides between trials.
         lower_is_better (`bool`): Of the metric.
-        seed (`int`): Of what is tried.
+        seed (`int`): Of the proposed settings.
         num_trials (`int`): How many; fewer where there are fewer combinations.
 
     Raises:
-        ValueError: The file holds trials that were decided by another metric.
+        ValueError: The file contains trials that were decided by another metric.
     """
 
-    def __init__(self, path, space, *, metric, lower_is_better, seed, num_trials):
-        optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would tell of every trial, and of Ctrl-C at length
+    def __init__(self, path: Path, space: Space, *, metric: str, lower_is_better: bool, seed: int, num_trials: int):
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would log every trial, and Ctrl-C at length
         self.space, self.seed, self.lower_is_better = space, seed, lower_is_better
         self._study = {
             "study_name": _NAME,
@@ -44,66 +49,66 @@ class Trials:
                 f"main_metric as it was, or choose another --output_dir."
             )
         study.set_user_attr("metric", metric)
-        for cut_off in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
-            study.tell(cut_off.number, state=optuna.trial.TrialState.FAIL)
+        for unfinished in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
+            study.tell(unfinished.number, state=optuna.trial.TrialState.FAIL)
         grid = space.grid()
         self._grid = grid if grid is not None and len(grid) <= num_trials else None
-        tried = [one["settings"] for one in self.finished]
-        missing = [one for one in self._grid or [] if one not in tried]
-        self.total = num_trials if self._grid is None else len(tried) + len(missing)
+        finished = [result["settings"] for result in self.finished]
+        missing = [settings for settings in self._grid or [] if settings not in finished]
+        self.total = num_trials if self._grid is None else len(finished) + len(missing)
 
     @property
-    def finished(self):
-        """What `run_next` was given, a list of dict with "settings" in the order of training."""
+    def finished(self) -> list[dict[str, Any]]:
+        """The results of the finished trials, with their "settings", in the order of training."""
         study = optuna.load_study(study_name=_NAME, storage=self._study["storage"])
         trials = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
         return [trial.user_attrs["result"] for trial in trials]
 
-    def run_next(self, run_trial, args):
-        """One more trial.
+    def run_next(self, run_trial: Callable[[dict[str, Any]], dict[str, Any]], args: TrainingArguments) -> None:
+        """Run one more trial.
 
         Args:
-            run_trial (callable): settings -> a JSON-ready dict, of which "value" decides; None counts as worst.
+            run_trial (callable): settings -> a JSON-ready dict, in which "value" decides; None counts as worst.
             args (`TrainingArguments`): Of this process.
         """
 
-        def run(trial):
+        def run(trial: optuna.Trial) -> dict[str, Any]:
             settings = self.space.suggest(trial)
             result = {"settings": settings, **run_trial(settings)}
             trial.set_user_attr("result", result)
             return result
 
         TrialRunner(args, run).search(
-            self.space.suggest, self._decides, n_trials=1, sampler=self._sampler(), **self._study
+            self.space.suggest, self._objective_value, n_trials=1, sampler=self._sampler(), **self._study
         )
 
-    def best(self, results):
-        """Place of the best among results of `run_next`; the earliest of equals."""
-        return min(range(len(results)), key=lambda place: self._rank(results[place]["value"]))
+    def best(self, results: Sequence[Mapping[str, Any]]) -> int:
+        """Index of the best of several results; of equal ones, the first."""
+        return min(range(len(results)), key=lambda index: self._rank(results[index]["value"]))
 
-    def _decides(self, result):
-        # Optuna refuses NaN and would try the same again; a student that learned nothing is an answer, too.
+    def _objective_value(self, result: Mapping[str, Any]) -> float:
+        # Optuna refuses NaN and would propose the same again; a student that learned nothing is a result, too.
         worst = math.inf if self.lower_is_better else -math.inf
         return worst if result["value"] is None else result["value"]
 
-    def _rank(self, value):
+    def _rank(self, value: float | None) -> float:
         if value is None:
             return math.inf
         return value if self.lower_is_better else -value
 
-    def _sampler(self):
-        finished = [one["settings"] for one in self.finished]
+    def _sampler(self) -> optuna.samplers.BaseSampler:
+        finished = [result["settings"] for result in self.finished]
         if self._grid is not None:
-            return _Given(self.space, next(one for one in self._grid if one not in finished))
-        # With constant_liar, trials that were cut off would count, and the next ones depend on them.
+            return _FixedSettings(self.space, next(settings for settings in self._grid if settings not in finished))
+        # With constant_liar, interrupted trials would count, and the next settings would depend on them.
         return optuna.samplers.TPESampler(seed=self.seed + 1_000_003 * len(finished), constant_liar=False)
 
 
-class _Given(optuna.samplers.BaseSampler):
+class _FixedSettings(optuna.samplers.BaseSampler):
     """Proposes one combination."""
 
-    def __init__(self, space, settings):
-        self._words = {name: space.domains[name].word(value) for name, value in settings.items()}
+    def __init__(self, space: Space, settings: Mapping[str, Any]):
+        self._values = {name: space.domains[name].to_optuna(value) for name, value in settings.items()}
 
     def infer_relative_search_space(self, study, trial):
         return {}
@@ -112,4 +117,4 @@ class _Given(optuna.samplers.BaseSampler):
         return {}
 
     def sample_independent(self, study, trial, param_name, param_distribution):
-        return self._words[param_name]
+        return self._values[param_name]

@@ -139,7 +139,7 @@ def test_tokenizers_that_differ_are_refused_where_models_are_compared_token_by_t
 def test_further_teachers_are_one_or_several_in_yaml_and_on_the_command_line(tmp_path):
     (tmp_path / "one.yaml").write_text("teacher: a\nmore_teachers: b\n")
     (tmp_path / "two.yaml").write_text("teacher: a\nmore_teachers: [b, c]\nteacher_weights: [1, 2, 0.5]\n")
-    assert parse([str(tmp_path / "one.yaml")])[0].more_teachers == ["b"]
+    assert parse([str(tmp_path / "one.yaml")])[0].models.more_teachers == ["b"]
     recipe = parse([str(tmp_path / "two.yaml")])[0]
-    assert (recipe.more_teachers, recipe.teacher_weights) == (["b", "c"], [1, 2, 0.5])
-    assert parse(["--teacher", "a", "--more_teachers", "b", "c"])[0].more_teachers == ["b", "c"]
+    assert (recipe.models.more_teachers, recipe.models.teacher_weights) == (["b", "c"], [1, 2, 0.5])
+    assert parse(["--teacher", "a", "--more_teachers", "b", "c"])[0].models.more_teachers == ["b", "c"]

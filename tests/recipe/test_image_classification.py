@@ -150,7 +150,7 @@ def test_views_that_are_new_in_every_epoch_reach_the_teacher_and_mixed_labels_th
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"augmentation": "{flip: 0.5}", "cache": "true"}, "alters images anew in every epoch.*num_augmented_copies"),
+        ({"augmentation": "{flip: 0.5}", "cache": "true"}, "alters images again in every epoch.*num_augmented_copies"),
         ({"augmentation": "{flop: 0.5}"}, "augmentation is a mapping of flip, .*the nearest is 'flip'"),
         ({"augmentation": "0.5"}, "augmentation is a mapping of flip"),
         ({"augmentation": "{mixup: 0.2}", "num_augmented_copies": 1}, "labels are shares.*num_augmented_copies=0"),

@@ -67,7 +67,8 @@ def test_rows_to_learn_from_are_masked_four_times_where_nothing_is_said_and_othe
     for copies in (None, 1):
         recipe, *_ = parse(flags(texts, tmp_path, num_mask_copies=copies))
         data = RecipeData(recipe)
-        data.prepare(tiny_tokenizer())
+        data.processor = tiny_tokenizer()
+        data.prepare()
         num_rows[copies] = [len(data.prepared[split]) for split in ("train", "validation")]
     assert num_rows[None] == [4 * num_rows[1][0], num_rows[1][1]]
 
@@ -75,7 +76,7 @@ def test_rows_to_learn_from_are_masked_four_times_where_nothing_is_said_and_othe
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_augmented_copies": 1}, "makes is no example of fill-mask"),
+        ({"num_augmented_copies": 1}, "result is no example of fill-mask"),
         (
             {"label_column": "label"},
             "label_column='label' would have no effect: the task fill-mask takes no such setting",

@@ -65,7 +65,7 @@ def test_a_cache_gives_the_student_of_a_teacher_asked_at_every_step(folder, tmp_
 def test_a_cache_built_beforehand_serves_several_runs(folder, tmp_path, capsys, monkeypatch):
     shared = {"teacher_cache": tmp_path / "shared", "cache": "true", "control": "false"}
     cli.main(["cache", *words(folder, tmp_path / "first", **shared)])
-    assert f"The teacher's answers: {tmp_path / 'shared'}." in capsys.readouterr().out
+    assert f"The teacher's outputs: {tmp_path / 'shared'}." in capsys.readouterr().out
     assert not (tmp_path / "first" / "student").exists() and (tmp_path / "shared" / "cache.json").is_file()
     monkeypatch.setattr("distil_nlp.teachers.cache.build._Build.run", lambda *_: pytest.fail("asked again"))
     for name, kd_ratio in (("first", None), ("second", 0.9)):
@@ -237,11 +237,11 @@ def test_yaml_values_are_typed_and_flags_override_them(tmp_path):
         "teacher: t\nlearning_rate: 1e-4\ndataset_name: glue\nnum_layers: 3\nhidden_size: 8\n"
     )
     recipe, training, given = parse([str(tmp_path / "r.yaml"), "--num_layers", "2", "--hub_token", "hf_secret"])
-    assert (training.learning_rate, recipe.num_layers, training.output_dir) == (1e-4, 2, "runs/r")
+    assert (training.learning_rate, recipe.models.num_layers, training.output_dir) == (1e-4, 2, "runs/r")
     assert "hub_token" not in given and given["learning_rate"] == 1e-4
     recipe, _, _ = parse([str(tmp_path / "r.yaml"), "--train_file", "a.csv", "--student", "2x8"])
-    assert (recipe.dataset_name, recipe.num_layers, recipe.student) == (None, None, "2x8")
-    assert recipe.hidden_size is None
+    assert (recipe.data.dataset_name, recipe.models.num_layers, recipe.models.student) == (None, None, "2x8")
+    assert recipe.models.hidden_size is None
 
 
 def test_the_recipe_a_run_wrote_repeats_it(finished, folder):

@@ -119,7 +119,7 @@ def test_a_preset_on_the_command_line_puts_aside_the_blend_of_a_file(tmp_path):
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_recipe_that_comes_with_us_parses_and_names_a_task_and_stages_that_exist(path):
     recipe, training, _ = parse([str(path), "--teacher", "some/teacher"])
-    assert task_class(recipe.task).name == recipe.task
+    assert task_class(recipe.data.task).name == recipe.data.task
     assert stages_of(recipe, training)
 
 

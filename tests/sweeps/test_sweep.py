@@ -14,8 +14,7 @@ import pytest
 import yaml
 
 from distil_nlp.cli.commands import main, run, sweep
-from distil_nlp.recipe.cache import cached_teachers
-from distil_nlp.recipe.run import Run
+from distil_nlp.recipe import cache as recipe_cache
 from distil_nlp.sweeps.sweep import Sweep
 from distil_nlp.teachers import OnlineTeacher
 from distil_nlp.training.trainer import DistillationTrainer
@@ -55,10 +54,10 @@ def finished(folder, tmp_path_factory):
     output, kept = tmp_path_factory.mktemp("sweep") / "out", tmp_path_factory.mktemp("students")
     asked = {"caches": 0, "rows": []}
     with pytest.MonkeyPatch.context() as patch:
-        clear, ask = Sweep._clear, OnlineTeacher.__call__
+        clear, ask, cached_teachers = Sweep._clear, OnlineTeacher.__call__, recipe_cache.cached_teachers
 
         def copied(self, best):
-            shutil.copytree(self.folder.path / "trials", kept, dirs_exist_ok=True)
+            shutil.copytree(self.context.folder.path / "trials", kept, dirs_exist_ok=True)
             clear(self, best)
 
         def counted(*args, **kwargs):
@@ -70,7 +69,7 @@ def finished(folder, tmp_path_factory):
             return ask(self, batch)
 
         patch.setattr(Sweep, "_clear", copied)
-        patch.setattr(sys.modules[Run.__module__], "cached_teachers", counted)
+        patch.setattr(recipe_cache, "cached_teachers", counted)
         patch.setattr(OnlineTeacher, "__call__", noted)
         sweep(swept(folder, output))
     return output, kept, asked
@@ -266,16 +265,16 @@ def test_settings_that_were_tried_before_are_not_trained_again(folder, tmp_path,
 @pytest.mark.parametrize(
     ("space", "message"),
     [
-        ("{}", "A sweep needs to know what to try"),
-        ("[temperature]", "A sweep needs to know what to try"),
-        ("{temprature: [1]}", "'temprature' is nothing a sweep can try; the nearest is 'temperature'"),
+        ("{}", "A sweep needs a search space"),
+        ("[temperature]", "A sweep needs a search space"),
+        ("{temprature: [1]}", "'temprature' cannot be swept; the nearest is 'temperature'"),
         ("{temperature: 4}", "temperature should be a list of choices, .* or a range"),
         ("{num_layers: {low: 1, high: 3}}", "num_layers takes a list of choices"),
         ("{num_layers: [one]}", "num_layers is a whole number.*got 'one'"),
         ("{num_layers: [true]}", "num_layers is a whole number.*got True"),
         ("{preset: [logits, logits]}", "preset has a choice twice"),
         ("{kd_ratio: {low: 1, high: 0}}", "low of kd_ratio should be below high"),
-        ("{kd_ratio: {low: 0, high: 1, log: true}}", "range of powers .* starts above 0"),
+        ("{kd_ratio: {low: 0, high: 1, log: true}}", "logarithmic range .* starts above 0"),
         ("{kd_ratio: {low: 0, high: 1, step: 2}}", "step of kd_ratio should be above 0 and at most"),
         ("{kd_ratio: {low: 0, hihg: 1}}", "a range has low and high"),
         ("{kd_ratio: [0.5, 1.5]}", "kd_ratio 1.5 cannot be: kd_ratio must lie in 0 to 1"),
@@ -323,7 +322,7 @@ def test_a_file_with_a_sweep_gives_the_defaults_and_a_run_refuses_it(folder, tmp
     assert len(report["trials"]) == 1 and report["space"] == {
         "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}
     }
-    with pytest.raises(ValueError, match="sets 'sweep', which says what `distil-nlp sweep` should try"):
+    with pytest.raises(ValueError, match="sets 'sweep', which is a setting of `distil-nlp sweep`"):
         run([str(recipe), *words(folder, tmp_path / "run")])
 
 

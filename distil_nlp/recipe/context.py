@@ -1,0 +1,97 @@
+"""The state that the functions of one run share."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from accelerate import PartialState
+from torch import nn
+
+from ..teachers import Teacher, TeacherEnsemble
+from ..training.arguments import DistillationTrainingArguments
+from ..training.trainer import DistillationTrainer
+from .arguments import RecipeArguments
+from .assistants import Assistant
+from .data import RecipeData
+from .run_folder import RunFolder
+from .stages import Stage
+
+
+@dataclass(frozen=True)
+class CacheContents:
+    """What a cache has to contain for the stages that read it.
+
+    Args:
+        features (`list[str]`): Modules of the teacher that some stage reads.
+        temperatures (`list[float]`): At which the stages soften the teacher; where parts of a distribution are stored,
+            only one is possible.
+    """
+
+    features: list[str] = field(default_factory=list)
+    temperatures: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Teachers:
+    """The teachers of a run.
+
+    Args:
+        members (`list[Teacher]`): Each teacher, the first one first.
+        combined (`Teacher`): The only member, or the ensemble of all.
+        reference_model (`nn.Module`): The model that gives a student its class, layers and labels: the first teacher, or
+            for a zero-shot teacher its model with a head for the task.
+    """
+
+    members: Sequence[Teacher]
+    combined: Teacher
+    reference_model: nn.Module
+
+
+def as_ensemble(teachers: Sequence[Teacher], recipe: RecipeArguments) -> Teacher:
+    """The only teacher, or the ensemble of several with the weights of the recipe."""
+    return TeacherEnsemble(teachers, weights=recipe.models.teacher_weights) if len(teachers) > 1 else teachers[0]
+
+
+@dataclass
+class RunContext:
+    """The settings and the state of one run.
+
+    Args:
+        recipe (`RecipeArguments`), training (`DistillationTrainingArguments`): The parsed settings.
+        given (`dict`): The settings that differ from their defaults; they repeat the run and are written to recipe.yaml.
+        command (`str`): The command line that repeats the run, for the report.
+        folder (`RunFolder`): The output folder.
+        stages (`list[Stage]`): The stages of every student's training.
+        assistants (`list[Assistant]`): The models between teacher and student, the largest first.
+        quiet (`bool`): Do not print which part of the run begins.
+        configure_trainer (callable, *optional*): Called with every trainer before it trains.
+        process (`PartialState`): This process among those of the run.
+        data (`RecipeData`): Set by `load_data`.
+        teachers (`Teachers`): Set by `prepare_teachers`.
+        cache_contents (`dict[str, CacheContents]`): Role ("teacher", or the name of an assistant) to what its cache has to
+            contain. Set by `prepare_teachers`.
+    """
+
+    recipe: RecipeArguments
+    training: DistillationTrainingArguments
+    given: dict[str, Any]
+    command: str
+    folder: RunFolder
+    stages: list[Stage]
+    assistants: list[Assistant]
+    quiet: bool = False
+    configure_trainer: Callable[[DistillationTrainer], object] | None = None
+    process: PartialState = field(default_factory=PartialState)
+    data: RecipeData = None
+    teachers: Teachers = None
+    cache_contents: dict[str, CacheContents] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the students and of their controls."""
+        return [self.training.seed + offset for offset in range(self.recipe.report.seeds)]
+
+    def announce(self, message: str) -> None:
+        """Print which part of the run begins, in the first process."""
+        if self.process.is_main_process and not self.quiet:
+            print(f"== {message}", flush=True)

@@ -1,0 +1,59 @@
+"""The end of a run: model card, summary, push to the Hub."""
+
+from typing import Any
+
+from ..evaluation import Comparison
+from ..hub import model_card, push_to_hub
+from ..internals.files import read_json, write_text
+from ..models import import_line
+from ..students import student_start
+from .assistants import student_kwargs
+from .context import RunContext
+
+
+def publish(context: RunContext, comparison: Comparison, report: dict[str, Any]) -> None:
+    """Write the student's model card, print the comparison, and push the student to the Hub if the recipe sets that.
+
+    Args:
+        context (`RunContext`): Of a finished run.
+        comparison (`Comparison`), report (`dict`): From `compare_models`.
+    """
+    recipe, task, training = context.recipe, context.data.task, context.training
+    student = context.folder.path / "student"
+    repo_id = training.hub_model_id or context.folder.path.resolve().name
+    card = model_card(
+        report,
+        model_name=repo_id,
+        teacher=" + ".join([recipe.models.teacher, *(recipe.models.more_teachers or ())]),
+        dataset=recipe.data.dataset_name or recipe.data.train_file,
+        dataset_config=recipe.data.dataset_config_name,
+        dataset_split=context.data.compared_on,
+        objective=report["objective"],
+        arguments=training,
+        pipeline_tag=task.pipeline_tag,
+        loading_code=task.loading_code(repo_id),
+        example=task.example,
+        base_model=str(recipe.models.student or recipe.models.teacher),
+        student_start=_student_start(context, report),
+        imports=import_line(read_json(student / "config.json")),
+    )
+    write_text(student / "README.md", card)
+    print(f"\n{comparison}\n\nReport: {context.folder.path / 'report.md'}\nThe student, in one line:")
+    print(f"  {task.usage_example(student)}")
+    if training.push_to_hub:
+        address = push_to_hub(
+            student,
+            repo_id,
+            private=training.hub_private_repo or None,
+            token=training.hub_token,
+            revision=training.hub_revision,
+        )
+        print("Pushed:", address)
+
+
+def _student_start(context: RunContext, report: dict[str, Any]) -> str:
+    """The first weights of the student, in a sentence for the card."""
+    start = student_start(teacher=context.teachers.reference_model, **student_kwargs(vars(context.recipe.models)))
+    if sizes := report.get("vocabulary"):
+        start += f"; after training its vocabulary was cut to {sizes['student']:,} of {sizes['teacher']:,} tokens"
+    return start

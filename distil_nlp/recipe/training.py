@@ -1,0 +1,96 @@
+"""Train one model of a recipe: resume from its checkpoints, save it, record how it was trained."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from torch import nn
+from transformers import TrainerCallback
+
+from ..objectives import Objective
+from ..reports.markdown import plain
+from ..teachers import Teacher
+from ..training.arguments import DistillationTrainingArguments
+from ..training.trainer import DistillationTrainer
+from .callbacks import Interrupted, SaveOnInterrupt
+from .context import RunContext
+from .data import Processor
+
+
+def save_model(model: nn.Module, folder: Path, processor: Processor) -> None:
+    """Write a model and its processor."""
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def train_model(
+    context: RunContext,
+    name: str,
+    model: nn.Module,
+    rows: Dataset,
+    training: DistillationTrainingArguments,
+    *,
+    teacher: Teacher | None = None,
+    objective: Objective | None = None,
+    processor: Processor | None = None,
+    save: Callable[[nn.Module, Path, Processor], None] = save_model,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> Path:
+    """Train a model from its last checkpoint, or from the start, and make its folder.
+
+    Args:
+        context (`RunContext`): With prepared data.
+        name (`str`): Name of the model and of its folder.
+        model (`nn.Module`): The model before training.
+        rows (`datasets.Dataset`): The prepared rows that it learns from.
+        training (`DistillationTrainingArguments`): Its training arguments; checkpoints go into the run's folder.
+        teacher (`Teacher`, *optional*): None for learning from labels alone.
+        objective (`Objective`, *optional*): Default: labels and soft targets by the training arguments.
+        processor (*optional*): Of the model. Default: the student's.
+        save (callable): Writes model and processor into a folder.
+        callbacks (`list[TrainerCallback]`): Further callbacks.
+
+    Returns:
+        `Path`: The folder of the trained model.
+
+    Raises:
+        Interrupted: Ctrl-C; a checkpoint was written.
+    """
+    data, processor = context.data, processor or context.data.processor
+    stop = SaveOnInterrupt(context.process.num_processes)
+    arguments = replace(
+        training,
+        output_dir=str(context.folder.checkpoints(name)),
+        dataloader_pin_memory=torch.cuda.is_available(),
+        push_to_hub=False,  # only the finished student is pushed
+        hub_model_id=None,
+    )
+    trainer = DistillationTrainer(
+        model,
+        teacher,
+        arguments,
+        objective=objective,
+        train_dataset=rows,
+        eval_dataset=data.prepared.get("validation"),
+        data_collator=data.collator_for(processor),
+        processing_class=processor,
+        compute_metrics=data.compute_metrics(),
+        callbacks=[stop, *callbacks],
+    )
+    if context.configure_trainer is not None:
+        context.configure_trainer(trainer)
+    result = trainer.train(resume_from_checkpoint=True)
+    if stop.requested:
+        raise Interrupted(f"{name} is at step {trainer.state.global_step} of {trainer.state.max_steps}.")
+    record = {
+        "steps": trainer.state.global_step,
+        "seconds": result.metrics["train_runtime"],
+        "objective": trainer.objective.describe(),
+        "log_history": plain(trainer.state.log_history),
+    }
+    if context.process.is_main_process:
+        context.folder.finish(name, lambda folder: save(trainer.model, folder, processor), record)
+    context.process.wait_for_everyone()
+    return context.folder.path / name
