@@ -132,7 +132,7 @@ def test_assistants_may_be_written_as_a_size_as_a_list_or_with_settings(tmp_path
             "[1x12, {student: 1x10, learning_rate: fast}]",
             "learning_rate of the assistant-2 must be a number; got 'fast'",
         ),
-        ("[{num_layers: 1, max_steps: 1, num_train_epochs: 1}]", "by max_steps and by num_train_epochs"),
+        ("[{num_layers: 1, max_steps: 1, num_train_epochs: 1}]", "by max_steps=1 and by num_train_epochs=1"),
         ("[{num_layers: 9}]", "num_layers must be a whole number from 1 to 2"),
         ("[{student: 1x12, num_layers: 2}]", "would have no effect"),
         ("[2x48]", r"The assistant has more parameters than the teacher .*\(embeddings aside: teacher .*, assistant"),
