@@ -18,8 +18,7 @@ from distil_nlp.evaluation.comparison import count_parameters
 from distil_nlp.metrics.display import short_count
 from distil_nlp.models import NetworkForAudioClassification, parse_network_name
 from distil_nlp.reports.tables import text_rows
-from distil_nlp.streaming import KeywordSpotter, load_listener
-from distil_nlp.streaming.live import hear_live
+from distil_nlp.streaming import KeywordSpotter, load_recognizer, stream_waveform
 
 UNTRAINED = ["streamcnn192", "streamcnn24"]
 
@@ -36,15 +35,15 @@ def parse_args(argv=None):
 def main():
     args = parse_args()
     torch.set_num_threads(args.threads)
-    listeners = {name: listener(name) for name in args.models}
-    draw, paces = np.random.default_rng(0), {name: [] for name in listeners}
+    recognizers = {name: recognizer(name) for name in args.models}
+    draw, paces = np.random.default_rng(0), {name: [] for name in recognizers}
     for number in range(1 + args.rounds):
-        for name, one in listeners.items():
+        for name, one in recognizers.items():
             wave = draw.normal(scale=0.05, size=round(args.seconds * one.sampling_rate)).astype(np.float32)
-            pace = hear_live(one, wave)[1]
+            pace = stream_waveform(one, wave)[1]
             paces[name] += [pace] * (number > 0)
     header, rows = ["model", "parameters", "real-time factor", "ms a hop, p50", "p95", "ms of sound waited for"], []
-    for name, one in listeners.items():
+    for name, one in recognizers.items():
         facts = [[pace.real_time_factor, pace.latency_p50, pace.latency_p95, pace.delay] for pace in paces[name]]
         factor, p50, p95, delay = np.median(facts, axis=0)
         count = short_count(count_parameters(one.model))
@@ -52,9 +51,9 @@ def main():
     print(text_rows(header, rows, num_words=1))
 
 
-def listener(name):
+def recognizer(name):
     if parse_network_name(name) is None:
-        return load_listener(name)
+        return load_recognizer(name)
     return KeywordSpotter(NetworkForAudioClassification.from_network(name, sampling_rate=8000, num_labels=10))
 
 

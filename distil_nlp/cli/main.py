@@ -98,10 +98,10 @@ def _export(chosen):
 
 
 def _listen(chosen):
-    from ..streaming.live import listen
+    from ..streaming.live import print_live
 
     try:
-        listen(chosen.folder, chosen.file)
+        print_live(chosen.folder, chosen.file)
     except (OSError, ValueError, TypeError, ImportError) as error:
         sys.exit(f"error: {error}")
 

@@ -1,11 +1,10 @@
-"""Hidden Markov models of words: what may follow what, the best path through it, and a first alignment from nothing."""
+"""Hidden Markov models of words: graphs, Viterbi decoding, and alignment."""
 
-from .alignment import forced_alignment
-from .decoding import Decoder, Word, decode, log_prior_of, words_on
+from .decoding import Decoder, Word, decode, log_state_prior, words_on_path
 from .gaussians import GaussianAligner, cepstra
 from .graphs import Graph, sentence_graph, word_loop
 from .lexicon import SILENCE, Lexicon
-from .viterbi import best_paths
+from .viterbi import best_paths, forced_alignment
 
 __all__ = [
     "SILENCE",
@@ -18,8 +17,8 @@ __all__ = [
     "cepstra",
     "decode",
     "forced_alignment",
-    "log_prior_of",
+    "log_state_prior",
     "sentence_graph",
     "word_loop",
-    "words_on",
+    "words_on_path",
 ]

@@ -1,5 +1,6 @@
-"""Words as sequences of units, units as chains of states."""
+"""Words as sequences of units, and units as chains of states."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 SILENCE = "<sil>"
@@ -7,29 +8,29 @@ SILENCE = "<sil>"
 
 @dataclass(frozen=True)
 class Lexicon:
-    """Which states a word goes through.
+    """The states of each word.
 
     Args:
-        words (`dict[str, list[str]]`): A word to its units: itself for a model of whole words, or parts that words share.
-        lengths (`dict[str, int]`): A unit to its number of states, left to right; silence among them.
+        words (`dict[str, list[str]]`): Word -> its units: the word itself in a whole-word model, or units shared by words.
+        lengths (`dict[str, int]`): Unit -> its number of states, left to right; includes silence.
 
     Attributes:
-        state_names (`list[str]`): Such as "seven.3", by the number of the state.
+        state_names (`list[str]`): Names by state number, such as "seven.3".
 
     Raises:
-        ValueError: No word; a word without units; a unit of unknown length, or of none.
+        ValueError: There are no words; a word has no units; a unit has no length or no states.
     """
 
-    words: dict
-    lengths: dict
-    state_names: list = field(init=False)
-    _first: dict = field(init=False)
+    words: dict[str, list[str]]
+    lengths: dict[str, int]
+    state_names: list[str] = field(init=False)
+    _first: dict[str, int] = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.words:
-            raise ValueError(f"A lexicon has at least one word; got {self.words!r}.")
+            raise ValueError(f"A lexicon needs at least one word; got {self.words!r}.")
         if SILENCE in self.words:
-            raise ValueError(f"{SILENCE!r} is what stands between words, and cannot be one. Rename it.")
+            raise ValueError(f"{SILENCE!r} is reserved for silence between words. Rename this word.")
         for word, units in self.words.items():
             unknown = [unit for unit in units if unit not in self.lengths]
             if not units or unknown:
@@ -39,7 +40,7 @@ class Lexicon:
                 )
         if SILENCE not in self.lengths or min(self.lengths.values()) < 1:
             raise ValueError(
-                f"Every unit, and {SILENCE!r}, has a number of states, 1 or more; got {dict(self.lengths)}."
+                f"Every unit, and {SILENCE!r}, needs a number of states, 1 or more; got {dict(self.lengths)}."
             )
         names, first = [], {}
         for unit, length in self.lengths.items():
@@ -49,28 +50,28 @@ class Lexicon:
         object.__setattr__(self, "_first", first)
 
     @classmethod
-    def whole_words(cls, words, *, num_states=8, silence_states=3):
-        """Each word a unit of its own.
+    def whole_words(cls, words: Iterable[str], *, num_states: int = 8, silence_states: int = 3) -> "Lexicon":
+        """Make a lexicon in which each word is a unit.
 
         Args:
-            words (`Iterable[str]`): Sorted here, so that the same words give the same states.
-            num_states (`int`): Of a word. It lasts at least so many frames.
-            silence_states (`int`): Of silence.
+            words (`Iterable[str]`): The words. They are sorted, so that the same words give the same states.
+            num_states (`int`): States per word, which is also its minimum number of frames.
+            silence_states (`int`): States of silence.
         """
         words = sorted(set(words))
         lengths = {SILENCE: silence_states, **dict.fromkeys(words, num_states)}
         return cls({word: [word] for word in words}, lengths)
 
     @property
-    def num_states(self):
-        """Of all units together."""
+    def num_states(self) -> int:
+        """Number of states of all units."""
         return len(self.state_names)
 
-    def chain(self, word):
-        """The states of a word, or of silence, in their order.
+    def chain(self, word: str) -> list[int]:
+        """States of a word, or of silence, in order.
 
         Raises:
-            ValueError: A word that is not in the lexicon.
+            ValueError: The word is not in the lexicon.
         """
         if word != SILENCE and word not in self.words:
             raise ValueError(
@@ -79,12 +80,12 @@ class Lexicon:
         units = [SILENCE] if word == SILENCE else self.words[word]
         return [self._first[unit] + place for unit in units for place in range(self.lengths[unit])]
 
-    def to_dict(self):
-        """As config.json keeps it: units as a list, because their order numbers the states and a config sorts its keys."""
+    def to_dict(self) -> dict:
+        """Return a JSON-ready dict. Units are a list, because their order numbers the states and configs sort keys."""
         units = [[unit, length] for unit, length in self.lengths.items()]
         return {"words": {word: list(parts) for word, parts in self.words.items()}, "units": units}
 
     @classmethod
-    def from_dict(cls, kept):
-        """From what `to_dict` gave."""
-        return cls(kept["words"], dict(kept["units"]))
+    def from_dict(cls, settings: Mapping) -> "Lexicon":
+        """Rebuild a lexicon from the result of `to_dict`."""
+        return cls(settings["words"], dict(settings["units"]))

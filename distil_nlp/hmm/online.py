@@ -1,61 +1,63 @@
-"""The best path while frames are still coming in."""
+"""The best path through a graph while scores arrive."""
 
 import torch
 
-from .decoding import WordTracker
+from .decoding import Word, WordTracker
+from .graphs import Graph
 
-_OFTEN = 50  # frames after which to look, where many come at once
+_SETTLE_EVERY = 50  # frames between two checks for final words, if many arrive at once
 
 
 class OnlinePath:
-    """Takes scores as they come, and knows which words nothing that follows can change.
+    """Updates the best path frame by frame and tracks the words that later frames cannot change.
 
     Args:
-        graph (`Graph`): A `word_loop`, usually.
+        graph (`Graph`): Usually a `word_loop`.
 
-    Reference: Brown et al. 1982, "Partial Traceback and Dynamic Programming": where all paths that are still alive have one
-    past in common, it is final.
+    Reference: Brown et al. 1982, "Partial Traceback and Dynamic Programming": the past that all paths still alive have
+    in common is final.
     """
 
-    def __init__(self, graph):
+    def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self._best, self._pasts = None, graph.states.new_zeros(0, len(graph.states))
-        self._tracker = WordTracker(graph)  # has gone along the frames that are final
+        self._best: torch.Tensor | None = None
+        self._pasts = graph.states.new_zeros(0, len(graph.states))
+        self._tracker = WordTracker(graph)  # of the final frames
 
-    def take(self, scores):
-        """The next frames: log likelihoods of shape (frames, states)."""
-        graph, itself = self.graph, torch.arange(len(self.graph.states))
+    def accept_scores(self, scores: torch.Tensor) -> None:
+        """Process the next frames: log-likelihoods of shape (frames, states)."""
+        graph, nodes = self.graph, torch.arange(len(self.graph.states))
         for number, emitted in enumerate(scores[:, graph.states], 1):
             if self._best is None:
-                self._best, self._pasts = graph.start + emitted, itself.unsqueeze(0)
+                self._best, self._pasts = graph.start + emitted, nodes.unsqueeze(0)
                 continue
-            reached, way = (self._best[graph.before] + graph.weights).max(dim=1)
-            came_from = graph.before.gather(1, way.unsqueeze(1)).squeeze(1)
-            # Row by row, for frames that are not final: where the best path to each node was.
-            self._pasts = torch.cat([self._pasts[:, came_from], itself.unsqueeze(0)])
-            # Only differences count, and a long sum would lose them.
+            reached, arc = (self._best[graph.predecessors] + graph.weights).max(dim=1)
+            came_from = graph.predecessors.gather(1, arc.unsqueeze(1)).squeeze(1)
+            # A row per frame that is not final: the node of the best path to each current node.
+            self._pasts = torch.cat([self._pasts[:, came_from], nodes.unsqueeze(0)])
+            # Only differences count; subtracting the maximum avoids large sums, which would lose precision.
             self._best = reached + emitted - reached.max()
-            if number % _OFTEN == 0:
+            if number % _SETTLE_EVERY == 0:
                 self._settle()
         if len(scores):
             self._settle()
 
-    def _settle(self):
-        """Go along the past that all paths share, and forget it."""
+    def _settle(self) -> None:
+        """Track the words of the past that all paths share, and drop it."""
         pasts = self._pasts[:, self._best.isfinite()]
         if pasts.shape[1] == 0:
             return
-        final = int((pasts == pasts[:, :1]).all(dim=1).sum())  # who agree on a frame agree on those before it
+        final = int((pasts == pasts[:, :1]).all(dim=1).sum())  # paths that agree at a frame agree at all earlier ones
         for node in pasts[:final, 0].tolist():
             self._tracker.step(node)
         self._pasts = self._pasts[final:]
 
-    def words(self):
-        """The words so far that are final and over, `list[Word]`."""
+    def words(self) -> list[Word]:
+        """Return the words so far that are final and complete."""
         return self._tracker.words
 
-    def end(self):
-        """Nothing follows: all words of the best path, `list[Word]`."""
+    def end(self) -> list[Word]:
+        """End the path; return all words of the best path."""
         weights = None if self._best is None else self._best + self.graph.end
         if weights is not None and weights.isfinite().any():
             for node in self._pasts[:, weights.argmax()].tolist():

@@ -1,19 +1,20 @@
-"""From a saved model to words: of a whole recording, or while somebody speaks."""
+"""Speech recognition and keyword spotting with saved models, of whole waveforms or streams."""
 
+from .base import StreamingModel, WordTiming
 from .frames import FrameStream
 from .keyword_spotter import KeywordSpotter, KeywordStream
-from .listener import Listener, WordTiming
-from .load import load_listener
-from .recognizer import Recognizer
-from .stream import Stream
+from .live import StreamStats, load_recognizer, stream_waveform
+from .recognizer import Recognizer, RecognizerStream
 
 __all__ = [
     "FrameStream",
-    "WordTiming",
-    "Listener",
-    "Recognizer",
     "KeywordSpotter",
     "KeywordStream",
-    "Stream",
-    "load_listener",
+    "Recognizer",
+    "RecognizerStream",
+    "StreamStats",
+    "StreamingModel",
+    "WordTiming",
+    "load_recognizer",
+    "stream_waveform",
 ]

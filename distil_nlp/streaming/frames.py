@@ -1,74 +1,77 @@
-"""What a network says of frames, while sound comes."""
+"""Outputs of a network for each frame of a stream."""
 
+from typing import Any
+
+import numpy as np
 import torch
 
-from .samples import samples_of
+from .base import as_waveform
 
 
 class FrameStream:
-    """Hears samples as they come, in pieces of any size, and answers about each frame once.
+    """Computes a network's output for every frame once, from samples in chunks of any size.
 
-    What it says of a frame is what the network says of it in the whole recording.
+    The outputs equal those for the whole waveform.
 
     Args:
-        model (`AudioNetwork`): Its network has `step` and `lookahead`, as `StreamCnn` and `SplicedMlp` do.
+        model (`AudioNetwork`): Its network has `step` and `lookahead`, such as `StreamCnn` and `SplicedMlp`.
 
     Raises:
-        ValueError: A network that has not.
+        ValueError: The network has no `step` or no `lookahead`.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: Any) -> None:
         network = model.network
         if not (hasattr(network, "step") and hasattr(network, "lookahead")):
             raise ValueError(
-                f"{type(network).__name__} cannot hear piece by piece: it has no `step` and `lookahead`. Let it hear the "
-                f"whole recording, or take a network that has them (streamcnn64)."
+                f"{type(network).__name__} cannot process a stream, because it has no `step` and `lookahead`. Process the "
+                f"whole waveform, or use a network that has them (streamcnn64)."
             )
         self._network, self._front_end = network, model.front_end
         self._dtype, self._has_ended = next(network.parameters()).dtype, False
-        self._samples = torch.zeros(0)  # that are of frames to come
+        self._samples = torch.zeros(0)  # of frames that are not complete
         self._past = None
-        self._to_skip = network.lookahead  # answers about frames before the first
+        self._num_skipped = network.lookahead  # outputs for positions before the first frame
 
-    def accept_waveform(self, samples):
-        """The next samples, and the answers about frames that are certain now.
+    def accept_waveform(self, samples: np.ndarray) -> torch.Tensor | None:
+        """Process the next samples; return the outputs of the frames that are complete.
 
         Args:
             samples (`np.ndarray`): Shape (any,), from -1 to 1.
 
         Returns:
-            `torch.Tensor` of float32, shape (frames, outputs), of any number of frames, or None where there are none.
+            `torch.Tensor` of float32, shape (frames, outputs), or None without new frames.
 
         Raises:
-            ValueError: No sound, see `samples_of`; a stream that has ended.
+            ValueError: The samples are invalid, see `as_waveform`, or the stream has ended.
         """
-        self._go_on()
-        self._samples = torch.cat([self._samples, samples_of(samples)])
+        self._check_open()
+        self._samples = torch.cat([self._samples, as_waveform(samples)])
         num_frames = self._front_end.num_frames(len(self._samples))
         if not num_frames:
             return None
         with torch.inference_mode():
             features, _ = self._front_end(self._samples.unsqueeze(0))
             self._samples = self._samples[num_frames * self._front_end.hop_length :]
-            return self._answers(features)
+            return self._outputs(features)
 
-    def end(self):
-        """Nothing follows: answers about the remaining frames, or None."""
-        self._go_on()
+    def end(self) -> torch.Tensor | None:
+        """End the stream; return the outputs of the remaining frames, or None."""
+        self._check_open()
         self._has_ended = True
         with torch.inference_mode():
-            ahead = self._network.lookahead
-            return self._answers(torch.zeros(1, ahead, self._front_end.num_mels)) if ahead else None
+            lookahead = self._network.lookahead
+            return self._outputs(torch.zeros(1, lookahead, self._front_end.num_mels)) if lookahead else None
 
-    def _go_on(self):
+    def _check_open(self) -> None:
         if self._has_ended:
             raise ValueError(
-                f"This stream was told that nothing follows, after {len(self._samples)} samples of a frame that was not "
-                f"whole. Make another for what comes next."
+                f"This stream has ended, with {len(self._samples)} samples of an incomplete frame. Start a new stream for "
+                f"further samples."
             )
 
-    def _answers(self, features):
-        answers, self._past = self._network.step(features.to(self._dtype), self._past)
-        skipped = min(self._to_skip, answers.shape[1])
-        self._to_skip -= skipped
-        return answers[0, skipped:].float() if answers.shape[1] > skipped else None
+    def _outputs(self, features: torch.Tensor) -> torch.Tensor | None:
+        outputs, self._past = self._network.step(features.to(self._dtype), self._past)
+        skipped = min(self._num_skipped, outputs.shape[1])
+        self._num_skipped -= skipped
+        return outputs[0, skipped:].float() if outputs.shape[1] > skipped else None

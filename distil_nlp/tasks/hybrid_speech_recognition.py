@@ -9,7 +9,7 @@ import numpy as np
 from ..data.audio import wave_rows
 from ..data.columns import first_split, row_of
 from ..data.labels import SINGLE
-from ..hmm import Decoder, GaussianAligner, Lexicon, cepstra, forced_alignment, log_prior_of
+from ..hmm import Decoder, GaussianAligner, Lexicon, cepstra, forced_alignment, log_state_prior
 from ..metrics import HybridSpeechEvaluator
 from ..metrics.classification import MISSING_LABEL
 from .audio_task import highest_rate
@@ -95,7 +95,7 @@ class HybridSpeechRecognition(SpeechTask):
         _without_room(rows, sentences, lexicon, rate, train)
         states = np.concatenate(aligner.fit(rows, sentences))
         decoder = Decoder(
-            lexicon, aligner.log_stay, log_prior_of(states, lexicon), insertion_penalty=insertion_penalty
+            lexicon, aligner.log_stay, log_state_prior(states, lexicon), insertion_penalty=insertion_penalty
         )
         return cls(audio, text, rate, aligner, decoder)
 

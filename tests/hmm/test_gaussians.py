@@ -1,4 +1,4 @@
-"""From clips and what was said in them to the state of every frame, without anything known before."""
+"""Alignment of clips and their words from a flat start."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ LEXICON = Lexicon.whole_words(["one", "two"], num_states=2, silence_states=1)
 
 
 def clips_and_truth(num_clips=60, seed=0):
-    """Sentences whose states each sound like a place of their own, with noise, and which state each frame is of."""
+    """Clips with a noisy point per state, their sentences, and the true state of each frame."""
     draw = np.random.default_rng(seed)
     places = 4 * draw.normal(size=(LEXICON.num_states, 6))
     clips, sentences, truth = [], [], []
@@ -24,28 +24,28 @@ def clips_and_truth(num_clips=60, seed=0):
     return clips, sentences, truth
 
 
-def test_states_are_found_from_a_flat_start():
+def test_the_true_states_are_found_from_a_flat_start():
     clips, sentences, truth = clips_and_truth()
     aligner = GaussianAligner(LEXICON)
-    found = aligner.fit(clips, sentences)
-    right = np.mean(np.concatenate(found) == np.concatenate(truth))
-    assert right > 0.97
+    alignment = aligner.fit(clips, sentences)
+    accuracy = np.mean(np.concatenate(alignment) == np.concatenate(truth))
+    assert accuracy > 0.97
     # A state lasts 5.5 frames on average (silence, sometimes twice in a row, longer).
     assert np.allclose(aligner.log_stay[1:].exp(), 1 - 1 / 5.5, atol=0.05)
     again = GaussianAligner(LEXICON).fit(clips, sentences)
-    assert all(np.array_equal(one, other) for one, other in zip(found, again, strict=True))
+    assert all(np.array_equal(one, other) for one, other in zip(alignment, again, strict=True))
 
 
-def test_clips_that_were_not_fitted_are_aligned_too_and_a_short_one_is_not():
+def test_new_clips_are_aligned_and_a_clip_too_short_is_unknown():
     clips, sentences, truth = clips_and_truth()
     aligner = GaussianAligner(LEXICON)
     aligner.fit(clips[:40], sentences[:40])
-    found = aligner.align([*clips[40:], clips[0][:3]], [*sentences[40:], ["one", "two"]])
-    assert np.mean(np.concatenate(found[:-1]) == np.concatenate(truth[40:])) > 0.97
-    assert found[-1].tolist() == [-100] * 3
+    alignment = aligner.align([*clips[40:], clips[0][:3]], [*sentences[40:], ["one", "two"]])
+    assert np.mean(np.concatenate(alignment[:-1]) == np.concatenate(truth[40:])) > 0.97
+    assert alignment[-1].tolist() == [-100] * 3
 
 
-def test_cepstra_are_of_the_clip_not_of_its_loudness():
+def test_cepstra_do_not_depend_on_the_loudness():
     features = np.random.default_rng(0).normal(size=(20, 40)).astype(np.float32)
     found = cepstra(features)
     assert found.shape == (20, 39) and found.dtype == np.float32
