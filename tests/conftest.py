@@ -16,6 +16,7 @@ import datasets  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
+from tests.forked import ForkServer  # noqa: E402
 from tests.tiny import tiny_model, tiny_tokenizer  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,6 +58,14 @@ def no_progress_bars():
     datasets.disable_progress_bars()
     yield
     datasets.enable_progress_bars()
+
+
+@pytest.fixture(scope="session")
+def forks():
+    """Starts processes that begin with the libraries imported, see `tests.forked`."""
+    server = ForkServer(os.environ)
+    yield server
+    server.close()
 
 
 @pytest.fixture

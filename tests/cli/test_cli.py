@@ -1,8 +1,6 @@
 """The command line: what each command says, and that a mistake ends with a sentence and not with a traceback."""
 
 import runpy
-import subprocess
-import sys
 
 import pytest
 
@@ -84,16 +82,12 @@ def test_push_of_a_folder_that_is_not_there_ends_with_the_reason(tmp_path):
     assert stopped(["push", str(tmp_path / "nowhere"), "ada/x"]).startswith("error: ")
 
 
-def test_the_installed_command_and_the_script_for_accelerate_are_the_same_recipe(tmp_path):
+def test_the_installed_command_and_the_script_for_accelerate_are_the_same_recipe(tmp_path, forks):
     missing = str(tmp_path / "missing.yaml")
-    commands = (
-        [sys.executable, "-m", "distil_nlp.cli.main", "run"],
-        [sys.executable, "recipes/text_classification.py"],
-    )
-    ends = [subprocess.run([*one, missing], cwd=ROOT, capture_output=True, text=True) for one in commands]
-    assert ends[0].returncode == ends[1].returncode == 1
-    for end in ends:
-        assert "There is no recipe" in end.stderr and "Traceback" not in end.stderr
+    for command in (["-m", "distil_nlp.cli.main", "run"], ["recipes/text_classification.py"]):
+        process = forks.start(*command, missing)
+        assert process.wait() == 1
+        assert "There is no recipe" in process.stderr() and "Traceback" not in process.stderr()
 
 
 def test_the_quickstart_refuses_a_flag_that_nobody_knows_before_it_reads_a_docstring(monkeypatch, tmp_path):

@@ -66,8 +66,12 @@ class StubHub:
     """The state behind the server. Its methods are named after what the client asks for."""
 
     def __init__(self):
-        self.repos, self.large_files, self.url, self.unknown_requests = {}, {}, None, []
-        self.lock = threading.Lock()
+        self.url, self.lock = None, threading.Lock()
+        self.clear()
+
+    def clear(self):
+        """Forget all repositories, files and requests."""
+        self.repos, self.large_files, self.unknown_requests = {}, {}, []
 
     def files(self, repo_id, revision="main"):
         """What a repository holds: path -> bytes."""

@@ -25,30 +25,19 @@ main(sys.argv[1:])
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
-def started(arguments, folder):
-    return subprocess.Popen(
-        [sys.executable, "-c", SLOWED, *arguments],
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-    )
-
-
 def newest(checkpoints):
     steps = [int(path.name.rsplit("-", 1)[-1]) for path in checkpoints.glob("checkpoint-*")]
     return max(steps, default=0)
 
 
-def test_a_run_killed_three_times_ends_with_the_weights_of_one_that_was_not(folder, tmp_path):
+def test_a_run_killed_three_times_ends_with_the_weights_of_one_that_was_not(folder, tmp_path, forks):
     more = ["--save_strategy", "steps", "--save_steps", "3", "--num_train_epochs", "6", "--control", "false"]
     run(words(folder, tmp_path / "whole", *more, per_device_train_batch_size=4))
     arguments = words(folder, tmp_path / "killed", *more, per_device_train_batch_size=4)
     checkpoints = tmp_path / "killed" / "checkpoints" / "student"
     draw, reached = random.Random(0), 0
     for _ in range(3):
-        process = started(arguments, tmp_path)
+        process = forks.start("-c", SLOWED, *arguments, cwd=tmp_path)
         reached += draw.randint(6, 18)
         while process.poll() is None and newest(checkpoints) < reached:
             time.sleep(0.01)
@@ -60,17 +49,16 @@ def test_a_run_killed_three_times_ends_with_the_weights_of_one_that_was_not(fold
     assert same_weights(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
 
 
-def test_ctrl_c_saves_the_step_says_how_to_go_on_and_the_same_command_does(folder, tmp_path):
+def test_ctrl_c_saves_the_step_says_how_to_go_on_and_the_same_command_does(folder, tmp_path, forks):
     more = ["--save_strategy", "no", "--num_train_epochs", "6", "--control", "false", "--logging_steps", "1"]
     run(words(folder, tmp_path / "whole", *more, per_device_train_batch_size=4))
     arguments = words(folder, tmp_path / "stopped", *more, per_device_train_batch_size=4)
-    process = started(arguments, tmp_path)
-    for line in process.stdout:
-        if "'loss'" in line:  # it has made a step
-            break
+    process = forks.start("-c", SLOWED, *arguments, cwd=tmp_path)
+    while process.poll() is None and "'loss'" not in process.stdout():  # until it has made a step
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 1
+    assert process.wait() == 1
+    said = process.stderr()
     assert "student is at step" in said and "The same command goes on from there." in said
     assert "Traceback" not in said
     assert newest(tmp_path / "stopped" / "checkpoints" / "student") > 0

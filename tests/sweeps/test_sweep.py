@@ -1,11 +1,9 @@
 """A sweep: every trial is the run it would have been alone, the teacher is asked once, nothing finished is lost."""
 
 import json
-import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,7 +16,6 @@ from distil_nlp.recipe import cache as recipe_cache
 from distil_nlp.sweeps.sweep import Sweep
 from distil_nlp.teachers import OnlineTeacher
 from distil_nlp.training.trainer import DistillationTrainer
-from tests.conftest import ROOT
 from tests.recipe.runs import save_model, save_rows, weights, words
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.training.runs import same_weights
@@ -147,23 +144,17 @@ main(sys.argv[1:], action=sweep)
 RANGES = "{kd_ratio: {low: 0.1, high: 1.0}, learning_rate: {low: 1e-4, high: 1e-1, log: true}}"
 
 
-def test_a_sweep_killed_in_a_trial_ends_with_the_trials_of_one_that_was_not(folder, tmp_path):
+def test_a_sweep_killed_in_a_trial_ends_with_the_trials_of_one_that_was_not(folder, tmp_path, forks):
     more = {"num_trials": 3, "control": "false"}
     whole = sweep(swept(folder, tmp_path / "whole", RANGES, **more))
     arguments = swept(folder, tmp_path / "killed", RANGES, **more)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", SLOWED, *arguments], env=environment, stdout=subprocess.PIPE, text=True, cwd=tmp_path
-    )
-    for line in process.stdout:
-        if line.startswith("trial 1:"):
-            break
+    process = forks.start("-c", SLOWED, *arguments, cwd=tmp_path)
     while process.poll() is None and not (tmp_path / "killed" / "trials" / "2" / "checkpoints").is_dir():
         time.sleep(0.01)
     time.sleep(random.Random(0).random() / 10)
     assert process.poll() is None, "the sweep ended before it was killed"
     process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.wait()
     assert not (tmp_path / "killed" / "sweep.json").exists()
     assert figures(sweep(arguments)) == figures(whole)
     assert same_weights(weights(best_of(tmp_path / "killed")), weights(best_of(tmp_path / "whole")))
