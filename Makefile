@@ -33,6 +33,7 @@ test-slow: install
 lint: install
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
 
 bench: install
 	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(RUN) $$script $(ARGS); done

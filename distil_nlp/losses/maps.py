@@ -126,11 +126,12 @@ def to_smaller_size(student_map: torch.Tensor, teacher_map: torch.Tensor) -> tup
     Returns:
         `(student_map, teacher_map)`, float32 or wider; a map that already has the size keeps its values.
     """
-    size = tuple(map(min, student_map.shape[2:], teacher_map.shape[2:]))
+    height, width = map(min, student_map.shape[2:], teacher_map.shape[2:])
+    size = (height, width)
     return _pooled(student_map, size), _pooled(teacher_map, size)
 
 
-def _pooled(feature_map: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+def _pooled(feature_map: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     values = upcast(feature_map)
     return values if values.shape[2:] == size else adaptive_avg_pool2d(values, size)
 

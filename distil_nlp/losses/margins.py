@@ -84,7 +84,7 @@ def class_centers(batches: Iterable[tuple[torch.Tensor, torch.Tensor]], num_clas
     Reference: Wen et al. 2016, "A Discriminative Feature Learning Approach for Deep Face Recognition", for centers as
     means of embeddings; here means of directions, because the losses compare directions only.
     """
-    total: torch.Tensor | int = 0
+    total = torch.zeros(())
     for embeddings, labels in batches:
         check_labels(labels, num_classes)
         labeled = labels != MISSING
