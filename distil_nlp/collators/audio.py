@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from transformers import BatchFeature, ProcessorMixin, SequenceFeatureExtractor
 
-from ..data.audio_files import resampled
+from ..data.audio_files import resample
 from ..data.examples import EXAMPLE_ID
 from ..models import LogMel
 from ..signals.columns import FRAMES, SOFT_ITEMS
@@ -56,7 +56,7 @@ class AudioCollator(Collator):
             require_example_ids(rows)
             waves = augment_waves(waves, self.augmentation, ids, self.epoch, self.sampling_rate)
         for prefix, extractor in self.extractors.items():
-            inputs = [resampled(wave, self.sampling_rate, extractor.sampling_rate) for wave in waves]
+            inputs = [resample(wave, self.sampling_rate, extractor.sampling_rate) for wave in waves]
             batch |= {prefix + name: tensor for name, tensor in extract_features(inputs, extractor).items()}
         if EXAMPLE_ID in rows[0]:
             batch[EXAMPLE_ID] = torch.tensor([row[EXAMPLE_ID] for row in rows])
@@ -98,7 +98,7 @@ class CtcCollator(AudioCollator):
 
     def labels_of(self, rows: Sequence[Row]) -> Batch:
         rate = self.extractors[""].sampling_rate
-        # Rounded up, as `resampled` does.
+        # Rounded up, as `resample` does.
         lengths = torch.tensor([-(-row["length"] * rate // self.sampling_rate) for row in rows])
         num_frames = self._front_end.num_frames(lengths)
         return {

@@ -1,73 +1,81 @@
-"""Waves of a data set: found, read, and brought to the sampling rate that a model hears."""
+"""Audio clips of data sets: found, decoded, resampled; and folders of audio files as data sets."""
 
 import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 import datasets
+import numpy as np
 
-from .audio_files import resampled, say_once, wave_of
-from .columns import first_split, row_of
-from .file_columns import SOUND, find_file_column
+from .audio_files import decode_wave, resample, warn_once
+from .columns import first_split, row_location
+from .file_columns import AUDIO_FILES, find_file_column
 
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
+_SPLITS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
 _ROWS_AT_ONCE = 256
-_MOST_BYTES_IN_MEMORY = 2 << 30
-_ENCODED_TO_WAVE = 4  # about; compressed files become more
+_MAX_BYTES_IN_MEMORY = 2 << 30
+_EXPANSION = 4  # about, from encoded bytes to a wave; compressed files expand more
 
 
-def listen_to(splits, given=None):
-    """What the sound of all splits is, after a look at the first clip of each.
+def audio_format(splits: Mapping[str, datasets.Dataset], column: str | None = None) -> tuple[str, int]:
+    """The audio column and sampling rate of all splits, from the first clip of each.
 
     Args:
-        splits (`dict[str, datasets.Dataset]`): See `Task.from_splits`; of subsets, the whole is looked at.
-        given (`str`, *optional*): The column of sound, see `find_file_column`.
+        splits (`dict[str, datasets.Dataset]`): See `Task.from_splits`; of subsets, the whole is read.
+        column (`str`, *optional*): The audio column. Default: see `find_file_column`.
 
     Returns:
-        `(column, sampling_rate)`: the latter of the first clip, in samples a second.
+        `(column, sampling_rate)`: the rate of the first clip, in samples per second.
 
     Raises:
         ValueError: A split without the column; a clip that cannot be read.
     """
     whole = getattr(splits, "whole", splits)
-    column = find_file_column(first_split(whole, "train", "unlabeled", "validation", "test"), SOUND, given)
+    column = find_file_column(first_split(whole, "train", "unlabeled", "validation", "test"), AUDIO_FILES, column)
     rates = []
     for split_name, split in splits.items():
-        find_file_column(split, SOUND, column)
+        find_file_column(split, AUDIO_FILES, column)
         rates += [rate for _, rate in open_clips(split, column, split_name, [0])]
     return column, rates[0]
 
 
-def open_clips(split, column, split_name, rows=None):
-    """Clips of a split, one after the other.
+def open_clips(
+    split: datasets.Dataset, column: str, split_name: str, rows: Iterable[int] | None = None
+) -> Iterator[tuple[np.ndarray, int]]:
+    """The decoded clips of a split, one at a time.
 
     Args:
-        split (`datasets.Dataset`): Its `column` holds encoded files, as bytes or as paths.
-        column, split_name (`str`): For finding, and for messages.
-        rows (`Iterable[int]`, *optional*): Which; all of them by default.
+        split (`datasets.Dataset`): Its `column` contains encoded files, as bytes or as paths.
+        column (`str`): The audio column.
+        split_name (`str`): For messages.
+        rows (`Iterable[int]`, *optional*): Rows to read. Default: all.
 
     Yields:
-        `(np.ndarray, int)`: see `wave_of`.
+        `(np.ndarray, int)`: wave and sampling rate, see `decode_wave`.
 
     Raises:
-        ValueError: A file that is none, is cut off, missing, empty, too short or not finite: which row, which file, and
-            what to do.
+        ValueError: A file that is not audio, is cut off, missing, empty, too short or not finite. The message names the row
+            and the file.
     """
     encoded = _encoded(split, column)
     for row in range(len(split)) if rows is None else rows:
-        yield wave_of(encoded[row][column], row_of(split, split_name, row))
+        yield decode_wave(encoded[row][column], row_location(split, split_name, row))
 
 
-def _encoded(split, column):
+def _encoded(split: datasets.Dataset, column: str) -> datasets.Dataset:
     return split.with_format(None).select_columns([column]).cast_column(column, datasets.Audio(decode=False))
 
 
-def wave_rows(split, column, split_name, rate):
-    """A data set of waves, a row a clip.
+def wave_rows(split: datasets.Dataset, column: str, split_name: str, sampling_rate: int) -> datasets.Dataset:
+    """A data set of waves, one row per clip.
 
     Args:
         split, column, split_name: See `open_clips`.
-        rate (`int`): Samples a second; clips recorded at another rate are resampled, and a line in the log says so.
+        sampling_rate (`int`): Samples per second; clips recorded at another rate are resampled, with a line in the log.
 
     Returns:
-        `datasets.Dataset`: columns "audio", bytes of float32, and "length", samples. Held in memory where it is not large;
+        `datasets.Dataset`: columns "audio", bytes of float32, and "length", samples. In memory where it is not large;
         otherwise in a file of the cache of `datasets`.
 
     Raises:
@@ -75,33 +83,88 @@ def wave_rows(split, column, split_name, rate):
     """
     features = datasets.Features({"audio": datasets.Value("large_binary"), "length": datasets.Value("int64")})
 
-    def read(batch, rows):
+    def decode(batch: dict, rows: list[int]) -> dict:
         waves = []
         for row, file in zip(rows, batch[column], strict=True):
-            where = row_of(split, split_name, row)
-            wave, theirs = wave_of(file, where)
-            if theirs != rate:
-                say_once("%s has %d samples a second, and models hear %d: clips are resampled.", where, theirs, rate)
-            waves.append(resampled(wave, theirs, rate))
+            location = row_location(split, split_name, row)
+            wave, rate = decode_wave(file, location)
+            if rate != sampling_rate:
+                warn_once(
+                    "%s has %d samples per second, and the models read %d: clips are resampled.",
+                    location,
+                    rate,
+                    sampling_rate,
+                )
+            waves.append(resample(wave, rate, sampling_rate))
         return {"audio": [wave.tobytes() for wave in waves], "length": [len(wave) for wave in waves]}
 
-    size = _ENCODED_TO_WAVE * sum(map(_num_bytes, _encoded(split, column)[:100][column]))
+    size = _EXPANSION * sum(map(_num_bytes, _encoded(split, column)[:100][column]))
     return _encoded(split, column).map(
-        read,
+        decode,
         batched=True,
         batch_size=_ROWS_AT_ONCE,
         with_indices=True,
         remove_columns=[column],
         features=features,
-        keep_in_memory=size * len(split) < 100 * _MOST_BYTES_IN_MEMORY,
+        keep_in_memory=size * len(split) < 100 * _MAX_BYTES_IN_MEMORY,
         load_from_cache_file=False,
-        new_fingerprint=datasets.fingerprint.Hasher.hash([split._fingerprint, column, rate]),
-        desc="Reading sound",
+        new_fingerprint=datasets.fingerprint.Hasher.hash([split._fingerprint, column, sampling_rate]),
+        desc="Reading audio",
     )
 
 
-def _num_bytes(file):
-    """Of an encoded clip, 0 where there is none."""
+def _num_bytes(file: Mapping | None) -> int:
+    """Size of an encoded clip, 0 where there is none."""
     if file is None or file["bytes"] is not None:
         return 0 if file is None else len(file["bytes"])
     return os.path.getsize(file["path"]) if os.path.isfile(file["path"] or "") else 0
+
+
+def find_audio_files(folder: str | Path) -> list[Path]:
+    """The audio files below a folder, sorted by path; an empty list where it is not a folder."""
+    folder = Path(folder).expanduser()
+    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+
+
+def load_audio_folder(folder: str | Path) -> datasets.DatasetDict:
+    """The splits of a folder with one subfolder per class, without torchcodec, which `datasets` would need.
+
+    Args:
+        folder (`str` or `Path`): Contains train/CLASS/clip.wav and so on, or CLASS/clip.wav, which is all training.
+
+    Returns:
+        `datasets.DatasetDict`: columns "audio" (paths, not decoded) and "label".
+
+    Raises:
+        ValueError: A file in another place than the subfolder of a class. The message names it.
+    """
+    root = Path(folder).expanduser().resolve()
+    files_of_split: dict[str, list[tuple[str, str]]] = {}
+    for file in find_audio_files(root):
+        folders = file.relative_to(root).parts[:-1]
+        split = _SPLITS.get(folders[0].lower()) if len(folders) == 2 else "train"
+        if len(folders) not in (1, 2) or split is None:
+            raise ValueError(
+                f"{file} is neither in CLASS/ nor in SPLIT/CLASS/ below {root}, where SPLIT is one of "
+                f"{', '.join(_SPLITS)}: the subfolder is the class. Move it."
+            )
+        files_of_split.setdefault(split, []).append((str(file), folders[-1]))
+    names = sorted({name for files in files_of_split.values() for _, name in files})
+    features = datasets.Features(
+        {
+            "audio": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")},
+            "label": datasets.ClassLabel(names=names),
+        }
+    )
+    return datasets.DatasetDict(
+        {
+            split: datasets.Dataset.from_dict(
+                {
+                    "audio": [{"bytes": None, "path": path} for path, _ in files],
+                    "label": [names.index(name) for _, name in files],
+                },
+                features,
+            ).cast_column("audio", datasets.Audio(decode=False))
+            for split, files in files_of_split.items()
+        }
+    )

@@ -1,8 +1,11 @@
-"""Sound files become waves: one channel of numbers from -1 to 1."""
+"""Decoding and resampling of audio files: waves of one channel, -1 to 1."""
 
 import io
 import logging
 import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,29 +13,28 @@ from ..internals.imports import import_extra
 
 logger = logging.getLogger(__name__)
 
-# Seconds. Nothing that anybody says is shorter, and a front end needs a whole frame.
-SHORTEST = 0.04
+SHORTEST = 0.04  # seconds; no word is shorter, and a front end needs a whole frame
 _UNKNOWN_LENGTH = 0x7FFF0000
 
 
-def wave_of(file, where):
-    """The wave of an encoded file.
+def decode_wave(file: Mapping[str, Any] | None, location: str) -> tuple[np.ndarray, int]:
+    """The wave and sampling rate of an encoded file.
 
     Args:
-        file (`dict` or None): "bytes" or "path", as the features of `datasets` keep files.
-        where (`str`): What it is, for messages.
+        file (`dict` or None): "bytes" or "path", as the features of `datasets` store files.
+        location (`str`): The row or file, for messages.
 
     Returns:
-        `(np.ndarray, int)`: float32 of shape (samples,), from -1 to 1, and samples a second. Several channels are averaged,
-        which a line in the log says once.
+        `(np.ndarray, int)`: float32 of shape (samples,), -1 to 1, and samples per second. Several channels are averaged,
+        with one line in the log.
 
     Raises:
-        ValueError: No sound, cut off, missing, empty, too short or not finite: which file, and what to do.
+        ValueError: A file that is not audio, is cut off, missing, empty, too short or not finite.
     """
     if file is None or (file["bytes"] is None and file["path"] is None):
-        raise ValueError(f"{where} has no sound. Remove the row, or fill it.")
+        raise ValueError(f"{location} has no audio (it is {file!r}). Remove the row, or add the file.")
     soundfile = import_extra("audio")
-    where += f" ({file['path']})" if file["path"] else ""
+    location += f" ({file['path']})" if file["path"] else ""
     try:
         samples, rate = soundfile.read(
             io.BytesIO(file["bytes"]) if file["bytes"] is not None else file["path"], dtype="float32", always_2d=True
@@ -40,76 +42,76 @@ def wave_of(file, where):
     except (OSError, RuntimeError) as error:  # soundfile's own errors are RuntimeErrors
         size = "" if file["bytes"] is None else f" ({len(file['bytes']):,} bytes, the first {file['bytes'][:8]!r})"
         raise ValueError(
-            f"{where} holds no sound that can be read: {str(error).rstrip('.')}{size}. Was the copy cut off? WAV, FLAC, "
-            f"OGG and MP3 can be read. Replace the file, or remove the row."
+            f"{location} cannot be read as audio: {str(error).rstrip('.')}{size}. Was the copy cut off? WAV, FLAC, OGG and "
+            f"MP3 can be read. Replace the file, or remove the row."
         ) from error
-    has, declared = _sizes(file)
-    if has < declared:
+    size, declared_size = _sizes(file)
+    if size < declared_size:
         raise ValueError(
-            f"{where} has {has:,} bytes and says of itself that it has {declared:,}: it was cut off, and what was said may "
-            f"not be what is left. Replace the file, or remove the row."
+            f"{location} has {size:,} bytes, and its header declares {declared_size:,}: it was cut off, so its label "
+            f"may be about a part that is missing. Replace the file, or remove the row."
         )
     if samples.shape[1] > 1:
-        say_once("%s has %d channels, and models hear one: channels are averaged.", where, samples.shape[1])
+        warn_once("%s has %d channels, and the models read one: channels are averaged.", location, samples.shape[1])
     wave = samples.mean(axis=1)
     if len(wave) < SHORTEST * rate:
         raise ValueError(
-            f"{where} lasts {len(wave) / rate:.3f} s ({len(wave)} samples at {rate} Hz), and a model needs "
-            f"{SHORTEST} s at least. Remove the row, or replace the file."
+            f"{location} lasts {len(wave) / rate:.3f} s ({len(wave)} samples at {rate} Hz), and a model needs at least "
+            f"{SHORTEST} s. Remove the row, or replace the file."
         )
     if not np.isfinite(wave).all():
         raise ValueError(
-            f"{where} holds {int((~np.isfinite(wave)).sum())} samples that are not finite (NaN or infinity), which would "
-            f"make every weight NaN. Replace the file, or remove the row."
+            f"{location} contains {int((~np.isfinite(wave)).sum())} samples that are not finite (NaN or infinity), which "
+            f"would make every weight NaN. Replace the file, or remove the row."
         )
     return wave, rate
 
 
-def _sizes(file):
-    """Bytes that a file has, and that its first lines say it has: 0 where they say nothing. WAV and AIFF do.
+def _sizes(file: Mapping[str, Any]) -> tuple[int, int]:
+    """Bytes of a file, and bytes declared in its header: 0 where it declares none. WAV and AIFF do.
 
-    A FLAC that was cut off is an error when it is read; OGG and MP3 have no length of their own.
+    A FLAC that was cut off is an error when it is read; OGG and MP3 declare no length.
     """
     if file["bytes"] is not None:
-        head, has = file["bytes"][:8], len(file["bytes"])
+        head, size = file["bytes"][:8], len(file["bytes"])
     else:
         with open(file["path"], "rb") as stream:
-            head, has = stream.read(8), os.path.getsize(file["path"])
+            head, size = stream.read(8), os.path.getsize(file["path"])
     order = {b"RIFF": "little", b"FORM": "big"}.get(head[:4])
     declared = 0 if order is None else int.from_bytes(head[4:], order)
-    # Who writes into a pipe does not know the length, and writes 0 or as much as there can be.
-    return has, declared + 8 if 0 < declared < _UNKNOWN_LENGTH else 0
+    # Programs that write into a pipe do not have the length, and declare 0 or the largest possible one.
+    return size, declared + 8 if 0 < declared < _UNKNOWN_LENGTH else 0
 
 
-def read_sound(path):
-    """A sound file: `(wave, sampling_rate)`, see `wave_of`.
+def read_audio_file(path: str | Path) -> tuple[np.ndarray, int]:
+    """The wave and sampling rate of an audio file, see `decode_wave`.
 
     Raises:
-        ValueError: It is not there, or no sound that can be used.
+        ValueError: The file is missing, or not usable audio.
     """
-    return wave_of({"bytes": None, "path": str(path)}, "The file")
+    return decode_wave({"bytes": None, "path": str(path)}, "The file")
 
 
-def resampled(wave, rate, wanted):
+def resample(wave: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     """A wave at another sampling rate.
 
     Args:
         wave (`np.ndarray`): Shape (samples,).
-        rate, wanted (`int`): Samples a second, what it has and what it is to have.
+        rate, new_rate (`int`): Samples per second, before and after.
     """
-    if rate == wanted:
+    if rate == new_rate:
         return wave
-    from scipy.signal import resample_poly  # takes a moment to import, and most data need it not
+    from scipy.signal import resample_poly  # slow to import, and most data do not need it
 
-    common = np.gcd(rate, wanted)
-    return resample_poly(wave, wanted // common, rate // common).astype(np.float32)
-
-
-_SAID = set()
+    divisor = np.gcd(rate, new_rate)
+    return resample_poly(wave, new_rate // divisor, rate // divisor).astype(np.float32)
 
 
-def say_once(message, *values):
-    """A warning that is not repeated for every file."""
-    if message not in _SAID:
-        _SAID.add(message)
+_LOGGED = set()
+
+
+def warn_once(message: str, *values: Any) -> None:
+    """Log a warning once, not for every file."""
+    if message not in _LOGGED:
+        _LOGGED.add(message)
         logger.warning(message, *values)

@@ -1,43 +1,53 @@
-"""Sentences made of recordings of single words: clips behind each other, with something like silence between them."""
+"""Utterances made of recordings of single words: clips concatenated, with low noise between them."""
 
 import io
+from collections.abc import Sequence
 
 import datasets
 import numpy as np
 
 from ..internals.imports import import_extra
 from .audio import open_clips
-from .audio_files import resampled
-from .columns import require
+from .audio_files import resample
+from .columns import require_column
 
-# Seconds between words, before the first and after the last; loudness of the noise over everything.
-_GAPS = (0.02, 0.3)
-_NOISE = (5e-4, 5e-3)
+_GAPS = (0.02, 0.3)  # seconds between words, before the first and after the last
+_NOISE = (5e-4, 5e-3)  # standard deviation of the noise added to the whole utterance
 
 
-def join_clips(split, split_name, *, audio_column, label_column, most, speaker_column=None, seed=0):
-    """Strings of words out of clips of one word each. Every clip is in one string.
+def join_clips(
+    split: datasets.Dataset,
+    split_name: str,
+    *,
+    audio_column: str,
+    label_column: str | None,
+    max_words: int,
+    speaker_column: str | None = None,
+    seed: int = 0,
+) -> datasets.Dataset:
+    """Utterances of several words from clips of one word each. Every clip is in one utterance.
 
     Args:
         split (`datasets.Dataset`): With clips, and class labels whose names are the words.
         split_name (`str`): For messages.
-        audio_column (`str`): Of the clips.
-        label_column (`str` or None): Of their words; None where nobody knows them.
-        most (`int`): Words of the longest string; all lengths from 1 on are as likely.
-        speaker_column (`str`, *optional*): Only clips that are alike in it are joined.
-        seed (`int`): Same seed, same strings.
+        audio_column (`str`): Column of the clips.
+        label_column (`str` or None): Column of their words; None where there are no labels.
+        max_words (`int`): Words of the longest utterance; all lengths from 1 are equally likely.
+        speaker_column (`str`, *optional*): Only clips of the same speaker are joined.
+        seed (`int`): The same seed gives the same utterances.
 
     Returns:
-        `datasets.Dataset`: audio (WAV, 32 bits a sample, at the rate of the first clip), and text and speaker where known.
+        `datasets.Dataset`: audio (WAV, 32 bits per sample, at the rate of the first clip), and text and speaker where the
+        data has them.
 
     Raises:
         ValueError: No class labels; a clip that cannot be read.
     """
     for name, argument in ((label_column, "label_column"), (speaker_column, "speaker_column")):
         if name is not None:
-            require(name, split.column_names, argument)
+            require_column(name, split.column_names, argument)
     words = None if label_column is None else _words(split, split_name, label_column)
-    draw = np.random.default_rng([seed, len(split)])
+    generator = np.random.default_rng([seed, len(split)])
     waves = list(open_clips(split, audio_column, split_name))
     rate = waves[0][1]
     speakers = split[speaker_column] if speaker_column is not None else [0] * len(split)
@@ -48,12 +58,13 @@ def join_clips(split, split_name, *, audio_column, label_column, most, speaker_c
     if speaker_column is not None:
         features[speaker_column] = split.features[speaker_column]
     rows = {name: [] for name in features}
-    for places in _strings(speakers, most, draw):
-        parts = [_silence(draw, rate)]
+    for places in _utterances(speakers, max_words, generator):
+        parts = [_silence(generator, rate)]
         for place in places:
-            parts += [resampled(*waves[place], rate), _silence(draw, rate)]
+            parts += [resample(*waves[place], rate), _silence(generator, rate)]
         wave = np.concatenate(parts)
-        wave += draw.normal(scale=np.exp(draw.uniform(*np.log(_NOISE))), size=len(wave)).astype(np.float32)
+        scale = np.exp(generator.uniform(*np.log(_NOISE)))
+        wave += generator.normal(scale=scale, size=len(wave)).astype(np.float32)
         rows["audio"].append({"bytes": _wav(wave, rate), "path": None})
         if words is not None:
             rows["text"].append(" ".join(words[place] for place in places))
@@ -64,33 +75,35 @@ def join_clips(split, split_name, *, audio_column, label_column, most, speaker_c
     )
 
 
-def _words(split, split_name, label_column):
+def _words(split: datasets.Dataset, split_name: str, label_column: str) -> list[str]:
+    """The word of each clip."""
     feature = split.features[label_column]
     if not isinstance(feature, datasets.ClassLabel):
         raise ValueError(
-            f"Clips are joined to strings of words, and {label_column!r} of the {split_name} split holds {feature}, no "
-            f"class labels with names. Give a text column with what is said in each clip, and leave joined_clips out."
+            f"Clips are joined to utterances of several words, which needs class labels with names; {label_column!r} of "
+            f"the {split_name} split contains {feature}. Use a text column with the transcript of each clip, and leave "
+            f"joined_clips out."
         )
     return feature.int2str(split[label_column])
 
 
-def _strings(speakers, most, draw):
-    """Places of clips that go together, each place once."""
-    strings = []
+def _utterances(speakers: Sequence, max_words: int, generator: np.random.Generator) -> list[list[int]]:
+    """The clips of each utterance, as indices; each clip once."""
+    utterances = []
     for speaker in sorted(set(speakers)):
-        places = draw.permutation([place for place, one in enumerate(speakers) if one == speaker])
+        places = generator.permutation([place for place, name in enumerate(speakers) if name == speaker])
         while len(places):
-            count = int(draw.integers(1, most + 1))
-            strings.append(places[:count].tolist())
+            count = int(generator.integers(1, max_words + 1))
+            utterances.append(places[:count].tolist())
             places = places[count:]
-    return [strings[place] for place in draw.permutation(len(strings))]
+    return [utterances[index] for index in generator.permutation(len(utterances))]
 
 
-def _silence(draw, rate):
-    return np.zeros(int(draw.uniform(*_GAPS) * rate), dtype=np.float32)
+def _silence(generator: np.random.Generator, rate: int) -> np.ndarray:
+    return np.zeros(int(generator.uniform(*_GAPS) * rate), dtype=np.float32)
 
 
-def _wav(wave, rate):
+def _wav(wave: np.ndarray, rate: int) -> bytes:
     buffer = io.BytesIO()
     import_extra("audio").write(buffer, wave, rate, format="WAV", subtype="FLOAT")
     return buffer.getvalue()

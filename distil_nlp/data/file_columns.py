@@ -1,71 +1,70 @@
-"""Which column holds images or sound: files, encoded as they lie on a disk."""
+"""Columns of encoded image or audio files."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import datasets
 
-from .columns import listed, require
+from .columns import listed, require_column
 
 
 @dataclass(frozen=True)
 class FileKind:
-    """A kind of files that a column may hold.
+    """A kind of file in a column.
 
     Args:
-        what (`str`): "image", as messages say it.
-        feature (`type`): Of `datasets`, that says so.
-        usual (`tuple[str]`): Names of such columns where no feature says it.
+        noun (`str`): "image" or "audio file", for messages.
+        feature (`type`): The feature of `datasets` for this kind.
+        names (`tuple[str]`): Usual column names, for columns without that feature.
         argument (`str`): The setting that names the column.
-        folder (`str`): What a folder of such files is.
     """
 
-    what: str
+    noun: str
     feature: type
-    usual: tuple
+    names: tuple[str, ...]
     argument: str
-    folder: str
 
 
-IMAGES = FileKind("image", datasets.Image, ("image", "img", "images", "picture"), "image_column", "A folder of images")
-SOUND = FileKind(
-    "sound", datasets.Audio, ("audio", "speech", "sound", "wav"), "audio_column", "A folder of sound files"
-)
+IMAGE_FILES = FileKind("image", datasets.Image, ("image", "img", "images", "picture"), "image_column")
+AUDIO_FILES = FileKind("audio file", datasets.Audio, ("audio", "speech", "sound", "wav"), "audio_column")
 
 
-def find_file_column(split, kind, given=None):
-    """The column that holds files of a kind.
+def find_file_column(split: datasets.Dataset, kind: FileKind, column: str | None = None) -> str:
+    """The column with files of a kind.
 
     Args:
-        split (`datasets.Dataset`): A column of the feature of the kind, or one with a usual name.
-        kind (`FileKind`): `IMAGES` or `SOUND`.
-        given (`str`, *optional*): The name that settles it.
+        split (`datasets.Dataset`): With a column of the feature of the kind, or one with a usual name.
+        kind (`FileKind`): `IMAGE_FILES` or `AUDIO_FILES`.
+        column (`str`, *optional*): The name of the column, where the user gives it.
 
     Raises:
-        ValueError: It is not there; there is none, or several.
+        ValueError: `column` does not exist or contains something else; without it, none or several columns fit.
     """
-    found = split.column_names
-    if given is not None:
-        require(given, found, kind.argument)
-        if not _holds_files(split.features[given], kind):
-            article = "an" if kind.what[0] in "aeiou" else "a"
+    columns = split.column_names
+    if column is not None:
+        require_column(column, columns, kind.argument)
+        if not _holds_files(split.features[column], kind):
             raise ValueError(
-                f"{kind.argument}={given!r} holds {split.features[given]}; {article} {kind.what} is an encoded file, as "
-                f"bytes or by its path. The columns are {listed(found)}."
+                f"{kind.argument}={column!r} contains {split.features[column]}; an {kind.noun} is stored encoded, as bytes "
+                f"or by its path. The columns are {listed(columns)}."
             )
-        return given
-    candidates = [name for name in found if isinstance(split.features[name], kind.feature)]
-    candidates = candidates or [name for name in kind.usual if name in found]
+        return column
+    candidates = [name for name in columns if isinstance(split.features[name], kind.feature)]
+    candidates = candidates or [name for name in kind.names if name in columns]
     if len(candidates) == 1:
         return candidates[0]
-    several, none = f"Several of them could be the {kind.what}", f"None of them holds {kind.what}s"
-    what = f"{several}: {listed(candidates)}" if candidates else none
+    reason = (
+        f"Several of them could be the {kind.noun}: {listed(candidates)}"
+        if candidates
+        else f"None of them contains {kind.noun}s"
+    )
     raise ValueError(
-        f"The columns are {listed(found)}. {what}. Set {kind.argument}. {kind.folder}, one subfolder a class, is a "
-        f"data set, too: give it as dataset_name."
+        f"The columns are {listed(columns)}. {reason}. Set {kind.argument}. A folder of {kind.noun}s, with one subfolder "
+        f"per class, is a data set, too: pass it as dataset_name."
     )
 
 
-def _holds_files(feature, kind):
+def _holds_files(feature: Any, kind: FileKind) -> bool:
     if isinstance(feature, dict):
         return {"bytes", "path"} <= set(feature)
     return isinstance(feature, kind.feature) or getattr(feature, "dtype", "") in ("string", "binary", "large_binary")

@@ -1,8 +1,9 @@
-"""Splits from a Hub data set or from files; every reason to refuse them is found before time is spent."""
+"""Splits from a Hub data set or from files, checked before any time is spent on training."""
 
 import glob
 import itertools
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import datasets
@@ -10,66 +11,66 @@ import pandas
 import pyarrow.compute
 import pyarrow.parquet
 
-from .audio_folder import sound_files, sound_folder
+from .audio import find_audio_files, load_audio_folder
 from .columns import TEXT_PAIRS, TEXTS, listed
 
 logger = logging.getLogger(__name__)
 
 READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
-# Fixed, whatever seed a run has: teachers, students and controls of all seeds are measured on the same rows.
+# Fixed for all seeds of a run: teachers, students and controls are measured on the same rows.
 EVAL_SEED = 0
 _TRAIN_SEED = 42
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
 class Splits(datasets.DatasetDict):
-    """The splits, of which some may be subsets; `whole` has all rows, so that a subset cannot lose a class."""
+    """The splits, some possibly subsets; `whole` has all rows, so that a subset cannot lose a class."""
 
-    def __init__(self, splits, whole):
+    def __init__(self, splits: Mapping[str, datasets.Dataset], whole: Mapping[str, datasets.Dataset]):
         super().__init__(splits)
         self.whole = whole
 
 
 def load_splits(
     *,
-    dataset_name=None,
-    dataset_config_name=None,
-    train_file=None,
-    validation_file=None,
-    test_file=None,
-    unlabeled_file=None,
-    train_val_split=None,
-    max_train_samples=None,
-    max_eval_samples=None,
-    seed=_TRAIN_SEED,
-):
+    dataset_name: str | None = None,
+    dataset_config_name: str | None = None,
+    train_file: str | Path | None = None,
+    validation_file: str | Path | None = None,
+    test_file: str | Path | None = None,
+    unlabeled_file: str | Path | None = None,
+    train_val_split: float | None = None,
+    max_train_samples: int | None = None,
+    max_eval_samples: int | None = None,
+    seed: int = _TRAIN_SEED,
+) -> Splits:
     """Splits by name, from a data set of the Hub or from files.
 
     The arguments have the names of the transformers example scripts. Files are csv, tsv, json, jsonl or parquet, by
-    their extension, and may differ in kind. Parquet keeps its class labels; the cells of csv and tsv stay strings as
-    they stand (a text "NA", a label "007"), an empty cell is missing, and the task reads the labels.
+    their extension, which may differ. Parquet keeps its class labels; the cells of csv and tsv stay strings (a text "NA",
+    a label "007"), an empty cell is missing, and the task reads the labels.
 
     Args:
         dataset_name, dataset_config_name (`str`, *optional*): As for `datasets.load_dataset`: a Hub id such as "glue"
             with "sst2", or a folder of files.
         train_file, validation_file, test_file (`str` or `Path`, *optional*): Instead of `dataset_name`.
-        unlabeled_file (`str` or `Path`, *optional*): Texts that only the teacher speaks about, beside either.
+        unlabeled_file (`str` or `Path`, *optional*): Texts that only the teacher labels, beside either.
         train_val_split (`float`, *optional*): Where there is no validation split: hold out this share of the training
-            rows as one, above 0 and below 1; by a fixed seed, so that all runs hold out the same rows.
-        max_train_samples (`int`, *optional*): Train on so many rows: the first of a shuffle by `seed`, so a larger
-            number adds rows and takes none away. Unlabeled rows are not counted.
+            rows as validation, above 0 and below 1; by a fixed seed, so that all runs hold out the same rows.
+        max_train_samples (`int`, *optional*): Number of training rows: the first of a shuffle by `seed`, so a larger
+            number adds rows and removes none. Unlabeled rows are not counted.
         max_eval_samples (`int`, *optional*): The same for validation and test, by a fixed seed, so that runs with
             different seeds are measured on the same rows.
-        seed (`int`): Which training rows are taken.
+        seed (`int`): Decides which training rows are used.
 
     Returns:
-        `datasets.DatasetDict` with those of "train", "validation", "test", "unlabeled" that were given. Where the Hub
-        data set has no "validation" but "test", that is taken and a warning says so.
+        `datasets.DatasetDict` with the given ones of "train", "validation", "test", "unlabeled". Where the Hub data set has
+        no "validation" but "test", that is used, with a warning.
 
     Raises:
-        FileNotFoundError: A file is not there.
-        ValueError: Nothing, or too much, was given; a file that is empty or cannot be read; no validation split;
-            splits without a common column. The message says what to do.
+        FileNotFoundError: A file does not exist.
+        ValueError: No source, or several; a file that is empty or cannot be read; no validation split; splits without a
+            common column.
     """
     files = {"train": train_file, "validation": validation_file, "test": test_file, "unlabeled": unlabeled_file}
     files = {split: Path(path).expanduser() for split, path in files.items() if path is not None}
@@ -89,12 +90,12 @@ def load_splits(
     return Splits(splits, datasets.DatasetDict(whole))
 
 
-def load_file(path, argument):
-    """One file of rows: csv, tsv, json, jsonl or parquet.
+def load_file(path: str | Path, argument: str) -> datasets.Dataset:
+    """The rows of one file: csv, tsv, json, jsonl or parquet.
 
     Args:
         path (`str` or `Path`): The file.
-        argument (`str`): What a message should call it.
+        argument (`str`): The setting that names it, for messages.
 
     Raises:
         FileNotFoundError, ValueError: See `load_splits`.
@@ -104,7 +105,7 @@ def load_file(path, argument):
     return _read(path, "train")
 
 
-def _checked_share(train_val_split):
+def _checked_share(train_val_split: float | None) -> float | None:
     if train_val_split is not None and not 0 < train_val_split < 1:
         raise ValueError(
             f"train_val_split is a share of the training rows, above 0 and below 1; got {train_val_split!r}."
@@ -112,14 +113,14 @@ def _checked_share(train_val_split):
     return train_val_split
 
 
-def _check_counts(**counts):
+def _check_counts(**counts: int | None) -> None:
     for argument, count in counts.items():
         if count is not None and count < 1:
-            raise ValueError(f"{argument} must be at least 1, or not given for all rows; got {count}.")
+            raise ValueError(f"{argument} must be 1 or more, or left out for all rows; got {count}.")
 
 
-def _held_out(whole, share):
-    """The splits with a part of train as validation."""
+def _held_out(whole: dict[str, datasets.Dataset], share: float) -> dict[str, datasets.Dataset]:
+    """The splits, with a share of train as validation."""
     if "validation" in whole or "train" not in whole:
         raise ValueError(
             f"train_val_split={share:g} would have no effect: it makes a validation split of training rows, and the splits "
@@ -135,26 +136,28 @@ def _held_out(whole, share):
     return {**whole, **parts}
 
 
-def _check_sources(dataset_name, dataset_config_name, files, *, holds_out=False):
-    """Exactly one source, and something to measure on."""
+def _check_sources(
+    dataset_name: str | None, dataset_config_name: str | None, files: Mapping[str, Path], *, holds_out: bool = False
+) -> None:
+    """Raise ValueError unless there is exactly one source with a validation split."""
     named = [f"{split}_file={str(path)!r}" for split, path in files.items() if split != "unlabeled"]
     if dataset_name is None and not files:
         raise ValueError(
-            "No data was given. Set dataset_name (a Hub id such as 'glue', with dataset_config_name 'sst2'), or "
-            "train_file and validation_file."
+            f"Data is needed; got dataset_name={dataset_name!r} and no file. Set dataset_name (a Hub id such as 'glue', "
+            f"with dataset_config_name 'sst2'), or train_file and validation_file."
         )
     if dataset_name is not None and named:
         raise ValueError(
-            f"Both dataset_name={dataset_name!r} and {', '.join(named)} were given; only one can be the data. Drop "
-            f"one of them; beside a dataset_name only unlabeled_file makes sense."
+            f"Both dataset_name={dataset_name!r} and {', '.join(named)} were given; only one can be the data. Leave "
+            f"one of them out; with a dataset_name only unlabeled_file can be used."
         )
     if dataset_name is None and dataset_config_name is not None:
         raise ValueError(
-            f"dataset_config_name={dataset_config_name!r} says which part of a dataset_name; set that, too."
+            f"dataset_config_name={dataset_config_name!r} is a part of a data set, and dataset_name is not set. Set it."
         )
     if dataset_name is not None and Path(dataset_name).is_file():
         raise ValueError(
-            f"dataset_name={str(dataset_name)!r} is a file. Give it as train_file, with a validation_file."
+            f"dataset_name={str(dataset_name)!r} is a file. Pass it as train_file, with a validation_file."
         )
     if dataset_name is None and "validation" not in files and not holds_out:
         test = files.get("test")
@@ -171,9 +174,9 @@ def _check_sources(dataset_name, dataset_config_name, files, *, holds_out=False)
         )
 
 
-def _check_file(path, argument):
+def _check_file(path: Path, argument: str) -> None:
     if path.is_dir():
-        raise ValueError(f"{argument}={str(path)!r} is a folder; give a file in it, or the folder as dataset_name.")
+        raise ValueError(f"{argument}={str(path)!r} is a folder; pass a file in it, or the folder as dataset_name.")
     if not path.is_file():
         beside = sorted(other.name for other in path.parent.glob("*") if other.suffix.lower() in READERS)
         raise FileNotFoundError(
@@ -181,47 +184,48 @@ def _check_file(path, argument):
         )
     if path.suffix.lower() not in READERS:
         raise ValueError(
-            f"{argument}={str(path)!r} has the extension {path.suffix!r}, which says nothing about its format here. "
-            f"Known: {', '.join(READERS)}."
+            f"{argument}={str(path)!r} has the extension {path.suffix!r}, which is not a supported format. "
+            f"Supported: {', '.join(READERS)}."
         )
     if path.stat().st_size == 0:
         raise ValueError(f"{argument}={str(path)!r} is empty (0 bytes). Was the copy or the download cut off?")
 
 
-def _hub_splits(name, config, *, holds_out=False):
+def _hub_splits(name: str, config: str | None, *, holds_out: bool = False) -> dict[str, datasets.Dataset]:
+    """Train, validation and test of a data set; without a validation split, test becomes it."""
     try:
-        found = sound_folder(name) if sound_files(name) else datasets.load_dataset(name, config)
+        loaded = load_audio_folder(name) if find_audio_files(name) else datasets.load_dataset(name, config)
     except (OSError, ValueError, RuntimeError) as error:  # not found, no network, a wrong config, a data set script
         raise ValueError(
             f"The data set {name!r} (config {config!r}) cannot be loaded: {str(error).rstrip('.')}. Check "
-            f"dataset_name and dataset_config_name, or give files (train_file, validation_file)."
+            f"dataset_name and dataset_config_name, or pass files (train_file, validation_file)."
         ) from error
-    splits = {split: found[split] for split in ("train", "test") if split in found}
-    if holds_out and not {"validation", "validation_matched"} & set(found):
+    splits = {split: loaded[split] for split in ("train", "test") if split in loaded}
+    if holds_out and not {"validation", "validation_matched"} & set(loaded):
         return splits
-    measured = next((split for split in ("validation", "validation_matched", "test") if split in found), None)
+    measured = next((split for split in ("validation", "validation_matched", "test") if split in loaded), None)
     if measured is None:
         raise ValueError(
-            f"The data set {name!r} has no validation split and no test split (splits: {listed(found)}), so neither "
+            f"The data set {name!r} has no validation split and no test split (splits: {listed(loaded)}), so neither "
             f"teacher nor student can be measured. Let train_val_split hold out a share of the training rows, "
             f"or save some of them as validation_file."
         )
     if measured != "validation":
         logger.warning(
-            "%s has no split 'validation': '%s' is used to measure (splits: %s).", name, measured, listed(found)
+            "%s has no split 'validation': '%s' is used to measure (splits: %s).", name, measured, listed(loaded)
         )
         splits.pop(measured, None)
-    return {**splits, "validation": found[measured]}
+    return {**splits, "validation": loaded[measured]}
 
 
-def _read(path, split):
-    """One file as a `datasets.Dataset`. Its arrow copy goes to the cache of `datasets`, never beside the file."""
+def _read(path: Path, split: str) -> datasets.Dataset:
+    """The rows of one file. Its arrow copy goes to the cache of `datasets`, never beside the file."""
     suffix = path.suffix.lower()
     try:
         if suffix == ".parquet" and pyarrow.parquet.read_metadata(path).num_rows == 0:
-            raise ValueError("it holds no rows.")
+            raise ValueError(f"it contains no rows ({path.stat().st_size} bytes).")
         options = _as_strings(path, _SEPARATORS[suffix]) if suffix in _SEPARATORS else {}
-        # Escaped: a path is no pattern, whatever brackets are in it. Absolute: `datasets` would look elsewhere.
+        # Escaped: brackets in a path are not a pattern. Absolute: `datasets` resolves relative paths differently.
         files = {split: [glob.escape(str(path.resolve()))]}
         dataset = datasets.load_dataset(READERS[suffix], data_files=files, split=split, **options)
     except (datasets.exceptions.DatasetGenerationError, ValueError) as error:
@@ -231,26 +235,28 @@ def _read(path, split):
     return dataset
 
 
-def _reason(error):
-    """The cause in words, with what usually lies behind it."""
+def _reason(error: Exception) -> str:
+    """The cause of a reading error, with its usual origin."""
     cause = error.__cause__ or error
-    if "corresponds to no data" in str(cause):  # how `datasets` says that there are 0 rows
-        return "it holds no rows."
+    if "corresponds to no data" in str(cause):  # the message of `datasets` for 0 rows
+        return "it contains no rows."
     if isinstance(cause, UnicodeDecodeError):
         return f"it is not UTF-8 ({cause}). Save it as UTF-8."
     text = str(cause).strip()
     if "EOF inside string" in text:
-        return f"{text}. A quotation mark is opened and never closed: double those within a text, or use jsonl."
+        return (
+            f"{text}. A quotation mark is opened and never closed: double quotation marks within a text, or use jsonl."
+        )
     return text
 
 
-def _as_strings(path, separator):
-    """Options that leave every cell as it stands. Guessing types a chunk at a time, pandas reads "NA" as missing and
-    10,000 ints before a word as an error."""
+def _as_strings(path: Path, separator: str) -> dict:
+    """Reading options that keep every cell a string. pandas would infer types a chunk at a time, read "NA" as missing and
+    fail on a word after 10,000 integers."""
     head = pandas.read_csv(path, sep=separator, nrows=1, dtype=str)
     columns = list(head.columns)
     if len(head) == 0:
-        raise ValueError(f"it holds no rows, only the column names {listed(columns)}.")
+        raise ValueError(f"it contains no rows, only the column names {listed(columns)}.")
     if not isinstance(head.index, pandas.RangeIndex):
         raise ValueError(
             f"its first row has more cells than there are column names ({listed(columns)}). Put texts that contain "
@@ -266,32 +272,33 @@ def _as_strings(path, separator):
     return {"sep": separator, "features": features, "keep_default_na": False, "na_values": [""]}
 
 
-def _check_quotes(dataset, path):
-    """A quotation mark that opens one text and closes another takes all rows between with it, silently."""
+def _check_quotes(dataset: datasets.Dataset, path: Path) -> None:
+    """Raise ValueError where a quotation mark opens in one row and closes in another, which drops the rows between."""
     for name in dataset.column_names:
         column = dataset.with_format("arrow")[:].column(name)
         row = pyarrow.compute.index(pyarrow.compute.match_substring(column, "\t"), True).as_py()
         if row >= 0:
             raise ValueError(
-                f"Row {row} (counted from 0) of {path} holds a tab within column {name!r}: a quotation mark opens "
+                f"Row {row} (counted from 0) of {path} has a tab within column {name!r}: a quotation mark opens "
                 f"there and closes in a later row, which would be lost. Double the quotation marks within texts and "
                 f"put such texts in quotation marks, or use jsonl."
             )
 
 
-def _check_columns(splits):
-    """Every split shares a column with the one it is compared with: a file without column names shares none."""
+def _check_columns(splits: Mapping[str, datasets.Dataset]) -> None:
+    """Raise ValueError where a split shares no column with the first: its file may have no column names."""
     first = next(iter(splits))
     for name, split in splits.items():
-        usual = name == "unlabeled" and set(split.column_names) & {*TEXTS, *itertools.chain(*TEXT_PAIRS)}
-        if not usual and not set(split.column_names) & set(splits[first].column_names):
+        has_text = name == "unlabeled" and set(split.column_names) & {*TEXTS, *itertools.chain(*TEXT_PAIRS)}
+        if not has_text and not set(split.column_names) & set(splits[first].column_names):
             raise ValueError(
                 f"The {first} and {name} splits share no column: {listed(splits[first].column_names)} against "
                 f"{listed(split.column_names)}. Has each file a first line with the same column names?"
             )
 
 
-def _subset(split, count, seed):
+def _subset(split: datasets.Dataset, count: int | None, seed: int | None) -> datasets.Dataset:
+    """`count` random rows, or all of them where it is None or there are not more."""
     if count is None or count >= len(split):
         return split
     return split.shuffle(seed=seed, keep_in_memory=True).select(range(count))

@@ -7,7 +7,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ..collators import as_collator
-from ..data.examples import column_names, columns_read, longest_first, with_columns
+from ..data.examples import column_names, columns_to_collate, longest_first, with_columns
 from ..metrics.base import rows_of
 from ..signals.columns import CONTEXT_SPAN, LABELS
 from ..signals.forward import accepted_columns, frame_logits
@@ -145,4 +145,4 @@ def _columns_for(model, dataset, columns, collator):
             raise ValueError(f"The data set has no column {', '.join(missing)}; it has {', '.join(present)}.")
         return list(columns)
     accepted = accepted_columns(model) if isinstance(model, torch.nn.Module) else getattr(model, "columns", None)
-    return columns_read(dataset, accepted, beside=(*LABELS, CONTEXT_SPAN, *as_collator(collator).columns))
+    return columns_to_collate(dataset, accepted, others=(*LABELS, CONTEXT_SPAN, *as_collator(collator).columns))

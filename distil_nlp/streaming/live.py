@@ -113,10 +113,10 @@ def print_live(folder: str, file: str) -> None:
         ValueError: The file cannot be read, the model has no words, or its network does not support streams.
         TypeError: See `load_recognizer`.
     """
-    from ..data.audio_files import read_sound, resampled
+    from ..data.audio_files import read_audio_file, resample
 
     recognizer = load_recognizer(folder)
-    waveform = resampled(*read_sound(file), recognizer.sampling_rate)
+    waveform = resample(*read_audio_file(file), recognizer.sampling_rate)
 
     def print_word(word: WordTiming, now: float) -> None:
         print(f"{word.start:7.2f} s to {word.end:6.2f} s  {word.word}  (certain at {now:.2f} s)", flush=True)

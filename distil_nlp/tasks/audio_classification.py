@@ -1,6 +1,6 @@
 """A clip of sound gets a class, several classes, or a score: keywords, for example."""
 
-from ..data.audio import listen_to, wave_rows
+from ..data.audio import audio_format, wave_rows
 from ..data.columns import first_split, label_column_of
 from ..data.labels import read_labels
 from ..signals.problem_kinds import problem_kind
@@ -43,7 +43,7 @@ class AudioClassification(AudioTask, ClassificationTask):
         """
         check_problem_type(problem_type)
         whole = getattr(splits, "whole", splits)
-        audio, rate = listen_to(splits, audio_column)
+        audio, rate = audio_format(splits, audio_column)
         label = label_column_of(whole, label_column)
         reference = first_split(whole, "train", "validation", "test")
         code = read_labels(reference, label, problem_type=problem_type, label_names=label_names)

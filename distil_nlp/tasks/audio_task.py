@@ -2,7 +2,7 @@
 
 import datasets
 
-from ..data.columns import require
+from ..data.columns import require_column
 from .file_task import FileTask, made_from
 
 
@@ -104,7 +104,7 @@ def _without(splits, speakers, column):
     """Splits to train on without these speakers, test with all their clips of which it is known what they are."""
     known = {}
     for split in splits.values():
-        require(column, split.column_names, "speaker_column")
+        require_column(column, split.column_names, "speaker_column")
         feature = split.features.get(column)
         names = feature.int2str(split[column]) if isinstance(feature, datasets.ClassLabel) else list(split[column])
         known[id(split)] = [str(name) for name in names]

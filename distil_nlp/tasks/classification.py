@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 
-from ..data.columns import file_rows, read_as
+from ..data.columns import source_rows, source_split
 from ..data.labels import column_values
 from ..metrics import Classification, compute_metrics, metrics_for
 from .base import Task
@@ -39,8 +39,8 @@ class ClassificationTask(Task):
         """The labels of raw rows as the losses take them; missing where there is no column, or they are not wanted."""
         if not with_labels or self.label_column not in split.column_names:
             return self.missing_labels(len(split))
-        values, name = column_values(split, self.label_column), read_as(split, split_name)
-        return self._code.encode(values, name, rows=file_rows(split))
+        values, name = column_values(split, self.label_column), source_split(split, split_name)
+        return self._code.encode(values, name, rows=source_rows(split))
 
     def check_labels(self, splits):
         """Every label of every split has its place, and train and validation have some; ValueError."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import datasets
 
 from ..data.audio import wave_rows
-from ..data.columns import listed, row_of
+from ..data.columns import listed, row_location
 from ..metrics import CtcSpeechEvaluator
 from ..signals.problem_kinds import CTC
 from .audio_task import feature_extractor_of, highest_rate
@@ -158,7 +158,7 @@ class CtcSpeechRecognition(TranscriptTask):
             needed = len(label) + sum(one == other for one, other in zip(label, label[1:], strict=False))
             if front_end.num_frames(length) < needed:
                 raise ValueError(
-                    f"{row_of(split, 'given', row)} has {front_end.num_frames(length)} frames, and its text "
+                    f"{row_location(split, 'given', row)} has {front_end.num_frames(length)} frames, and its text "
                     f"{split[self.text_column][row]!r} needs {needed}, one a letter. Is the text of another clip? Remove "
                     f"the row, or mend the text."
                 )

@@ -4,7 +4,7 @@ import datasets
 import numpy as np
 
 from ..data.columns import find_label_column, first_split, label_column_of, listed
-from ..data.images import image_size_or_native, look_at
+from ..data.images import image_format, image_size_or_native
 from ..data.labels import SINGLE, LabelEncoder, as_number, column_values
 from ..data.splits import EVAL_SEED, Splits
 from ..metrics import VerificationEvaluator, verification_metrics
@@ -56,7 +56,7 @@ class FaceVerification(ImageClassification):
             ValueError: Columns, images or labels that cannot be used; says which, where, and what to do.
         """
         whole = getattr(splits, "whole", splits)
-        image, channels, native = look_at(splits, image_column)
+        image, channels, native = image_format(splits, image_column)
         label = label_column_of(whole, label_column)
         known = _people(splits, ["train"], label)  # of a subset, those that are left: nobody else gets a center
         others = _others(whole, label, known)

@@ -7,7 +7,7 @@ import datasets
 import numpy as np
 
 from ..data.audio import wave_rows
-from ..data.columns import first_split, row_of
+from ..data.columns import first_split, row_location
 from ..data.labels import SINGLE
 from ..hmm import Decoder, GaussianAligner, Lexicon, cepstra, forced_alignment, log_state_prior
 from ..metrics import HybridSpeechEvaluator
@@ -193,13 +193,14 @@ def _without_room(rows, sentences, lexicon, sampling_rate, split):
         try:
             needed = sum(len(lexicon.chain(word)) for word in words)
         except ValueError as error:
-            raise ValueError(f"{row_of(split, 'given', row)}: {error}") from None
+            raise ValueError(f"{row_location(split, 'given', row)}: {error}") from None
         if length < needed:
             short.append((row, f"has {length} frames, and the states of {' '.join(words)!r} last {needed} at least"))
     if not short:
         return ""
     row, reason = short[0]
-    found = f"{len(short)} of {len(rows)} clips are too short for their words: {row_of(split, 'given', row)} {reason}."
+    location = row_location(split, "given", row)
+    found = f"{len(short)} of {len(rows)} clips are too short for their words: {location} {reason}."
     if 2 * len(short) > len(rows):
         raise ValueError(f"{found} Nothing could be learned from them. Set fewer states a word (num_states).")
     return found

@@ -1,7 +1,7 @@
 """An image gets a class, several classes, or a score."""
 
 from ..data.columns import first_split, label_column_of
-from ..data.images import image_size_or_native, look_at, pixel_rows
+from ..data.images import image_format, image_size_or_native, pixel_rows
 from ..data.labels import read_labels
 from ..signals.problem_kinds import problem_kind
 from .base import add_ids, add_labels
@@ -65,7 +65,7 @@ class ImageClassification(ImageTask, ClassificationTask):
         """
         check_problem_type(problem_type)
         whole = getattr(splits, "whole", splits)
-        image, channels, native = look_at(splits, image_column)
+        image, channels, native = image_format(splits, image_column)
         label = label_column_of(whole, label_column)
         reference = first_split(whole, "train", "validation", "test")
         code = read_labels(reference, label, problem_type=problem_type, label_names=label_names)

@@ -1,6 +1,6 @@
 """What tasks on images have in common: one view of an image for all models, of which each reads what it does."""
 
-from ..data.images import input_shape, largest, preprocessor_of, shows_the_same
+from ..data.images import input_shape, largest_input, preprocessor_of, same_crop
 from .file_task import FileTask, made_from
 
 
@@ -33,7 +33,7 @@ class ImageTask(FileTask):
         if student_image_size is None:
             return processor
         made = resized_processor(processor, student_image_size)
-        if not shows_the_same(processor, made):
+        if not same_crop(processor, made):
             raise ValueError(
                 f"student_image_size={student_image_size}: {type(processor).__name__} with size {dict(made.size)} shows "
                 f"another part of an image than with {dict(processor.size)}, so the student would be used on other images "
@@ -44,7 +44,7 @@ class ImageTask(FileTask):
 
     def prepare_for(self, split, processor, others, **settings):
         # One view for all: that of the largest. The collator makes of it what each of them reads.
-        return self.prepare(split, largest([processor, *others.values()]), **settings)
+        return self.prepare(split, largest_input([processor, *others.values()]), **settings)
 
     def speed_batch(self, processor, models, batch_size):
         import torch
@@ -60,7 +60,9 @@ def readers_of(processor, others):
         processor, others: See `Task.collator_for`.
     """
     readers = {"": processor, **others}
-    return input_shape(largest(readers.values())), {prefix: preprocessor_of(one) for prefix, one in readers.items()}
+    return input_shape(largest_input(readers.values())), {
+        prefix: preprocessor_of(one) for prefix, one in readers.items()
+    }
 
 
 def augmentation_from(settings, *, num_classes, example="{flip: 0.5, crop_padding: 4}", usual=None):

@@ -4,8 +4,8 @@ import datasets
 import numpy as np
 
 from ..data.columns import check_texts, find_text_columns
-from ..data.masking import MaskableTokens, blocks, hidden
-from ..data.max_length import clamp_max_length
+from ..data.masking import MaskableTokens, group_texts, mask_tokens
+from ..data.tokenization import clamp_max_length
 from ..metrics import MaskedTokenEvaluator
 from .base import Task, add_ids
 
@@ -105,7 +105,7 @@ class MaskedLanguageModeling(Task):
             raise ValueError(f"num_mask_copies counts the copies of every row, 1 or more; got {num_mask_copies!r}.")
         check_texts(split, "given", (self.text_column,))
         tokens = MaskableTokens(tokenizer)
-        rows = blocks(list(split[self.text_column]), tokenizer, clamp_max_length(max_length, tokenizer))
+        rows = group_texts(list(split[self.text_column]), tokenizer, clamp_max_length(max_length, tokenizer))
         rows = [row for row in rows if tokens.maskable(row).any()]
         if not rows:
             raise ValueError(
@@ -113,7 +113,7 @@ class MaskedLanguageModeling(Task):
             )
         self.example = self.example.replace("[MASK]", tokenizer.mask_token)
         pairs = [
-            hidden(row, tokens, probability=mask_probability, seed=[seed, copy, number])
+            mask_tokens(row, tokens, probability=mask_probability, seed=[seed, copy, number])
             for copy in range(num_mask_copies)
             for number, row in enumerate(rows)
         ]

@@ -6,8 +6,8 @@ import datasets
 import numpy as np
 
 from ..data.coco import category_names, encode_categories, read_objects, relative_boxes
-from ..data.columns import first_split, listed, require, row_of
-from ..data.images import look_at, open_images, pixel_rows
+from ..data.columns import first_split, listed, require_column, row_location
+from ..data.images import image_format, open_images, pixel_rows
 from ..metrics import DetectionEvaluator
 from .base import add_ids
 from .image_task import ImageTask, augmentation_from, readers_of
@@ -65,7 +65,7 @@ class ObjectDetection(ImageTask):
             ValueError: Columns, images, categories or boxes that cannot be used; says which row, and what to do.
         """
         whole = getattr(splits, "whole", splits)
-        image, _, native = look_at(splits, image_column)
+        image, _, native = image_format(splits, image_column)
         labeled = first_split(whole, "train", "validation", "test")
         column = _objects_column(labeled.column_names, label_column)
         if "validation" in whole and column not in whole["validation"].column_names:
@@ -82,7 +82,7 @@ class ObjectDetection(ImageTask):
         size = _scaled(native or _SIZE_OF_MANY, image_size)
         task = cls(image, column, given, list(label_names or given), image_size=size)
         for name, found in objects.items():
-            encode_categories(found, given, task.label_names, partial(row_of, whole[name], name))
+            encode_categories(found, given, task.label_names, partial(row_location, whole[name], name))
             relative_boxes(found, whole[name], image, name)
             if name != "test" and not any(one is not None for one in found):
                 raise ValueError(
@@ -182,7 +182,7 @@ class ObjectDetection(ImageTask):
         if not with_labels or self.objects_column not in split.column_names:
             return self.missing_labels(len(split)), [_UNKNOWN] * len(split)
         objects = read_objects(split, self.objects_column, "given")
-        where = partial(row_of, split, "given")
+        where = partial(row_location, split, "given")
         labels = encode_categories(objects, self._given_names, self.label_names, where)
         boxes = relative_boxes(objects, split, self.image_column, "given")
         unknown = [one is None for one in objects]
@@ -214,7 +214,7 @@ def _with_objects(rows, labels, boxes):
 
 def _objects_column(found, given):
     if given is not None:
-        require(given, found, "label_column")
+        require_column(given, found, "label_column")
         return given
     candidates = [name for name in USUAL if name in found]
     if len(candidates) != 1:

@@ -7,8 +7,8 @@ import numpy as np
 from datasets.fingerprint import Hasher
 
 from ..data.columns import check_texts, listed
-from ..data.max_length import clamp_max_length
 from ..data.squad import check_answers, read_answers
+from ..data.tokenization import clamp_max_length
 from ..metrics.classification import MISSING_LABEL
 from ..metrics.spans import MAX_ANSWER_LENGTH, SpanEvaluator
 from .base import Task, add_ids

@@ -3,9 +3,9 @@
 import datasets
 import numpy as np
 
-from ..data.columns import check_texts, file_rows, find_label_column, find_text_columns, listed, read_as
+from ..data.columns import check_texts, find_label_column, find_text_columns, listed, source_rows, source_split
 from ..data.labels import column_values, read_labels
-from ..data.max_length import clamp_max_length
+from ..data.tokenization import clamp_max_length
 from ..metrics import SimilarityEvaluator, similarity_metrics
 from .base import Task, add_ids, add_labels
 
@@ -178,8 +178,8 @@ class SentenceEmbeddings(Task):
         if self.label_column not in split.column_names:
             return self.missing_labels(len(split))
         code = read_labels(split, self.label_column, problem_type="regression")
-        values, name = column_values(split, self.label_column), read_as(split, split_name)
-        scores = code.encode(values, name, rows=file_rows(split))
+        values, name = column_values(split, self.label_column), source_split(split, split_name)
+        scores = code.encode(values, name, rows=source_rows(split))
         low, high = self.score_range
         return [(score - low) / (high - low) for score in scores]
 

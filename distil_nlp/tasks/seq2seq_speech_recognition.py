@@ -5,7 +5,7 @@ import math
 import datasets
 
 from ..data.audio import open_clips, wave_rows
-from ..data.columns import row_of
+from ..data.columns import row_location
 from ..metrics import Seq2SeqSpeechEvaluator
 from .audio_task import feature_extractor_of
 from .base import add_ids
@@ -195,9 +195,9 @@ def _tokens_of(texts, processor, split):
     for row, tokens in enumerate(found):
         if len(tokens) > _MOST_TOKENS:
             raise ValueError(
-                f"{row_of(split, 'given', row)} has a text of {len(tokens)} tokens, and a model writes {_MOST_TOKENS} at "
-                f"most, those that every text begins and ends with included: it has no positions for more. Cut the clip, "
-                f"with its text, or leave the row out."
+                f"{row_location(split, 'given', row)} has a text of {len(tokens)} tokens, and a model writes "
+                f"{_MOST_TOKENS} at most, those that every text begins and ends with included: it has no positions for "
+                f"more. Cut the clip, with its text, or leave the row out."
             )
     return found
 
@@ -208,7 +208,7 @@ def _check_lengths(lengths, hears, split):
     for row, length in enumerate(lengths):
         if length > most:
             raise ValueError(
-                f"{row_of(split, 'given', row)} lasts {length / hears.sampling_rate:.1f} s, and the model hears "
+                f"{row_location(split, 'given', row)} lasts {length / hears.sampling_rate:.1f} s, and the model hears "
                 f"{hears.chunk_length} s at once: the rest would be cut off and the text would not. Cut the clip, with its "
                 f"text, or leave the row out."
             )

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ..data.audio import listen_to
-from ..data.columns import check_texts, find_label_column, first_split, only_column
+from ..data.audio import audio_format
+from ..data.columns import check_texts, find_column, find_label_column, first_split
 from ..data.concatenated_clips import join_clips
-from ..data.file_columns import SOUND, find_file_column
+from ..data.file_columns import AUDIO_FILES, find_file_column
 from ..internals.imports import import_extra
 from .audio_task import AudioTask
 
@@ -41,9 +41,9 @@ class SpeechTask(AudioTask):
             name: join_clips(
                 split,
                 name,
-                audio_column=find_file_column(split, SOUND),
+                audio_column=find_file_column(split, AUDIO_FILES),
                 label_column=None if name == "unlabeled" else find_label_column(split.column_names, label_column),
-                most=joined_clips,
+                max_words=joined_clips,
                 speaker_column=speaker_column if speaker_column in split.column_names else None,
             )
             for name, split in splits.items()
@@ -77,9 +77,9 @@ def read_sentences(splits, audio_column=None, text_column=None, *, more=()):
         ValueError: Columns, clips or texts that cannot be used.
     """
     import_extra("word_errors")  # now, rather than at the first comparison
-    audio, rate = listen_to(splits, audio_column)
+    audio, rate = audio_format(splits, audio_column)
     reference = first_split(getattr(splits, "whole", splits), "train", "validation", "test")
-    text = only_column(reference.column_names, TEXTS, text_column, "text_column", *more)
+    text = find_column(reference.column_names, TEXTS, text_column, "text_column", *more)
     for name, split in splits.items():
         if text in split.column_names and name != "unlabeled":
             check_texts(split, name, (text,))

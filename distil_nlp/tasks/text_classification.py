@@ -2,8 +2,7 @@
 
 from ..data.columns import check_texts, find_text_columns, first_split, label_column_of
 from ..data.labels import read_labels
-from ..data.max_length import clamp_max_length
-from ..data.tokenization import tokenized
+from ..data.tokenization import clamp_max_length, tokenize_rows
 from ..signals.problem_kinds import problem_kind
 from .base import add_ids, add_labels
 from .classification import ClassificationTask, check_problem_type
@@ -134,4 +133,4 @@ class TextClassification(ClassificationTask):
             return {**tokens, "length": [len(ids) for ids in tokens["input_ids"]]}
 
         key = (split._fingerprint, self.text_columns, max_length)
-        return tokenized(texts, tokenize, tokenizer, key=key, cache_dir=cache_dir)
+        return tokenize_rows(texts, tokenize, tokenizer, key=key, cache_dir=cache_dir)

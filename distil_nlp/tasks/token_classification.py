@@ -10,17 +10,16 @@ from ..data.columns import (
     TAGS,
     arrow_column,
     check_words,
-    file_rows,
     find_words_column,
     first_split,
     flat_lists,
     label_column_of,
-    read_as,
-    row_of,
+    row_location,
+    source_rows,
+    source_split,
 )
 from ..data.labels import SINGLE, column_values, read_labels
-from ..data.max_length import clamp_max_length
-from ..data.tokenization import tokenized
+from ..data.tokenization import clamp_max_length, tokenize_rows
 from ..metrics import TaggingEvaluator, marks_entities, tag_metrics
 from ..metrics.classification import MISSING_LABEL
 from .base import Task, add_ids
@@ -207,7 +206,7 @@ class TokenClassification(Task):
             }
 
         key = (split._fingerprint, self.words_column, max_length, "words")
-        return tokenized(texts, tokenize, tokenizer, key=key, cache_dir=cache_dir)
+        return tokenize_rows(texts, tokenize, tokenizer, key=key, cache_dir=cache_dir)
 
     def _tags_of(self, split, split_name, *, with_labels=True):
         """Classes of all words end to end, -100 where missing, and how many words each row has."""
@@ -222,13 +221,13 @@ class TokenClassification(Task):
         if len(wrong):
             row = wrong[0]
             raise ValueError(
-                f"{row_of(split, split_name, row)} has {num_words[row]} words and {num_tags[row]} tags "
+                f"{row_location(split, split_name, row)} has {num_words[row]} words and {num_tags[row]} tags "
                 f"({len(wrong)} such rows), so it is not known which tag is whose. Each word needs one; a row "
                 f"without any tag is learned from the teacher alone."
             )
         values = [tag for row in rows for tag in row or ()]
-        numbers = np.repeat(file_rows(split), num_tags)
-        codes = self._code.encode(values, read_as(split, split_name), rows=numbers)
+        numbers = np.repeat(source_rows(split), num_tags)
+        codes = self._code.encode(values, source_split(split, split_name), rows=numbers)
         tags[np.repeat(num_tags > 0, num_words)] = codes
         return tags, num_words
 

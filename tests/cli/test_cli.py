@@ -97,7 +97,7 @@ def test_the_quickstart_refuses_a_flag_that_nobody_knows_before_it_reads_a_docst
     start, done = quickstart["run_on_docstrings"], []
     fakes = {
         "export_model": lambda folder: done.append("teacher"),
-        "write_splits": lambda folder: done.append("docstrings") or {"train": folder / "train.jsonl"},
+        "write_docstring_splits": lambda folder: done.append("docstrings") or {"train": folder / "train.jsonl"},
         "run": done.append,
     }
     for name, fake in fakes.items():

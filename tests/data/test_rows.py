@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from distil_nlp.data.columns import check_texts, file_rows, read_as, row_of
+from distil_nlp.data.columns import check_texts, row_location, source_rows, source_split
 from distil_nlp.data.splits import load_splits
 from distil_nlp.models import image_processor_for
 from distil_nlp.tasks.image_classification import ImageClassification
@@ -25,11 +25,11 @@ def test_rows_keep_the_numbers_of_their_file_however_they_were_taken(tmp_path):
     splits = splits_of({"text": [f"text {row}" for row in range(ROWS)]}, tmp_path, max_train_samples=9)
     for name, count in (("train", 9), ("validation", 10)):
         split = splits[name]
-        assert [f"text {row}" for row in file_rows(split)] == split["text"][:] and len(split) == count
-        assert row_of(split, name, 3) == f"Row {file_rows(split)[3]} (counted from 0) of the train split"
-    assert file_rows(splits["train"]).tolist() != list(range(9))
+        assert [f"text {row}" for row in source_rows(split)] == split["text"][:] and len(split) == count
+        assert row_location(split, name, 3) == f"Row {source_rows(split)[3]} (counted from 0) of the train split"
+    assert source_rows(splits["train"]).tolist() != list(range(9))
     plain = datasets.Dataset.from_dict({"text": ["a", "b"]})
-    assert file_rows(plain).tolist() == [0, 1] and read_as(plain, "given") == "given"
+    assert source_rows(plain).tolist() == [0, 1] and source_split(plain, "given") == "given"
 
 
 def test_an_image_that_cannot_be_read_is_named_by_its_row_in_the_file(tmp_path):
@@ -38,7 +38,9 @@ def test_an_image_that_cannot_be_read_is_named_by_its_row_in_the_file(tmp_path):
     images = [b"no image" if row == BAD else image.getvalue() for row in range(ROWS)]
     splits = splits_of({"image": images, "label": [row % 2 for row in range(ROWS)]}, tmp_path)
     task = ImageClassification.from_splits(splits)
-    with pytest.raises(ValueError, match=rf"^Row {BAD} \(counted from 0\) of the train split holds no image"):
+    with pytest.raises(
+        ValueError, match=rf"^Row {BAD} \(counted from 0\) of the train split cannot be read as an image"
+    ):
         for split in splits.values():
             task.prepare(split, image_processor_for(8, 1))
 

@@ -176,22 +176,22 @@ def test_a_hub_data_set_that_cannot_be_loaded_says_why_and_what_else_there_is(mo
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({}, "No data was given. Set dataset_name .* or train_file and validation_file"),
+        ({}, "Data is needed; got dataset_name=None .* Set dataset_name .* or train_file and validation_file"),
         (
             {"dataset_name": "glue", "train_file": "GOOD"},
-            "Both dataset_name='glue' and train_file='.*good.csv' were given.*Drop one",
+            "Both dataset_name='glue' and train_file='.*good.csv' were given.*Leave one",
         ),
         ({"dataset_name": "glue", "test_file": "GOOD"}, "Both dataset_name='glue' and test_file="),
-        ({"dataset_name": "GOOD"}, "is a file. Give it as train_file"),
+        ({"dataset_name": "GOOD"}, "is a file. Pass it as train_file"),
         (
             {"dataset_config_name": "sst2", "train_file": "GOOD", "validation_file": "GOOD"},
-            "dataset_config_name='sst2' says which part of a dataset_name; set that",
+            "dataset_config_name='sst2' is a part of a data set, and dataset_name is not set",
         ),
         ({"train_file": "GOOD"}, "no validation data .given: train_file.*Set validation_file;"),
         ({"train_file": "GOOD", "test_file": "GOOD"}, "Set validation_file='.*good.csv' instead of test_file"),
         ({"train_file": "GOOD", "validation_file": "GOOD"}, "are the same file .*learned by heart"),
-        ({"validation_file": "GOOD", "max_train_samples": 0}, "max_train_samples must be at least 1.*got 0"),
-        ({"validation_file": "GOOD", "max_eval_samples": -5}, "max_eval_samples must be at least 1.*got -5"),
+        ({"validation_file": "GOOD", "max_train_samples": 0}, "max_train_samples must be 1 or more.*got 0"),
+        ({"validation_file": "GOOD", "max_eval_samples": -5}, "max_eval_samples must be 1 or more.*got -5"),
     ],
 )
 def test_sources_that_make_no_sense_are_refused(write, arguments, said):
@@ -211,16 +211,16 @@ def test_a_missing_file_is_named_with_its_neighbors(write):
     ("name", "content", "said"),
     [
         ("a.csv", "", "empty .0 bytes.. Was the copy or the download cut off"),
-        ("a.txt", "text\n", "extension '.txt'.*Known: .csv, .tsv, .json, .jsonl, .parquet"),
-        ("a.csv", "text,label\n", "cannot be read as csv: it holds no rows, only the column names text, label"),
-        ("a.json", "[]", "cannot be read as json: it holds no rows"),
-        ("a.parquet", {"text": []}, "cannot be read as parquet: it holds no rows"),
+        ("a.txt", "text\n", "extension '.txt'.*Supported: .csv, .tsv, .json, .jsonl, .parquet"),
+        ("a.csv", "text,label\n", "cannot be read as csv: it contains no rows, only the column names text, label"),
+        ("a.json", "[]", "cannot be read as json: it contains no rows"),
+        ("a.parquet", {"text": []}, "cannot be read as parquet: it contains no rows"),
         ("a.parquet", "not parquet", "cannot be read as parquet: Parquet"),
         ("a.jsonl", '{"text": "a" "b"}', "cannot be read as jsonl: JSON parse error"),
         ("a.csv", "text;label\nhi;1\n", "only column is 'text;label', .* separated by ';'.* Separate cells by ','"),
         ("a.csv", "text,label\nwell, no,1\n", "more cells than there are column names .text, label.*quotation marks"),
         ("a.csv", "text,label\nyes,1\nwell, no,1\n", "Expected 2 fields in line 3, saw 3"),
-        ("a.tsv", 'text\tlabel\n"oh\t1\nno"\t0\nyes\t1\n', "Row 0 .* holds a tab within column 'text'"),
+        ("a.tsv", 'text\tlabel\n"oh\t1\nno"\t0\nyes\t1\n', "Row 0 .* has a tab within column 'text'"),
         ("a.csv", 'text,label\n"oh,1\nno,0\n', "quotation mark is opened and never closed"),
         ("a.csv", "words,class\nhi,1\n", "train and validation splits share no column: words, class against text, l"),
     ],
@@ -240,7 +240,7 @@ def test_a_file_that_is_not_utf8_says_so(write, tmp_path):
 
 def test_a_folder_as_a_file_is_refused(write):
     path = write("good.csv", ROWS)
-    with pytest.raises(ValueError, match="is a folder; give a file in it, or the folder as dataset_name"):
+    with pytest.raises(ValueError, match="is a folder; pass a file in it, or the folder as dataset_name"):
         load_splits(train_file=path.parent, validation_file=path)
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification, pipeline
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from distil_nlp.data.images import pixels_of
+from distil_nlp.data.images import preprocessed_pixels
 from distil_nlp.models import (
     NetworkForImageClassification,
     NetworkImageProcessor,
@@ -187,7 +187,7 @@ def test_the_processor_of_a_timm_model_becomes_one_of_ours_that_does_the_same(
     processor = load_image_processor("timm/some")
     resample = Image.Resampling[timm.data_config["interpolation"].upper()]
     cut = np.asarray(picture(size=(20, 30)).resize(size[::-1], resample).crop(box)).transpose(2, 0, 1)
-    assert np.array_equal(pixels_of(picture(size=(20, 30)), processor), cut)
+    assert np.array_equal(preprocessed_pixels(picture(size=(20, 30)), processor), cut)
     seen = processor(picture(size=(20, 30)), return_tensors="np")["pixel_values"][0]
     mean, std = (np.reshape(timm.data_config[name], (3, 1, 1)) for name in ("mean", "std"))
     assert np.abs(seen - (cut / 255 - mean) / std).max() < 1e-5

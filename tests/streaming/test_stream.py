@@ -92,7 +92,7 @@ def test_the_command_prints_the_words_with_their_times(tmp_path, capsys):
 
 def test_a_missing_file_ends_the_command_with_a_message(tmp_path):
     recognizer().model.save_pretrained(tmp_path)
-    with pytest.raises(SystemExit, match=r"error: The file \(.*nowhere.wav\) holds no sound that can be read"):
+    with pytest.raises(SystemExit, match=r"error: The file \(.*nowhere.wav\) cannot be read as audio"):
         main(["listen", str(tmp_path), str(tmp_path / "nowhere.wav")])
 
 

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 
-from distil_nlp.data import audio_files as sound_files
+from distil_nlp.data import audio_files
 from distil_nlp.models import feature_extractor_for
 from distil_nlp.tasks import AudioClassification
 
@@ -75,9 +75,9 @@ def test_half_of_a_file_is_refused_and_a_whole_one_is_not(format, tmp_path):
     whole = encoded(wave(0, 8000), format=format, subtype="PCM_16")
     (tmp_path / "half").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "whole").write_bytes(whole)
-    assert len(sound_files.read_sound(tmp_path / "whole")[0]) == 8000
+    assert len(audio_files.read_audio_file(tmp_path / "whole")[0]) == 8000
     with pytest.raises(ValueError, match=r"half\) .*cut off"):
-        sound_files.read_sound(tmp_path / "half")
+        audio_files.read_audio_file(tmp_path / "half")
 
 
 def test_a_wave_whose_length_nobody_knew_when_it_was_written_is_read():
@@ -88,7 +88,9 @@ def test_a_wave_whose_length_nobody_knew_when_it_was_written_is_read():
 
 
 def test_a_column_that_holds_no_sound_is_refused():
-    with pytest.raises(ValueError, match=r"columns are noise, label\. None of them holds sounds\. Set audio_column"):
+    with pytest.raises(
+        ValueError, match=r"columns are noise, label\. None of them contains audio files\. Set audio_column"
+    ):
         AudioClassification.from_splits(splits(column="noise"))
     task = AudioClassification.from_splits(splits(column="noise"), audio_column="noise")
     assert task.audio_column == "noise"

@@ -127,5 +127,5 @@ def test_a_split_without_names_is_refused_where_it_must_be_judged():
     with pytest.raises(ValueError, match="validation split has no column 'label'"):
         FaceVerification.from_splits(splits(validation=make_faces().remove_columns("label")))
     cut = datasets.Dataset.from_dict({"image": [{"bytes": b"no image", "path": None}], "label": [0]})
-    with pytest.raises(ValueError, match="Row 0 .* of the validation split holds no image that can be read"):
+    with pytest.raises(ValueError, match="Row 0 .* of the validation split cannot be read as an image"):
         FaceVerification.from_splits(splits(validation=cut.cast_column("image", datasets.Image())))

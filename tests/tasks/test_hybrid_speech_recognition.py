@@ -174,7 +174,7 @@ def of_single_words(num_clips=24):
 
 def test_single_words_become_sentences_of_one_speaker_and_each_is_in_one():
     split = of_single_words()
-    settings = {"audio_column": "audio", "label_column": "label", "most": 4, "speaker_column": "speaker"}
+    settings = {"audio_column": "audio", "label_column": "label", "max_words": 4, "speaker_column": "speaker"}
     joined = join_clips(split, "train", **settings)
     words = [word for text in joined["text"] for word in text.split()]
     assert sorted(words) == sorted(split.features["label"].int2str(split["label"]))

@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageFile
 from transformers import ConvNextImageProcessorPil, MobileNetV2ImageProcessorPil, ViTImageProcessorPil
 
-from distil_nlp.data.images import image_sizes, input_shape, open_images, pixel_rows, shows_the_same
+from distil_nlp.data.images import image_sizes, input_shape, open_images, pixel_rows, same_crop
 from distil_nlp.data.splits import load_splits
 from distil_nlp.models import image_processor_for
 from distil_nlp.tasks import ImageClassification
@@ -114,16 +114,19 @@ def test_the_usual_names_of_columns_are_found(names):
 
 def test_data_without_images_is_refused_with_its_columns():
     text = {"train": datasets.Dataset.from_dict({"text": ["a"], "label": [0]})}
-    with pytest.raises(ValueError, match=r"columns are text, label\. None of them holds images\. Set image_column"):
+    with pytest.raises(ValueError, match=r"columns are text, label\. None of them contains images\. Set image_column"):
         ImageClassification.from_splits(text)
 
 
 @pytest.mark.parametrize(
     ("file", "complaint"),
     [
-        (b"", r"holds no image that can be read"),
-        (b"not an image", r"holds no image .* none that pillow knows \(12 bytes, the first b'not an i'\)"),
-        (encoded(picture(0, (40, 40)))[:-700], r"holds no image that can be read"),
+        (b"", r"cannot be read as an image"),
+        (
+            b"not an image",
+            r"cannot be read as an image: pillow does not support its format \(12 bytes, the first b'not an i'\)",
+        ),
+        (encoded(picture(0, (40, 40)))[:-700], r"cannot be read as an image"),
     ],
 )
 def test_a_file_that_is_no_image_is_named_with_its_row(file, complaint):
@@ -138,7 +141,7 @@ def test_a_file_that_is_no_image_is_named_with_its_row(file, complaint):
 @pytest.mark.parametrize("error", [RuntimeError("Failed to decode"), struct.error("no integer")])  # of AVIF, of Exif
 def test_a_file_whose_decoder_fails_in_its_own_way_is_named_with_its_row_too(error, monkeypatch):
     monkeypatch.setattr(ImageFile.ImageFile, "load", Mock(side_effect=error))
-    with pytest.raises(ValueError, match=f"Row 0 .* holds no image that can be read: {error}"):
+    with pytest.raises(ValueError, match=f"Row 0 .* cannot be read as an image: {error}"):
         next(open_images(split(1), "image", "train"))
 
 
@@ -146,7 +149,7 @@ def test_a_file_whose_decoder_fails_in_its_own_way_is_named_with_its_row_too(err
 def test_an_image_of_more_than_8_bits_is_refused_with_its_row(kind, mode):
     deep = Image.fromarray(np.linspace(0, 60_000, 48).reshape(6, 8).astype(kind))
     files = [{"bytes": encoded(picture(0)), "path": None}, {"bytes": encoded(deep, "TIFF"), "path": "deep.tif"}]
-    with pytest.raises(ValueError, match=rf"Row 1 .* \(deep.tif\) .* \(pillow calls it '{mode}'\).*save it as 8 bit"):
+    with pytest.raises(ValueError, match=rf"Row 1 .* \(deep.tif\) .* \(pillow mode '{mode}'\).*save it as 8 bit"):
         pixel_rows(split(2, files=files), "image", "train", image_processor_for((6, 8), 1))
 
 
@@ -227,10 +230,8 @@ def test_holding_out_beside_a_validation_file_is_refused(tmp_path):
 def test_a_student_of_another_size_is_shown_the_same_part_of_an_image(processor, size):
     task = ImageClassification.from_splits(splits())
     made = task.student_processor(None, processor, student_image_size=size)
-    assert input_shape(made) == (3, size, size) and shows_the_same(processor, made)
-    assert not shows_the_same(
-        processor, ViTImageProcessorPil(do_center_crop=True, crop_size={"height": 9, "width": 9})
-    )
+    assert input_shape(made) == (3, size, size) and same_crop(processor, made)
+    assert not same_crop(processor, ViTImageProcessorPil(do_center_crop=True, crop_size={"height": 9, "width": 9}))
 
 
 def test_a_size_in_which_a_processor_shows_another_part_is_refused():

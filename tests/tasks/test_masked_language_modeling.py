@@ -116,7 +116,7 @@ def test_a_config_gets_no_labels_and_the_model_card_a_sentence_with_the_mask_of_
         ({"text": TEXTS}, {"max_length": 2}, "max_length=2 leaves no room for text"),
         ({"text": ["", "nowhere"]}, {}, "None of the 2 texts of the split holds a word"),
         ({"sentence1": TEXTS, "sentence2": TEXTS}, {}, "sentence1 and sentence2 both could. Set text_column"),
-        ({"text": [1, 2]}, {}, "holds int64, but a text is a string"),
+        ({"text": [1, 2]}, {}, "contains int64, but a text is a string"),
     ],
 )
 def test_what_cannot_be_learned_from_is_refused(columns, settings, message):
@@ -128,7 +128,7 @@ def test_what_cannot_be_learned_from_is_refused(columns, settings, message):
 def test_a_tokenizer_without_a_mask_token_is_refused():
     tokenizer = tiny_tokenizer()
     tokenizer.mask_token = None
-    with pytest.raises(ValueError, match="has no mask token, so no word can be hidden"):
+    with pytest.raises(ValueError, match="has no mask token, so no word can be masked"):
         prepared(tokenizer=tokenizer)
 
 

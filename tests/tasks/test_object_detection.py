@@ -199,7 +199,7 @@ def test_a_category_that_the_training_data_does_not_have_is_refused_with_its_row
         )
 
     with pytest.raises(
-        ValueError, match="Row 0 .* validation split has something of category 'cat', and there are 1: dog"
+        ValueError, match="Row 0 .* validation split has an object of category 'cat', and the categories are the 1 dog"
     ):
         ObjectDetection.from_splits({"train": rows("dog"), "validation": rows("cat")})
 

@@ -112,7 +112,7 @@ def test_rows_are_counted_as_in_the_file_though_only_some_are_taken(tmp_path):
     ],
 )
 def test_answers_of_another_form_are_refused_with_the_form_they_should_have(wrong):
-    with pytest.raises(ValueError, match=r"Row 0 .* of the train split holds .*\n?.*Answers should be {'text'"):
+    with pytest.raises(ValueError, match=r"Row 0 .* of the train split contains .*\n?.*Answers should be {'text'"):
         task_of(rows_of(wrong))
 
 

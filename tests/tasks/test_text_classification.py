@@ -90,7 +90,7 @@ def test_columns_are_found_by_their_usual_names_or_as_given(columns, settings, e
         (
             "text label",
             {"text_column": "label"},
-            "Column 'label' of the train split holds int64, but a text is a string",
+            "Column 'label' of the train split contains int64, but a text is a string",
         ),
     ],
 )
@@ -113,10 +113,10 @@ def test_columns_that_cannot_be_told_are_refused_with_those_that_are_there(colum
         ),
         (
             splits_of({"text": ["a", None, "b", None], "label": [0, 1, 0, 1]}),
-            "2 of 4 rows of the train split have no text in column 'text' .rows 1, 3, .*fill or remove",
+            "2 of 4 rows of the train split have no text in column 'text' .rows 1, 3, .*Fill or remove",
         ),
-        (splits_of({"text": [["a"], ["b"]], "label": [0, 1]}), "holds list<.*>, but a text is a string"),
-        ({"dev": splits_of({"text": ["a"], "label": [0]})["train"]}, "one of the splits train, .*; got dev"),
+        (splits_of({"text": [["a"], ["b"]], "label": [0, 1]}), "contains list<.*>, but a text is a string"),
+        ({"dev": splits_of({"text": ["a"], "label": [0]})["train"]}, "One of the splits train, .*; got dev"),
     ],
 )
 def test_splits_that_do_not_go_together_are_refused(splits, said):

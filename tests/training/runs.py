@@ -6,7 +6,7 @@ import torch
 from transformers import DataCollatorForTokenClassification, TrainerCallback
 
 from distil_nlp.collators.text import MaskedCollator
-from distil_nlp.data.masking import MaskableTokens, hidden
+from distil_nlp.data.masking import MaskableTokens, mask_tokens
 from distil_nlp.objectives import (
     Attention,
     BatchCorrelation,
@@ -74,7 +74,7 @@ def make_rows(
 def _with_hidden_words(rows, seed):
     tokens = MaskableTokens(tiny_tokenizer())
     pairs = [
-        hidden(np.array(ids), tokens, probability=0.3, seed=[seed, number])
+        mask_tokens(np.array(ids), tokens, probability=0.3, seed=[seed, number])
         for number, ids in enumerate(rows["input_ids"])
     ]
     rows["input_ids"], rows["labels"] = ([side.tolist() for side in sides] for sides in zip(*pairs, strict=True))

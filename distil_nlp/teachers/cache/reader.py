@@ -9,7 +9,15 @@ import numpy as np
 import torch
 
 from ...collators import as_collator
-from ...data.examples import EXAMPLE_ID, column_names, columns_read, longest_first, row_digests, select, with_columns
+from ...data.examples import (
+    EXAMPLE_ID,
+    column_names,
+    columns_to_collate,
+    longest_first,
+    row_digests,
+    select,
+    with_columns,
+)
 from ...signals.columns import TASK_COLUMNS
 from ..base import Teacher
 from ..ensemble import TeacherEnsemble
@@ -65,7 +73,7 @@ class CacheInputReader:
             )
         dataset = dataset if np.array_equal(order, numbers) else select(dataset, order)
         extra_columns = (*TASK_COLUMNS, EXAMPLE_ID, *self._collator.columns)
-        self.dataset = with_columns(dataset, columns_read(dataset, teacher.columns, extra_columns))
+        self.dataset = with_columns(dataset, columns_to_collate(dataset, teacher.columns, extra_columns))
         self.num_examples = len(dataset)
         self.device = _device_of(teacher)
 

@@ -1,15 +1,16 @@
-"""The quickstart's data: docstrings of the installed libraries. Which library does a sentence come from?
+"""The quickstart's data set: docstrings of installed libraries, to be classified by library.
 
-Text that is on every machine which has installed us, read with `ast` and never imported. A row is the first
-paragraph of a docstring; its label is the library. What would give the answer away without reading is taken out:
+It needs no download: the libraries are dependencies, and their files are parsed with `ast`, never imported. A row is the
+first paragraph of a docstring; its label is the library. Features that would reveal the library without its content are
+removed:
 
-- the libraries' own names, their dotted paths and the names people import them by (`nx`, `pd`), in all texts alike;
-- markup: each library has its own (roles, double or single backticks, links), so all of it goes;
+- the names of the libraries, their dotted paths and usual import names (`nx`, `pd`), in the texts of all libraries;
+- markup, which differs between libraries (roles, double or single backticks, links);
 - repetition: a text that two libraries share is dropped, and of texts that differ only in identifiers and numbers
-  ("Construct a BertTokenizer", "Construct a RobertaTokenizer") one is kept.
+  ("Construct a BertTokenizer", "Construct a RobertaTokenizer") one remains.
 
-What a library is about stays: "dataframe" and "graph" are what a reader would go by. Rows of one file never stand
-in two of train, validation and test; labeled and unlabeled training rows do share files.
+Words of the library's subject, such as "dataframe" and "graph", remain. Rows of one file are never in two of train,
+validation and test; labeled and unlabeled training rows may share files.
 """
 
 import ast
@@ -22,6 +23,7 @@ import random
 import re
 import sysconfig
 import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -32,7 +34,7 @@ LIBRARIES = ("networkx", "pandas", "python", "sympy", "transformers")
 SIZES = {"train": 250, "unlabeled": 6600, "validation": 500, "test": 1250}
 MASK = "library"
 MIN_WORDS, MAX_WORDS = 5, 60
-MAX_ROWS_PER_FILE = 20  # a file of a thousand methods is not a picture of its library
+MAX_ROWS_PER_FILE = 20  # a file of a thousand methods is not representative of its library
 
 _MANIFEST = "manifest.json"
 _SKIPPED_FOLDERS = {"__pycache__", "test", "tests", "benchmarks", "site-packages", "dist-packages", "_vendor"}
@@ -48,17 +50,17 @@ _MARKUP = [
     (re.compile(r"\bhttps?://\S+"), " "),
     (re.compile(r":[a-z]+(?::[a-z]+)?:`[~!]?([^`]*)`"), r"\1"),  # :func:`name`
     (re.compile(r"[`*|$\[\]{}<>\\~]|(?<=\w)_(?=\W|$)"), " "),
-    (re.compile(r"\s+(?=[.,;:!?)])"), ""),  # what the markup stood between
+    (re.compile(r"\s+(?=[.,;:!?)])"), ""),  # spaces left where markup was
 ]
 _IDENTIFIER = re.compile(r"\b(?:\w*[._\d]\w[\w.]*|\w*[a-z]\w*[A-Z]\w*|\w*[A-Z]{2}\w*)\b")
 _COMMON_WORDS = set("a an and are as at be by for from if in into is it not of on or that the this to with".split())
 
 
-def installed_libraries():
-    """`dict[str, Path]`: the folder of each of `LIBRARIES`; "python" is the standard library.
+def installed_libraries() -> dict[str, Path]:
+    """The folder of each of `LIBRARIES`; "python" is the standard library.
 
     Raises:
-        ModuleNotFoundError: One of them is not installed.
+        ModuleNotFoundError: A library is not installed.
     """
     folders = {}
     for label in LIBRARIES:
@@ -75,18 +77,20 @@ def installed_libraries():
     return folders
 
 
-def harvest(libraries=None, *, seed=0, sizes=SIZES):
-    """Rows from the docstrings of `libraries`, every class equally often in train, validation and test.
+def docstring_splits(
+    libraries: Mapping[str, Path] | None = None, *, seed: int = 0, sizes: Mapping[str, int] = SIZES
+) -> dict[str, list[dict[str, str]]]:
+    """Splits of docstrings labeled with their library, every class equally often in train, validation and test.
 
     Args:
-        libraries (`dict[str, Path]`, *optional*): Label to folder; `installed_libraries()` where None.
+        libraries (`dict[str, Path]`, *optional*): Label -> folder. Default: `installed_libraries()`.
         seed (`int`): Decides which files are in which split and which training rows keep their label. The same
             versions and the same seed give the same rows.
         sizes (`dict[str, int]`): Rows of "train", "unlabeled", "validation" and "test", all classes together.
 
     Returns:
-        `dict[str, list[dict]]`: Split to rows `{"text", "label"}`, shuffled. The rows of "unlabeled" carry their
-        label as well, to look at. There are fewer of them than asked where a library has too few docstrings.
+        `dict[str, list[dict]]`: Split -> rows `{"text", "label"}`, shuffled. The rows of "unlabeled" have their label,
+        too, for inspection. There are fewer of them than `sizes` where a library has too few docstrings.
 
     Raises:
         ModuleNotFoundError: See `installed_libraries`.
@@ -94,10 +98,10 @@ def harvest(libraries=None, *, seed=0, sizes=SIZES):
     """
     libraries = installed_libraries() if libraries is None else libraries
     shares = {split: count // len(libraries) for split, count in sizes.items()}
-    # What is left of the last file of a split is not used elsewhere, hence some more than are asked for.
-    wanted = sum(shares.values()) + 3 * MAX_ROWS_PER_FILE
+    # The rest of the last file of a split is not used elsewhere, hence more than the sizes.
+    max_rows = sum(shares.values()) + 3 * MAX_ROWS_PER_FILE
     splits = {split: [] for split in sizes}
-    for label, rows in _collect(libraries, wanted).items():
+    for label, rows in _collect(libraries, max_rows).items():
         for split, texts in _divide(label, rows, shares, random.Random(f"{seed} {label}")).items():
             splits[split] += [{"text": text, "label": label} for text in texts]
     for split, rows in splits.items():
@@ -105,14 +109,18 @@ def harvest(libraries=None, *, seed=0, sizes=SIZES):
     return splits
 
 
-def write_splits(folder, *, seed=0, sizes=SIZES):
-    """Write `harvest()` as `train.jsonl`, `unlabeled.jsonl` (no labels), `validation.jsonl`, `test.jsonl`.
+def write_docstring_splits(folder: str | Path, *, seed: int = 0, sizes: Mapping[str, int] = SIZES) -> dict[str, Path]:
+    """Write `docstring_splits()` to `train.jsonl`, `unlabeled.jsonl` (no labels), `validation.jsonl`, `test.jsonl`.
 
-    `manifest.json`, written last, holds versions, seed, counts and the files' fingerprint. Where it fits what is
-    asked for and the files are as they were written, nothing is done again.
+    `manifest.json`, written last, contains versions, seed, counts and the files' fingerprint. Where it matches the
+    arguments and the files, they are not written again.
+
+    Args:
+        folder (`str` or `Path`): Created where it does not exist.
+        seed, sizes: See `docstring_splits`.
 
     Returns:
-        `dict[str, Path]`: Split to file.
+        `dict[str, Path]`: Split -> file.
     """
     folder = Path(folder)
     libraries = installed_libraries()
@@ -125,57 +133,60 @@ def write_splits(folder, *, seed=0, sizes=SIZES):
     }
     if _is_written(folder / _MANIFEST, request, paths.values()):
         return paths
-    splits = harvest(libraries, seed=seed, sizes=sizes)
+    splits = docstring_splits(libraries, seed=seed, sizes=sizes)
     for split, rows in splits.items():
-        kept = [{"text": row["text"]} for row in rows] if split == "unlabeled" else rows
-        write_text(paths[split], "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
+        written_rows = [{"text": row["text"]} for row in rows] if split == "unlabeled" else rows
+        write_text(paths[split], "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in written_rows))
     counts = {split: len(rows) for split, rows in splits.items()}
     write_json(folder / _MANIFEST, {**request, "counts": counts, "fingerprint": _fingerprint(paths.values())})
     return paths
 
 
-def _is_written(manifest, request, paths):
+def _is_written(manifest: Path, request: dict, paths: Iterable[Path]) -> bool:
+    """Whether the files are those of the same request."""
     if not all(path.is_file() for path in [manifest, *paths]):
         return False
     written = read_json(manifest)
     return request.items() <= written.items() and written.get("fingerprint") == _fingerprint(paths)
 
 
-def _fingerprint(paths):
+def _fingerprint(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
-def _version(label):
+def _version(label: str) -> str:
     try:
         return platform.python_version() if label == "python" else importlib.metadata.version(label)
-    except importlib.metadata.PackageNotFoundError:  # a folder that nobody installed
+    except importlib.metadata.PackageNotFoundError:  # a folder that is not an installed package
         return "unknown"
 
 
-def _collect(libraries, wanted):
-    """Label -> up to `wanted` (file, text), no two of which say the same."""
+def _collect(libraries: Mapping[str, Path], max_rows: int) -> dict[str, list[tuple[Path, str]]]:
+    """Label -> up to `max_rows` (file, text), without texts that differ only in identifiers and numbers."""
     mask = _mask(libraries)
-    found, owner, shared = {}, {}, set()
-    with tqdm(total=wanted * len(libraries), desc="Reading docstrings", unit="row", delay=3) as progress:
+    rows_of, owner, shared = {}, {}, set()
+    with tqdm(total=max_rows * len(libraries), desc="Reading docstrings", unit="row", delay=3) as progress:
         for label, root in sorted(libraries.items()):
-            rows = found[label] = {}
+            rows = rows_of[label] = {}
             for file in _source_files(Path(root)):
                 for text in _texts(file, mask):
-                    key = _essence(text)
+                    key = _normalized(text)
                     if owner.setdefault(key, label) != label:
                         shared.add(key)
                     elif key not in rows:
                         rows[key] = (file, text)
                         progress.update()
-                if len(rows) >= wanted:
+                if len(rows) >= max_rows:
                     break
-    return {label: [row for key, row in rows.items() if key not in shared] for label, rows in found.items()}
+    return {label: [row for key, row in rows.items() if key not in shared] for label, rows in rows_of.items()}
 
 
-def _divide(label, rows, shares, generator):
+def _divide(
+    label: str, rows: list[tuple[Path, str]], shares: Mapping[str, int], generator: random.Random
+) -> dict[str, list[str]]:
     """Split -> texts: whole files for test and validation, the others for train and unlabeled."""
     by_file = {}
     for file, text in rows:
@@ -193,26 +204,26 @@ def _divide(label, rows, shares, generator):
     for split, share in shares.items():
         if len(splits[split]) < share and split != "unlabeled":
             raise ValueError(
-                f"{label!r} has {len(rows)} usable docstrings, too few for {share} rows in {split!r} "
-                f"(asked of each library: {shares}). Ask for smaller `sizes`, or leave the library out."
+                f"{label!r} has {len(rows)} usable docstrings, too few for {share} rows in {split!r} (rows per library: "
+                f"{shares}). Choose smaller `sizes`, or leave the library out."
             )
         splits[split] = splits[split][:share]
     return splits
 
 
-def _source_files(root):
-    """The Python files below `root`, tests left out, in an order that is scattered and the same on every machine."""
+def _source_files(root: Path) -> list[Path]:
+    """The Python files below `root` without tests, ordered by a hash of their names: the same order on every machine."""
     files = {path.relative_to(root).as_posix(): path for path in root.rglob("*.py")}
-    kept = [name for name in files if not _SKIPPED_FOLDERS & set(name.split("/")) and "test" not in files[name].name]
-    return [files[name] for name in sorted(kept, key=lambda name: hashlib.sha256(name.encode()).digest())]
+    names = [name for name in files if not _SKIPPED_FOLDERS & set(name.split("/")) and "test" not in files[name].name]
+    return [files[name] for name in sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())]
 
 
-def _texts(file, mask):
+def _texts(file: Path, mask: re.Pattern) -> list[str]:
     """The cleaned first paragraphs of the docstrings in `file`, at most `MAX_ROWS_PER_FILE`."""
     texts = []
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # other people's invalid escapes
+            warnings.simplefilter("ignore")  # invalid escapes in their sources
             tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError):  # templates and broken samples are not data
         return texts
@@ -224,7 +235,7 @@ def _texts(file, mask):
     return texts[:MAX_ROWS_PER_FILE]
 
 
-def _clean(docstring, mask):
+def _clean(docstring: str, mask: re.Pattern) -> str:
     """The first paragraph on one line, without markup and without the libraries' names."""
     lines = []
     for line in docstring.splitlines():
@@ -237,13 +248,14 @@ def _clean(docstring, mask):
     return " ".join(mask.sub(MASK, text).split())
 
 
-def _mask(labels):
-    """A pattern of every name of `labels`: "SymPy", "sympy.core.add", "nx", wherever it stands in a word."""
+def _mask(labels: Iterable[str]) -> re.Pattern:
+    """A pattern of the names of all libraries: "SymPy", "sympy.core.add", "nx", also inside of a word."""
     names = [re.escape(label) for label in labels] + [name for label in labels for name in _OTHER_NAMES.get(label, [])]
     return re.compile(rf"(?:{'|'.join(names)})(?:\.\w+)*", re.IGNORECASE)
 
 
-def _reads_like_english(text):
+def _reads_like_english(text: str) -> bool:
+    """Whether a text looks like an English sentence: enough words, mostly letters, at least one common word."""
     words = re.findall(r"[^\W\d_]+", text)
     letters = sum(character.isascii() and (character.isalpha() or character == " ") for character in text)
     return (
@@ -254,6 +266,6 @@ def _reads_like_english(text):
     )
 
 
-def _essence(text):
-    """What two texts share that differ only in identifiers, numbers, case and punctuation."""
+def _normalized(text: str) -> str:
+    """The text without identifiers, numbers, case and punctuation."""
     return " ".join(re.findall(r"[a-z]+", _IDENTIFIER.sub(" ", text).lower()))
