@@ -87,7 +87,11 @@ LISTS = {"tokens": [["a", "b"], ["c"]], "tags": [[0, 1], [1]]}
         ({"text": ["a b"], "tags": [[0, 1]]}, {}, "no column 'tokens' or 'words'. Set text_column"),
         ({**LISTS, "pos_tags": [[0, 1], [1]]}, {}, "Both 'pos_tags' and 'tags' are there. Set label_column"),
         ({"tokens": [["a"]]}, {}, "no column 'ner_tags' or .*Set label_column.*unlabeled"),
-        ({"tokens": ["a b"], "tags": [[0, 1]]}, {}, "'tokens' .*holds string.*needs a list of words.*Split the texts"),
+        (
+            {"tokens": ["a b"], "tags": [[0, 1]]},
+            {},
+            "'tokens' .*contains string.*needs a list of words.*Split the texts",
+        ),
         ({"tokens": [["a", None]], "tags": [[0, 1]]}, {}, r"1 of 1 rows .* missing word \(rows 0,"),
         ({"tokens": [["a"], None], "tags": [[0], [1]]}, {}, r"1 of 2 rows .* no list of words .*\(rows 1,"),
         ({**LISTS, "tags": ["O O", "O"]}, {}, "'tags' .*holds string.*needs a list of tags, one for each word"),
