@@ -1,23 +1,23 @@
-"""Which student tensor meets which teacher tensor, and with what weight."""
+"""Objectives: weighted sums of terms, each a comparison of student and teacher, or of student and labels."""
 
 from .attention import Attention, Relations
-from .base import Objective, Term, kd_weight, positive
+from .base import Term, positive
 from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
 from .class_targets import ClassCorrelation, DecoupledSoftTargets, NormalizedSoftTargets, StandardizedSoftTargets
 from .ctc import CtcLabels, CtcSoftTargets, CtcTranscript
-from .default import default_objective
-from .embeddings import EmbeddingMatching
+from .default import default_objective, kd_weight
 from .from_config import objective_from
 from .hard_labels import HardLabels
 from .hidden import HiddenStates, PatientStates
 from .layers import layer_pairs
 from .maps import AttentionMaps, ChannelMaps, FeatureMaps, PearsonMaps
 from .margins import MarginLabels
+from .objective import Objective
 from .presets import PRESETS, preset
 from .problem_kinds import KindObjective, register_kind_objective
 from .relational import BatchCorrelation, RelationalAngle, RelationalDistance, SimilarityPreserving, SimilarityTargets
 from .schedules import Schedule
-from .soft import LogitMatching, SoftTargets, TeacherLabels
+from .soft import EmbeddingMatching, LogitMatching, SoftTargets, TeacherLabels
 
 __all__ = [
     "PRESETS",

@@ -1,12 +1,20 @@
-"""Learning from what positions say of each other. Queries, keys and values are tapped, so sdpa stays on."""
+"""Terms on attention and on relations between positions. Queries, keys and values are tapped, so sdpa stays on."""
 
+from collections.abc import Sequence
 from math import gcd
+from typing import Any
+
+import torch
+from torch import nn
 
 from ..losses import attention_kl, attention_mse, dot_products
 from ..models.architectures import ENCODERS, QKV, qkv_slices
-from .layers import LayerTerm
+from ..signals.base import Signals
+from .base import Batch
+from .layers import Layers, LayerTerm
+from .schedules import Scheduled
 
-_LEAST_HEAD = 16  # MiniLMv2's 48 relation heads of a 768 wide teacher
+_MIN_HEAD_WIDTH = 16  # MiniLMv2's 48 relation heads of a 768 wide teacher
 _MAPS = {
     "scores": (attention_mse, "Jiao et al. 2020, TinyBERT: Distilling BERT for Natural Language Understanding"),
     "probabilities": (attention_kl, "Wang et al. 2020, MiniLM: Deep Self-Attention Distillation"),
@@ -16,24 +24,28 @@ _MAPS = {
 class QKVTerm(LayerTerm):
     """A term on the queries, keys and values of pairs of layers."""
 
-    def tap_layers(self, student, teacher):
-        self._slots = [(qkv_slices(student, ours), qkv_slices(teacher, theirs)) for ours, theirs in self.pairs]
+    def tap_layers(self, student: nn.Module, teacher: nn.Module) -> None:
+        self._slots = [
+            (qkv_slices(student, student_layer), qkv_slices(teacher, teacher_layer))
+            for student_layer, teacher_layer in self.pairs
+        ]
         self.student_taps, self.teacher_taps = (
             tuple(dict.fromkeys(slots[part].module for slots in side for part in self.parts()))
             for side in zip(*self._slots, strict=True)
         )
 
-    def parts(self):
-        """Which of query, key and value are read."""
+    def parts(self) -> Sequence[str]:
+        """Those of query, key and value that the term reads."""
         return QKV
 
-    def read(self, student, teacher, part):
-        """One of query, key and value for each pair: `[(student's, teacher's), ...]`, (batch, sequence, width)."""
+    def read(self, student: Signals, teacher: Signals, part: str) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Query, key or value of each pair of layers: `[(student, teacher), ...]`, (batch, sequence, width)."""
         return [
-            (ours[part].read(student.features), theirs[part].read(teacher.features)) for ours, theirs in self._slots
+            (student_slots[part].read(student.features), teacher_slots[part].read(teacher.features))
+            for student_slots, teacher_slots in self._slots
         ]
 
-    def setup(self, student, teacher, batch):
+    def setup(self, student: Signals, teacher: Signals, batch: Batch) -> None:
         self.check(self.read(student, teacher, self.parts()[0]), batch)
 
 
@@ -41,7 +53,7 @@ class Attention(QKVTerm):
     """Match attention maps, averaged over heads and pairs of layers.
 
     Args:
-        weight (`float`): Weight in the objective.
+        weight (`float` or `Schedule`): Weight in the objective.
         layers: See `LayerTerm`.
         compare (`str`): "scores", before the softmax, by squared distance; or "probabilities", after it, by KL.
         average_heads (`bool`, *optional*): Compare the means over heads, for models with different numbers of heads.
@@ -54,7 +66,14 @@ class Attention(QKVTerm):
 
     name = "attention"
 
-    def __init__(self, weight, *, layers="uniform", compare="scores", average_heads=False):
+    def __init__(
+        self,
+        weight: Scheduled,
+        *,
+        layers: Layers = "uniform",
+        compare: str = "scores",
+        average_heads: bool | None = False,
+    ):
         super().__init__(weight, layers=layers)
         if compare not in _MAPS:
             raise ValueError(f"compare must be one of {', '.join(_MAPS)}; got {compare!r}.")
@@ -63,10 +82,10 @@ class Attention(QKVTerm):
         self.compare, self.average_heads = compare, average_heads
         self._loss, self.paper = _MAPS[compare]
 
-    def parts(self):
+    def parts(self) -> Sequence[str]:
         return ("query", "key")
 
-    def tap_layers(self, student, teacher):
+    def tap_layers(self, student: nn.Module, teacher: nn.Module) -> None:
         super().tap_layers(student, teacher)
         for model in (student, teacher):
             if not ENCODERS[model.config.model_type].plain_attention:
@@ -80,82 +99,94 @@ class Attention(QKVTerm):
         if differ and not self.average_heads:
             raise ValueError(
                 f"The student has {self._num_heads[0]} attention heads and the teacher {self._num_heads[1]}, so their maps "
-                f"cannot be paired. Use Relations, which cut both into the same number of heads, or average_heads=True."
+                f"cannot be paired. Use Relations, which split both into the same number of heads, or average_heads=True."
             )
 
-    def values(self, student, teacher, batch):
+    def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
         mask, values = batch["attention_mask"].bool(), []
         queries, keys = self.read(student, teacher, "query"), self.read(student, teacher, "key")
-        for of_query, of_key in zip(queries, keys, strict=True):
-            scores = [dot_products(*each) for each in zip(of_query, of_key, self._num_heads, strict=True)]
+        for query_pair, key_pair in zip(queries, keys, strict=True):
+            scores = [
+                dot_products(query, key, num_heads)
+                for query, key, num_heads in zip(query_pair, key_pair, self._num_heads, strict=True)
+            ]
             if self.average_heads:
-                scores = [each.mean(dim=1, keepdim=True) for each in scores]
+                scores = [heads.mean(dim=1, keepdim=True) for heads in scores]
             values.append(self._loss(*scores, mask))
         return sum(values) / len(values)
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         return {**super().settings(), "compare": self.compare, "average_heads": self.average_heads}
 
 
 class Relations(QKVTerm):
     """Match relations between positions: softmax of the dot products of queries, keys or values with each other.
 
-    Both models are cut into the same number of relation heads, whatever their own heads and widths, so any two can be
-    compared, without a projection. Averaged over heads and pairs of layers, added up over the relations.
+    Both models are split into the same number of relation heads, whatever their own heads and widths, so any two can be
+    compared, without a projection. Averaged over heads and pairs of layers, summed over the relations.
 
     Args:
-        weight (`float`): Weight in the objective.
+        weight (`float` or `Schedule`): Weight in the objective.
         layers: See `LayerTerm`. One layer is enough; for large teachers the papers take an upper middle one.
         relations (`tuple` of `str`): Pairs such as "query-query"; "query-key" is the attention map where the heads
             are the models' own.
-        num_heads (`int`, *optional*): Relation heads; they must divide the widths of both. By default as many as do
-            and leave the teacher's heads 16 wide or wider, as in the paper.
+        num_heads (`int`, *optional*): Relation heads; they must divide the widths of both. Default: the largest number
+            that does and gives the teacher's heads a width of at least 16, as in the paper.
 
     Raises:
-        ValueError: Heads that do not divide a width, a relation that is none.
+        ValueError: Heads that do not divide a width, an unknown relation.
     """
 
     name = "relations"
     paper = "Wang et al. 2021, MiniLMv2: Multi-Head Self-Attention Relation Distillation"
 
-    def __init__(self, weight, *, layers="last", relations=("query-query", "key-key", "value-value"), num_heads=None):
+    def __init__(
+        self,
+        weight: Scheduled,
+        *,
+        layers: Layers = "last",
+        relations: Sequence[str] = ("query-query", "key-key", "value-value"),
+        num_heads: int | None = None,
+    ):
         super().__init__(weight, layers=layers)
         self.relations = tuple(relations)
-        known = [f"{one}-{other}" for one in QKV for other in QKV]
+        known = [f"{first}-{second}" for first in QKV for second in QKV]
         if not self.relations or any(relation not in known for relation in self.relations):
             raise ValueError(f"relations must be some of {', '.join(known)}; got {list(self.relations)}.")
         self.num_heads = num_heads
 
-    def parts(self):
+    def parts(self) -> Sequence[str]:
         return tuple(dict.fromkeys(part for relation in self.relations for part in relation.split("-")))
 
-    def setup(self, student, teacher, batch):
+    def setup(self, student: Signals, teacher: Signals, batch: Batch) -> None:
         super().setup(student, teacher, batch)
         widths = [[tensor.shape[-1] for tensor in pair] for pair in self.read(student, teacher, self.parts()[0])]
         if self.num_heads is None:
             self.num_heads = _relation_heads(widths)
-        for ours, theirs in widths:
-            if ours % self.num_heads or theirs % self.num_heads:
+        for student_width, teacher_width in widths:
+            if student_width % self.num_heads or teacher_width % self.num_heads:
                 raise ValueError(
                     f"num_heads={self.num_heads} relation heads must divide the widths of both models; the student is "
-                    f"{ours} wide, the teacher {theirs}. Use a divisor of {gcd(ours, theirs)}, or leave it out."
+                    f"{student_width} wide, the teacher {teacher_width}. Use a divisor of "
+                    f"{gcd(student_width, teacher_width)}, or leave it out."
                 )
 
-    def values(self, student, teacher, batch):
-        mask, read = batch["attention_mask"].bool(), {part: self.read(student, teacher, part) for part in self.parts()}
+    def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
+        mask = batch["attention_mask"].bool()
+        tensors = {part: self.read(student, teacher, part) for part in self.parts()}
         values = 0.0
         for relation in self.relations:
-            one, other = relation.split("-")
-            for firsts, seconds in zip(read[one], read[other], strict=True):
-                scores = (dot_products(*pair, self.num_heads) for pair in zip(firsts, seconds, strict=True))
+            first, second = relation.split("-")
+            for first_pair, second_pair in zip(tensors[first], tensors[second], strict=True):
+                scores = (dot_products(*pair, self.num_heads) for pair in zip(first_pair, second_pair, strict=True))
                 values = values + attention_kl(*scores, mask)
         return values / len(self.pairs)
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         return {**super().settings(), "relations": list(self.relations), "num_heads": self.num_heads}
 
 
-def _relation_heads(widths):
+def _relation_heads(widths: list[list[int]]) -> int:
     common = gcd(*(width for pair in widths for width in pair))
-    most = max(min(theirs for _, theirs in widths) // _LEAST_HEAD, 1)
+    most = max(min(teacher_width for _, teacher_width in widths) // _MIN_HEAD_WIDTH, 1)
     return max(heads for heads in range(1, most + 1) if common % heads == 0)

@@ -1,55 +1,73 @@
-"""Learning to detect: which things are in an image, and where.
+"""Terms of object detection: classes and boxes of the queries of a detector.
 
-A detector's logits are its class logits followed by its boxes, see `signals.forward.forward_logits`. The batch holds the
+A detector's logits are its class logits followed by its boxes, see `signals.forward.forward_logits`. The batch contains the
 true boxes: `labels` of shape (batch, most boxes), int64, -100 where an image has fewer, and `boxes` of shape
-(batch, most boxes, 4), center and size, 0 to 1 of the image. A row of NaN boxes is an image whose boxes nobody knows.
+(batch, most boxes, 4), center and size, 0 to 1 of the image. The boxes of an unlabeled image are NaN.
 """
 
-import torch
+from typing import Any
 
-from ..losses.boxes import NO_OBJECT_WEIGHT, box_distance, query_class_loss, query_soft_target_loss
+import numpy as np
+import torch
+from torch import nn
+
+from ..losses.boxes import (
+    NO_OBJECT_WEIGHT,
+    box_distance,
+    foreground_probability,
+    matching_cost,
+    query_class_loss,
+    query_soft_target_loss,
+)
+from ..signals.base import Signals
 from ..signals.columns import BOXES
 from ..signals.forward import split_boxes
-from .base import Term, every_example, positive
-from .matching import match_labels, match_teacher
+from .base import Batch, Term, every_example, positive
+from .schedules import Scheduled
 
 QUERIES = ("same", "nearest")
+# Larger than the cost of any pair (a distance of boxes is 25 at most), so that no target is left out to save cost.
+_ABOVE_ANY_COST = 30.0
+# Class logits and boxes of the queries of a batch.
+Queries = tuple[torch.Tensor, torch.Tensor]
 
 
 class DetectionTerm(Term):
-    """What terms on detectors share: how many queries there are, and whether classes exclude each other.
+    """Base class of terms on detectors.
 
     Attributes:
         exclusive (`bool`): The student has a class "no object" (DETR, YOLOS); otherwise each class is a yes or no.
-        num_queries (`int`): Of the student.
+        num_queries (`int`): Number of the student's queries.
     """
 
-    num_labels, exclusive, num_queries = None, True, None
+    num_labels: int | None = None
+    exclusive: bool = True
+    num_queries: int
 
-    def resolve_layers(self, student, teacher):
+    def resolve_layers(self, student: nn.Module, teacher: nn.Module | None) -> None:
         self.num_labels = getattr(getattr(student, "config", None), "num_labels", None)
 
-    def setup(self, student, teacher, batch):
-        logits, known = student.logits, self.num_labels
-        if logits.dim() != 3 or (known is not None and logits.shape[-1] - 4 not in (known, known + 1)):
+    def setup(self, student: Signals, teacher: Signals, batch: Batch) -> None:
+        logits, num_labels = student.logits, self.num_labels
+        if logits.dim() != 3 or (num_labels is not None and logits.shape[-1] - 4 not in (num_labels, num_labels + 1)):
             raise ValueError(
                 f"{type(self).__name__} reads classes and boxes of queries: shape (batch, queries, classes + 4), with "
-                f"{known} classes, or one more for 'no object'; the student gave {tuple(logits.shape)}. Its output needs "
-                f"`logits` and `pred_boxes`, as those of AutoModelForObjectDetection have."
+                f"{num_labels} classes, or one more for 'no object'; the student's logits have {tuple(logits.shape)}. Its "
+                f"output needs `logits` and `pred_boxes`, as those of AutoModelForObjectDetection have."
             )
-        self.exclusive = known is None or logits.shape[-1] - 4 == known + 1
+        self.exclusive = num_labels is None or logits.shape[-1] - 4 == num_labels + 1
         self.num_queries = logits.shape[1]
 
-    def known_images(self, batch):
-        """Images whose boxes are known, bool, shape (batch,)."""
+    def labeled_images(self, batch: Batch) -> torch.Tensor:
+        """Images with labels, bool, shape (batch,)."""
         return ~batch[BOXES].isnan().flatten(1).any(1)
 
-    def num_boxes(self, batch):
-        """How many true boxes each image has, shape (batch,)."""
+    def num_boxes(self, batch: Batch) -> torch.Tensor:
+        """Number of true boxes of each image, shape (batch,)."""
         return (batch["labels"] >= 0).sum(1)
 
-    def matched(self, student, batch):
-        """The class logits, boxes, and the query for each true box, -1 where there is none."""
+    def matched(self, student: Signals, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The student's class logits, its boxes, and the query of each true box, -1 where there is none."""
         logits, boxes = split_boxes(student.logits)
         return logits, boxes, match_labels(logits, boxes, batch["labels"], batch[BOXES], exclusive=self.exclusive)
 
@@ -60,7 +78,7 @@ class LabeledBoxesTerm(DetectionTerm):
     paper = "Carion et al. 2020, End-to-End Object Detection with Transformers"
     needs_teacher = False
 
-    def setup(self, student, teacher, batch):
+    def setup(self, student: Signals, teacher: Signals, batch: Batch) -> None:
         super().setup(student, teacher, batch)
         missing = [name for name in ("labels", BOXES) if name not in batch]
         if missing:
@@ -70,7 +88,7 @@ class LabeledBoxesTerm(DetectionTerm):
             )
         self._check(batch["labels"], batch[BOXES], student.logits.shape[-1] - 4 - self.exclusive)
 
-    def _check(self, labels, boxes, num_classes):
+    def _check(self, labels: torch.Tensor, boxes: torch.Tensor, num_classes: int) -> None:
         if labels.dim() != 2 or boxes.shape != (*labels.shape, 4) or labels.is_floating_point():
             raise ValueError(
                 f"An image has several boxes: labels must be whole numbers of shape (batch, most boxes) and boxes of shape "
@@ -78,16 +96,17 @@ class LabeledBoxesTerm(DetectionTerm):
             )
         if (labels >= num_classes).any():
             raise ValueError(f"A box has class {labels.max()}, and the student's classes are 0 to {num_classes - 1}.")
-        known = boxes[labels >= 0]
-        if (known < 0).any() or (known > 1).any():
+        true_boxes = boxes[labels >= 0]
+        outside = (true_boxes < 0) | (true_boxes > 1)
+        if outside.any():
             raise ValueError(
-                f"Boxes must be center x, center y, width and height, each 0 to 1 of the image; one is "
-                f"{known[((known < 0) | (known > 1)).any(-1)][0].tolist()}. Divide by the width and height of the image."
+                f"Boxes must be center x, center y, width and height, each 0 to 1 of the image; got "
+                f"{true_boxes[outside.any(-1)][0].tolist()}. Divide by the width and height of the image."
             )
 
 
 class QueryLabels(LabeledBoxesTerm):
-    """What each query finds: the class of the box it is matched to, or nothing.
+    """Match the classes of the true boxes: each query has the class of the box it is matched to, or "no object".
 
     An item is a query. With a class "no object" the values are divided by the sum of their weights (DETR), otherwise by
     the number of true boxes (Deformable DETR); both over the whole optimizer step.
@@ -98,28 +117,28 @@ class QueryLabels(LabeledBoxesTerm):
 
     name = "classes"
 
-    def items(self, batch):
-        return self.known_images(batch).unsqueeze(1).expand(-1, self.num_queries)
+    def items(self, batch: Batch) -> torch.Tensor:
+        return self.labeled_images(batch).unsqueeze(1).expand(-1, self.num_queries)
 
-    def normalizer(self, batch):
-        found = self.num_boxes(batch)
+    def normalizer(self, batch: Batch) -> torch.Tensor:
+        num_boxes = self.num_boxes(batch)
         if not self.exclusive:
-            return found.sum()
-        found = found.clamp(max=self.num_queries).sum()
-        return found + NO_OBJECT_WEIGHT * (self.items(batch).sum() - found)
+            return num_boxes.sum()
+        num_matched = num_boxes.clamp(max=self.num_queries).sum()
+        return num_matched + NO_OBJECT_WEIGHT * (self.items(batch).sum() - num_matched)
 
-    def values(self, student, teacher, batch):
+    def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
         logits, _, queries = self.matched(student, batch)
-        # One column more: where what is matched to no query goes.
+        # One column more, for the boxes without a query.
         classes = torch.full((len(logits), self.num_queries + 1), logits.shape[-1] - self.exclusive)
         classes = classes.to(logits.device).scatter(1, queries % (self.num_queries + 1), batch["labels"])
         return query_class_loss(logits, classes[:, :-1], exclusive=self.exclusive)
 
 
 class BoxLabels(LabeledBoxesTerm):
-    """Where things are: the boxes of the queries that are matched to a true one.
+    """Match the true boxes with the boxes of the queries that are matched to them.
 
-    An item is a true box: the count is that of true boxes over the whole optimizer step.
+    An item is a true box: the count is the number of true boxes over the whole optimizer step.
 
     Args:
         weight (`float` or `Schedule`): `1 - kd_ratio` in the default objective.
@@ -127,26 +146,25 @@ class BoxLabels(LabeledBoxesTerm):
 
     name = "boxes"
 
-    def items(self, batch):
-        return (batch["labels"] >= 0) & self.known_images(batch).unsqueeze(1)
+    def items(self, batch: Batch) -> torch.Tensor:
+        return (batch["labels"] >= 0) & self.labeled_images(batch).unsqueeze(1)
 
-    def values(self, student, teacher, batch):
+    def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
         _, boxes, queries = self.matched(student, batch)
-        found = boxes.gather(1, queries.clamp(min=0).unsqueeze(-1).expand(-1, -1, 4))
-        return box_distance(found, batch[BOXES].nan_to_num()).masked_fill(queries < 0, 0)
+        predicted = boxes.gather(1, queries.clamp(min=0).unsqueeze(-1).expand(-1, -1, 4))
+        return box_distance(predicted, batch[BOXES].nan_to_num()).masked_fill(queries < 0, 0)
 
 
 class QuerySoftTargets(DetectionTerm):
-    """Match what the teacher's queries say: their classes, softened, and their boxes, as sure as the teacher is of them.
+    """Match the teacher's queries: their softened classes, and their boxes, weighted by the teacher's confidence.
 
     An item is an image, so images without labels count.
 
     Args:
         weight (`float` or `Schedule`): `kd_ratio` in the default objective.
-        temperature (`float` or `Schedule`): Greater than 0; of the classes.
-        queries (`str`): "same": the student's first query learns from the teacher's first, for a student that starts from
-            the teacher's queries. "nearest": the student's queries learn from those that they are matched to, image by
-            image; for any other pair.
+        temperature (`float` or `Schedule`): Greater than 0; softens the classes.
+        queries (`str`): "same": the student's first query learns from the teacher's first, and so on, for a student
+            initialized with the teacher's queries. "nearest": the queries are matched image by image, for any other pair.
 
     Raises:
         ValueError: Another number of classes; with "same", another number of queries.
@@ -154,7 +172,7 @@ class QuerySoftTargets(DetectionTerm):
 
     name = "queries"
 
-    def __init__(self, weight, *, temperature=1.0, queries="nearest"):
+    def __init__(self, weight: Scheduled, *, temperature: Scheduled = 1.0, queries: str = "nearest"):
         super().__init__(weight)
         self.temperature = self.follow("temperature", temperature, positive)
         if queries not in QUERIES:
@@ -162,39 +180,105 @@ class QuerySoftTargets(DetectionTerm):
         self.queries = queries
 
     @property
-    def paper(self):
-        """Where it comes from, for the model card."""
+    def paper(self) -> str:  # type: ignore[override]
+        """Its source, for the model card."""
         if self.queries == "same":
             return "Wang et al. 2024, KD-DETR: Knowledge Distillation for Detection Transformer"
         return "Chang et al. 2023, DETRDistill: A Universal Knowledge Distillation Framework for DETR-families"
 
-    def setup(self, student, teacher, batch):
+    def setup(self, student: Signals, teacher: Signals, batch: Batch) -> None:
         super().setup(student, teacher, batch)
-        ours, theirs = tuple(student.logits.shape), tuple(teacher.logits.shape)
-        if ours[-1] != theirs[-1]:
+        student_shape, teacher_shape = tuple(student.logits.shape), tuple(teacher.logits.shape)
+        if student_shape[-1] != teacher_shape[-1]:
             raise ValueError(
-                f"Queries of the student answer with {ours[-1]} numbers (classes and 4 of a box), the teacher's with "
-                f"{theirs[-1]}: other classes, or one of the two has a class 'no object' and the other has none (DETR and "
-                f"YOLOS have it). Take models of one kind, or the terms between layers, 'pearson' or 'channels'."
+                f"A query of the student has {student_shape[-1]} outputs (classes and 4 of a box), one of the teacher "
+                f"{teacher_shape[-1]}: their classes differ, or one of the two has a class 'no object' and the other has "
+                f"none (DETR and YOLOS have it). Use models of one kind, or the terms between layers, 'pearson' or "
+                f"'channels'."
             )
-        if self.queries == "same" and ours != theirs:
+        if self.queries == "same" and student_shape != teacher_shape:
             raise ValueError(
-                f"queries='same' compares the student's queries with the teacher's one by one, and there are {ours[1]} "
-                f"and {theirs[1]}. Give the student as many and the teacher's as a start, or use queries='nearest'."
+                f"queries='same' compares the student's queries with the teacher's one by one, and there are "
+                f"{student_shape[1]} and {teacher_shape[1]}. Initialize the student with the teacher's queries, or use "
+                f"queries='nearest'."
             )
 
-    def items(self, batch):
+    def items(self, batch: Batch) -> torch.Tensor:
         return every_example(batch)
 
-    def values(self, student, teacher, batch):
-        ours, theirs, counted = split_boxes(student.logits), split_boxes(teacher.logits), None
+    def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
+        student_queries, teacher_queries = split_boxes(student.logits), split_boxes(teacher.logits)
+        counted = None
         if self.queries == "nearest":
-            chosen = match_teacher(ours, theirs, exclusive=self.exclusive)
-            counted, chosen = chosen >= 0, chosen.clamp(min=0).unsqueeze(-1)
-            theirs = [part.gather(1, chosen.expand(-1, -1, part.shape[-1])) for part in theirs]
+            matches = match_teacher(student_queries, teacher_queries, exclusive=self.exclusive)
+            counted, matches = matches >= 0, matches.clamp(min=0).unsqueeze(-1)
+            teacher_queries = tuple(part.gather(1, matches.expand(-1, -1, part.shape[-1])) for part in teacher_queries)
         return query_soft_target_loss(
-            ours, theirs, temperature=self.temperature, exclusive=self.exclusive, counted=counted
+            student_queries,
+            teacher_queries,
+            temperature=self.temperature,
+            exclusive=self.exclusive,
+            counted=counted,
         )
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         return {"temperature": self.temperature, "queries": self.queries}
+
+
+@torch.no_grad()
+def match_labels(
+    logits: torch.Tensor, boxes: torch.Tensor, labels: torch.Tensor, true_boxes: torch.Tensor, *, exclusive: bool
+) -> torch.Tensor:
+    """The query of each true box: the one-to-one assignment of least cost.
+
+    Args:
+        logits (`torch.Tensor`): Shape (batch, queries, classes), see `losses.query_class_loss`.
+        boxes (`torch.Tensor`): Shape (batch, queries, 4).
+        labels (`torch.LongTensor`): Shape (batch, most boxes), -100 where an image has fewer.
+        true_boxes (`torch.Tensor`): Shape (batch, most boxes, 4).
+        exclusive (`bool`): See `losses.query_class_loss`.
+
+    Returns:
+        `torch.LongTensor` of shape (batch, most boxes): the index of a query, -1 where there is no box, and for some boxes
+        of an image with more boxes than queries.
+    """
+    num_classes = logits.shape[-1] - exclusive
+    targets = torch.nn.functional.one_hot(labels.clamp(min=0), num_classes)
+    cost = matching_cost(logits, boxes, targets, true_boxes.nan_to_num(), exclusive=exclusive)
+    return _assigned(cost.transpose(1, 2), labels >= 0)
+
+
+@torch.no_grad()
+def match_teacher(student: Queries, teacher: Queries, *, exclusive: bool) -> torch.Tensor:
+    """The teacher's query for each query of the student: least cost, weighted by the teacher's confidence.
+
+    Args:
+        student, teacher (pair of `torch.Tensor`): Class logits and boxes; the numbers of queries may differ.
+        exclusive (`bool`): See `losses.query_class_loss`.
+
+    Returns:
+        `torch.LongTensor` of shape (batch, queries of the student), -1 where the teacher has fewer.
+
+    Reference: Chang et al. 2023, "DETRDistill", section 3.2, Hungarian-matching logits distillation.
+    """
+    (logits, boxes), (targets, target_boxes) = student, teacher
+    confidence = foreground_probability(targets, exclusive=exclusive)
+    classes = targets.float().softmax(-1)[..., :-1] if exclusive else targets.float().sigmoid()
+    cost = matching_cost(logits, boxes, classes, target_boxes, exclusive=exclusive) - _ABOVE_ANY_COST
+    all_queries = torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
+    return _assigned(cost * confidence.unsqueeze(1), all_queries)
+
+
+def _assigned(cost: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """The column that each row is assigned to, -1 for rows that do not count. Cost: shape (batch, rows, columns)."""
+    from scipy.optimize import linear_sum_assignment
+
+    # NaN logits show in the loss; here they would raise an error in scipy.
+    most = torch.finfo(cost.dtype).max
+    table = cost.nan_to_num(nan=most, posinf=most, neginf=most).double().cpu().numpy()
+    row_mask = counted.cpu().numpy()
+    assignment = np.full(row_mask.shape, -1)
+    for image, rows in enumerate(row_mask):
+        chosen, columns = linear_sum_assignment(table[image, rows])
+        assignment[image, np.flatnonzero(rows)[chosen]] = columns
+    return torch.from_numpy(assignment).to(cost.device)

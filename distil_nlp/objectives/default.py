@@ -1,5 +1,7 @@
 """The default objective: labels and soft targets, and the losses and terms of each problem kind."""
 
+from collections.abc import Callable, Iterable
+
 import torch
 
 from ..losses import (
@@ -12,15 +14,15 @@ from ..losses import (
 )
 from ..signals.base import Signals
 from ..signals.problem_kinds import CTC, DETECTION, problem_kind
-from .base import Objective, Term, kd_weight
+from .base import Term
 from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
 from .ctc import CtcLabels, CtcSoftTargets
-from .embeddings import EmbeddingMatching
 from .hard_labels import HardLabels
 from .margins import MarginLabels
+from .objective import Objective
 from .problem_kinds import KindObjective, kind_objective, register_kind_objective
-from .schedules import Schedule
-from .soft import LogitMatching, SoftTargets
+from .schedules import Schedule, Scheduled
+from .soft import EmbeddingMatching, LogitMatching, SoftTargets
 
 TEMPERATURE = 2.0
 
@@ -66,7 +68,7 @@ def default_objective(
     if not has_teacher:
         return Objective(label_terms(1.0, problem_type=problem_type, has_teacher=False))
     ratio = kd_weight((row.kd_ratio if has_labels else 1.0) if kd_ratio is None else kd_ratio)
-    heat = TEMPERATURE if temperature is None else temperature
+    heat: Scheduled = TEMPERATURE if temperature is None else temperature
     if temperature_end is not None:
         heat = Schedule(heat, temperature_end, kd_schedule)
     if kd_ratio_end is not None:
@@ -82,7 +84,17 @@ def default_objective(
     return Objective(terms)
 
 
-def label_terms(weight: float | Schedule, *, problem_type: str, has_teacher: bool) -> list[Term]:
+def kd_weight(value: float) -> float:
+    """`kd_ratio` as a float; a ValueError unless it lies in 0 to 1."""
+    if not 0 <= value <= 1:
+        raise ValueError(
+            f"kd_ratio must lie in 0 to 1; got {value!r}. It is the share of the soft targets; the hard labels weigh "
+            f"1 - kd_ratio, which would be {1 - value:g}."
+        )
+    return float(value)
+
+
+def label_terms(weight: Scheduled, *, problem_type: str, has_teacher: bool) -> list[Term]:
     """The default terms on the labels: one, and for a detector one on classes and one on boxes.
 
     Args:
@@ -97,9 +109,9 @@ def label_terms(weight: float | Schedule, *, problem_type: str, has_teacher: boo
 
 
 def predictions(
-    weight: float | Schedule,
+    weight: Scheduled,
     *,
-    temperature: float | Schedule = TEMPERATURE,
+    temperature: Scheduled = TEMPERATURE,
     problem_type: str = "single_label_classification",
 ) -> Term:
     """The default term on the teacher's predictions: soft targets, or its number, its vector, its boxes.
@@ -116,8 +128,10 @@ def predictions(
     return SoftTargets(weight, temperature=temperature, problem_type=problem_type)
 
 
-def _refuse_unused_settings(problem_type, blend, has_teacher):
-    def listed(settings):
+def _refuse_unused_settings(
+    problem_type: str, blend: dict[str, tuple[float | None, float | None]], has_teacher: bool
+) -> None:
+    def listed(settings: Iterable[str]) -> str:
         values = [
             (f"{name}{end}", value) for name in settings for end, value in zip(("", "_end"), blend[name], strict=True)
         ]
@@ -140,7 +154,7 @@ def _same_decisions(student: Signals, teacher: Signals) -> torch.Tensor:
     return ((student.logits > 0) == (teacher.logits > 0)).float().mean(-1)
 
 
-def _embedding_matching(problem_type):
+def _embedding_matching(problem_type: str) -> Callable[..., Term]:
     return lambda weight, *, temperature: EmbeddingMatching(weight, problem_type=problem_type)
 
 

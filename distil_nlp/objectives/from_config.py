@@ -1,24 +1,26 @@
-"""An objective written as plain data: what a YAML file can say."""
+"""Objectives from plain data, as a YAML file contains them."""
 
 import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from ..internals.messages import nearest
 from .attention import Attention, Relations
-from .base import Objective
+from .base import Term
 from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
 from .class_targets import ClassCorrelation, DecoupledSoftTargets, NormalizedSoftTargets, StandardizedSoftTargets
 from .ctc import CtcLabels, CtcSoftTargets, CtcTranscript
 from .default import predictions
-from .embeddings import EmbeddingMatching
 from .hard_labels import HardLabels
 from .hidden import HiddenStates, PatientStates
 from .maps import AttentionMaps, ChannelMaps, FeatureMaps, PearsonMaps
 from .margins import MarginLabels
+from .objective import Objective
 from .relational import BatchCorrelation, RelationalAngle, RelationalDistance, SimilarityPreserving, SimilarityTargets
-from .soft import LogitMatching, SoftTargets, TeacherLabels
+from .soft import EmbeddingMatching, LogitMatching, SoftTargets, TeacherLabels
 
-# A term goes by the name it has in the log. "predictions" is the soft term of whatever problem there is.
-TERMS = {
+# Terms by their names in the log. "predictions" is the default term on the teacher's predictions of each problem kind.
+TERMS: dict[str, Callable[..., Term]] = {
     "predictions": predictions,
     **{
         term.name: term
@@ -57,8 +59,10 @@ TERMS = {
 }
 
 
-def objective_from(spec, *, problem_type="single_label_classification"):
-    """Make an objective of a list of terms as YAML holds them.
+def objective_from(
+    spec: Sequence[Mapping[str, Mapping[str, Any] | None]], *, problem_type: str = "single_label_classification"
+) -> Objective:
+    """An objective from a list of terms as YAML contains them.
 
     ```yaml
     - hard: {weight: 0.3}
@@ -68,43 +72,42 @@ def objective_from(spec, *, problem_type="single_label_classification"):
 
     Args:
         spec (`list` of `dict`): Each with one key, a term's name in the log ("hard", "soft", "relations", ...) or
-            "predictions", which is soft targets, or the teacher's number or embedding. Its value holds the
-            arguments of the term; `weight` is 1 where it is not given.
-        problem_type (`str`): transformers' word for the problem, for the terms that ask.
+            "predictions": soft targets, or the match of the teacher's number or embedding. Its value contains the
+            arguments of the term; the default of `weight` is 1.
+        problem_type (`str`): Name of the problem kind, for the terms that depend on it.
 
     Returns:
         `Objective`
 
     Raises:
-        ValueError: No list of terms, a name that is no term, an argument the term does not take, or whatever the term
-            itself refuses.
+        ValueError: Not a list of terms, an unknown term, an unknown argument, or an argument that the term refuses.
     """
     if (
         not isinstance(spec, (list, tuple))
         or not spec
-        or not all(isinstance(one, dict) and len(one) == 1 for one in spec)
+        or not all(isinstance(entry, dict) and len(entry) == 1 for entry in spec)
     ):
         raise ValueError(
             f"An objective is a list of terms, each a name with its settings, such as [{{'soft': {{'weight': 1, "
             f"'temperature': 2}}}}]; got {spec!r}."
         )
-    return Objective([_term(*next(iter(one.items())), problem_type) for one in spec])
+    return Objective([_term(*next(iter(entry.items())), problem_type) for entry in spec])
 
 
-def _term(name, settings, problem_type):
+def _term(name: str, settings: Mapping[str, Any] | None, problem_type: str) -> Term:
     settings = {"weight": 1.0, **(settings or {})}
     if name not in TERMS:
         raise ValueError(f"There is no term {name!r}{nearest(name, TERMS)}. Terms are {', '.join(TERMS)}.")
-    taken = list(inspect.signature(TERMS[name]).parameters)
+    parameters = list(inspect.signature(TERMS[name]).parameters)
     for setting in settings:
-        if setting not in taken:
+        if setting not in parameters:
             raise ValueError(
-                f"The term {name!r} takes no {setting!r}{nearest(setting, taken)}. It takes "
-                f"{', '.join(one for one in taken if one != 'problem_type')}."
+                f"The term {name!r} takes no {setting!r}{nearest(setting, parameters)}. It takes "
+                f"{', '.join(name for name in parameters if name != 'problem_type')}."
             )
-    if "problem_type" in taken:
+    if "problem_type" in parameters:
         settings.setdefault("problem_type", problem_type)
     try:
         return TERMS[name](**settings)
-    except TypeError as error:  # an argument that has no default, a value of another kind
+    except TypeError as error:  # a missing argument, a value of another type
         raise ValueError(f"The term {name!r} cannot be made with {settings}: {error}.") from error

@@ -1,8 +1,14 @@
-"""Learning from the labels."""
+"""The term on the labels."""
 
+from typing import Any
+
+import torch
+
+from ..signals.base import Signals
 from ..signals.problem_kinds import problem_kind, problem_kind_of
-from .base import Term
+from .base import Batch, Term
 from .problem_kinds import check_label_per_prediction, kind_objective
+from .schedules import Scheduled
 
 
 class HardLabels(Term):
@@ -10,19 +16,21 @@ class HardLabels(Term):
 
     Args:
         weight (`float` or `Schedule`): `1 - kd_ratio` in the default objective.
-        problem_type (`str`): transformers' word for the problem. Labels of single-label classification may be soft: rows
-            of class probabilities, as mixup and cutmix make them.
+        problem_type (`str`): Name of the problem kind. Labels of single-label classification may be soft: rows of class
+            probabilities, as mixup and cutmix make them.
         head (`str`, *optional*): A module of the student whose logits are read instead of the model's.
 
     Raises:
-        ValueError: Labels that are not those of the problem, or that another term compares with; a head that is not there,
-            or gives no such logits.
+        ValueError: Labels of another problem kind, or of a kind with label terms of its own; a head that does not exist, or
+            has logits of another shape.
     """
 
     name = "hard"
     needs_teacher = False
 
-    def __init__(self, weight, *, problem_type="single_label_classification", head=None):
+    def __init__(
+        self, weight: Scheduled, *, problem_type: str = "single_label_classification", head: str | None = None
+    ):
         super().__init__(weight)
         self.read_from(head)
         self.problem_type = problem_type
@@ -34,7 +42,7 @@ class HardLabels(Term):
                 f"MarginLabels for embeddings with identities as labels: they have a center for each identity."
             )
 
-    def setup(self, student, teacher, batch):
+    def setup(self, student: Signals, teacher: Signals | None, batch: Batch) -> None:
         self.check_head(student)
         if "labels" not in batch:
             schedule = self.schedules.get("weight")
@@ -49,14 +57,14 @@ class HardLabels(Term):
             raise ValueError(
                 f"For {self.problem_type} labels must be {self._kind.labels}; got {labels.dtype} of shape "
                 f"{tuple(labels.shape)}. Set the student's `config.problem_type` (and `HardLabels(problem_type=...)`) "
-                f"to what the data is."
+                f"to the kind of the data."
             )
 
-    def items(self, batch):
+    def items(self, batch: Batch) -> torch.Tensor:
         return self._kind.is_labeled(batch["labels"])
 
-    def values(self, student, teacher, batch):
+    def values(self, student: Signals, teacher: Signals | None, batch: Batch) -> torch.Tensor:
         return self._loss(self.logits_of(student), batch["labels"])
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         return {"problem_type": self.problem_type, **({} if self.head is None else {"head": self.head})}

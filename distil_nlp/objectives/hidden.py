@@ -1,11 +1,16 @@
-"""Learning from hidden states."""
+"""Terms on hidden states."""
 
+from typing import Any
+
+import torch
 from torch import nn
 
 from ..losses import hidden_cosine, hidden_mse, normalized_mse
 from ..losses.precision import upcast
-from .base import every_example
-from .layers import LayerTerm, of_images
+from ..signals.base import Signals
+from .base import Batch, every_example
+from .layers import Layers, LayerTerm, of_images
+from .schedules import Scheduled
 
 DISTANCES = {
     "mse": (hidden_mse, "Romero et al. 2015, FitNets: Hints for Thin Deep Nets"),
@@ -14,38 +19,40 @@ DISTANCES = {
 
 
 class ProjectedTerm(LayerTerm):
-    """What pairs of layers return, the student's brought to the teacher's width.
+    """Base class of terms on the outputs of pairs of layers, with the student's projected to the teacher's width.
 
     The projections (linear maps without bias, one for each pair of different widths) are trained with the student,
     saved beside it for resuming, and no part of it.
     """
 
-    def __init__(self, weight, *, layers):
+    def __init__(self, weight: Scheduled, *, layers: Layers):
         super().__init__(weight, layers=layers)
         self.projections = nn.ModuleList()
 
-    def setup(self, student, teacher, batch):
+    def setup(self, student: Signals, teacher: Signals, batch: Batch) -> None:
         super().setup(student, teacher, batch)
         self.projections = nn.ModuleList(projection(*pair) for pair in self.hidden(student, teacher))
 
-    def projected(self, student, teacher):
-        """`[(student's, teacher's), ...]` of equal widths."""
-        # Half-precision features meet a float32 projection where no autocast is: a half-precision student, evaluation.
+    def projected(self, student: Signals, teacher: Signals) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Outputs of each pair of layers, of equal widths: `[(student, teacher), ...]`."""
+        # Without autocast (a half-precision student, evaluation) features are half precision and projections float32.
         return [
-            (project(upcast(ours)), theirs)
-            for project, (ours, theirs) in zip(self.projections, self.hidden(student, teacher), strict=True)
+            (project(upcast(student_hidden)), teacher_hidden)
+            for project, (student_hidden, teacher_hidden) in zip(
+                self.projections, self.hidden(student, teacher), strict=True
+            )
         ]
 
 
 class HiddenStates(ProjectedTerm):
-    """Bring hidden states of the student to hidden states of the teacher (hints), averaged over the pairs.
+    """Match hidden states of the teacher (hints), averaged over the pairs of layers.
 
-    An item is a position that is no padding. Of images, where there is none, it is the example: all its positions count.
+    An item is a position that is not padding. For images, which have no padding, it is the example: all positions count.
 
     Args:
-        weight (`float`): Weight in the objective.
-        layers: See `LayerTerm`. "embeddings" names the output of the embedding layer.
-        distance (`str`): "mse", or "cosine" where the direction should count and the length should not.
+        weight (`float` or `Schedule`): Weight in the objective.
+        layers: See `LayerTerm`. "embeddings" is the output of the embedding layer.
+        distance (`str`): "mse", or "cosine" to compare directions without lengths.
 
     Raises:
         ValueError: An unknown distance; layers that do not exist or return no hidden states.
@@ -53,41 +60,41 @@ class HiddenStates(ProjectedTerm):
 
     name = "hidden"
 
-    def __init__(self, weight, *, layers="uniform", distance="mse"):
+    def __init__(self, weight: Scheduled, *, layers: Layers = "uniform", distance: str = "mse"):
         super().__init__(weight, layers=layers)
         if distance not in DISTANCES:
             raise ValueError(f"distance must be one of {', '.join(DISTANCES)}; got {distance!r}.")
         self.distance = distance
         self._loss, self.paper = DISTANCES[distance]
 
-    def values(self, student, teacher, batch):
-        values = [self._loss(ours, theirs) for ours, theirs in self.projected(student, teacher)]
+    def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
+        values = [self._loss(*pair) for pair in self.projected(student, teacher)]
         if of_images(batch):
-            values = [each.mean(dim=1) for each in values]
+            values = [positions.mean(dim=1) for positions in values]
         return sum(values) / len(values)
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         return {**super().settings(), "distance": self.distance}
 
 
 class PatientStates(ProjectedTerm):
-    """Bring the student's state of the first token, layer by layer, to the direction of the teacher's.
+    """Match the direction of the teacher's state of the first token, layer by layer.
 
-    An item is a sequence that begins with its first token, [CLS], as one padded on the right does. The pairs are added
-    up.
+    An item is a sequence that begins with its first token, [CLS], as a sequence padded on the right does. Summed over the
+    pairs of layers.
 
     Args:
-        weight (`float`): Weight in the objective.
+        weight (`float` or `Schedule`): Weight in the objective.
         layers: See `LayerTerm`.
     """
 
     name = "patient"
     paper = "Sun et al. 2019, Patient Knowledge Distillation for BERT Model Compression"
 
-    def __init__(self, weight, *, layers="skip"):
+    def __init__(self, weight: Scheduled, *, layers: Layers = "skip"):
         super().__init__(weight, layers=layers)
 
-    def setup(self, student, teacher, batch):
+    def setup(self, student: Signals, teacher: Signals, batch: Batch) -> None:
         super().setup(student, teacher, batch)
         if of_images(batch):
             return
@@ -98,22 +105,23 @@ class PatientStates(ProjectedTerm):
                 f"padding. Pad on the right (tokenizer.padding_side='right')."
             )
 
-    def items(self, batch):
+    def items(self, batch: Batch) -> torch.Tensor:
         return every_example(batch) if of_images(batch) else batch["attention_mask"][:, 0].bool()
 
-    def values(self, student, teacher, batch):
-        return sum(normalized_mse(ours[:, 0], theirs[:, 0]) for ours, theirs in self.projected(student, teacher))
+    def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
+        pairs = self.projected(student, teacher)
+        return sum(normalized_mse(*(states[:, 0] for states in pair)) for pair in pairs)
 
 
-def projection(ours, theirs):
-    """A bridge from the width of a student's tensor to a teacher's: nothing where they are equal, else a linear map.
+def projection(student_tensor: torch.Tensor, teacher_tensor: torch.Tensor) -> nn.Module:
+    """A projection from the student's width to the teacher's: the identity where they are equal, else a linear map.
 
     The width is the last dimension; that of feature maps, (batch, channels, height, width), is their channels.
     """
-    of_maps = ours.dim() == 4
-    wide, wanted = (tensor.shape[1 if of_maps else -1] for tensor in (ours, theirs))
-    if wide == wanted:
+    is_map = student_tensor.dim() == 4
+    width, teacher_width = (tensor.shape[1 if is_map else -1] for tensor in (student_tensor, teacher_tensor))
+    if width == teacher_width:
         return nn.Identity()
     # Drawn on the CPU, so that one seed gives one projection on every device.
-    made = nn.Conv2d(wide, wanted, 1, bias=False) if of_maps else nn.Linear(wide, wanted, bias=False)
-    return made.to(ours.device, upcast(ours).dtype)
+    module = nn.Conv2d(width, teacher_width, 1, bias=False) if is_map else nn.Linear(width, teacher_width, bias=False)
+    return module.to(student_tensor.device, upcast(student_tensor).dtype)

@@ -1,14 +1,16 @@
-"""The objectives of known papers as plain data: terms, layers and stages, as `stages:` in a recipe can hold them.
+"""The objectives of known papers as plain data: terms, layers and stages, as in `stages:` of a recipe.
 
-Weights are the papers', translated where ours means another thing: our terms average over the pairs of layers.
-`share` is the part of the training steps that a stage gets.
+Weights are those of the papers, converted where a term here is defined otherwise: it averages over the pairs of layers.
+`share` is the fraction of the training steps of a stage.
 """
 
-# The labels alone, as the last stage of methods that know nothing of a task before it.
+from typing import Any
+
+# The labels alone, as the last stage of methods whose first stage is independent of the task.
 _LABELS = {"name": "labels", "share": 0.5, "objective": [{"hard": {}}]}
 _SOFT = [{"hard": {"weight": 0.1}}, {"soft": {"weight": 0.9, "temperature": 4.0}}]
 
-PRESETS = {
+PRESETS: dict[str, list[dict[str, Any]]] = {
     # Sanh et al. 2019, DistilBERT: 5 x soft targets at temperature 2, 2 x the task's own loss, 1 x cosine of the last
     # hidden states (the weights are those of the authors' training command).
     "distilbert": [
@@ -22,8 +24,8 @@ PRESETS = {
         }
     ],
     # Sun et al. 2019, Patient Knowledge Distillation, section 4.2: temperature from {5, 10, 20}, alpha from {0.2, 0.5,
-    # 0.7}, beta from {10, 100, 500, 1000}; we take one from the middle of each. Beta weighs a mean over a width of 768,
-    # our term is a sum over the width, as in the paper's equation 7.
+    # 0.7}, beta from {10, 100, 500, 1000}; here one from the middle of each. Beta weighs a mean over a width of 768,
+    # the term here is a sum over the width, as in the paper's equation 7.
     "pkd": [
         {
             "name": "pkd",
@@ -34,7 +36,7 @@ PRESETS = {
             ],
         }
     ],
-    # Jiao et al. 2020, TinyBERT, section 3 and 4.2: 20 epochs on what the layers hold, then 3 on the predictions at
+    # Jiao et al. 2020, TinyBERT, section 3 and 4.2: 20 epochs on the layers, then 3 on the predictions at
     # temperature 1, without the labels.
     "tinybert": [
         {
@@ -66,7 +68,7 @@ PRESETS = {
         },
         _LABELS,
     ],
-    # Touvron et al. 2021, DeiT, section 4: half the labels on the class head, half the teacher's best class on the
+    # Touvron et al. 2021, DeiT, section 4: half the labels on the class head, half the teacher's most probable class on the
     # distillation head of transformers' DeiTForImageClassificationWithTeacher. The paper's soft variant (temperature 3,
     # lambda 0.1) did worse there: "soft: {weight: 0.1, temperature: 3, head: distillation_classifier}", labels 0.9.
     "deit": [
@@ -86,8 +88,8 @@ PRESETS = {
             "objective": [{"hard": {"weight": 0.1}}, {"standardized": {"weight": 9.0, "temperature": 2.0}}],
         }
     ],
-    # Huang et al. 2022, DIST, section 5: beta and gamma 2, temperature 4. The one to take where the teacher is much
-    # stronger than the student.
+    # Huang et al. 2022, DIST, section 5: beta and gamma 2, temperature 4. Best where the teacher is much stronger than
+    # the student.
     "dist": [
         {
             "name": "dist",
@@ -102,34 +104,34 @@ PRESETS = {
     "dkd": [
         {"name": "dkd", "objective": [{"hard": {"weight": 1.0}}, {"decoupled": {"weight": 1.0, "temperature": 4.0}}]}
     ],
-    # For models that say a token or a blank a frame. Gandhi et al. 2023, Distil-Whisper, section 4: 0.8 on what the teacher
-    # writes down, 1 on its distributions at temperature 2; there of a decoder, here of frames, without the true labels.
+    # For CTC models. Gandhi et al. 2023, Distil-Whisper, section 4: 0.8 on the teacher's transcript, 1 on its distributions
+    # at temperature 2; there of a decoder, here of frames, without the true labels.
     "transcripts": [
         {
             "name": "transcripts",
             "objective": [{"ctc_transcript": {"weight": 0.8}}, {"ctc_frames": {"weight": 1.0, "temperature": 2.0}}],
         }
     ],
-    # What follows is learned from maps, on top of soft targets as the field blends them (0.1 labels, 0.9 at temperature
-    # 4): by themselves maps teach less than soft targets, and across architectures less than nothing, see
-    # docs/objectives.md. The weights of the maps are ours (losses are averaged here, where authors sum): 10 or 100, of
-    # hints also 1, whichever did better on rows held out of Fashion-MNIST's training images, one epoch, one seed. The
-    # differences were within noise, but for the last two at 100, which did harm.
+    # The last three learn from maps, beside soft targets with the usual weights (0.1 labels, 0.9 at temperature 4): alone,
+    # maps are worse than soft targets, and across architectures worse than no teacher, see docs/objectives.md. The
+    # weights of the maps are not the papers' (losses are averaged here and summed there): 10 or 100, of hints also 1,
+    # whichever was better on rows held out of Fashion-MNIST's training images, one epoch, one seed. The differences were
+    # within noise, except for the last two at 100, which were worse.
     "fitnets": [{"name": "fitnets", "objective": [*_SOFT, {"hints": {"weight": 100.0, "layers": "last"}}]}],
     "at": [{"name": "at", "objective": [*_SOFT, {"attention_maps": {"weight": 10.0, "layers": "last"}}]}],
     "cwd": [{"name": "cwd", "objective": [*_SOFT, {"channels": {"weight": 10.0, "layers": "last"}}]}],
 }
 
 
-def preset(name):
+def preset(name: str) -> list[dict[str, Any]]:
     """The stages of a preset.
 
     Args:
         name (`str`): One of `PRESETS`.
 
     Returns:
-        `list` of `dict`: "name"; "objective", for `objective_from`; and, where there are several, "share", the part of
-        the training steps that the stage gets.
+        `list` of `dict`: "name"; "objective", for `objective_from`; and, of several stages, "share", the fraction of the
+        training steps.
 
     Raises:
         ValueError: No preset of this name.

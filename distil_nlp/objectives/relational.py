@@ -1,8 +1,11 @@
-"""Learning how the examples of a batch lie to each other.
+"""Terms on the distances and similarities among the examples of a batch.
 
-These terms compare examples with each other, so their item is the micro-batch: a step averages its micro-batches, and
-cutting it differently changes what is compared.
+They compare examples with each other, so their item is the micro-batch: a step averages its micro-batches, and another
+micro-batch size gives another loss.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -15,40 +18,42 @@ from ..losses import (
     similarity_kl,
     similarity_preserving,
 )
-from .base import Term, positive
-from .layers import LayerTerm, check_examples, check_positions, of_images
+from ..signals.base import Signals
+from .base import Batch, Term, positive, whole_batch
+from .layers import Layers, LayerTerm, check_examples, check_positions, of_images
 from .problem_kinds import check_exclusive_classes
+from .schedules import Scheduled
 
 
 class PooledTerm(LayerTerm):
     """A term between the examples of a micro-batch, each of them one point.
 
-    A point is the mean of hidden states (batch, sequence, width), padding left out, or of the pixels of a feature map
-    (batch, channels, height, width); a vector (batch, width) is one already. Averaged over the pairs of layers; widths
-    may differ, and so may what student and teacher return.
+    A point is the mean of hidden states (batch, sequence, width) without padding, or of the pixels of a feature map
+    (batch, channels, height, width), or a vector (batch, width). Averaged over the pairs of layers. The widths of student
+    and teacher may differ, and so may the kinds of their outputs.
 
     Args:
-        weight (`float`): Weight in the objective.
+        weight (`float` or `Schedule`): Weight in the objective.
         layers: See `LayerTerm`.
     """
 
-    loss = None  # (student points, teacher points) -> one value
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (student points, teacher points) -> one value
 
-    def __init__(self, weight, *, layers="last"):
+    def __init__(self, weight: Scheduled, *, layers: Layers = "last"):
         super().__init__(weight, layers=layers)
 
-    def check_tensor(self, tensor, batch, what):
+    def check_tensor(self, tensor: torch.Tensor, batch: Batch, name: str) -> None:
         if tensor.dim() == 3:
-            check_positions(tensor, batch, what)
+            check_positions(tensor, batch, name)
         else:
-            check_examples(tensor, batch, what, dims=(2, 4))
+            check_examples(tensor, batch, name, dims=(2, 4))
 
-    def items(self, batch):
+    def items(self, batch: Batch) -> torch.Tensor:
         return whole_batch(batch)
 
-    def values(self, student, teacher, batch):
+    def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
         pairs = self.hidden(student, teacher)
-        return sum(type(self).loss(*(_points(one, batch) for one in pair)) for pair in pairs) / len(pairs)
+        return sum(type(self).loss(*(_points(tensor, batch) for tensor in pair)) for pair in pairs) / len(pairs)
 
 
 class RelationalDistance(PooledTerm):
@@ -73,18 +78,18 @@ class SimilarityPreserving(PooledTerm):
 
 
 class SimilarityTargets(Term):
-    """Match, text by text, which other texts of the micro-batch the teacher's embeddings are nearest to.
+    """Match, text by text, the teacher's distribution of similarities to the other texts of the micro-batch.
 
-    Widths may differ, and nothing is projected. It reads what the models answer, so it is for models whose answer is
-    one row a text: embeddings, or the logits of a classifier.
+    Widths may differ, and nothing is projected. It compares the outputs of models with one row per text: embeddings, or
+    the logits of a classifier.
 
     Args:
-        weight (`float`): Weight in the objective.
-        temperature (`float` or `Schedule`): Greater than 0, of cosines: 0.05 looks at the nearest few texts, 1 at all
-            nearly alike.
+        weight (`float` or `Schedule`): Weight in the objective.
+        temperature (`float` or `Schedule`): Greater than 0, of cosines: with 0.05 the nearest few texts count, with 1 all
+            nearly equally.
 
     Raises:
-        ValueError: Answers for each token.
+        ValueError: Outputs for each token.
     """
 
     name, paper = (
@@ -92,72 +97,72 @@ class SimilarityTargets(Term):
         "Fang et al. 2021, SEED: Self-supervised Distillation for Visual Representation",
     )
 
-    def __init__(self, weight, *, temperature=0.05):
+    def __init__(self, weight: Scheduled, *, temperature: Scheduled = 0.05):
         super().__init__(weight)
         self.temperature = self.follow("temperature", temperature, positive)
 
-    def setup(self, student, teacher, batch):
-        _refuse_tokens(student, "SimilarityTargets", "HiddenStates")
+    def setup(self, student: Signals, teacher: Signals, batch: Batch) -> None:
+        _check_sequences(student, "SimilarityTargets", "HiddenStates")
 
-    def items(self, batch):
+    def items(self, batch: Batch) -> torch.Tensor:
         return whole_batch(batch)
 
-    def values(self, student, teacher, batch):
+    def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
         return similarity_kl(student.logits, teacher.logits, temperature=self.temperature)
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         return {"temperature": self.temperature}
 
 
 class BatchCorrelation(Term):
-    """Match, class by class, which examples of the micro-batch the teacher gives more of the class (DIST, intra-class).
+    """Match, class by class, how the teacher's probability varies over the micro-batch (DIST, intra-class).
 
     Args:
-        weight (`float`): Gamma of the paper, 2 there.
+        weight (`float` or `Schedule`): Gamma of the paper, 2 there.
         temperature (`float` or `Schedule`): Greater than 0; 1 in the paper's large runs.
-        problem_type (`str`): Single-label classification of whole sequences.
+        problem_type (`str`): Must have classes that exclude each other.
 
     Raises:
-        ValueError: A problem without probabilities over classes; logits per token.
+        ValueError: A problem kind without probabilities over classes; logits per token.
     """
 
     name, paper = "batch_correlation", "Huang et al. 2022, Knowledge Distillation from A Stronger Teacher"
 
-    def __init__(self, weight, *, temperature=1.0, problem_type="single_label_classification"):
+    def __init__(
+        self,
+        weight: Scheduled,
+        *,
+        temperature: Scheduled = 1.0,
+        problem_type: str = "single_label_classification",
+    ):
         super().__init__(weight)
         self.temperature = self.follow("temperature", temperature, positive)
         check_exclusive_classes(problem_type, "BatchCorrelation")
 
-    def setup(self, student, teacher, batch):
-        _refuse_tokens(student, "BatchCorrelation", "SoftTargets")
+    def setup(self, student: Signals, teacher: Signals, batch: Batch) -> None:
+        _check_sequences(student, "BatchCorrelation", "SoftTargets")
 
-    def items(self, batch):
+    def items(self, batch: Batch) -> torch.Tensor:
         return whole_batch(batch)
 
-    def values(self, student, teacher, batch):
+    def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
         return batch_correlation(student.logits, teacher.at(self.temperature), temperature=self.temperature)
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         return {"temperature": self.temperature}
 
 
-def _refuse_tokens(student, who, instead):
+def _check_sequences(student: Signals, term: str, instead: str) -> None:
     if student.logits.dim() != 2:
         raise ValueError(
-            f"{who} compares whole sequences and needs logits of shape (batch, classes); got "
+            f"{term} compares whole sequences and needs logits of shape (batch, classes); got "
             f"{tuple(student.logits.shape)}. Use {instead} for tokens."
         )
 
 
-def _points(tensor, batch):
+def _points(tensor: torch.Tensor, batch: Batch) -> torch.Tensor:
     if tensor.dim() == 2:
         return tensor
     if tensor.dim() == 4:
         return mean_of_pixels(tensor)
     return mean_of_tokens(tensor, torch.ones_like(tensor[..., 0]) if of_images(batch) else batch["attention_mask"])
-
-
-def whole_batch(batch):
-    """A mask of one item: the micro-batch itself."""
-    first = next(iter(batch.values()))
-    return torch.ones(1, dtype=torch.bool, device=first.device)

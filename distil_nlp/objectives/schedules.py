@@ -1,7 +1,9 @@
-"""Settings that move during training, such as a temperature that cools."""
+"""Settings that change during training, such as a temperature that falls."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 _SHAPES = {
     "linear": lambda progress: progress,
@@ -14,24 +16,24 @@ SHAPES = tuple(_SHAPES)
 class Schedule:
     """A number that goes from one value to another over a training. A constant is a plain number.
 
-    Papers let the teacher's share fall linearly to 0, so that labels have the last word (teacher annealing: Clark et
-    al. 2019, BAM! Born-Again Multi-Task Networks), and let what the teacher says go from soft to sharp (Jafari et al.
-    2021, Annealing Knowledge Distillation, which scales its logits under a squared distance and ends on the labels).
-    Li et al. 2023, Curriculum Temperature for Knowledge Distillation, learn the temperature instead: no schedule does it.
+    Papers lower the weight of the teacher linearly to 0, so that training ends on the labels (teacher annealing: Clark et
+    al. 2019, BAM! Born-Again Multi-Task Networks), or lower the temperature of its predictions (Jafari et al. 2021,
+    Annealing Knowledge Distillation, which scales its logits under a squared distance and ends on the labels). Li et al.
+    2023, Curriculum Temperature for Knowledge Distillation, learn the temperature, which no schedule does.
 
     Args:
         start, end (`float`): Values of the first and of the last optimizer step.
         schedule (`str`): "linear", or "cosine", which starts and ends slowly.
 
     Raises:
-        ValueError: An unknown schedule; an end that is no number.
+        ValueError: An unknown schedule; a start or an end that is not a finite number.
     """
 
     start: float
     end: float
     schedule: str = "linear"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.schedule not in _SHAPES:
             raise ValueError(
                 f"schedule must be {' or '.join(SHAPES)}; got {self.schedule!r}. For a constant give a plain number."
@@ -42,8 +44,8 @@ class Schedule:
                 raise ValueError(f"The {name} of a schedule must be a number; got {value!r}.")
 
     @classmethod
-    def of(cls, value):
-        """`value` as a schedule where it is one or spells one out ({"start": 4, "end": 1}); None for a plain number.
+    def of(cls, value: "Scheduled") -> "Schedule | None":
+        """`value` as a schedule if it is one or a mapping of its fields ({"start": 4, "end": 1}); None for a number.
 
         Raises:
             ValueError: A mapping with other keys.
@@ -52,20 +54,24 @@ class Schedule:
             return value if isinstance(value, cls) else None
         if not {"start", "end"} <= value.keys() <= {"start", "end", "schedule"}:
             raise ValueError(
-                f"A setting that moves is written {{start: 4, end: 1, schedule: linear}}, the last of which may be left "
-                f"out; got {value!r}."
+                f"A setting with a schedule is written {{start: 4, end: 1, schedule: linear}}, the last of which may be "
+                f"omitted; got {value!r}."
             )
         return cls(**value)
 
-    def at(self, progress):
-        """The value at a part of the training, 0 (first step) to 1 (last step); exactly start and end there."""
+    def at(self, progress: float) -> float:
+        """The value at a fraction of the training, 0 (first step) to 1 (last step); exactly start and end there."""
         part = _SHAPES[self.schedule](progress)
         return (1 - part) * self.start + part * self.end
 
-    def rest(self):
-        """The schedule of 1 minus this: with it the two always add up to 1."""
+    def rest(self) -> "Schedule":
+        """The schedule of 1 minus this: the two sum to 1 at every step."""
         return Schedule(1 - self.start, 1 - self.end, self.schedule)
 
-    def to_dict(self):
-        """As YAML may hold it, and as `of` reads it."""
+    def to_dict(self) -> dict[str, Any]:
+        """The mapping that `of` reads, for reports and YAML."""
         return asdict(self)
+
+
+# A setting that may have a schedule: a number, a schedule, or a mapping of the fields of a schedule.
+Scheduled = float | Schedule | Mapping[str, Any]

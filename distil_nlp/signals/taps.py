@@ -50,7 +50,7 @@ class FeatureTap:
         self._features.clear()
 
     def _hook(self, name: str) -> Callable[..., None]:
-        def capture(module, inputs, output):
+        def capture(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             # Overwritten, never appended: gradient checkpointing runs inner layers twice.
             first = output[0] if isinstance(output, (tuple, list)) and output else output
             self._features[name] = _copy(first) if isinstance(first, torch.Tensor) else first

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from accelerate import Accelerator
 
-from ..objectives.base import Objective
+from ..objectives import Objective
 
 logger = logging.getLogger(__name__)
 

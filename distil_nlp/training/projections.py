@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 
 from ..internals.files import replacing
 from ..models.feature_stages import in_eval_mode
-from ..objectives.base import Objective
+from ..objectives import Objective
 from ..signals.base import Signals
 from ..signals.forward import accepted_columns, forward_logits
 from ..signals.frames import frame_stride

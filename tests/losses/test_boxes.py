@@ -9,7 +9,7 @@ from transformers.loss.loss_for_object_detection import ForObjectDetectionLoss, 
 
 from distil_nlp.losses import boxes as losses
 from distil_nlp.objectives import BoxLabels, Objective, QueryLabels
-from distil_nlp.objectives.matching import match_labels, match_teacher
+from distil_nlp.objectives.boxes import match_labels, match_teacher
 from distil_nlp.signals.base import Signals
 
 NUM_CLASSES, NUM_QUERIES = 3, 12

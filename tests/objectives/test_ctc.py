@@ -129,7 +129,7 @@ def test_a_clip_with_more_letters_than_answers_does_not_count_and_the_log_says_s
     assert term.items(batch).tolist() == [True, False]  # it has two answers, and its letters need a blank between
     own = torch.tensor([[True] * 3, [True, True, False]])
     torch.testing.assert_close(loss, ctc_loss(slow.logits, own, batch["labels"], blank=0)[0])
-    assert caplog.text.count("has more letters than the student can answer in its time") == 1
+    assert caplog.text.count("has more tokens than the student has output frames for") == 1
 
 
 def test_an_answer_counts_for_the_frames_that_begin_in_its_time():

@@ -168,6 +168,8 @@ def test_parts_of_a_distribution_cannot_follow_a_temperature_and_are_refused_bef
     kept = SparseTargets(torch.zeros(4, 2, dtype=torch.long), torch.full((4, 2), 0.5), None, torch.zeros(4), 4.0, 3)
     batch = {"input_ids": torch.ones(4, 6, dtype=torch.long)}
     objective = Objective([SoftTargets(1.0, temperature=Schedule(4.0, 1.0))])
-    with pytest.raises(ValueError, match="goes from 4 to 1, and parts .* were kept at 4: they cannot follow"):
+    with pytest.raises(
+        ValueError, match="goes from 4 to 1, and the stored part .* has temperature 4, which cannot change"
+    ):
         objective.setup(Signals(torch.zeros(4, 3)), Signals(None, {}, kept), batch)
     assert objective.temperatures == [4.0, 1.0]

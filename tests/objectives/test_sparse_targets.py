@@ -108,7 +108,7 @@ def test_a_term_between_layers_does_not_look_at_logits():
 
 
 def test_another_temperature_than_that_of_the_parts_is_refused_with_both():
-    with pytest.raises(ValueError, match="softened at temperature 2 .* student's at 3: .*temperature=2, .* anew at 3"):
+    with pytest.raises(ValueError, match="softened at temperature 2 .* student's at 3, .*temperature=2, .* anew at 3"):
         built([SoftTargets(1.0, temperature=3.0)], said())
 
 
@@ -126,7 +126,9 @@ def test_another_vocabulary_than_that_of_the_parts_is_refused():
 
 
 def test_several_labels_have_no_distribution_to_keep_parts_of():
-    with pytest.raises(ValueError, match="kept in parts compares .*'multi_label_classification'"):
+    with pytest.raises(
+        ValueError, match="stored part of a teacher's distribution compares .*'multi_label_classification'"
+    ):
         built([SoftTargets(1.0, temperature=2.0, problem_type="multi_label_classification")], said())
 
 
