@@ -22,7 +22,7 @@ from ..metrics import Evaluator
 from ..models.loading import check_folder
 from ..tasks import Task, task_class
 from ..teachers import Teacher
-from ..teachers.labels import label_names, reorder
+from ..teachers.reconcile import label_names, reorder
 from .arguments import RecipeArguments
 
 # Tokenizers, image processors and feature extractors, and what combines them.

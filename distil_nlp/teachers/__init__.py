@@ -4,9 +4,9 @@ from .base import Teacher
 from .cache.build import build_cache
 from .cache.teacher import CachedTeacher
 from .ensemble import TeacherEnsemble
-from .labels import label_order, reorder
 from .online import OnlineTeacher, as_teacher, load_teacher
 from .probe import ProbeResult, probe
+from .reconcile import label_order, reorder
 from .separate_inputs import SeparateInputs
 from .zero_shot import ZeroShotClassifier
 

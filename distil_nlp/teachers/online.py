@@ -15,8 +15,7 @@ from ..signals.base import Signals
 from ..signals.forward import accepted_columns, frame_logits
 from ..signals.taps import FeatureTap
 from .base import Teacher
-from .labels import label_names, label_order, ordered
-from .vocabulary import check_vocabulary
+from .reconcile import check_vocabulary, label_names, label_order, ordered
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

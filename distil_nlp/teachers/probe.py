@@ -1,30 +1,34 @@
-"""Is the teacher worth listening to? Asked before the first step."""
+"""Check of the teacher's accuracy and label order on a few training items before the first step."""
 
 import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..losses.hard import MISSING
 from ..signals.columns import LABELS
 from ..signals.forward import predicts_spans
 from ..signals.problem_kinds import problem_kind
+from .base import Teacher
 
 logger = logging.getLogger(__name__)
 
-_MOST_RENAMED = 1000  # beyond that the classes are a vocabulary, and no few batches could show a renaming
+_MAX_RENAMED = 1000  # more classes are a vocabulary, for which a few batches cannot show a permutation
 
 
 @dataclass
 class ProbeResult:
-    """What a probe of a classifier found.
+    """Result of a probe of a classifier.
 
     Args:
-        num_items (`int`): Labeled items looked at.
-        accuracy (`float`): Share the teacher got right.
-        majority (`float`): Share of the most frequent label: what a constant answer gets.
-        permuted (`float`): Accuracy on one half of the items after renaming the teacher's classes as fits the other.
+        num_items (`int`): Number of labeled items.
+        accuracy (`float`): Accuracy of the teacher.
+        majority (`float`): Frequency of the most frequent label: the accuracy of a constant prediction.
+        permuted (`float`): Accuracy on one half of the items after renaming the teacher's classes to fit the other half.
     """
 
     num_items: int
@@ -32,121 +36,128 @@ class ProbeResult:
     majority: float
     permuted: float
 
-    def __str__(self):
+    def __str__(self) -> str:
         return (
             f"The teacher is right on {self.accuracy:.1%} of {self.num_items} training items "
-            f"(always the most frequent label: {self.majority:.1%})."
+            f"(always predicting the most frequent label: {self.majority:.1%})."
         )
 
 
-def labeled_items(dataset, *, num_items=128, seed=0):
-    """Indices of a few random examples that have a label; none where the dataset cannot say.
+def labeled_items(dataset: Any, *, num_items: int = 128, seed: int = 0) -> list[int]:
+    """Return the indices of a few random labeled examples.
 
     Args:
-        dataset (`datasets.Dataset`): Others (streams, plain datasets) give an empty list.
+        dataset (`datasets.Dataset`): Other data sets (streams, plain lists) give an empty list.
+        num_items (`int`): Maximum number of indices.
+        seed (`int`): Seed of the random choice.
     """
-    # Data of GLUE's kind says "label"; the collator makes "labels" of it.
+    # GLUE and similar data sets have the column "label"; the collator renames it to "labels".
     column = next((name for name in LABELS if name in (getattr(dataset, "column_names", None) or ())), None)
     if column is None or not hasattr(dataset, "__len__"):
         return []
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(dataset), generator=generator)
     labels = dataset.select_columns(column).with_format("numpy")[:][column]
-    known = _known(labels)
-    if known is not None:
-        order = order[torch.as_tensor(known)[order]]
+    is_labeled = _is_labeled(labels)
+    if is_labeled is not None:
+        order = order[torch.as_tensor(is_labeled)[order]]
     return order[:num_items].tolist()
 
 
-def _known(labels):
-    """Which examples have a label, or a token with one; None where labels are no classes."""
+def _is_labeled(labels: Any) -> list[bool] | None:
+    """Whether each example has a label, or a token with a label; None if labels are not class indices."""
     kind = labels[0].dtype.kind if len(labels) and hasattr(labels[0], "dtype") else None
     if kind != "i":
         return None
-    return [bool((np.asarray(one) >= 0).any()) for one in labels]
+    return [bool((np.asarray(label) >= 0).any()) for label in labels]
 
 
-def probe(teacher, batches, problem_type="single_label_classification"):
-    """Compare the teacher's classes with the labels of a few batches.
+def probe(
+    teacher: Teacher,
+    batches: Iterable[Mapping[str, torch.Tensor]],
+    problem_type: str = "single_label_classification",
+) -> ProbeResult | None:
+    """Compare the teacher's predicted classes with the labels of a few batches.
 
     Args:
-        teacher (`Teacher`): Already matched and on its device.
-        batches (`Iterable[Mapping[str, torch.Tensor]]`): With "labels", whole numbers, -100 where missing, or
-            rows of class probabilities.
-        problem_type (`str`): transformers' word for the problem. Only where one class is right can a teacher have
-            them in another order.
+        teacher (`Teacher`): After `reconcile` and `prepare`.
+        batches (`Iterable[Mapping[str, torch.Tensor]]`): With "labels": class indices, -100 where missing, or rows of
+            class probabilities.
+        problem_type (`str`): Problem type as in transformers. Only exclusive classes are compared.
 
     Returns:
-        `ProbeResult`, or None where there is nothing of the kind to compare: another problem, no label. A warning is
-        logged where the teacher does not beat a constant answer.
+        `ProbeResult`, or None for other problems or without labels. Logs a warning if the teacher is not better than a
+        constant prediction.
 
     Raises:
-        ValueError: The teacher would be right if its classes had other names: its labels are permuted.
+        ValueError: The teacher's labels are permuted: it would be far more accurate with renamed classes.
     """
     if not problem_kind(problem_type).exclusive_classes:
         return None
-    guesses, labels, num_classes = _collect(teacher, batches)
+    predictions, labels, num_classes = _collect(teacher, batches)
     if labels.numel() == 0:
         return None
-    found = measure(guesses, labels, num_classes)
-    spread = (0.25 / found.num_items) ** 0.5  # one standard deviation of an accuracy, at most
-    if found.permuted > found.accuracy + 6 * spread and found.permuted > found.majority + 2 * spread:
+    result = probe_statistics(predictions, labels, num_classes)
+    spread = (0.25 / result.num_items) ** 0.5  # upper bound of the standard deviation of an accuracy
+    if result.permuted > result.accuracy + 6 * spread and result.permuted > result.majority + 2 * spread:
         raise ValueError(
-            f"The teacher is right on {found.accuracy:.1%} of {found.num_items} training items, but would be on "
-            f"{found.permuted:.1%} if its classes were renamed: its labels stand in another order than the data's. "
+            f"The teacher is right on {result.accuracy:.1%} of {result.num_items} training items, but would be on "
+            f"{result.permuted:.1%} if its classes were renamed: its labels have another order than the data's. "
             f"Set the teacher's `config.id2label` to the order it was trained with."
         )
-    if found.accuracy <= found.majority + 2 * spread:
+    if result.accuracy <= result.majority + 2 * spread:
         logger.warning(
-            "The teacher is right on %.1f %% of %d training items; always giving the most frequent label is right on "
+            "The teacher is right on %.1f %% of %d training items; always predicting the most frequent label is right on "
             "%.1f %%. A student cannot learn much from it: is it fine-tuned on this task, with this tokenizer?",
-            100 * found.accuracy,
-            found.num_items,
-            100 * found.majority,
+            100 * result.accuracy,
+            result.num_items,
+            100 * result.majority,
         )
-    return found
+    return result
 
 
-def measure(guesses, labels, num_classes):
-    """The figures of a probe from two tensors of class indices, of shape (items,); `num_classes` None: no classes."""
-    accuracy = (guesses == labels).float().mean().item()
+def probe_statistics(predictions: torch.Tensor, labels: torch.Tensor, num_classes: int | None) -> ProbeResult:
+    """Compute a probe's statistics from class indices of shape (items,); no renaming if `num_classes` is None."""
+    accuracy = (predictions == labels).float().mean().item()
     majority = labels.bincount().max().item() / labels.numel()
     fit, held_out = slice(0, None, 2), slice(1, None, 2)
-    if num_classes is None or num_classes > _MOST_RENAMED or labels.numel() < 2:
+    if num_classes is None or num_classes > _MAX_RENAMED or labels.numel() < 2:
         return ProbeResult(labels.numel(), accuracy, majority, accuracy)
-    renaming = best_renaming(guesses[fit], labels[fit], num_classes)
-    permuted = (renaming[guesses[held_out]] == labels[held_out]).float().mean().item()
+    renaming = best_renaming(predictions[fit], labels[fit], num_classes)
+    permuted = (renaming[predictions[held_out]] == labels[held_out]).float().mean().item()
     return ProbeResult(labels.numel(), accuracy, majority, permuted)
 
 
-def best_renaming(guesses, labels, num_classes):
-    """The one-to-one renaming of classes under which `guesses` fit `labels` best (an assignment problem)."""
+def best_renaming(predictions: torch.Tensor, labels: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """Find the one-to-one renaming of classes with the highest accuracy (an assignment problem)."""
     from scipy.optimize import linear_sum_assignment
 
-    together = torch.zeros(num_classes, num_classes)
-    together.index_put_((guesses, labels), torch.ones(len(labels)), accumulate=True)
-    _, columns = linear_sum_assignment(together.numpy(), maximize=True)
+    confusion = torch.zeros(num_classes, num_classes)
+    confusion.index_put_((predictions, labels), torch.ones(len(labels)), accumulate=True)
+    _, columns = linear_sum_assignment(confusion.numpy(), maximize=True)
     return torch.as_tensor(columns)
 
 
-def _collect(teacher, batches):
-    guesses, labels = [], []
+def _collect(
+    teacher: Teacher, batches: Iterable[Mapping[str, torch.Tensor]]
+) -> tuple[torch.Tensor, torch.Tensor, int | None]:
+    """Predicted classes and labels of all labeled items, and the number of classes (None without named classes)."""
+    predictions, labels = [], []
     for batch in batches:
-        said, right = teacher(batch), _classes(batch["labels"])
-        guesses.append(said.best()[right >= 0].cpu())
-        labels.append(right[right >= 0].cpu())
-    num_classes = said.num_classes if all(map(_has_classes, teacher.models)) else None
-    return torch.cat(guesses), torch.cat(labels), num_classes
+        signals, batch_labels = teacher(batch), _class_indices(batch["labels"])
+        predictions.append(signals.best()[batch_labels >= 0].cpu())
+        labels.append(batch_labels[batch_labels >= 0].cpu())
+    num_classes = signals.num_classes if all(map(_has_classes, teacher.models)) else None
+    return torch.cat(predictions), torch.cat(labels), num_classes
 
 
-def _has_classes(model):
-    """Positions in a text are none: each batch has as many as its longest text, and no name. Nor are tokens, which a
-    tokenizer names."""
+def _has_classes(model: nn.Module) -> bool:
+    """Whether predictions are classes that can be renamed, neither positions in a text nor tokens of a tokenizer."""
     return not predicts_spans(model) and not getattr(getattr(model, "config", None), "is_encoder_decoder", False)
 
 
-def _classes(labels):
-    """Labels as class indices, -100 where missing; of soft labels those of one class, for a mixture has no right answer."""
+def _class_indices(labels: torch.Tensor) -> torch.Tensor:
+    """Labels as class indices, -100 where missing or where a soft label has more than one class."""
     if not labels.is_floating_point():
         return labels
     share, label = labels.max(dim=-1)

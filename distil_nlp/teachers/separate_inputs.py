@@ -10,7 +10,7 @@ from ..data.examples import TOKENS
 from ..signals.base import Signals
 from .base import Teacher
 from .online import TeacherSource, as_teacher
-from .student_proxy import StudentProxy
+from .reconcile import StudentProxy
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -13,7 +13,7 @@ from distil_nlp.models.networks.mobilefacenet import MobileFaceNet
 from distil_nlp.signals.problem_kinds import problem_kind_of
 from distil_nlp.students import build_student
 from distil_nlp.teachers import load_teacher
-from distil_nlp.teachers.labels import label_order
+from distil_nlp.teachers.reconcile import label_order
 from tests.faces import PROCESSOR, tiny_embedder
 
 NETWORKS = pytest.mark.parametrize("network", ["cnn8", "mobilefacenetx0.1", "resnet8x0.25"])

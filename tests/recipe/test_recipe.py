@@ -155,7 +155,7 @@ def test_labels_the_teacher_does_not_know_are_refused(folder, tmp_path):
     for name in ("train", "validation"):
         save_rows(tmp_path / f"{name}.jsonl", 16, labels=("bad", "superb"), seed=len(name))
     files = {f"{name}_file": tmp_path / f"{name}.jsonl" for name in ("train", "validation")}
-    assert "does not know the label superb" in refused(folder, tmp_path, **files)
+    assert "does not have the label superb" in refused(folder, tmp_path, **files)
 
 
 def test_a_student_of_another_vocabulary_is_refused(folder, tmp_path):

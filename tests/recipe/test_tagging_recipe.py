@@ -113,7 +113,7 @@ def test_a_tag_that_the_teacher_does_not_know_is_refused(folder, tmp_path):
     model.config.id2label, model.config.label2id = {0: "O", 1: "B-X", 2: "B-Y"}, {"O": 0, "B-X": 1, "B-Y": 2}
     model.save_pretrained(tmp_path / "teacher")
     tiny_tokenizer().save_pretrained(tmp_path / "teacher")
-    with pytest.raises(ValueError, match="does not know the label I-X"):
+    with pytest.raises(ValueError, match="does not have the label I-X"):
         run(tagging(folder, tmp_path / "out", teacher=tmp_path / "teacher"))
 
 

@@ -1,4 +1,4 @@
-"""Several teachers speak with one voice: what they say together, over which labels, read from which columns."""
+"""Ensembles of teachers: means of predictions, labels, and separate inputs."""
 
 import copy
 
@@ -29,96 +29,96 @@ def teacher(seed, names=NAMES, **settings):
     return named(tiny_model(seed=seed, num_labels=len(names), **settings), names)
 
 
-def matched(*members, student=None, **settings):
+def reconciled(*members, student=None, **settings):
     ensemble = TeacherEnsemble(members, **settings)
     ensemble.reconcile(student if student is not None else named(tiny_model("distilbert", seed=9)))
     return ensemble
 
 
-def said_by(model, temperature=1.0):
+def probabilities_of(model, temperature=1.0):
     """Probabilities in float64, by label name."""
     logits = OnlineTeacher(model)(BATCH).logits.double() / temperature
     return dict(zip(model.config.id2label.values(), logits.softmax(-1).unbind(-1), strict=True))
 
 
-def of(said, temperature=1.0, names=NAMES):
-    probabilities = (said.at(temperature).double() / temperature).softmax(-1)
+def by_label(signals, temperature=1.0, names=NAMES):
+    probabilities = (signals.at(temperature).double() / temperature).softmax(-1)
     return dict(zip(names, probabilities.unbind(-1), strict=True))
 
 
-def assert_close(found, expected, tolerance=1e-6):
-    assert found.keys() == expected.keys()
-    assert all((found[name] - expected[name]).abs().max() < tolerance for name in found)
+def assert_close(result, expected, tolerance=1e-6):
+    assert result.keys() == expected.keys()
+    assert all((result[name] - expected[name]).abs().max() < tolerance for name in result)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
-def test_an_ensemble_says_the_weighted_mean_of_the_probabilities_at_each_temperature(temperature):
+def test_an_ensemble_predicts_the_weighted_mean_of_the_probabilities_at_each_temperature(temperature):
     one, other = teacher(1), teacher(2)
-    said = matched(one, other, weights=[3, 1])(BATCH)
-    first, second = said_by(one, temperature), said_by(other, temperature)
-    assert_close(of(said, temperature), {name: 0.75 * first[name] + 0.25 * second[name] for name in NAMES})
-    assert torch.equal(said.logits, said.at(1.0))
+    signals = reconciled(one, other, weights=[3, 1])(BATCH)
+    first, second = probabilities_of(one, temperature), probabilities_of(other, temperature)
+    assert_close(by_label(signals, temperature), {name: 0.75 * first[name] + 0.25 * second[name] for name in NAMES})
+    assert torch.equal(signals.logits, signals.at(1.0))
 
 
-def test_an_ensemble_of_one_says_what_the_teacher_says():
+def test_an_ensemble_of_one_equals_its_teacher():
     model = teacher(1)
-    torch.testing.assert_close(matched(model)(BATCH).logits, OnlineTeacher(model)(BATCH).logits)
-    twice = matched(model, copy.deepcopy(model), weights=[1, 5])(BATCH)
+    torch.testing.assert_close(reconciled(model)(BATCH).logits, OnlineTeacher(model)(BATCH).logits)
+    twice = reconciled(model, copy.deepcopy(model), weights=[1, 5])(BATCH)
     torch.testing.assert_close(twice.at(4.0), OnlineTeacher(model)(BATCH).logits)
 
 
-def test_the_mean_is_taken_once_for_each_temperature():
-    said = matched(teacher(1), teacher(2))(BATCH)
-    assert said.at(2.0) is said.at(2.0) and said.at(2.0) is not said.at(3.0)
+def test_the_mean_is_computed_once_for_each_temperature():
+    signals = reconciled(teacher(1), teacher(2))(BATCH)
+    assert signals.at(2.0) is signals.at(2.0) and signals.at(2.0) is not signals.at(3.0)
 
 
-def test_what_an_ensemble_said_has_no_gradient_and_can_enter_a_graph():
-    said = matched(teacher(1), teacher(2))(BATCH)
+def test_an_ensembles_logits_have_no_gradient_and_can_enter_a_graph():
+    signals = reconciled(teacher(1), teacher(2))(BATCH)
     weight = torch.ones((), requires_grad=True)
-    (weight * said.at(2.0).sum()).backward()
-    assert weight.grad is not None and not said.logits.requires_grad and not said.logits.is_inference()
+    (weight * signals.at(2.0).sum()).backward()
+    assert weight.grad is not None and not signals.logits.requires_grad and not signals.logits.is_inference()
 
 
 def test_the_gradient_of_an_ensemble_is_that_of_the_averaged_probabilities():
     models = [teacher(seed).double() for seed in (1, 2, 3)]
     student = teacher(9).double()
     logits = student(**{name: BATCH[name] for name in ("input_ids", "attention_mask")}).logits
-    said = matched(*models, weights=[1, 2, 5], student=student)(BATCH)
-    values = SoftTargets(1.0, temperature=2.0).values(Signals(logits), said, BATCH)
-    found = torch.autograd.grad(values.sum(), logits, retain_graph=True)[0]
+    signals = reconciled(*models, weights=[1, 2, 5], student=student)(BATCH)
+    values = SoftTargets(1.0, temperature=2.0).values(Signals(logits), signals, BATCH)
+    result = torch.autograd.grad(values.sum(), logits, retain_graph=True)[0]
 
     answers = [OnlineTeacher(model)(BATCH).logits for model in models]
     target = sum(share * (a / 2).softmax(-1) for share, a in zip((1 / 8, 2 / 8, 5 / 8), answers, strict=True))
     loss = -(target * (logits / 2).log_softmax(-1)).sum() * 4
-    torch.testing.assert_close(found, torch.autograd.grad(loss, logits)[0], rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(result, torch.autograd.grad(loss, logits)[0], rtol=1e-10, atol=1e-12)
 
 
-def test_sigmoids_are_averaged_where_the_student_has_several_labels():
+def test_sigmoids_are_averaged_for_a_multi_label_student():
     settings = {"problem_type": "multi_label_classification"}
     models = [teacher(seed, **settings) for seed in (1, 2)]
-    said = matched(*models, student=teacher(9, **settings))(BATCH)
+    signals = reconciled(*models, student=teacher(9, **settings))(BATCH)
     expected = sum((OnlineTeacher(model)(BATCH).logits / 2).sigmoid() for model in models) / 2
-    torch.testing.assert_close((said.at(2.0) / 2).sigmoid(), expected)
+    torch.testing.assert_close((signals.at(2.0) / 2).sigmoid(), expected)
 
 
-def test_numbers_are_averaged_where_the_student_is_a_regression():
+def test_numbers_are_averaged_for_a_regression_student():
     models = [tiny_model(seed=seed, num_labels=1) for seed in (1, 2)]
-    said = matched(*models, student=tiny_model(seed=9, num_labels=1), weights=[1, 3])(BATCH)
+    signals = reconciled(*models, student=tiny_model(seed=9, num_labels=1), weights=[1, 3])(BATCH)
     first, second = (OnlineTeacher(model)(BATCH).logits for model in models)
-    torch.testing.assert_close(said.logits, 0.25 * first + 0.75 * second)
-    assert said.logits.shape == (2, 1)
+    torch.testing.assert_close(signals.logits, 0.25 * first + 0.75 * second)
+    assert signals.logits.shape == (2, 1)
 
 
-def test_labels_for_several_answers_beside_averaged_softmaxes_are_refused():
-    ensemble = matched(teacher(1), teacher(2))
+def test_multi_label_batches_are_rejected_with_averaged_softmaxes():
+    ensemble = reconciled(teacher(1), teacher(2))
     with pytest.raises(ValueError, match=r"floats of shape \(2, 3\).*Set problem_type='multi_label_classification'"):
         ensemble({**BATCH, "labels": torch.zeros(2, 3)})
-    matched(teacher(1), problem_type="multi_label_classification")({**BATCH, "labels": torch.zeros(2, 3)})
+    reconciled(teacher(1), problem_type="multi_label_classification")({**BATCH, "labels": torch.zeros(2, 3)})
 
 
-def test_vectors_are_not_averaged():
+def test_an_ensemble_of_embeddings_is_rejected():
     with pytest.raises(ValueError, match="problem is 'embedding'.*no axes in common"):
-        matched(tiny_encoder(seed=1), tiny_encoder(seed=2), student=tiny_encoder(seed=3))
+        reconciled(tiny_encoder(seed=1), tiny_encoder(seed=2), student=tiny_encoder(seed=3))
 
 
 # ---- Labels ----
@@ -126,16 +126,16 @@ def test_vectors_are_not_averaged():
 
 def test_members_with_labels_in_another_order_are_reconciled_by_name(caplog):
     one, other = teacher(1), teacher(2, ["c", "a", "b"])
-    found = of(matched(one, other)(BATCH))
-    first, second = said_by(one), said_by(other)
-    assert_close(found, {name: (first[name] + second[name]) / 2 for name in NAMES})
+    result = by_label(reconciled(one, other)(BATCH))
+    first, second = probabilities_of(one), probabilities_of(other)
+    assert_close(result, {name: (first[name] + second[name]) / 2 for name in NAMES})
 
 
-def test_a_label_gets_the_mean_over_the_teachers_that_know_it():
+def test_a_label_gets_the_mean_over_the_teachers_that_have_it():
     names = ["a", "b", "c", "d"]
     one, other = teacher(1, ["b", "a", "c"]), teacher(2, ["c", "d", "b"])
-    found = of(matched(one, other, weights=[1, 3], student=teacher(9, names))(BATCH), names=names)
-    first, second = said_by(one), said_by(other)
+    result = by_label(reconciled(one, other, weights=[1, 3], student=teacher(9, names))(BATCH), names=names)
+    first, second = probabilities_of(one), probabilities_of(other)
     mean = {
         "a": first["a"],
         "b": 0.25 * first["b"] + 0.75 * second["b"],
@@ -143,23 +143,25 @@ def test_a_label_gets_the_mean_over_the_teachers_that_know_it():
         "d": second["d"],
     }
     total = sum(mean.values())
-    assert_close(found, {name: value / total for name, value in mean.items()})
+    assert_close(result, {name: value / total for name, value in mean.items()})
 
 
-def test_a_label_that_no_teacher_knows_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"No teacher of the ensemble knows the labels c, d .*BertFor.*: a, b, x"):
-        matched(teacher(1, ["a", "b", "x"]), teacher(2, ["b", "a"]), student=teacher(9, ["a", "b", "c", "d"]))
+def test_a_label_of_no_teacher_is_rejected_by_name():
+    with pytest.raises(ValueError, match=r"No teacher of the ensemble has the labels c, d .*BertFor.*: a, b, x"):
+        reconciled(teacher(1, ["a", "b", "x"]), teacher(2, ["b", "a"]), student=teacher(9, ["a", "b", "c", "d"]))
 
 
-def test_a_teacher_that_knows_one_label_has_nothing_to_choose_between():
-    with pytest.raises(ValueError, match=r"knows 1 of the student's labels \(its own: x, a; the student's: a, b, c\)"):
-        matched(teacher(1), teacher(2, ["x", "a"]))
+def test_a_member_with_one_shared_label_is_rejected():
+    with pytest.raises(
+        ValueError, match=r"has 1 of the student's labels.*\(the teacher's: x, a; the student's: a, b, c\)"
+    ):
+        reconciled(teacher(1), teacher(2, ["x", "a"]))
 
 
-def test_what_is_wrong_with_a_member_is_said_with_its_name():
+def test_errors_of_a_member_have_its_name():
     stranger = OnlineTeacher(teacher(1, vocab_size=80), name="stranger")
     with pytest.raises(ValueError, match="stranger, a teacher of the ensemble: The student .* 64 rows.* of 80"):
-        matched(teacher(2), stranger)
+        reconciled(teacher(2), stranger)
 
 
 @pytest.mark.parametrize(
@@ -170,67 +172,67 @@ def test_what_is_wrong_with_a_member_is_said_with_its_name():
         ([1.0, float("nan")], "must be above 0; got"),
     ],
 )
-def test_weights_that_are_none_are_refused(weights, message):
+def test_invalid_weights_are_rejected(weights, message):
     with pytest.raises(ValueError, match=message):
         TeacherEnsemble([teacher(1), teacher(2)], weights=weights)
 
 
-def test_an_ensemble_has_somebody_in_it_and_a_known_problem():
+def test_an_ensemble_needs_members_and_a_known_problem_type():
     with pytest.raises(ValueError, match="one teacher or more; got"):
         TeacherEnsemble([])
     with pytest.raises(ValueError, match="must be one of single.*; got 'ranking'"):
         TeacherEnsemble([teacher(1)], problem_type="ranking")
 
 
-# ---- What an ensemble is to others ----
+# ---- Members, layers and caches ----
 
 
 def test_members_may_be_folders_models_and_caches(tmp_path):
     one, other = teacher(1), teacher(2)
     one.save_pretrained(tmp_path / "one")
     rows, _, collator = make_cache(tmp_path / "cache", teacher=OnlineTeacher(other, name="other"))
-    mixed, batch = matched(tmp_path / "one", CachedTeacher(tmp_path / "cache")), collator([rows[4], rows[1]])
-    torch.testing.assert_close(mixed(batch).at(2.0), matched(one, other)(batch).at(2.0))
+    mixed, batch = reconciled(tmp_path / "one", CachedTeacher(tmp_path / "cache")), collator([rows[4], rows[1]])
+    torch.testing.assert_close(mixed(batch).at(2.0), reconciled(one, other)(batch).at(2.0))
     assert mixed.name == f"{tmp_path / 'one'} + other"
     assert {"input_ids", "token_type_ids", "example_id"} <= set(mixed.columns)
-    assert mixed.models == () and len(matched(one, other).models) == 2
+    assert mixed.models == () and len(reconciled(one, other).models) == 2
 
 
-def test_the_fingerprint_tells_members_weights_and_problems_apart():
+def test_the_fingerprint_depends_on_members_weights_and_problem_type():
     prints = {
-        matched(teacher(1), teacher(2), **settings).fingerprint()
+        reconciled(teacher(1), teacher(2), **settings).fingerprint()
         for settings in ({}, {"weights": [1, 2]}, {"problem_type": "multi_label_classification"})
     }
-    prints |= {matched(teacher(2), teacher(1)).fingerprint(), matched(teacher(1), teacher(3)).fingerprint()}
+    prints |= {reconciled(teacher(2), teacher(1)).fingerprint(), reconciled(teacher(1), teacher(3)).fingerprint()}
     assert len(prints) == 5
-    assert matched(teacher(1), teacher(2)).fingerprint() in prints
+    assert reconciled(teacher(1), teacher(2)).fingerprint() in prints
 
 
 def test_an_ensemble_has_no_layers():
-    matched(teacher(1)).tap_layers(())
-    with pytest.raises(ValueError, match="listens to layer.1, and an ensemble .* has no layers of its own"):
-        matched(teacher(1), teacher(2)).tap_layers(["layer.1"])
+    reconciled(teacher(1)).tap_layers(())
+    with pytest.raises(ValueError, match="needs outputs of layer.1, and an ensemble .* has no layers of its own"):
+        reconciled(teacher(1), teacher(2)).tap_layers(["layer.1"])
 
 
-def test_a_cache_of_an_ensemble_is_refused_because_it_would_hold_one_temperature(tmp_path):
+def test_a_cache_of_an_ensemble_is_rejected(tmp_path):
     with pytest.raises(ValueError, match="differ at every temperature.*a cache for each of its teachers"):
-        build_cache(tmp_path, matched(teacher(1), teacher(2)), [], None)
+        build_cache(tmp_path, reconciled(teacher(1), teacher(2)), [], None)
 
 
-def test_answers_of_different_shapes_are_refused_with_them():
+def test_logits_of_different_shapes_are_rejected():
     ensemble = TeacherEnsemble([teacher(1), teacher(2, ["a", "b"])])
     ensemble.load(student=None)
     with pytest.raises(ValueError, match=r"one shape; got .*\(2, 3\); .*\(2, 2\)"):
         _ = ensemble(BATCH).logits
 
 
-def test_parts_of_a_distribution_are_not_averaged():
+def test_sparse_targets_are_not_averaged():
     class Sparse(OnlineTeacher):
         def __call__(self, batch):
             return Signals(None, sparse="parts")
 
     with pytest.raises(ValueError, match="whole distributions, and sampled gives parts"):
-        _ = matched(teacher(1), Sparse(teacher(2), name="sampled"))(BATCH).logits
+        _ = reconciled(teacher(1), Sparse(teacher(2), name="sampled"))(BATCH).logits
 
 
 # ---- Another tokenizer ----
@@ -249,7 +251,7 @@ def two_tokenizers(tmp_path):
     return joined, collator, [collate(list(own)) for collate, own in zip(collators, rows, strict=True)]
 
 
-def test_a_teacher_with_a_tokenizer_of_its_own_reads_its_own_columns(two_tokenizers):
+def test_separate_inputs_reads_the_columns_with_its_prefix(two_tokenizers):
     joined, collator, (ours, theirs) = two_tokenizers
     model, student = teacher(2, vocab_size=80), teacher(9)
     own = SeparateInputs(model, "teacher_2_")
@@ -262,7 +264,7 @@ def test_a_teacher_with_a_tokenizer_of_its_own_reads_its_own_columns(two_tokeniz
     assert collator(list(joined.select_columns(of_the_student))).keys() == ours.keys()
 
 
-def test_a_cache_of_a_teacher_with_columns_of_its_own_answers_in_batches_of_any_padding(two_tokenizers, tmp_path):
+def test_a_cache_of_separate_inputs_works_with_any_padding(two_tokenizers, tmp_path):
     joined, collator, _ = two_tokenizers
     own = SeparateInputs(OnlineTeacher(teacher(2, ["c", "b"], vocab_size=80)), "teacher_2_")
     build_cache(tmp_path, own, joined, collator)
@@ -276,17 +278,17 @@ def test_a_cache_of_a_teacher_with_columns_of_its_own_answers_in_batches_of_any_
         cached(batch)
 
 
-def test_two_tokenizers_and_two_label_sets_meet_in_one_ensemble(two_tokenizers):
+def test_an_ensemble_combines_two_tokenizers_and_two_label_sets(two_tokenizers):
     joined, collator, (ours, theirs) = two_tokenizers
     one, other = teacher(1), teacher(2, ["c", "b"], vocab_size=80)
-    said = matched(one, SeparateInputs(other, "teacher_2_"), student=teacher(9))(collator(list(joined)))
+    signals = reconciled(one, SeparateInputs(other, "teacher_2_"), student=teacher(9))(collator(list(joined)))
     first = OnlineTeacher(one)(ours).logits.softmax(-1).unbind(-1)
     c, b = OnlineTeacher(other)(theirs).logits.softmax(-1).unbind(-1)
     mean = torch.stack([first[0], (first[1] + b) / 2, (first[2] + c) / 2], dim=-1)
-    torch.testing.assert_close(said.logits.softmax(-1), mean / mean.sum(-1, keepdim=True))
+    torch.testing.assert_close(signals.logits.softmax(-1), mean / mean.sum(-1, keepdim=True))
 
 
-def test_a_tokenizer_of_its_own_is_refused_where_each_token_gets_an_answer():
+def test_separate_inputs_rejects_predictions_per_token():
     model = tiny_model("bert", "token")
     own = SeparateInputs(OnlineTeacher(model, name="tagger"), "teacher_")
     own.reconcile(tiny_model("distilbert", "token"), tiny_tokenizer())
@@ -294,7 +296,7 @@ def test_a_tokenizer_of_its_own_is_refused_where_each_token_gets_an_answer():
         own({f"teacher_{name}": BATCH[name] for name in ("input_ids", "attention_mask")})
 
 
-def test_what_cannot_be_with_columns_of_ones_own_is_refused(two_tokenizers):
+def test_separate_inputs_rejects_token_layers_and_bad_columns(two_tokenizers):
     own = SeparateInputs(OnlineTeacher(teacher(1), name="other"), "teacher_")
     own.tap_layers(["bert.encoder.layer.1"])
     with pytest.raises(

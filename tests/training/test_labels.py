@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from distil_nlp.teachers import OnlineTeacher, reorder
-from distil_nlp.teachers.vocabulary import check_vocabulary
+from distil_nlp.teachers.reconcile import check_vocabulary
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.training.runs import make_pair, make_rows, make_trainer
 
@@ -42,7 +42,7 @@ def test_reorder_finds_the_teachers_place_of_each_label(ours, theirs, order):
 
 
 def test_labels_the_teacher_does_not_know_are_an_error_that_names_them():
-    with pytest.raises(ValueError, match=r"does not know the label joy of the student \(teacher: anger, fear\)"):
+    with pytest.raises(ValueError, match=r"does not have the label joy of the student \(teacher: anger, fear\)"):
         reorder(["anger", "joy"], ["anger", "fear"])
 
 

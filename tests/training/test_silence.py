@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from distil_nlp.objectives import HardLabels, HiddenStates, LogitMatching, Objective, SoftTargets
-from distil_nlp.teachers.probe import best_renaming, labeled_items, measure, probe
+from distil_nlp.teachers.probe import best_renaming, labeled_items, probe, probe_statistics
 from tests.tiny import tiny_model
 from tests.training.runs import make_pair, make_rows, make_trainer
 
@@ -138,7 +138,7 @@ def test_a_probe_of_rows_without_labels_finds_nothing():
 def test_a_renaming_is_measured_on_items_it_was_not_fitted_to():
     torch.manual_seed(0)
     guesses, labels = torch.randint(50, (128,)), torch.randint(50, (128,))
-    assert measure(guesses, labels, 50).permuted < 0.1
+    assert probe_statistics(guesses, labels, 50).permuted < 0.1
     assert (best_renaming(torch.tensor([0, 1, 2]), torch.tensor([2, 0, 1]), 3) == torch.tensor([2, 0, 1])).all()
 
 

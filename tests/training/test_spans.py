@@ -19,8 +19,8 @@ from distil_nlp.objectives import (
 from distil_nlp.signals.base import Signals
 from distil_nlp.tasks import QuestionAnswering
 from distil_nlp.teachers import OnlineTeacher
-from distil_nlp.teachers.labels import label_order
 from distil_nlp.teachers.probe import labeled_items, probe
+from distil_nlp.teachers.reconcile import label_order
 from distil_nlp.training.trainer import DistillationTrainer
 from tests.questions import make_questions
 from tests.tiny import tiny_model, tiny_tokenizer

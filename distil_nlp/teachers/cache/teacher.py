@@ -14,7 +14,7 @@ from ...data.examples import EXAMPLE_ID, row_digests
 from ...internals.files import read_json
 from ...signals.base import Signals
 from ..base import Teacher
-from ..labels import label_names, listed, ordered, reorder
+from ..reconcile import label_names, listed, ordered, reorder
 from .formats import format_from
 from .layout import LAYOUTS
 from .shards import Shards, check_shards
