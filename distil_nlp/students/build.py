@@ -1,10 +1,14 @@
-"""One front door: whatever names a student becomes a model."""
+"""Builds a student from any of the ways to specify one: layers of the teacher, a size, a name, a Hub id, a model."""
 
 import logging
 import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import transformers
 from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from ..models import NetworkForImageEmbedding, network_for, parse_network_name, parse_whisper_name, whisper_for
 from ..models.detectors import make_detector, parse_detector_name
@@ -17,122 +21,139 @@ from .sizes import WIDTH_INITS, Sizes, student_sizes
 logger = logging.getLogger(__name__)
 
 
-def build_student(student, teacher, *, embeddings="random", image_size=None, trust_remote_code=False, **of_teacher):
-    """Make a student out of any of the ways to name one.
+def build_student(
+    student: str | Path | nn.Module | None,
+    teacher: PreTrainedModel | None,
+    *,
+    embeddings: str = "random",
+    image_size: int | tuple[int, int] | None = None,
+    trust_remote_code: bool = False,
+    **teacher_options: Any,
+) -> nn.Module:
+    """Build a student.
 
     | `student` | gives |
     |---|---|
-    | `None` | `student_from_teacher` with `of_teacher` |
+    | `None` | `student_from_teacher` with `teacher_options` |
     | "4x256" | `student_from_config` with `embeddings` |
-    | "resnet8", "streamcnn64" | a network for what the teacher sees or hears, with its labels |
+    | "resnet8", "streamcnn64" | a network with the teacher's kind of input, task and labels |
     | "deformable_detr-64x2" | a detector with the teacher's labels |
-    | "whisper-2x64" | an encoder-decoder that hears and writes as the teacher does |
-    | an `nn.Module` | itself |
+    | "whisper-2x64" | an encoder-decoder with the teacher's features and vocabulary |
+    | an `nn.Module` | the module itself |
     | a Hub id or a folder | that model, with the teacher's head type and labels |
 
     Args:
         student (`None`, `str`, `Path` or `nn.Module`): See above.
         teacher (`PreTrainedModel`): May be None where `student` is a module.
         embeddings (`str`): See `student_from_config`.
-        image_size (`int` or `(int, int)`, *optional*): What a network by name is made for, where it is not the teacher's;
-            students of other kinds keep what they have.
+        image_size (`int` or `(int, int)`, *optional*): Image size of a network by name, where it is not the teacher's;
+            students of other kinds keep their own.
         trust_remote_code (`bool`): Run code that comes with a Hub student. Off unless the user turns it on.
-        of_teacher: `num_layers`, `layers`, `architecture`, sizes, `width_init`: see `student_from_teacher`.
+        teacher_options: `num_layers`, `layers`, `architecture`, sizes, `width_init`: see `student_from_teacher`.
 
     Returns:
-        `nn.Module`: In train mode; a module of the user's is returned as it is.
+        `nn.Module`: In train mode; a module passed as `student` is returned unchanged.
 
     Raises:
-        TypeError: A student that is none of these.
-        ValueError: An option that this kind of student would ignore, and whatever the functions above refuse.
+        TypeError: `student` is none of these.
+        ValueError: An option that this kind of student would ignore, and the errors of the functions above.
     """
-    of_config = {"embeddings": None if embeddings == "random" else embeddings}
+    config_options = {"embeddings": None if embeddings == "random" else embeddings}
     if student is None:
-        _refuse(of_config, "A student made of the teacher's layers has the teacher's own embeddings")
-        return student_from_teacher(teacher, **of_teacher)
-    if of_teacher.get("width_init") == WIDTH_INITS[0]:  # where nobody asked
-        del of_teacher["width_init"]
+        _refuse(config_options, "A student made of the teacher's layers has the teacher's own embeddings")
+        return student_from_teacher(teacher, **teacher_options)
+    if teacher_options.get("width_init") == WIDTH_INITS[0]:  # the default
+        del teacher_options["width_init"]
     if is_size_name(student):
-        _refuse(of_teacher, f"student={student!r} is a size to start from scratch")
+        _refuse(teacher_options, f"student={student!r} is a size to start from scratch")
         return student_from_config(student, teacher, embeddings=embeddings)
+    options = {**teacher_options, **config_options}
     if parse_network_name(student) is not None:
-        _refuse({**of_teacher, **of_config}, f"student={student!r} is a network to start from scratch")
+        _refuse(options, f"student={student!r} is a network to start from scratch")
         check_teacher(teacher)
-        own = {} if image_size is None else {"image_size": image_size}
-        return network_for(student, teacher, **own).train()
+        settings = {} if image_size is None else {"image_size": image_size}
+        return network_for(student, teacher, **settings).train()
     if parse_detector_name(student) is not None:
-        _refuse({**of_teacher, **of_config}, f"student={student!r} is a detector to start from scratch")
+        _refuse(options, f"student={student!r} is a detector to start from scratch")
         check_teacher(teacher)
         return make_detector(student, id2label=teacher.config.id2label)
     if parse_whisper_name(student) is not None:
-        _refuse({**of_teacher, **of_config}, f"student={student!r} is a model to start from scratch")
+        _refuse(options, f"student={student!r} is a model to start from scratch")
         check_teacher(teacher)
         return whisper_for(student, teacher)
-    _refuse({**of_teacher, **of_config}, f"student={_named(student)} is already a model")
+    _refuse(options, f"student={_repr(student)} is already a model")
     if isinstance(student, nn.Module):
         return student
     if not isinstance(student, str) and not hasattr(student, "__fspath__"):
         raise TypeError(
             f"student must be None (made of the teacher's layers), a size such as '4x256', a Hub id, a folder or an "
-            f"nn.Module that returns logits; got {_named(student)}."
+            f"nn.Module that returns logits; got {_repr(student)}."
         )
     return _load(student, teacher, trust_remote_code)
 
 
-def student_start(student, teacher, *, num_layers=None, layers=None, architecture=None, embeddings="random", **sizes):
-    """Where the first weights of such a student come from, in words for a reader: "layers 0, 3, 5 of the teacher"."""
+def student_start(
+    student: str | Path | None,
+    teacher: PreTrainedModel,
+    *,
+    num_layers: int | None = None,
+    layers: Iterable[int] | None = None,
+    architecture: str | None = None,
+    embeddings: str = "random",
+    **sizes: Any,
+) -> str:
+    """Describe the initial weights of a student for a reader: "layers 0, 3, 5 of the teacher"."""
     if student is None:
-        kept = chosen_layers(teacher, num_layers, layers)
-        noun = "layer" if len(kept) == 1 else "layers"
-        words = f"{noun} {', '.join(map(str, kept))} of the teacher"
+        layer_numbers = chosen_layers(teacher, num_layers, layers)
+        noun = "layer" if len(layer_numbers) == 1 else "layers"
+        text = f"{noun} {', '.join(map(str, layer_numbers))} of the teacher"
         smaller = student_sizes(teacher.config, **sizes)
         if smaller is not None:
             changes = smaller.changes_from(Sizes.of(teacher.config))
-            listed = ", ".join(f"{name} {theirs} to {ours}" for name, (theirs, ours) in changes.items())
-            words += f", made narrower by {sizes.get('width_init', WIDTH_INITS[0])} ({listed})"
-        return words + (f", as a {architecture}" if architecture else "")
+            listed = ", ".join(f"{name} {old} to {new}" for name, (old, new) in changes.items())
+            text += f", made narrower by {sizes.get('width_init', WIDTH_INITS[0])} ({listed})"
+        return text + (f", as a {architecture}" if architecture else "")
     if is_size_name(student):
         reduced = ", word embeddings by a PCA of the teacher's" if embeddings == "pca" else ""
         return f"random weights ({student}){reduced}"
-    from_scratch = any(
-        read(student) is not None for read in (parse_network_name, parse_detector_name, parse_whisper_name)
-    )
-    return f"random weights ({student})" if from_scratch else str(student)
+    parsers = (parse_network_name, parse_detector_name, parse_whisper_name)
+    is_from_scratch = any(parse(student) is not None for parse in parsers)
+    return f"random weights ({student})" if is_from_scratch else str(student)
 
 
-def _load(name_or_path, teacher, trust_remote_code):
+def _load(name_or_path: str | Path, teacher: PreTrainedModel | None, trust_remote_code: bool) -> PreTrainedModel:
     check_teacher(teacher)
     config = teacher.config
     _check_label_order(name_or_path, config, trust_remote_code)
-    model, fresh = load_model(
+    model, newly_initialized = load_model(
         _auto_class(teacher),
         name_or_path,
         trust_remote_code=trust_remote_code,
         id2label=config.id2label,
         label2id=config.label2id,
         problem_type=config.problem_type,
-        ignore_mismatched_sizes=True,  # a head for other labels is no use; it starts at random and is listed
+        ignore_mismatched_sizes=True,  # a head for other labels cannot be used; it is initialized again and logged
     )
-    if fresh:
-        logger.warning("Student %s: starts at random: %s", name_or_path, ", ".join(fresh))
+    if newly_initialized:
+        logger.warning("Student %s: newly initialized: %s", name_or_path, ", ".join(newly_initialized))
     return model.train()
 
 
-def _check_label_order(name_or_path, config, trust_remote_code):
-    """The same labels in another order would put the teacher's names on the student's own answers."""
+def _check_label_order(name_or_path: str | Path, config: PreTrainedConfig, trust_remote_code: bool) -> None:
+    """Raise if the student has the teacher's labels in another order: its head would have the wrong names."""
     try:
-        own = transformers.AutoConfig.from_pretrained(name_or_path, trust_remote_code=trust_remote_code).id2label
+        id2label = transformers.AutoConfig.from_pretrained(name_or_path, trust_remote_code=trust_remote_code).id2label
     except (OSError, ValueError):
-        return  # load_model has the better message
-    if own and own != config.id2label and sorted(own.values()) == sorted(config.id2label.values()):
+        return  # load_model raises a clearer error
+    if id2label and id2label != config.id2label and sorted(id2label.values()) == sorted(config.id2label.values()):
         raise ValueError(
-            f"The student {str(name_or_path)!r} has the teacher's labels in another order: {own}; the teacher's are "
-            f"{config.id2label}. Its head would start with the wrong names on its answers. Reorder the rows of its "
-            f"head and its `id2label`, save it, and give that folder."
+            f"The student {str(name_or_path)!r} has the teacher's labels in another order: {id2label}; the teacher's are "
+            f"{config.id2label}. Its head would start with the wrong label names. Reorder the rows of its head and its "
+            f"`id2label`, save it, and give that folder."
         )
 
 
-def _auto_class(teacher):
+def _auto_class(teacher: PreTrainedModel) -> str | type[SentenceEncoder]:
     """The auto class of the teacher's head: `BertForTokenClassification` gives `AutoModelForTokenClassification`."""
     if isinstance(teacher, SentenceEncoder):
         return SentenceEncoder
@@ -148,12 +169,12 @@ def _auto_class(teacher):
     return name
 
 
-def _refuse(options, why):
-    given = {name: value for name, value in options.items() if value is not None}
-    if given:
-        listed = ", ".join(f"{name}={value!r}" for name, value in given.items())
-        raise ValueError(f"{why}, so {listed} would have no effect. Leave one of the two out.")
+def _refuse(options: Mapping[str, Any], reason: str) -> None:
+    """Raise if an option is set that would have no effect."""
+    listed = ", ".join(f"{name}={value!r}" for name, value in options.items() if value is not None)
+    if listed:
+        raise ValueError(f"{reason}, so {listed} would have no effect. Leave one of the two out.")
 
 
-def _named(student):
+def _repr(student: Any) -> str:
     return repr(student) if isinstance(student, str) else type(student).__name__

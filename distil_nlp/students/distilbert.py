@@ -1,10 +1,13 @@
-"""BERT to DistilBERT: the config, and the name of every tensor on both sides."""
+"""BERT to DistilBERT: the config, and the names of corresponding tensors."""
+
+from collections.abc import Sequence
 
 import transformers
+from transformers import PreTrainedModel
 
 from ..models.architectures import base_prefix
 
-# DistilBERT writes this number into its code, BERT takes it from the config.
+# A constant in DistilBERT's code, a config entry of BERT.
 _LAYER_NORM_EPS = 1e-12
 
 _EMBEDDINGS = ["word_embeddings", "position_embeddings", "LayerNorm"]
@@ -28,7 +31,7 @@ _HEADS = {
 }
 
 
-def distilbert_class(teacher):
+def distilbert_class(teacher: PreTrainedModel) -> type[PreTrainedModel]:
     """The DistilBERT class with the head of a BERT model: `BertForX` gives `DistilBertForX`.
 
     Raises:
@@ -44,8 +47,8 @@ def distilbert_class(teacher):
     return getattr(transformers, name)
 
 
-def distilbert_config(bert, num_layers):
-    """A `DistilBertConfig` of a BERT config's sizes, dropouts, labels and vocabulary, with `num_layers` layers."""
+def distilbert_config(bert: transformers.BertConfig, num_layers: int) -> transformers.DistilBertConfig:
+    """A `DistilBertConfig` with a BERT config's sizes, dropouts, labels and vocabulary, and with `num_layers` layers."""
     return transformers.DistilBertConfig(
         vocab_size=bert.vocab_size,
         max_position_embeddings=bert.max_position_embeddings,
@@ -70,29 +73,34 @@ def distilbert_config(bert, num_layers):
     )
 
 
-def bert_names(student, teacher, layers):
+def bert_names(student: PreTrainedModel, teacher: PreTrainedModel, layers: Sequence[int]) -> dict[str, str]:
     """Student tensor name -> teacher tensor name, for every pair that could exist.
 
     Args:
         student (`DistilBertPreTrainedModel`), teacher (`BertPreTrainedModel`): Bare or with a head.
         layers (`list` of `int`): Layer `i` of the student is layer `layers[i]` of the teacher.
     """
-    ours, theirs = base_prefix(student), base_prefix(teacher)
-    modules = {f"{ours}embeddings.{name}": f"{theirs}embeddings.{name}" for name in _EMBEDDINGS}
-    for place, layer in enumerate(layers):
+    student_prefix, teacher_prefix = base_prefix(student), base_prefix(teacher)
+    modules = {f"{student_prefix}embeddings.{name}": f"{teacher_prefix}embeddings.{name}" for name in _EMBEDDINGS}
+    for index, layer in enumerate(layers):
         for name, bert_name in _LAYER.items():
-            modules[f"{ours}transformer.layer.{place}.{name}"] = f"{theirs}encoder.layer.{layer}.{bert_name}"
+            student_name = f"{student_prefix}transformer.layer.{index}.{name}"
+            modules[student_name] = f"{teacher_prefix}encoder.layer.{layer}.{bert_name}"
     modules.update(_HEADS)
-    return {f"{mine}.{part}": f"{their}.{part}" for mine, their in modules.items() for part in ("weight", "bias")}
+    return {
+        f"{student_name}.{part}": f"{teacher_name}.{part}"
+        for student_name, teacher_name in modules.items()
+        for part in ("weight", "bias")
+    }
 
 
-def fold_segment(student, teacher):
-    """Add BERT's embedding of segment 0 to every position: DistilBERT has no segments, and all it reads is one.
+def fold_segment(student: PreTrainedModel, teacher: PreTrainedModel) -> list[str]:
+    """Add BERT's embedding of segment 0 to every position embedding, because DistilBERT has no segment embeddings.
 
-    Positions rather than words, because a masked-language head shares the word embeddings.
+    Not to the word embeddings, because a masked-language head shares those.
 
     Returns:
-        `list` of `str`: What a reader of the report should know about the pair.
+        `list` of `str`: Notes for the report.
     """
     segments = teacher.base_model.embeddings.token_type_embeddings.weight
     positions = student.base_model.embeddings.position_embeddings.weight

@@ -1,62 +1,62 @@
-"""The JSON of a fast tokenizer: what is in it, and the same with fewer tokens."""
+"""The JSON of a fast tokenizer: its special tokens, the pieces it needs, and a copy with fewer tokens."""
 
 import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 _WHOLE_WORDS = "WordLevel"
 
 
-def needed_pieces(backend, kept):
-    """The tokens without which a tokenizer would not find the kept ones, or could not spell an unseen word.
+def needed_pieces(backend: Mapping[str, Any], kept: Iterable[int]) -> set[int]:
+    """The tokens needed so that a tokenizer produces the kept tokens and can split unseen words.
 
     Args:
         backend (`dict`): The tokenizer's JSON.
         kept (`set` of `int`): Token ids.
 
     Returns:
-        `set` of `int`: `kept` and what it needs.
+        `set` of `int`: `kept` and the tokens that it needs.
 
     Raises:
-        ValueError: A kind of vocabulary that we do not know.
+        ValueError: An unsupported kind of vocabulary.
     """
     model = backend["model"]
     vocabulary = _vocabulary(model)
     kept = set(kept)
     if model["type"] != _WHOLE_WORDS:
-        kept |= {index for piece, index in vocabulary.items() if _is_letter(piece, model)}
+        kept |= {index for piece, index in vocabulary.items() if _is_single_character(piece, model)}
     if model["type"] == "Unigram":
-        # A character without a piece costs what the least likely piece costs, and more: that one has to stay.
+        # The cost of an unknown character depends on that of the least likely piece, which must therefore stay.
         scores = [score for _, score in model["vocab"]]
         kept.add(scores.index(min(scores)))
     if model["type"] == "BPE":
-        kept |= _merged_on_the_way(model, vocabulary, kept)
+        kept |= _intermediate_merges(model, vocabulary, kept)
     return kept
 
 
-def special_ids(backend):
-    """The tokens that the tokenizer adds by itself: of its template, for padding, for what is unknown."""
-    model, found = backend["model"], set()
-    _renumber_processor(copy.deepcopy(backend.get("post_processor")), _Collector(found))
+def special_ids(backend: Mapping[str, Any]) -> set[int]:
+    """Ids of the tokens that the tokenizer adds by itself: of its template, padding, unknown token."""
+    model = backend["model"]
+    ids: set[int] = set()
+    _renumber_processor(copy.deepcopy(backend.get("post_processor")), _Collector(ids))
     if backend.get("padding"):
-        found.add(backend["padding"]["pad_id"])
+        ids.add(backend["padding"]["pad_id"])
     vocabulary = _vocabulary(model)
     if model.get("unk_token") in vocabulary:
-        found.add(vocabulary[model["unk_token"]])
+        ids.add(vocabulary[model["unk_token"]])
     if model.get("unk_id") is not None:
-        found.add(model["unk_id"])
-    return found
+        ids.add(model["unk_id"])
+    return ids
 
 
-def trimmed_json(backend, new_ids):
-    """The same tokenizer with other token ids, and without the tokens that have none.
+def trimmed_json(backend: Mapping[str, Any], new_ids: Mapping[int, int]) -> dict[str, Any]:
+    """The JSON of the same tokenizer with new token ids, and without the tokens that have no new id.
 
     Args:
         backend (`dict`): The tokenizer's JSON. Only read.
         new_ids (`dict`): Old token id -> new token id, ascending.
-
-    Returns:
-        `dict`: The JSON to be.
     """
-    backend = copy.deepcopy(backend)
+    backend = copy.deepcopy(dict(backend))
     model, vocabulary = backend["model"], _vocabulary(backend["model"])
     pieces = {piece: new_ids[index] for piece, index in vocabulary.items() if index in new_ids}
     if model["type"] == "Unigram":
@@ -75,18 +75,19 @@ def trimmed_json(backend, new_ids):
     return backend
 
 
-class _Collector:
-    """Looks like a renumbering, and writes down what it is asked for."""
+class _Collector(dict[int, int]):
+    """A mapping of ids to themselves that collects the ids that are looked up."""
 
-    def __init__(self, found):
-        self.found = found
+    def __init__(self, ids: set[int]):
+        super().__init__()
+        self.ids = ids
 
-    def __getitem__(self, index):
-        self.found.add(index)
+    def __missing__(self, index: int) -> int:
+        self.ids.add(index)
         return index
 
 
-def _renumber_processor(processor, new_ids):
+def _renumber_processor(processor: dict[str, Any] | None, new_ids: Mapping[int, int]) -> None:
     if not processor:
         return
     for inner in processor.get("processors", []):
@@ -94,42 +95,42 @@ def _renumber_processor(processor, new_ids):
     if processor["type"] == "TemplateProcessing":
         for special in processor["special_tokens"].values():
             special["ids"] = [new_ids[index] for index in special["ids"]]
-    for name in ("sep", "cls"):  # of BERT's and RoBERTa's own processors
+    for name in ("sep", "cls"):  # of the processors of BERT and RoBERTa
         if name in processor:
             token, index = processor[name]
             processor[name] = [token, new_ids[index]]
 
 
-def _vocabulary(model):
+def _vocabulary(model: Mapping[str, Any]) -> dict[str, int]:
     """Piece -> id."""
     if model["type"] == "Unigram":
         return {piece: index for index, (piece, _) in enumerate(model["vocab"])}
     prefix = model.get("continuing_subword_prefix") if model["type"] == "BPE" else ""
     if model["type"] not in ("WordPiece", "BPE", _WHOLE_WORDS) or prefix:
         raise ValueError(
-            f"How a {model['type']} vocabulary{f' with the prefix {prefix!r}' if prefix else ''} gets smaller is not "
-            f"known; it is for WordPiece, BPE without a prefix, Unigram and WordLevel. Keep the whole vocabulary of "
-            f"this model."
+            f"A {model['type']} vocabulary{f' with the prefix {prefix!r}' if prefix else ''} cannot be trimmed; supported "
+            f"are WordPiece, BPE without a prefix, Unigram and WordLevel. Keep the whole vocabulary of this model."
         )
     return model["vocab"]
 
 
-def _is_letter(piece, model):
-    """One character, of a word's beginning or of its middle; or one byte."""
+def _is_single_character(piece: str, model: Mapping[str, Any]) -> bool:
+    """Whether a piece is one character, at the start of a word or inside it, or one byte."""
     if model["type"] == "WordPiece":
         return len(piece.removeprefix(model["continuing_subword_prefix"])) == 1
     is_byte = len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">")
     return is_byte or len(piece.removesuffix(model.get("end_of_word_suffix") or "")) == 1
 
 
-def _merged_on_the_way(model, vocabulary, kept):
-    """Ids of the pieces that BPE makes before it makes the kept ones.
+def _intermediate_merges(model: Mapping[str, Any], vocabulary: Mapping[str, int], kept: set[int]) -> set[int]:
+    """Ids of the pieces that BPE builds before it builds the kept pieces.
 
-    Only these merges happen inside a kept token, whatever stands beside it; so with them alone the data's text falls
-    into the same tokens as with all.
+    No other merges happen inside a kept token, in any context; so with these alone the data's text is split into the
+    same tokens as with all merges.
     """
     ranks = {tuple(pair): rank for rank, pair in enumerate(model["merges"])}
-    suffix, found = model.get("end_of_word_suffix") or "", set()
+    suffix = model.get("end_of_word_suffix") or ""
+    ids: set[int] = set()
     for piece in [piece for piece, index in vocabulary.items() if index in kept]:
         body = piece.removesuffix(suffix) if suffix else piece
         parts = [*body[:-1], body[-1:] + piece[len(body) :]]
@@ -138,7 +139,7 @@ def _merged_on_the_way(model, vocabulary, kept):
                 (ranks.get(pair, len(ranks)), place) for place, pair in enumerate(zip(parts, parts[1:], strict=False))
             )
             if rank == len(ranks):
-                break  # a piece that no merges lead to
+                break  # a piece that no merges build
             parts[place : place + 2] = [parts[place] + parts[place + 1]]
-            found.add(vocabulary[parts[place]])
-    return found
+            ids.add(vocabulary[parts[place]])
+    return ids

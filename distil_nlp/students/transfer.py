@@ -1,10 +1,12 @@
-"""Copy weights from a teacher into a student, and say what was copied and what was not."""
+"""Copies weights from a teacher into a student, and reports which were copied."""
 
 import copy
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
+from transformers import PreTrainedModel
 
 from ..models.architectures import ENCODERS, base_prefix, layer_count, layer_list
 from .distilbert import bert_names, fold_segment
@@ -16,52 +18,58 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class TransferReport:
-    """What a student got from its teacher.
+    """Weights that a student got from its teacher.
 
     Args:
         layers (`list` of `int`): Layer `i` of the student came from layer `layers[i]` of the teacher.
         copied (`dict`): Student tensor name -> teacher tensor name.
-        fresh (`list` of `str`): Student tensors left as they were: nothing in the teacher has their name and shape.
+        newly_initialized (`list` of `str`): Student tensors left as they were: no teacher tensor has their name and shape.
         unused (`list` of `str`): Teacher tensors without a counterpart; the layers not chosen are not listed.
-        reduced (`dict`): Size -> (the teacher's, the student's), where weights were made narrower on the way.
-        width_init (`str`, *optional*): How they were.
+        reduced (`dict`): Size -> (the teacher's, the student's), where weights were made narrower.
+        width_init (`str`, *optional*): How they were made narrower.
         notes (`list` of `str`): Where the same weights do not mean the same function.
     """
 
-    layers: list
-    copied: dict
-    fresh: list
-    unused: list
-    reduced: dict = field(default_factory=dict)
+    layers: list[int]
+    copied: dict[str, str]
+    newly_initialized: list[str]
+    unused: list[str]
+    reduced: dict[str, tuple[int, int]] = field(default_factory=dict)
     width_init: str | None = None
-    notes: list = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [f"{len(self.copied)} tensors copied from the teacher, layers {self.layers}"]
         if self.reduced:
-            changes = [f"{name} {theirs} to {ours}" for name, (theirs, ours) in self.reduced.items()]
+            changes = [f"{name} {old} to {new}" for name, (old, new) in self.reduced.items()]
             lines.append(f"made narrower by {self.width_init}: {', '.join(changes)}")
-        lines += [f"starts at random: {name}" for name in self.fresh]
+        lines += [f"newly initialized: {name}" for name in self.newly_initialized]
         lines += [f"not used: {name} of the teacher" for name in self.unused]
         return "; ".join(lines + self.notes)
 
 
-def transfer_weights(student, teacher, *, layers=None, width_init=None):
+def transfer_weights(
+    student: PreTrainedModel,
+    teacher: PreTrainedModel,
+    *,
+    layers: Iterable[int] | None = None,
+    width_init: str | None = None,
+) -> TransferReport:
     """Copy every tensor of the teacher that has a counterpart in the student.
 
-    A counterpart has the same name, the layer's place aside, and the same shape; from BERT to DistilBERT names are
+    A counterpart has the same name, except for the layer's index, and the same shape; from BERT to DistilBERT names are
     translated. Values are copied, never shared, and take the student's dtype and device. The teacher is only read.
 
     Args:
         student (`PreTrainedModel`): Changed in place.
         teacher (`PreTrainedModel`): Of the same architecture, or a BERT for a DistilBERT.
         layers (`list` of `int`, *optional*): The teacher's layers in the order of the student's. By default
-            `choose_layers` picks them.
+            `choose_layers` selects them.
         width_init (`str`, *optional*): How the weights get narrower where the student is, "svd" or "slice" (see
             `narrow`). By default a tensor of another shape has no counterpart.
 
     Returns:
-        `TransferReport`: Also logged, as a warning where a student tensor was left at random.
+        `TransferReport`: Also logged, as a warning if a student tensor was left newly initialized.
 
     Raises:
         ValueError: Another architecture, layers that do not fit, or an unknown `width_init`.
@@ -75,7 +83,7 @@ def transfer_weights(student, teacher, *, layers=None, width_init=None):
     if len(layers) != num_layers:
         raise ValueError(f"layers must name one teacher layer for each of the student's {num_layers}; got {layers}.")
     names = counterparts(student, teacher, layers)
-    wide = student if width_init is None else _as_wide_as(teacher, student)
+    wide = student if width_init is None else _wide_model(student, teacher)
     report = _copy(wide, teacher, names, layers)
     if _is_translated(wide, teacher):
         with torch.no_grad():
@@ -83,36 +91,38 @@ def transfer_weights(student, teacher, *, layers=None, width_init=None):
     if wide is not student:
         report.width_init = width_init
         report.reduced = Sizes.of(student.config).changes_from(Sizes.of(teacher.config))
-        report.notes += narrow(student, wide, width_init, skip=report.fresh)
-    level = logging.WARNING if report.fresh else logging.INFO
+        report.notes += narrow(student, wide, width_init, skip=report.newly_initialized)
+    level = logging.WARNING if report.newly_initialized else logging.INFO
     logger.log(level, "%s from %s: %s", type(student).__name__, type(teacher).__name__, report)
     return report
 
 
-def _as_wide_as(teacher, student):
+def _wide_model(student: PreTrainedModel, teacher: PreTrainedModel) -> PreTrainedModel:
     """A model with the student's layers and the teacher's widths: layers are chosen first, then they get narrower."""
     if student.config.model_type not in ENCODERS:
         raise ValueError(
-            f"Which of the weights of {student.config.model_type!r} get narrower is not known; it is for "
+            f"The weights of {student.config.model_type!r} that get narrower are not known; they are known for "
             f"{', '.join(ENCODERS)}. Leave `width_init` out."
         )
-    config, sizes = copy.deepcopy(student.config), Sizes.of(teacher.config)
-    larger = [name for name, (theirs, ours) in Sizes.of(config).changes_from(sizes).items() if ours > theirs]
-    if larger:
+    config, teacher_sizes = copy.deepcopy(student.config), Sizes.of(teacher.config)
+    student_sizes = Sizes.of(config)
+    wider = [name for name, (old, new) in student_sizes.changes_from(teacher_sizes).items() if new > old]
+    if wider:
         raise ValueError(
-            f"width_init makes weights narrower, but the student's {larger[0]}={getattr(Sizes.of(config), larger[0])} is "
-            f"above the teacher's {getattr(sizes, larger[0])}. Build a student that is nowhere wider than its teacher."
+            f"width_init makes weights narrower, but the student's {wider[0]}={getattr(student_sizes, wider[0])} is "
+            f"above the teacher's {getattr(teacher_sizes, wider[0])}. Build a student that is nowhere wider than its "
+            f"teacher."
         )
-    if Sizes.of(config) == sizes:
+    if student_sizes == teacher_sizes:
         return student
-    sizes.write(config)
+    teacher_sizes.apply_to(config)
     if hasattr(config, "embedding_size"):
         config.embedding_size = teacher.config.embedding_size
     return type(student)(config).to(device=teacher.device, dtype=torch.float32).eval()
 
 
-def counterparts(student, teacher, layers):
-    """Student tensor name -> teacher tensor name, before anyone has looked whether both exist."""
+def counterparts(student: PreTrainedModel, teacher: PreTrainedModel, layers: list[int]) -> dict[str, str]:
+    """Student tensor name -> teacher tensor name, whether or not the teacher has a tensor of that name."""
     if _is_translated(student, teacher):
         return bert_names(student, teacher, layers)
     if student.config.model_type != teacher.config.model_type:
@@ -120,35 +130,39 @@ def counterparts(student, teacher, layers):
             f"No weights go from {teacher.config.model_type!r} to {student.config.model_type!r}: copying is by name, "
             f"within one architecture or from 'bert' to 'distilbert'."
         )
-    ours, theirs = base_prefix(student), base_prefix(teacher)
+    base, teacher_base = base_prefix(student), base_prefix(teacher)
     prefix, teacher_prefix = f"{layer_list(student)}.", f"{layer_list(teacher)}."
     names = {}
     for name in student.state_dict():
         if name.startswith(prefix):
-            place, _, rest = name.removeprefix(prefix).partition(".")
-            names[name] = f"{teacher_prefix}{layers[int(place)]}.{rest}"
+            index, _, rest = name.removeprefix(prefix).partition(".")
+            names[name] = f"{teacher_prefix}{layers[int(index)]}.{rest}"
         else:
-            names[name] = theirs + name.removeprefix(ours) if name.startswith(ours) else name
+            names[name] = teacher_base + name.removeprefix(base) if name.startswith(base) else name
     return names
 
 
 @torch.no_grad()
-def _copy(student, teacher, names, layers):
-    theirs, copied, fresh = teacher.state_dict(), {}, []
+def _copy(
+    student: PreTrainedModel, teacher: PreTrainedModel, names: dict[str, str], layers: list[int]
+) -> TransferReport:
+    teacher_tensors = teacher.state_dict()
+    copied: dict[str, str] = {}
+    newly_initialized: list[str] = []
     for name, tensor in student.state_dict().items():
-        source = theirs.get(names.get(name))
+        source = teacher_tensors.get(names.get(name, ""))
         if source is None or source.shape != tensor.shape:
-            fresh.append(name)
+            newly_initialized.append(name)
         else:
             tensor.copy_(source)
             copied[name] = names[name]
     prefix = f"{layer_list(teacher)}."
-    kept = tuple(f"{prefix}{layer}." for layer in layers)
-    offered = [name for name in theirs if name.startswith(kept) or not name.startswith(prefix)]
+    chosen = tuple(f"{prefix}{layer}." for layer in layers)
+    candidates = [name for name in teacher_tensors if name.startswith(chosen) or not name.startswith(prefix)]
     used = set(copied.values())
-    unused = [name for name in offered if name not in used]
-    return TransferReport(layers, copied, fresh, unused)
+    unused = [name for name in candidates if name not in used]
+    return TransferReport(layers, copied, newly_initialized, unused)
 
 
-def _is_translated(student, teacher):
+def _is_translated(student: PreTrainedModel, teacher: PreTrainedModel) -> bool:
     return (teacher.config.model_type, student.config.model_type) == ("bert", "distilbert")

@@ -1,14 +1,16 @@
-"""A model and its tokenizer without the tokens that the data never uses."""
+"""Removes the tokens that the data never uses from a model and its tokenizer."""
 
 import copy
 import re
 import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..internals.files import read_json, write_json
 from ..models.architectures import EMBEDDINGS, ENCODERS
@@ -19,29 +21,29 @@ _TOKEN_ID = re.compile(r"\w+_token_ids?")
 
 @dataclass
 class TrimmedVocabulary:
-    """A trimmed model with its tokenizer, and what was kept.
+    """A trimmed model with its tokenizer, and the tokens kept.
 
     Args:
-        model (`PreTrainedModel`), tokenizer (`PreTrainedTokenizerFast`): New ones; those given are as they were.
-        kept_ids (`list` of `int`): The old id of every new one, ascending: token `i` was token `kept_ids[i]`.
+        model (`PreTrainedModel`), tokenizer (`PreTrainedTokenizerFast`): Copies; the originals stay unchanged.
+        kept_ids (`list` of `int`): Old id of every new id, ascending: token `i` was token `kept_ids[i]`.
         num_tokens_before, num_tokens_after (`int`): Rows of the model's word embeddings.
         num_bytes_before, num_bytes_after (`int`): Of the model's parameters, tied ones counted once.
     """
 
     model: PreTrainedModel
-    tokenizer: object
-    kept_ids: list
+    tokenizer: PreTrainedTokenizerBase
+    kept_ids: list[int]
     num_tokens_before: int
     num_tokens_after: int
     num_bytes_before: int
     num_bytes_after: int
 
     @cached_property
-    def _new_ids(self):
+    def _new_ids(self) -> dict[int, int]:
         return {old: new for new, old in enumerate(self.kept_ids)}
 
-    def renumber(self, token_ids):
-        """Old token ids as new ones: a list of ids gives a list.
+    def renumber(self, token_ids: Iterable[int]) -> list[int]:
+        """Convert old token ids to new ones.
 
         Raises:
             ValueError: A token that was not kept.
@@ -50,27 +52,29 @@ class TrimmedVocabulary:
             return [self._new_ids[int(token)] for token in token_ids]
         except KeyError as error:
             raise ValueError(
-                f"Token {error.args[0]} was not kept, so it has no new number. Tokenize the text again with the "
-                f"trimmed tokenizer, which spells it out of what it has."
+                f"Token {error.args[0]} was not kept, so it has no new id. Tokenize the text again with the trimmed "
+                f"tokenizer, which splits it into smaller tokens."
             ) from None
 
-    def __str__(self):
+    def __str__(self) -> str:
         return (
             f"{self.num_tokens_after:,} of {self.num_tokens_before:,} tokens kept; "
             f"{self.num_bytes_after / 1e6:.1f} MB of parameters instead of {self.num_bytes_before / 1e6:.1f} MB"
         )
 
 
-def trim_vocabulary(model, tokenizer, token_ids):
-    """Leave out the tokens that the data never uses, from the model and from its tokenizer alike.
+def trim_vocabulary(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, token_ids: Iterable[Iterable[int]]
+) -> TrimmedVocabulary:
+    """Remove the tokens that the data never uses from a model and its tokenizer.
 
     Word embeddings are most of a small student. On text made of the tokens that were kept, the trimmed pair gives
     the same tokens and the same logits; a masked-language model keeps its logits of the tokens that it keeps. A word
-    that needs a token left out is spelled with smaller ones, as any unknown word is.
+    with a removed token is split into smaller tokens, as any unknown word is.
 
-    What is kept: `token_ids`; special and added tokens; pieces of one character or byte, so that unseen words can
-    still be spelled (not in a vocabulary of whole words, where they spell nothing); whatever a BPE merges on the way
-    to a kept token. Trim after training: a student that learns from a teacher shares the teacher's token ids.
+    Kept are: `token_ids`; special and added tokens; pieces of one character or byte, so that unseen words can still be
+    split (not in a vocabulary of whole words, where they have no use); the intermediate merges of BPE on the way to a
+    kept token. Trim after training: a student in distillation shares the teacher's token ids.
 
     Args:
         model (`PreTrainedModel`): One of `ENCODERS`, bare or with any head. Only read.
@@ -82,8 +86,8 @@ def trim_vocabulary(model, tokenizer, token_ids):
 
     Raises:
         TypeError: Not a transformers model.
-        ValueError: A slow tokenizer, an architecture or a kind of vocabulary that we do not know, a tokenizer with
-            more tokens than the model, tokens that are not the tokenizer's.
+        ValueError: A slow tokenizer, an unsupported architecture or kind of vocabulary, a tokenizer with more tokens
+            than the model, tokens that are not the tokenizer's.
     """
     _check_model(model)
     _check_tokenizer(tokenizer)
@@ -93,23 +97,28 @@ def trim_vocabulary(model, tokenizer, token_ids):
         tokenizer.save_pretrained(folder)
         path = Path(folder) / "tokenizer.json"
         backend = read_json(path)
-        kept = _used(token_ids, set(vocabulary.values())) | _referred(model, tokenizer, vocabulary, backend)
-        kept = sorted(needed_pieces(backend, kept))
-        new_ids = {old: new for new, old in enumerate(kept)}
+        required = _used(token_ids, set(vocabulary.values())) | _referred(model, tokenizer, vocabulary, backend)
+        kept_ids = sorted(needed_pieces(backend, required))
+        new_ids = {old: new for new, old in enumerate(kept_ids)}
         write_json(path, trimmed_json(backend, new_ids))
-        smaller_tokenizer = _loaded(tokenizer, folder)
+        smaller_tokenizer = _load_like(tokenizer, folder)
     expected = {token: new_ids[old] for token, old in vocabulary.items() if old in new_ids}
     if smaller_tokenizer.get_vocab() != expected:
         raise ValueError(
-            f"{type(tokenizer).__name__} numbers its tokens in a way of its own when it is loaded, so a trimmed one "
-            f"would not fit the trimmed model. Keep the whole vocabulary of this model."
+            f"{type(tokenizer).__name__} changes its token ids when it is loaded, so a trimmed tokenizer would not fit "
+            f"the trimmed model. Keep the whole vocabulary of this model."
         )
-    smaller = _trimmed_model(model, kept, new_ids)
-    sizes = [sum(one.numel() * one.element_size() for one in of.parameters()) for of in (model, smaller)]
-    return TrimmedVocabulary(smaller, smaller_tokenizer, kept, num_rows, len(kept), *sizes)
+    smaller = _trimmed_model(model, kept_ids, new_ids)
+    return TrimmedVocabulary(
+        smaller, smaller_tokenizer, kept_ids, num_rows, len(kept_ids), _num_bytes(model), _num_bytes(smaller)
+    )
 
 
-def _check_model(model):
+def _num_bytes(model: PreTrainedModel) -> int:
+    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+
+
+def _check_model(model: Any) -> None:
     if not isinstance(model, PreTrainedModel):
         raise TypeError(
             f"model must be a transformers PreTrainedModel, because its config and embeddings are rewritten; got "
@@ -117,12 +126,12 @@ def _check_model(model):
         )
     if model.config.model_type not in ENCODERS:
         raise ValueError(
-            f"Which tensors of {type(model).__name__} ({model.config.model_type!r}) have a row for each token is not "
-            f"known; it is for {', '.join(ENCODERS)}. Keep the whole vocabulary of this model."
+            f"The tensors of {type(model).__name__} ({model.config.model_type!r}) that have a row for each token are not "
+            f"known; supported are {', '.join(ENCODERS)}. Keep the whole vocabulary of this model."
         )
 
 
-def _check_tokenizer(tokenizer):
+def _check_tokenizer(tokenizer: Any) -> None:
     if not getattr(tokenizer, "is_fast", False):
         raise ValueError(
             f"Only a fast tokenizer can be trimmed, because its whole state is one JSON file; got "
@@ -130,7 +139,9 @@ def _check_tokenizer(tokenizer):
         )
 
 
-def _check_rows(model, tokenizer, vocabulary, num_rows):
+def _check_rows(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, vocabulary: Mapping[str, int], num_rows: int
+) -> None:
     largest = max(vocabulary.values())
     if largest >= num_rows:
         raise ValueError(
@@ -140,52 +151,58 @@ def _check_rows(model, tokenizer, vocabulary, num_rows):
         )
 
 
-def _used(token_ids, known):
-    used = set()
+def _used(token_ids: Iterable[Iterable[int]], known: set[int]) -> set[int]:
+    used: set[int] = set()
     for row in token_ids:
         used.update(map(int, row))
     unknown = sorted(used - known)
     if unknown or not used:
-        what = f"holds {', '.join(map(str, unknown[:5]))}, not a token of this tokenizer" if unknown else "is empty"
+        unknown_ids = ", ".join(map(str, unknown[:5]))
+        problem = f"contains {unknown_ids}, not a token of this tokenizer" if unknown else "is empty"
         raise ValueError(
-            f"token_ids must hold lists of this tokenizer's token ids, the tokens to keep; it {what}. Pass the "
+            f"token_ids must contain lists of this tokenizer's token ids, the tokens to keep; it {problem}. Pass the "
             f"input_ids of text that this tokenizer prepared."
         )
     return used
 
 
-def _referred(model, tokenizer, vocabulary, backend):
-    """Tokens that the tokenizer or the config name, whether the data uses them or not."""
-    named = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder) | special_ids(backend)
+def _referred(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    vocabulary: Mapping[str, int],
+    backend: Mapping[str, Any],
+) -> set[int]:
+    """Tokens that the tokenizer or the config refers to, whether the data uses them or not."""
+    referred = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder) | special_ids(backend)
     for _, value in _token_settings(model.config):
-        named.update(value if isinstance(value, list) else [value])
+        referred.update(value if isinstance(value, list) else [value])
     if hasattr(getattr(model.base_model, EMBEDDINGS), "padding_idx"):
-        # RoBERTa and its kind count positions from the id of padding on: it has to stay the same number.
-        named.update(range(model.get_input_embeddings().padding_idx))
-    return named & set(vocabulary.values())
+        # RoBERTa and similar models count positions from the padding id on, so this id must not change.
+        referred.update(range(model.get_input_embeddings().padding_idx))
+    return referred & set(vocabulary.values())
 
 
-def _token_settings(config):
-    """(name, value) of the config's token ids that are set."""
+def _token_settings(config: PreTrainedConfig) -> list[tuple[str, Any]]:
+    """(name, value) of the token ids that the config sets."""
     return [(name, value) for name, value in vars(config).items() if _TOKEN_ID.fullmatch(name) and value is not None]
 
 
-def _loaded(tokenizer, folder):
+def _load_like(tokenizer: PreTrainedTokenizerBase, folder: str) -> PreTrainedTokenizerBase:
     smaller = type(tokenizer).from_pretrained(folder)
-    smaller.name_or_path = smaller.init_kwargs["name_or_path"] = ""  # neither the folder nor the old one
+    smaller.name_or_path = smaller.init_kwargs["name_or_path"] = ""  # neither the temporary folder nor the original
     return smaller
 
 
 @torch.no_grad()
-def _trimmed_model(model, kept, new_ids):
+def _trimmed_model(model: PreTrainedModel, kept_ids: list[int], new_ids: Mapping[int, int]) -> PreTrainedModel:
     config = copy.deepcopy(model.config)
-    config.vocab_size = len(kept)
+    config.vocab_size = len(kept_ids)
     for name, value in _token_settings(config):
-        ids = [new_ids.get(one, one) for one in value] if isinstance(value, list) else new_ids.get(value, value)
+        ids = [new_ids.get(index, index) for index in value] if isinstance(value, list) else new_ids.get(value, value)
         setattr(config, name, ids)
     smaller = type(model)(config).to(device=model.device, dtype=model.dtype).train(model.training)
-    theirs, rows = model.state_dict(), torch.tensor(kept, device=model.device)
-    for name, tensor in smaller.state_dict().items():  # what the vocabulary alone made smaller has a row a token
-        source = theirs[name]
+    tensors, rows = model.state_dict(), torch.tensor(kept_ids, device=model.device)
+    for name, tensor in smaller.state_dict().items():  # tensors of another shape have one row per token
+        source = tensors[name]
         tensor.copy_(source if source.shape == tensor.shape else source[rows])
     return smaller

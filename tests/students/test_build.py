@@ -53,7 +53,7 @@ def test_a_folder_is_loaded_with_the_teachers_head_type_and_labels(tmp_path, cap
     assert student.config.id2label == teacher.config.id2label and student.config.label2id == teacher.config.label2id
     assert student.config.problem_type == "single_label_classification"
     assert student.classifier.out_features == 3 and student.training
-    assert "starts at random: classifier.bias, classifier.weight" in caplog.text
+    assert "newly initialized: classifier.bias, classifier.weight" in caplog.text
 
 
 def test_a_folder_with_the_teachers_labels_keeps_its_head(tmp_path, caplog):
@@ -68,7 +68,7 @@ def test_a_folder_with_another_number_of_labels_gets_a_fresh_head_and_says_so(tm
     saved(tmp_path, id2label={0: "no", 1: "yes"}, label2id={"no": 0, "yes": 1})
     student = build_student(tmp_path, make_teacher())
     assert student.classifier.out_features == 3
-    assert "starts at random: classifier.bias, classifier.weight" in caplog.text
+    assert "newly initialized: classifier.bias, classifier.weight" in caplog.text
 
 
 def test_a_half_precision_folder_gives_a_float32_student(tmp_path):

@@ -53,7 +53,7 @@ def test_the_second_segment_is_what_a_distilbert_cannot_see():
 def test_the_report_lists_segments_and_says_where_the_function_differs():
     teacher = make_teacher(layer_norm_eps=1e-5)
     report = transfer_weights(distilled(teacher, num_layers=2), teacher)
-    assert report.fresh == []
+    assert report.newly_initialized == []
     assert report.unused == ["bert.embeddings.token_type_embeddings.weight"]
     assert (
         report.copied["distilbert.transformer.layer.1.ffn.lin1.weight"]

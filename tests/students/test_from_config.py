@@ -127,7 +127,7 @@ def test_a_size_of_an_architecture_we_do_not_know_is_refused():
         vocab_size=60, hidden_size=24, num_hidden_layers=2, num_attention_heads=4, intermediate_size=40
     )
     with pytest.raises(
-        ValueError, match="'2x8' needs an architecture whose sizes we know.*the teacher is 'deberta-v2'"
+        ValueError, match="'2x8' needs an architecture whose sizes are known.*the teacher is 'deberta-v2'"
     ):
         student_from_config("2x8", transformers.DebertaV2ForSequenceClassification(config))
 

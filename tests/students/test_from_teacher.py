@@ -162,7 +162,7 @@ def test_an_encoder_with_a_decoder_is_refused():
 
 
 def test_num_layers_together_with_layers_is_refused_with_both():
-    with pytest.raises(ValueError, match=r"num_layers=2 and layers=\[0, 1\] both say"):
+    with pytest.raises(ValueError, match=r"num_layers=2 and layers=\[0, 1\] exclude each other"):
         student_from_teacher(make_teacher(), num_layers=2, layers=[0, 1])
 
 
@@ -211,18 +211,18 @@ def test_what_was_copied_is_logged(caplog):
 def test_the_report_lists_what_a_student_with_another_head_did_not_get(caplog):
     teacher, student = make_teacher(), make_teacher(task="TokenClassification", num_labels=5, id2label=None, seed=1)
     report = transfer_weights(student, teacher)
-    assert report.fresh == ["classifier.weight", "classifier.bias"]
+    assert report.newly_initialized == ["classifier.weight", "classifier.bias"]
     assert report.unused == [
         "bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight", "classifier.bias"
     ]  # fmt: skip
-    assert "starts at random: classifier.weight" in caplog.text
+    assert "newly initialized: classifier.weight" in caplog.text
 
 
 def test_weights_go_into_a_bare_student_from_a_teacher_with_a_head():
     teacher, student = make_teacher(), make_teacher(task=None, num_hidden_layers=2, seed=1)
     report = transfer_weights(student, teacher, layers=[1, 4])
     assert report.copied["encoder.layer.1.output.dense.weight"] == "bert.encoder.layer.4.output.dense.weight"
-    assert not report.fresh and report.unused == ["classifier.weight", "classifier.bias"]
+    assert not report.newly_initialized and report.unused == ["classifier.weight", "classifier.bias"]
 
 
 def test_weights_do_not_go_between_architectures():

@@ -245,7 +245,9 @@ def test_a_model_that_is_not_known_is_refused():
     config = transformers.DebertaV2Config(
         vocab_size=60, hidden_size=24, num_hidden_layers=2, num_attention_heads=4, intermediate_size=40
     )
-    with pytest.raises(ValueError, match=r"DebertaV2Model \('deberta-v2'\) have a row for each token is not known"):
+    with pytest.raises(
+        ValueError, match=r"DebertaV2Model \('deberta-v2'\) that have a row for each token are not known"
+    ):
         trim_vocabulary(transformers.DebertaV2Model(config), tiny_tokenizer(), [[5]])
 
 
@@ -255,7 +257,7 @@ def test_a_tokenizer_of_another_model_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("token_ids", "message"), [([], "it is empty"), ([[5, 99], [-100]], "it holds -100, 99, not")]
+    ("token_ids", "message"), [([], "it is empty"), ([[5, 99], [-100]], "it contains -100, 99, not")]
 )
 def test_tokens_that_are_not_the_tokenizers_are_refused(token_ids, message):
     with pytest.raises(ValueError, match=message):
@@ -265,7 +267,7 @@ def test_tokens_that_are_not_the_tokenizers_are_refused(token_ids, message):
 def test_a_bpe_with_a_prefix_is_refused():
     backend = Tokenizer(models.BPE({"a": 0, "##b": 1}, [], continuing_subword_prefix="##"))
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=backend)
-    with pytest.raises(ValueError, match="BPE vocabulary with the prefix '##' gets smaller is not known"):
+    with pytest.raises(ValueError, match="BPE vocabulary with the prefix '##' cannot be trimmed"):
         trim_vocabulary(tiny_model(), tokenizer, [[0]])
 
 

@@ -218,7 +218,7 @@ def test_a_head_for_other_labels_stays_at_random_in_a_narrower_student():
     student = make_teacher(task="TokenClassification", hidden_size=12, num_attention_heads=2)
     before = student.classifier.weight.clone()
     report = transfer_weights(student, teacher, width_init="slice")
-    assert report.fresh == ["classifier.weight", "classifier.bias"]
+    assert report.newly_initialized == ["classifier.weight", "classifier.bias"]
     assert torch.equal(student.classifier.weight, before)
     assert torch.equal(student.get_input_embeddings().weight, teacher.get_input_embeddings().weight[:, :12])
 
@@ -241,7 +241,7 @@ def test_units_of_the_pooled_vector_without_effect_are_the_ones_that_svd_leaves_
 
 def test_without_width_init_a_narrower_student_of_the_users_gets_only_what_fits():
     report = transfer_weights(make_teacher(hidden_size=12, num_attention_heads=2), make_teacher())
-    assert "bert.embeddings.word_embeddings.weight" in report.fresh and not report.reduced
+    assert "bert.embeddings.word_embeddings.weight" in report.newly_initialized and not report.reduced
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_without_width_init_a_narrower_student_of_the_users_gets_only_what_fits(
     [(192, 32, 12, 6), (256, 32, 12, 8), (384, 64, 12, 6), (500, 192, 4, 2)],
 )
 def test_heads_keep_the_teachers_width_where_it_divides(hidden_size, head_size, most, expected):
-    assert num_heads(hidden_size, head_size=head_size, most=most) == expected
+    assert num_heads(hidden_size, head_size=head_size, max_heads=most) == expected
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_heads_keep_the_teachers_width_where_it_divides(hidden_size, head_size, 
         ({"intermediate_size": 41}, "intermediate_size must be a whole number from 1 to 40.*got 41"),
         ({"num_attention_heads": True}, "num_attention_heads must be .*got True"),
         ({"num_attention_heads": 8}, "num_attention_heads must be .*from 1 to 4.*got 8"),
-        ({"hidden_size": 11}, "hidden_size must be even.*got 11. Take 12 or 10"),
+        ({"hidden_size": 11}, "hidden_size must be even.*got 11. Use 12 or 10"),
         ({"hidden_size": 20, "num_attention_heads": 3}, "hidden_size=20 does not divide.*heads=3.*1, 2, 4"),
         ({"hidden_size": 12, "width_init": "pca"}, "width_init must be one of svd, slice; got 'pca'"),
         ({"width_init": "slice"}, "width_init='slice' .* no effect. Give a hidden_size"),
@@ -289,7 +289,7 @@ def test_an_architecture_whose_widths_are_not_known_is_refused():
     config = transformers.DebertaV2Config(
         vocab_size=60, hidden_size=24, num_hidden_layers=2, num_attention_heads=4, intermediate_size=40
     )
-    with pytest.raises(ValueError, match="hidden_size=12 needs an architecture whose sizes we know.*'deberta-v2'"):
+    with pytest.raises(ValueError, match="hidden_size=12 needs an architecture whose sizes are known.*'deberta-v2'"):
         student_from_teacher(transformers.DebertaV2ForSequenceClassification(config), hidden_size=12)
 
 
