@@ -38,8 +38,8 @@ def run(argv: Sequence[str]) -> Comparison | None:
     Returns:
         `Comparison`, or None in processes other than the first.
     """
-    recipe, training, given = parse(argv)
-    return run_recipe(new_context(recipe, training, given, command=shlex.join(["distil-nlp", "run", *argv])))
+    recipe, training, overrides = parse(argv)
+    return run_recipe(new_context(recipe, training, overrides, command=shlex.join(["distil-nlp", "run", *argv])))
 
 
 def build_cache(argv: Sequence[str]) -> None:
@@ -48,8 +48,8 @@ def build_cache(argv: Sequence[str]) -> None:
     Args:
         argv (`list[str]`): As for `run`, which reads the cache when it gets the same settings.
     """
-    recipe, training, given = parse([*argv, "--cache", "true"])
-    context = new_context(recipe, training, given, command=shlex.join(["distil-nlp", "cache", *argv]))
+    recipe, training, overrides = parse([*argv, "--cache", "true"])
+    context = new_context(recipe, training, overrides, command=shlex.join(["distil-nlp", "cache", *argv]))
     teacher = prepare(context)
     teacher.cached(context.data, context.process.device)
     if context.process.is_main_process:
@@ -73,6 +73,6 @@ def sweep(argv: Sequence[str]) -> dict[str, Any]:
         ValueError: Settings of which a student cannot be trained, before anything is trained.
     """
     import_extra("sweep")
-    recipe, training, arguments, given = parse(argv, SweepArguments, output="runs/{}-sweep")
-    context = new_context(recipe, training, given, command=shlex.join(["distil-nlp", "sweep", *argv]))
+    recipe, training, arguments, overrides = parse(argv, SweepArguments, output="runs/{}-sweep")
+    context = new_context(recipe, training, overrides, command=shlex.join(["distil-nlp", "sweep", *argv]))
     return run_sweep(context, arguments)

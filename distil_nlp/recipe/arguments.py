@@ -66,27 +66,19 @@ class ModelArguments:
         "A size such as 4x256 (layers x width, random weights), for images a network such as resnet8 or mobilenetv2x0.5, a "
         "Hub id or a folder. Default: layers of the teacher."
     )
-    num_layers: int | None = _setting(
-        "Number of layers of a student made of the teacher's layers. Default: half of them."
-    )
+    num_layers: int | None = _setting("Number of layers of a student made of the teacher's. Default: half of them.")
     layers: list[int] | None = _setting("Alternatively: which of the teacher's layers, counted from 0.")
     architecture: str | None = _setting("distilbert: make a DistilBERT of a BERT teacher. Default: the teacher's.")
     hidden_size: int | None = _setting("Width of a student made of the teacher's layers. Default: the teacher's.")
-    intermediate_size: int | None = _setting(
-        "Feed-forward width of such a student. Default: keeps the ratio to the hidden size."
-    )
-    num_attention_heads: int | None = _setting(
-        "Attention heads of such a student. Default: heads as wide as the teacher's."
-    )
+    intermediate_size: int | None = _setting("Its feed-forward width. Default: keeps the ratio to the hidden size.")
+    num_attention_heads: int | None = _setting("Its attention heads. Default: heads as wide as the teacher's.")
     width_init: Literal["svd", "slice"] = _setting(
         "How the teacher's weights are narrowed: svd, or slice for the first rows and columns.", "svd"
     )
     student_embeddings: Literal["random", "pca"] = _setting(
         "Word embeddings of a student given by size: random, or pca of the teacher's.", "random"
     )
-    trust_remote_code: bool = _setting(
-        "Run code that is stored with a model. The code can do anything that you can.", False
-    )
+    trust_remote_code: bool = _setting("Run code that is stored with a model. It can do anything that you can.", False)
 
     def __post_init__(self):
         if not self.teacher:

@@ -67,7 +67,7 @@ def assistants_of(recipe: RecipeArguments) -> list[Assistant]:
         return []
     entries = entries if isinstance(entries, list) else [entries]
     if not entries:
-        raise ValueError(f"assistants={entries!r} names none. Leave it out, or name one: assistants: [4x256].")
+        raise ValueError(f"assistants={entries!r} lists no assistant. Leave it out, or list one: assistants: [4x256].")
     names = ["assistant", *(f"assistant-{number}" for number in range(2, len(entries) + 1))]
     return [_assistant(name, entry) for name, entry in zip(names, entries, strict=True)]
 

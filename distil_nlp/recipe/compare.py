@@ -123,7 +123,7 @@ def _facts(run):
         },
         "objective": _objective(run, stages),
         "stages": {name: {"steps": facts["steps"], "seconds": facts["seconds"]} for name, facts in stages.items()},
-        "recipe": run.given,
+        "recipe": run.overrides,
     }
 
 

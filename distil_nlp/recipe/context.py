@@ -58,7 +58,7 @@ class RunContext:
 
     Args:
         recipe (`RecipeArguments`), training (`DistillationTrainingArguments`): The parsed settings.
-        given (`dict`): The settings that differ from their defaults; they repeat the run and are written to recipe.yaml.
+        overrides (`dict`): The settings that differ from their defaults; enough to repeat the run.
         command (`str`): The command line that repeats the run, for the report.
         folder (`RunFolder`): The output folder.
         stages (`list[Stage]`): The stages of every student's training.
@@ -74,7 +74,7 @@ class RunContext:
 
     recipe: RecipeArguments
     training: DistillationTrainingArguments
-    given: dict[str, Any]
+    overrides: dict[str, Any]
     command: str
     folder: RunFolder
     stages: list[Stage]

@@ -49,9 +49,8 @@ def parse(argv: Sequence[str], *more: type, output: str = "runs/{}") -> tuple:
         output (`str`): Default of output_dir; {} is the name of the last file.
 
     Returns:
-        `(recipe, training, *more, given)`: `RecipeArguments`, `DistillationTrainingArguments`, an instance of each class
-        in `more`, and a flat dictionary of the settings that differ from their defaults, which is enough to repeat the
-        run.
+        `(recipe, training, *more, overrides)`: `RecipeArguments`, `DistillationTrainingArguments`, an instance of each
+        class in `more`, and a flat dictionary of the settings that differ from their defaults, enough to repeat the run.
 
     Raises:
         FileNotFoundError: A YAML file does not exist.
@@ -69,7 +68,7 @@ def parse(argv: Sequence[str], *more: type, output: str = "runs/{}") -> tuple:
 
 
 def parse_settings(settings: Mapping[str, Any]) -> tuple[RecipeArguments, DistillationTrainingArguments, dict]:
-    """Parse a dictionary of plain values as `parse` does a file: (recipe, training, given)."""
+    """Parse a dictionary of plain values as `parse` does a file: (recipe, training, overrides)."""
     return _parse((*_SUBJECTS, DistillationTrainingArguments), settings, [])
 
 
@@ -84,8 +83,8 @@ def _parse(classes: Sequence[type], settings: Mapping[str, Any], flags: Sequence
     parsed = parser.parse_args_into_dataclasses(args=flags, look_for_args_file=False)
     recipe, others = RecipeArguments(*parsed[: len(_SUBJECTS)]), parsed[len(_SUBJECTS) :]
     values = vars(namespace)
-    given = {name: values[name] for name in defaults if values[name] != defaults[name] and name not in _SECRET}
-    return recipe, *others, {name: _plain(value) for name, value in given.items()}
+    overrides = {name: values[name] for name in defaults if values[name] != defaults[name] and name not in _SECRET}
+    return recipe, *others, {name: _plain(value) for name, value in overrides.items()}
 
 
 def read_yaml(path: str | Path, known: Sequence[str]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def publish(context: RunContext, comparison: Comparison, report: dict[str, Any])
         imports=import_line(read_json(student / "config.json")),
     )
     write_text(student / "README.md", card)
-    print(f"\n{comparison}\n\nReport: {context.folder.path / 'report.md'}\nThe student, in one line:")
+    print(f"\n{comparison}\n\nReport: {context.folder.path / 'report.md'}\nLoad and use the student:")
     print(f"  {task.usage_example(student)}")
     if training.push_to_hub:
         address = push_to_hub(

@@ -52,14 +52,14 @@ def run_recipe(context: RunContext) -> Comparison | None:
 def new_context(
     recipe: RecipeArguments,
     training: DistillationTrainingArguments,
-    given: Mapping[str, Any],
+    overrides: Mapping[str, Any],
     *,
     command: str,
 ) -> RunContext:
     """The context of a run before its data are loaded. Sets the progress bars and the memory allocator of the process.
 
     Args:
-        recipe (`RecipeArguments`), training (`DistillationTrainingArguments`), given (`dict`): From `parse`.
+        recipe (`RecipeArguments`), training (`DistillationTrainingArguments`), overrides (`dict`): From `parse`.
         command (`str`): The command line that repeats the run, for the report.
 
     Raises:
@@ -73,7 +73,7 @@ def new_context(
     return RunContext(
         recipe=recipe,
         training=training,
-        given=dict(given),
+        overrides=dict(overrides),
         command=command,
         folder=RunFolder(training.output_dir),
         stages=stages_of(recipe, training),
@@ -95,7 +95,7 @@ def prepare(context: RunContext, *, check: Check = check_training) -> TeacherSou
         ValueError: The folder contains another run; models, data and settings that do not fit each other.
         OSError: A file or a model that cannot be loaded.
     """
-    context.folder.check(context.given)
+    context.folder.check(context.overrides)
     load_data(context)
     prepare_teachers(context, check=check)
     write_pseudo_labels(context)

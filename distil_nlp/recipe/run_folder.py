@@ -32,11 +32,11 @@ class RunFolder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
 
-    def claim(self, given: Mapping[str, Any]) -> None:
+    def claim(self, overrides: Mapping[str, Any]) -> None:
         """Write recipe.yaml. Called after all checks, so that a recipe that is refused leaves no folder."""
-        write_text(self.path / _RECIPE, yaml.safe_dump(given, sort_keys=False))
+        write_text(self.path / _RECIPE, yaml.safe_dump(overrides, sort_keys=False))
 
-    def check(self, given: Mapping[str, Any]) -> None:
+    def check(self, overrides: Mapping[str, Any]) -> None:
         """Refuse a folder that a run with these settings cannot use.
 
         Raises:
@@ -52,9 +52,9 @@ class RunFolder:
         else:
             before = yaml.safe_load((self.path / _RECIPE).read_text(encoding="utf-8")) or {}
             differing = [
-                f"{name} was {before.get(name)!r} and is {given.get(name)!r}"
-                for name in sorted({*before, *given} - _FREE)
-                if before.get(name) != given.get(name)
+                f"{name} was {before.get(name)!r} and is {overrides.get(name)!r}"
+                for name in sorted({*before, *overrides} - _FREE)
+                if before.get(name) != overrides.get(name)
             ]
             if differing:
                 raise ValueError(

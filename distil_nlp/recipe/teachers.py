@@ -77,7 +77,7 @@ def _check_and_claim(context: RunContext, model: nn.Module, reference_model: nn.
     members = [_first_teacher(context, model), *_further_teachers(context, train=False)]
     context.cache_contents = check(context, Teachers(members, as_ensemble(members, context.recipe), reference_model))
     if context.process.is_main_process:
-        context.folder.claim(context.given)
+        context.folder.claim(context.overrides)
 
 
 def _first_teacher(context: RunContext, model: nn.Module) -> Teacher:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -16,7 +17,7 @@ from ..training.arguments import DistillationTrainingArguments
 from ..training.trainer import DistillationTrainer
 from .callbacks import Interrupted, SaveOnInterrupt
 from .context import RunContext
-from .data import Processor
+from .data import Processor, RecipeData
 
 
 def save_model(model: nn.Module, folder: Path, processor: Processor) -> None:
@@ -58,39 +59,50 @@ def train_model(
     Raises:
         Interrupted: Ctrl-C; a checkpoint was written.
     """
-    data, processor = context.data, processor or context.data.processor
+    processor = processor or context.data.processor
     stop = SaveOnInterrupt(context.process.num_processes)
-    arguments = replace(
-        training,
-        output_dir=str(context.folder.checkpoints(name)),
-        dataloader_pin_memory=torch.cuda.is_available(),
-        push_to_hub=False,  # only the finished student is pushed
-        hub_model_id=None,
-    )
     trainer = DistillationTrainer(
         model,
         teacher,
-        arguments,
+        replace(
+            training,
+            output_dir=str(context.folder.checkpoints(name)),
+            dataloader_pin_memory=torch.cuda.is_available(),
+            push_to_hub=False,  # only the finished student is pushed
+            hub_model_id=None,
+        ),
         objective=objective,
         train_dataset=rows,
-        eval_dataset=data.prepared.get("validation"),
-        data_collator=data.collator_for(processor),
-        processing_class=processor,
-        compute_metrics=data.compute_metrics(),
         callbacks=[stop, *callbacks],
+        **_trainer_data(context.data, processor),
     )
     if context.configure_trainer is not None:
         context.configure_trainer(trainer)
     result = trainer.train(resume_from_checkpoint=True)
     if stop.requested:
         raise Interrupted(f"{name} is at step {trainer.state.global_step} of {trainer.state.max_steps}.")
-    record = {
-        "steps": trainer.state.global_step,
-        "seconds": result.metrics["train_runtime"],
-        "objective": trainer.objective.describe(),
-        "log_history": plain(trainer.state.log_history),
-    }
+    record = _record(trainer, seconds=result.metrics["train_runtime"])
     if context.process.is_main_process:
         context.folder.finish(name, lambda folder: save(trainer.model, folder, processor), record)
     context.process.wait_for_everyone()
     return context.folder.path / name
+
+
+def _record(trainer: DistillationTrainer, *, seconds: float) -> dict[str, Any]:
+    """See `RunFolder.training_record`."""
+    return {
+        "steps": trainer.state.global_step,
+        "seconds": seconds,
+        "objective": trainer.objective.describe(),
+        "log_history": plain(trainer.state.log_history),
+    }
+
+
+def _trainer_data(data: RecipeData, processor: Processor) -> dict[str, Any]:
+    """The trainer's arguments that depend on the data and on the model's processor alone."""
+    return {
+        "eval_dataset": data.prepared.get("validation"),
+        "data_collator": data.collator_for(processor),
+        "processing_class": processor,
+        "compute_metrics": data.compute_metrics(),
+    }

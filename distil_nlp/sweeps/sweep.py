@@ -139,12 +139,12 @@ class Sweep:
 
     def trial_context(self, settings: Mapping[str, Any], folder: str | Path) -> RunContext:
         """The context of a trial: its settings and folder, with the data and teachers of the sweep."""
-        recipe, training, given = parse_settings(self._recipe_of(settings, folder))
+        recipe, training, overrides = parse_settings(self._recipe_of(settings, folder))
         trial = replace(
             self.context,
             recipe=recipe,
             training=replace(training, disable_tqdm=True),
-            given=given,
+            overrides=overrides,
             folder=RunFolder(training.output_dir),
             stages=stages_of(recipe, training),
             quiet=True,
@@ -156,12 +156,12 @@ class Sweep:
         form = self.context.recipe.caching.cache_form or self.context.data.task.cache_format
         if form in DENSE and not reads_layers and not recipe.caching.cache:
             trial.recipe = replace(recipe, caching=replace(recipe.caching, cache=True))
-            trial.given = {**given, "cache": True}
+            trial.overrides = {**overrides, "cache": True}
         return trial
 
     def _recipe_of(self, settings: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
         """The recipe of a trial as plain data: that of the sweep with the trial's settings in the place of others."""
-        recipe = {name: value for name, value in self.context.given.items() if name not in _SWEEP_SETTINGS}
+        recipe = {name: value for name, value in self.context.overrides.items() if name not in _SWEEP_SETTINGS}
         chosen = set(settings) - set(NO_BLEND)
         if settings.get("preset") == "logits":  # it takes temperature and kd_ratio of the recipe
             chosen.remove("preset")
@@ -256,11 +256,11 @@ class Sweep:
         if _reads_same_cache(best, context.cache_contents):
             self._share("teacher_cache", best)
         else:
-            best.given.pop("teacher_cache", None)
+            best.overrides.pop("teacher_cache", None)
         file = context.folder.path / "best.yaml"
         line = self._result_line(results[index])
         header = f"# Trial {index + 1}, the best of {len(results)} on {SPLIT}: {line}.\n"
-        write_text(file, header + yaml.safe_dump(best.given, sort_keys=False))
+        write_text(file, header + yaml.safe_dump(best.overrides, sort_keys=False))
         teacher = {"name": context.teachers.combined.name, **teacher_scores(best)}
         report = {
             **self._summary(results),
@@ -313,10 +313,10 @@ class Sweep:
 def _claim(trial: RunContext) -> None:
     """Write the trial's recipe.yaml, and delete what an interrupted sweep left there of a trial with other settings."""
     try:
-        trial.folder.check(trial.given)
+        trial.folder.check(trial.overrides)
     except ValueError:
         shutil.rmtree(trial.folder.path)
-    trial.folder.claim(trial.given)
+    trial.folder.claim(trial.overrides)
 
 
 def _reads_same_cache(trial: RunContext, cache_contents: Mapping[str, CacheContents]) -> bool:

@@ -110,11 +110,22 @@ class _FixedSettings(optuna.samplers.BaseSampler):
     def __init__(self, space: Space, settings: Mapping[str, Any]):
         self._values = {name: space.domains[name].to_optuna(value) for name, value in settings.items()}
 
-    def infer_relative_search_space(self, study, trial):
+    def infer_relative_search_space(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
+        """Nothing is proposed jointly."""
         return {}
 
-    def sample_relative(self, study, trial, search_space):
+    def sample_relative(
+        self, study: optuna.Study, trial: optuna.trial.FrozenTrial, search_space: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Nothing is proposed jointly."""
         return {}
 
-    def sample_independent(self, study, trial, param_name, param_distribution):
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: optuna.trial.FrozenTrial,
+        param_name: str,
+        param_distribution: optuna.distributions.BaseDistribution,
+    ) -> Any:
+        """The value of the combination."""
         return self._values[param_name]

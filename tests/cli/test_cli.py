@@ -57,7 +57,7 @@ def test_compare_shows_the_table_of_a_finished_run(tmp_path, capsys):
 
 
 def test_compare_without_a_report_says_what_to_do(tmp_path):
-    assert "holds no report.json" in stopped(["compare", str(tmp_path)])
+    assert "contains no report.json" in stopped(["compare", str(tmp_path)])
 
 
 def test_an_argument_nobody_knows_is_refused(tmp_path, capsys):

@@ -124,7 +124,7 @@ def test_assistants_may_be_written_as_a_size_as_a_list_or_with_settings(tmp_path
 @pytest.mark.parametrize(
     ("assistants", "message"),
     [
-        ("[]", r"assistants=\[\] names none"),
+        ("[]", r"assistants=\[\] lists no assistant"),
         ("3", "An assistant is a size such as 4x256.*got 3"),
         ("[{learning_rate: 1}]", "a mapping with one or more of student, num_layers"),
         ("[{num_layers: 2, epochs: 2}]", "The assistant sets 'epochs', .* the nearest is"),
