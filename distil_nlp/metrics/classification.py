@@ -79,7 +79,7 @@ def _spearman(predictions, references):
 
 
 # Each takes (predictions, references): classes (n,), 0/1 decisions (n, labels), or numbers (n,).
-_METRICS = {
+_METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "accuracy": _exact,
     "exact_match": _exact,
     "f1": partial(_f1, "binary"),

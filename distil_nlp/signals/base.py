@@ -56,9 +56,17 @@ class Signals:
 
     def best(self) -> torch.Tensor:
         """The class with the largest probability of each item: shape of the logits without their last dimension."""
-        return self.logits.argmax(-1) if self.sparse is None else self.sparse.best()
+        if self.sparse is not None:
+            return self.sparse.best()
+        logits = self.logits
+        assert logits is not None
+        return logits.argmax(-1)
 
     @property
     def num_classes(self) -> int:
         """Number of classes of the predicted distributions."""
-        return self.logits.shape[-1] if self.sparse is None else self.sparse.vocabulary
+        if self.sparse is not None:
+            return self.sparse.vocabulary
+        logits = self.logits
+        assert logits is not None
+        return logits.shape[-1]

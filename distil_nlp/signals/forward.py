@@ -117,10 +117,9 @@ def gatherable_logits(
     """
     if predicts_spans(model):
         return tuple(logits.unbind(1))
-    has_several_texts = (
-        labels is not None and labels.dim() == 1 and logits.dim() == 2 and len(logits) > len(labels) > 0
-    )
-    return logits.view(len(labels), -1, logits.shape[-1]) if has_several_texts else logits
+    if labels is not None and labels.dim() == 1 and logits.dim() == 2 and len(logits) > len(labels) > 0:
+        return logits.view(len(labels), -1, logits.shape[-1])
+    return logits
 
 
 def _span_logits(output, batch):

@@ -69,7 +69,7 @@ def distilbert_config(bert: transformers.BertConfig, num_layers: int) -> transfo
         id2label=bert.id2label,
         label2id=bert.label2id,
         problem_type=bert.problem_type,
-        attn_implementation=bert._attn_implementation,
+        attn_implementation=bert._attn_implementation,  # type: ignore[call-arg]  # one of its **kwargs
     )
 
 

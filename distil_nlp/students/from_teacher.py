@@ -97,6 +97,7 @@ def chosen_layers(
     """The teacher's layers that `student_from_teacher` would copy, counted from 0."""
     num_teacher_layers = layer_count(teacher.config)
     if layers is None:
+        assert num_teacher_layers is not None
         return choose_layers(num_teacher_layers, (num_teacher_layers + 1) // 2 if num_layers is None else num_layers)
     if num_layers is not None:
         raise ValueError(f"num_layers={num_layers} and layers={list(layers)} exclude each other. Give one of them.")

@@ -141,7 +141,7 @@ class Shards:
         ]
         array = self._files[0].arrays[name]
         rows = np.empty((sum(count for *_, count in places), *array.row_shape), dtype=array.dtype)
-        out, done = memoryview(rows.reshape(-1).view(np.uint8)), 0
+        out, done = rows.reshape(-1).view(np.uint8).data, 0
         for file, offset, count in places:
             length = count * array.row_bytes
             if length:
@@ -156,7 +156,7 @@ class Shards:
         if len(counts) > 1 or count is None or self.num_examples * count * array.row_bytes > _MAX_BYTES_IN_MEMORY:
             return None
         rows = np.empty((self.num_examples, count, *array.row_shape), dtype=array.dtype)
-        out, done = memoryview(rows.reshape(-1).view(np.uint8)), 0
+        out, done = rows.reshape(-1).view(np.uint8).data, 0
         for file in self._files:
             part = file.arrays[name]
             _read(file.file, out[done : done + part.shape[0] * part.row_bytes], part.offset)
@@ -196,7 +196,7 @@ class _Shard:
         if array is None:
             return self.arrays[name].shape[0] // num_examples
         starts = np.empty(array.shape, dtype=np.int64)
-        _read(self.file, memoryview(starts.view(np.uint8)), array.offset)
+        _read(self.file, starts.view(np.uint8).data, array.offset)
         return starts
 
 

@@ -96,13 +96,13 @@ class SampledFormat:
             ValueError: The shapes are wrong, or logits are NaN or infinite.
         """
         _check_logits(logits, self.vocabulary)
-        offsets = torch.as_tensor(np.asarray(offsets, dtype=np.float64))
-        if offsets.shape != logits.shape[:1] or not ((offsets >= 0) & (offsets < 1)).all():
+        start = torch.as_tensor(np.asarray(offsets, dtype=np.float64))
+        if start.shape != logits.shape[:1] or not ((start >= 0) & (start < 1)).all():
             raise ValueError(
                 f"Each item needs its own offset, 0 to below 1; got {len(logits)} items and offsets of shape "
-                f"{tuple(offsets.shape)}. Make them with sampling_offsets."
+                f"{tuple(start.shape)}. Make them with sampling_offsets."
             )
-        parts = [self._draw(*chunk) for chunk in _chunks(logits, offsets.clamp(max=1 - _RESOLUTION), self.vocabulary)]
+        parts = [self._draw(*chunk) for chunk in _chunks(logits, start.clamp(max=1 - _RESOLUTION), self.vocabulary)]
         ids, entropy = (np.concatenate(part) for part in zip(*parts, strict=True))
         is_first = np.ones(ids.shape, dtype=bool)
         is_first[:, 1:] = ids[:, 1:] != ids[:, :-1]
@@ -165,9 +165,9 @@ class SampledFormat:
         Returns:
             `dict[str, np.ndarray]`: Array name to one integer per example.
         """
-        num_items = np.asarray(num_items, dtype=np.int64)
-        ends = np.concatenate([[0], arrays["sizes"].cumsum(dtype=np.int64)])[np.append(0, num_items.cumsum())]
-        return {"sizes": num_items, "entries": np.diff(ends), "entropy": num_items}
+        counts = np.asarray(num_items, dtype=np.int64)
+        ends = np.concatenate([[0], arrays["sizes"].cumsum(dtype=np.int64)])[np.append(0, counts.cumsum())]
+        return {"sizes": counts, "entries": np.diff(ends), "entropy": counts}
 
 
 class TopKFormat:
