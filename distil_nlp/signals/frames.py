@@ -20,9 +20,7 @@ def frame_stride(model: nn.Module) -> float | None:
         stride, rate = getattr(config, "inputs_to_logits_ratio", None), getattr(config, "sampling_rate", 16000)
     if stride is None:
         return None
-    if config is not None and getattr(
-        config, "add_adapter", False
-    ):  # of Wav2Vec2 and similar models: it shortens the output
+    if config is not None and getattr(config, "add_adapter", False):  # it shortens the output (Wav2Vec2 and similar)
         stride *= config.adapter_stride**config.num_adapter_layers
     return stride / round(_FRAME_HOP * rate)
 
