@@ -47,9 +47,9 @@ def test_new_clips_are_aligned_and_a_clip_too_short_is_unknown():
 
 def test_cepstra_do_not_depend_on_the_loudness():
     features = np.random.default_rng(0).normal(size=(20, 40)).astype(np.float32)
-    found = cepstra(features)
-    assert found.shape == (20, 39) and found.dtype == np.float32
-    np.testing.assert_allclose(cepstra(features + 3), found, atol=1e-4)
+    coefficients = cepstra(features)
+    assert coefficients.shape == (20, 39) and coefficients.dtype == np.float32
+    np.testing.assert_allclose(cepstra(features + 3), coefficients, atol=1e-4)
     steady = np.repeat(features[:1], 20, axis=0) + np.arange(20)[:, None] * np.eye(40)[0]
     slope = cepstra(steady)[:, 13:26]
     np.testing.assert_allclose(slope[2:-2], np.repeat(slope[5:6], 16, axis=0), atol=1e-5)

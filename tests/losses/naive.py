@@ -1,4 +1,4 @@
-"""The losses once more, slow and plain: one item after the other, by the formula, in float64."""
+"""Slow reference versions of the losses: item by item, by the formula, in float64."""
 
 import torch
 
@@ -16,8 +16,8 @@ def probabilities(logits):
 
 def soft_target_kl(student_logits, teacher_logits, *, temperature):
     def divergence(student, teacher):
-        ours, theirs = probabilities(student / temperature), probabilities(teacher / temperature)
-        total = sum(q * (q.log() - p.log()) for p, q in zip(ours, theirs, strict=True))
+        student_values, teacher_values = probabilities(student / temperature), probabilities(teacher / temperature)
+        total = sum(q * (q.log() - p.log()) for p, q in zip(student_values, teacher_values, strict=True))
         return total * temperature**2
 
     return per_item(divergence, student_logits, teacher_logits)
@@ -40,23 +40,23 @@ def mean_square(student, teacher):
 
 
 def cross_entropy(logits, labels):
-    def surprise(scores, label):
+    def negative_log_likelihood(scores, label):
         return scores.sum() * 0 if label == -100 else -probabilities(scores)[int(label)].log()
 
-    return per_item(surprise, logits, labels.unsqueeze(-1))
+    return per_item(negative_log_likelihood, logits, labels.unsqueeze(-1))
 
 
 def soft_cross_entropy(logits, labels):
-    def surprise(scores, shares):
+    def negative_log_likelihood(scores, shares):
         if (shares < 0).any():
             return scores.sum() * 0
         return -sum(share * p.log() for share, p in zip(shares, probabilities(scores), strict=True))
 
-    return per_item(surprise, logits, labels)
+    return per_item(negative_log_likelihood, logits, labels)
 
 
 def binary_cross_entropy(logits, labels):
-    def surprise(scores, answers):
+    def negative_log_likelihood(scores, answers):
         if (answers < 0).any():
             return scores.sum() * 0
         total = 0.0
@@ -65,7 +65,7 @@ def binary_cross_entropy(logits, labels):
             total = total - answer * yes.log() - (1 - answer) * (1 - yes).log()
         return total / len(scores)
 
-    return per_item(surprise, logits, labels)
+    return per_item(negative_log_likelihood, logits, labels)
 
 
 def squared_error(predictions, targets):
@@ -76,7 +76,7 @@ def squared_error(predictions, targets):
 
 
 def sparse_target_kl(student_logits, ids, weights, *, temperature, rest=None, entropy=None):
-    """Item by item; ids and weights have two dimensions, rest and entropy one."""
+    """Reference for ids and weights of two dimensions, rest and entropy of one."""
     values = []
     for item, logits in enumerate(student_logits.double()):
         student, total = probabilities(logits / temperature), 0.0
@@ -102,11 +102,11 @@ def standardized(values):
 
 
 def standardized_kl(student_logits, teacher_logits, *, temperature):
-    ours, theirs = (
+    student_values, teacher_values = (
         torch.stack([standardized(row) for row in logits.double().flatten(0, -2)]).view(logits.shape)
         for logits in (student_logits, teacher_logits)
     )
-    return soft_target_kl(ours, theirs, temperature=temperature)
+    return soft_target_kl(student_values, teacher_values, temperature=temperature)
 
 
 def hidden_cosine(student, teacher):
@@ -117,26 +117,30 @@ def normalized_mse(student, teacher):
     return per_item(lambda a, b: ((a / (a @ a).sqrt() - b / (b @ b).sqrt()) ** 2).sum(), student, teacher)
 
 
-def correlation(ours, theirs):
-    ours, theirs = ours - ours.mean(), theirs - theirs.mean()
-    return (ours @ theirs) / ((ours @ ours) * (theirs @ theirs)).sqrt()
+def correlation(student_values, teacher_values):
+    student_values, teacher_values = student_values - student_values.mean(), teacher_values - teacher_values.mean()
+    return (student_values @ teacher_values) / (
+        (student_values @ student_values) * (teacher_values @ teacher_values)
+    ).sqrt()
 
 
 def class_correlation(student_logits, teacher_logits, *, temperature):
     def distance(student, teacher):
-        ours, theirs = probabilities(student / temperature), probabilities(teacher / temperature)
-        return (1 - correlation(ours, theirs)) * temperature**2
+        student_values, teacher_values = probabilities(student / temperature), probabilities(teacher / temperature)
+        return (1 - correlation(student_values, teacher_values)) * temperature**2
 
     return per_item(distance, student_logits, teacher_logits)
 
 
 def batch_correlation(student_logits, teacher_logits, *, temperature):
-    ours, theirs = (
+    student_values, teacher_values = (
         torch.stack([probabilities(row.double() / temperature) for row in logits])
         for logits in (student_logits, teacher_logits)
     )
-    total = sum(1 - correlation(ours[:, label], theirs[:, label]) for label in range(ours.shape[1]))
-    return (total / ours.shape[1] * temperature**2).reshape(1)
+    total = sum(
+        1 - correlation(student_values[:, label], teacher_values[:, label]) for label in range(student_values.shape[1])
+    )
+    return (total / student_values.shape[1] * temperature**2).reshape(1)
 
 
 def without(values, place):
@@ -149,23 +153,27 @@ def decoupled_kl(student_logits, teacher_logits, labels, *, temperature, target_
             return student.sum() * 0
         p, q = probabilities(student / temperature), probabilities(teacher / temperature)
         at = int(label)
-        sure = q[at] * (q[at] / p[at]).log() + (1 - q[at]) * ((1 - q[at]) / (1 - p[at])).log()
-        mine, his = without(p, at) / (1 - p[at]), without(q, at) / (1 - q[at])
-        return (target_weight * sure + other_weight * (his * (his / mine).log()).sum()) * temperature**2
+        target = q[at] * (q[at] / p[at]).log() + (1 - q[at]) * ((1 - q[at]) / (1 - p[at])).log()
+        student_others, teacher_others = without(p, at) / (1 - p[at]), without(q, at) / (1 - q[at])
+        return (
+            target_weight * target + other_weight * (teacher_others * (teacher_others / student_others).log()).sum()
+        ) * temperature**2
 
     return per_item(divergence, student_logits, teacher_logits, labels.unsqueeze(-1))
 
 
 def normalized_soft_targets(student_logits, teacher_logits, labels, *, temperature, other_weight):
-    def surprise(student, teacher, label):
+    def negative_log_likelihood(student, teacher, label):
         if label < 0:
             return student.sum() * 0
         at = int(label)
-        mine, his = (probabilities(without(logits, at) / temperature) for logits in (student, teacher))
-        others = -(his * mine.log()).sum() * temperature**2
+        student_others, teacher_others = (
+            probabilities(without(logits, at) / temperature) for logits in (student, teacher)
+        )
+        others = -(teacher_others * student_others.log()).sum() * temperature**2
         return -probabilities(teacher)[at] * probabilities(student)[at].log() + other_weight * others
 
-    return per_item(surprise, student_logits, teacher_logits, labels.unsqueeze(-1))
+    return per_item(negative_log_likelihood, student_logits, teacher_logits, labels.unsqueeze(-1))
 
 
 def dot_products(queries, keys, num_heads):
@@ -174,36 +182,45 @@ def dot_products(queries, keys, num_heads):
     result = torch.zeros(batch, num_heads, length, length, dtype=torch.float64)
     for b in range(batch):
         for h in range(num_heads):
-            ours, theirs = (tensor[b, :, h * size : (h + 1) * size].double() for tensor in (queries, keys))
-            result[b, h] = torch.stack([torch.stack([(q * k).sum() for k in theirs]) for q in ours]) / size**0.5
+            student_values, teacher_values = (
+                tensor[b, :, h * size : (h + 1) * size].double() for tensor in (queries, keys)
+            )
+            result[b, h] = (
+                torch.stack([torch.stack([(q * k).sum() for k in teacher_values]) for q in student_values]) / size**0.5
+            )
     return result
 
 
 def attention_mse(student_scores, teacher_scores, mask):
-    def distance(ours, theirs, keys):
-        return ((ours - theirs)[:, keys] ** 2).mean() if keys.any() else ours.sum() * 0
+    def distance(student_values, teacher_values, keys):
+        return ((student_values - teacher_values)[:, keys] ** 2).mean() if keys.any() else student_values.sum() * 0
 
     return _per_query(distance, student_scores, teacher_scores, mask)
 
 
 def attention_kl(student_scores, teacher_scores, mask):
-    def divergence(ours, theirs, keys):
+    def divergence(student_values, teacher_values, keys):
         if not keys.any():
-            return ours.sum() * 0
+            return student_values.sum() * 0
         total = 0.0
-        for student, teacher in zip(ours[:, keys], theirs[:, keys], strict=True):
+        for student, teacher in zip(student_values[:, keys], teacher_values[:, keys], strict=True):
             p, q = probabilities(student), probabilities(teacher)
             total = total + (q * (q / p).log()).sum()
-        return total / len(ours)
+        return total / len(student_values)
 
     return _per_query(divergence, student_scores, teacher_scores, mask)
 
 
 def _per_query(loss, student_scores, teacher_scores, mask):
-    ours, theirs = (scores.double().transpose(1, 2) for scores in (student_scores, teacher_scores))
+    student_values, teacher_values = (scores.double().transpose(1, 2) for scores in (student_scores, teacher_scores))
     rows = [
-        torch.stack([loss(mine, his, keys) for mine, his in zip(our, their, strict=True)])
-        for our, their, keys in zip(ours, theirs, mask, strict=True)
+        torch.stack(
+            [
+                loss(student_row, teacher_row, keys)
+                for student_row, teacher_row in zip(student_rows, teacher_rows, strict=True)
+            ]
+        )
+        for student_rows, teacher_rows, keys in zip(student_values, teacher_values, mask, strict=True)
     ]
     return torch.stack(rows)
 
@@ -216,28 +233,32 @@ def huber(difference):
 def relational_distance(student, teacher):
     def spread(points):
         points, n = points.double(), len(points)
-        found = [((points[i] - points[j]) ** 2).sum().sqrt() for i in range(n) for j in range(n) if i != j]
-        mean = sum(found) / len(found)
-        return [distance / mean for distance in found]
+        values = [((points[i] - points[j]) ** 2).sum().sqrt() for i in range(n) for j in range(n) if i != j]
+        mean = sum(values) / len(values)
+        return [distance / mean for distance in values]
 
     pairs = list(zip(spread(student), spread(teacher), strict=True))
-    return (sum(huber(ours - theirs) for ours, theirs in pairs) / len(pairs)).reshape(1)
+    return (
+        sum(huber(student_values - teacher_values) for student_values, teacher_values in pairs) / len(pairs)
+    ).reshape(1)
 
 
 def relational_angle(student, teacher):
     def cosines(points):
         points, n = points.double(), len(points)
-        found = []
+        values = []
         for i in range(n):
             for j in range(n):
                 for k in range(n):
                     if len({i, j, k}) == 3:
                         a, b = points[i] - points[j], points[k] - points[j]
-                        found.append((a @ b) / ((a @ a) * (b @ b)).sqrt())
-        return found
+                        values.append((a @ b) / ((a @ a) * (b @ b)).sqrt())
+        return values
 
     triples = list(zip(cosines(student), cosines(teacher), strict=True))
-    return (sum(huber(ours - theirs) for ours, theirs in triples) / len(triples)).reshape(1)
+    return (
+        sum(huber(student_values - teacher_values) for student_values, teacher_values in triples) / len(triples)
+    ).reshape(1)
 
 
 def similarity_preserving(student, teacher):
@@ -255,48 +276,48 @@ def pair_cosine_error(embeddings, scores):
 
     vectors, errors = embeddings.double(), []
     for place, score in enumerate(scores.double()):
-        found = cosine(vectors[2 * place], vectors[2 * place + 1])
-        errors.append(found * 0 if score != score else (found - score) ** 2)
+        values = cosine(vectors[2 * place], vectors[2 * place + 1])
+        errors.append(values * 0 if score != score else (values - score) ** 2)
     return torch.stack(errors)
 
 
 def similarity_kl(student_points, teacher_points, *, temperature):
-    def likeness(points, one):
+    def similarities_of(points, index):
         lengths = [(point @ point).sqrt() for point in points]
-        others = [other for other in range(len(points)) if other != one]
+        others = [other for other in range(len(points)) if other != index]
         return probabilities(
-            torch.stack([points[one] @ points[o] / (lengths[one] * lengths[o]) for o in others]) / temperature
+            torch.stack([points[index] @ points[o] / (lengths[index] * lengths[o]) for o in others]) / temperature
         )
 
     student, teacher = student_points.double(), teacher_points.double()
     total = 0.0
     for one in range(len(student)):
-        ours, theirs = likeness(student, one), likeness(teacher, one)
-        total = total + sum(q * (q.log() - p.log()) for p, q in zip(ours, theirs, strict=True))
+        student_values, teacher_values = similarities_of(student, one), similarities_of(teacher, one)
+        total = total + sum(q * (q.log() - p.log()) for p, q in zip(student_values, teacher_values, strict=True))
     return (total / len(student) * temperature**2).reshape(1)
 
 
 def mean_softmax(logits, weights, *, temperature):
-    """The weighted mean of the teachers' softmaxes, class by class over those that know it; probabilities, not logits."""
+    """Weighted mean of the teachers' softmaxes, for each class over the teachers that have it, as probabilities."""
     known = (weights > 0).expand(len(weights), logits.shape[-1])
 
-    def mean(*said):
+    def mean(*logits_of_teachers):
         total = torch.zeros(logits.shape[-1], dtype=torch.float64)
-        for answer, share, knows in zip(said, weights.double(), known, strict=True):
-            total[knows] += share.expand(len(knows))[knows] * probabilities(answer[knows] / temperature)
+        for item, weight, has_class in zip(logits_of_teachers, weights.double(), known, strict=True):
+            total[has_class] += weight.expand(len(has_class))[has_class] * probabilities(item[has_class] / temperature)
         return total / total.sum()
 
-    items = [mean(*said) for said in logits.double().flatten(1, -2).transpose(0, 1)]
+    items = [mean(*items) for items in logits.double().flatten(1, -2).transpose(0, 1)]
     return torch.stack(items).view(logits.shape[1:])
 
 
 def mean_sigmoid(logits, weights, *, temperature):
     yes = 1 / (1 + (-logits.double().flatten(1, -2) / temperature).exp())
-    return sum(share * said for share, said in zip(weights.double(), yes, strict=True)).view(logits.shape[1:])
+    return sum(weight * item for weight, item in zip(weights.double(), yes, strict=True)).view(logits.shape[1:])
 
 
 def _pooled(row, size):
-    """A row of pixels (height, width) at a smaller size: adaptive average pooling, area by area."""
+    """Adaptive average pooling of a map (height, width) to a smaller size, area by area."""
     height, width = row.shape
     rows, columns = size
     result = torch.zeros(size, dtype=row.dtype)
@@ -317,8 +338,8 @@ def hint_mse(student, teacher):
 def attention_transfer(student, teacher):
     size = tuple(min(a, b) for a, b in zip(student.shape[2:], teacher.shape[2:], strict=True))
 
-    def attention(one):
-        strength = _pooled(sum(channel**2 for channel in one), size)
+    def attention(feature_map):
+        strength = _pooled(sum(channel**2 for channel in feature_map), size)
         return strength / (strength**2).sum().sqrt()
 
     return torch.stack(
@@ -327,18 +348,18 @@ def attention_transfer(student, teacher):
 
 
 def channel_wise_kl(student, teacher, *, temperature):
-    def divergence(ours, theirs):
+    def divergence(student_values, teacher_values):
         total = 0.0
-        for a, b in zip(ours, theirs, strict=True):
+        for a, b in zip(student_values, teacher_values, strict=True):
             p, q = probabilities(a.flatten() / temperature), probabilities(b.flatten() / temperature)
             total = total + (q * (q / p).log()).sum()
-        return total / len(ours) * temperature**2
+        return total / len(student_values) * temperature**2
 
     return torch.stack([divergence(a, b) for a, b in zip(student.double(), teacher.double(), strict=True)])
 
 
 def pearson_maps(student, teacher):
-    """As the paper has it: half the squared distance of standardized channels."""
+    """Half the squared distance of standardized channels, as in the paper."""
 
     def flat(maps):
         rows = [torch.cat([one[c].flatten() for one in maps.double()]) for c in range(maps.shape[1])]
@@ -352,7 +373,7 @@ def class_cosines(embedding, centers):
 
 
 def angular_margin_loss(embeddings, centers, labels, *, margin, scale):
-    def surprise(embedding, label):
+    def negative_log_likelihood(embedding, label):
         if label < 0:
             return embedding.sum() * 0
         cosines, at = class_cosines(embedding, centers.double()), int(label)
@@ -362,15 +383,15 @@ def angular_margin_loss(embeddings, centers, labels, *, margin, scale):
         scores = scale * torch.stack([moved if place == at else one for place, one in enumerate(cosines)])
         return -probabilities(scores)[at].log()
 
-    return per_item(surprise, embeddings, labels.unsqueeze(-1))
+    return per_item(negative_log_likelihood, embeddings, labels.unsqueeze(-1))
 
 
 def cosine_margin_loss(embeddings, centers, labels, *, margin, scale):
-    def surprise(embedding, label):
+    def negative_log_likelihood(embedding, label):
         if label < 0:
             return embedding.sum() * 0
         cosines, at = class_cosines(embedding, centers.double()), int(label)
         scores = scale * torch.stack([one - margin * (place == at) for place, one in enumerate(cosines)])
         return -probabilities(scores)[at].log()
 
-    return per_item(surprise, embeddings, labels.unsqueeze(-1))
+    return per_item(negative_log_likelihood, embeddings, labels.unsqueeze(-1))

@@ -1,4 +1,4 @@
-"""Losses of detectors: against transformers' own, and by hand."""
+"""Losses of detectors, compared with those of transformers."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def draw_queries(num_images, exclusive, *, seed=1, num_queries=NUM_QUERIES):
 
 
 def draw_batch(counts=(4, 0, 7), *, seed=2):
-    """Images with so many boxes: labels and boxes, padded."""
+    """Padded labels and boxes of images with these numbers of boxes."""
     most = max(1, *counts)
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(NUM_CLASSES, (len(counts), most), generator=generator)
@@ -48,18 +48,18 @@ def as_transformers_has_them(batch):
     ]
 
 
-def ours(logits, boxes, batch):
+def term_losses(logits, boxes, batch):
     objective = Objective([QueryLabels(1.0), BoxLabels(1.0)])
-    said = Signals(torch.cat([logits, boxes], dim=-1))
+    signals = Signals(torch.cat([logits, boxes], dim=-1))
     for term in objective.terms:
         term.num_labels = NUM_CLASSES
-    objective.setup(said, None, batch)
-    _, parts = objective(said, None, batch, objective.count([batch]))
+    objective.setup(signals, None, batch)
+    _, parts = objective(signals, None, batch, objective.count([batch]))
     return parts
 
 
 @pytest.mark.parametrize("counts", [(4, 0, 7), (12, 3, 1), (1,), (0, 0)])
-def test_with_a_class_for_no_object_the_terms_are_the_loss_of_detr(counts):
+def test_with_exclusive_classes_the_terms_equal_the_loss_of_detr(counts):
     logits, boxes = draw_queries(len(counts), True)
     batch = draw_batch(counts)
     config = DetrConfig(num_labels=NUM_CLASSES, use_timm_backbone=False, backbone_config={"model_type": "resnet"})
@@ -70,14 +70,14 @@ def test_with_a_class_for_no_object_the_terms_are_the_loss_of_detr(counts):
         boxes.float(),
         config,
     )
-    found = ours(logits, boxes, batch)
-    assert found["loss/classes"].item() == pytest.approx(expected["loss_ce"].item(), rel=1e-5)
+    result = term_losses(logits, boxes, batch)
+    assert result["loss/classes"].item() == pytest.approx(expected["loss_ce"].item(), rel=1e-5)
     box_loss = 5 * expected["loss_bbox"] + 2 * expected["loss_giou"]
-    assert found["loss/boxes"].item() == pytest.approx(box_loss.item(), rel=1e-5)
+    assert result["loss/boxes"].item() == pytest.approx(box_loss.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("counts", [(4, 0, 7), (12, 3, 1), (1,)])
-def test_with_independent_classes_the_terms_are_the_loss_of_deformable_detr(counts):
+def test_with_independent_classes_the_terms_equal_the_loss_of_deformable_detr(counts):
     logits, boxes = draw_queries(len(counts), False)
     batch = draw_batch(counts)
     config = ConditionalDetrConfig(
@@ -90,23 +90,23 @@ def test_with_independent_classes_the_terms_are_the_loss_of_deformable_detr(coun
         boxes.float(),
         config,
     )
-    found = ours(logits, boxes, batch)
-    assert found["loss/classes"].item() == pytest.approx(expected["loss_ce"].item(), rel=1e-5)
+    result = term_losses(logits, boxes, batch)
+    assert result["loss/classes"].item() == pytest.approx(expected["loss_ce"].item(), rel=1e-5)
     box_loss = 5 * expected["loss_bbox"] + 2 * expected["loss_giou"]
-    assert found["loss/boxes"].item() == pytest.approx(box_loss.item(), rel=1e-5)
+    assert result["loss/boxes"].item() == pytest.approx(box_loss.item(), rel=1e-5)
 
 
-def test_the_generalized_iou_is_that_of_transformers_and_has_its_gradient():
+def test_the_generalized_iou_equals_that_of_transformers():
     one, other = (draw_boxes(9, seed=seed).requires_grad_() for seed in (5, 6))
-    found = losses.generalized_iou(one, other)
+    result = losses.generalized_iou(one, other)
     expected = generalized_box_iou(center_to_corners_format(one), center_to_corners_format(other)).diag()
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(result, expected)
     torch.testing.assert_close(
-        torch.autograd.grad(found.sum(), one)[0], torch.autograd.grad(expected.sum(), one)[0], rtol=1e-9, atol=1e-12
+        torch.autograd.grad(result.sum(), one)[0], torch.autograd.grad(expected.sum(), one)[0], rtol=1e-9, atol=1e-12
     )
 
 
-def test_boxes_without_extent_have_a_finite_distance_and_gradient():
+def test_boxes_without_area_have_a_finite_distance_and_gradient():
     point = torch.tensor([[0.5, 0.5, 0.0, 0.0]], requires_grad=True)
     distance = losses.box_distance(point, torch.tensor([[0.5, 0.5, 0.0, 0.0]]))
     distance.sum().backward()
@@ -121,10 +121,10 @@ def test_the_distance_of_boxes_is_zero_where_they_are_equal_and_25_at_most():
 
 
 @EXCLUSIVE
-def test_the_matching_costs_less_than_any_other(exclusive):
+def test_the_matching_has_the_lowest_cost(exclusive):
     logits, boxes = draw_queries(1, exclusive, num_queries=4)
     batch = draw_batch((3,))
-    found = match_labels(logits, boxes, **_named(batch), exclusive=exclusive)
+    result = match_labels(logits, boxes, **_named(batch), exclusive=exclusive)
     targets = torch.nn.functional.one_hot(batch["labels"], NUM_CLASSES)
     cost = losses.matching_cost(logits, boxes, targets, batch["boxes"], exclusive=exclusive)[0]
     totals = {
@@ -134,54 +134,54 @@ def test_the_matching_costs_less_than_any_other(exclusive):
         for c in range(4)
         if len({a, b, c}) == 3
     }
-    assert tuple(found[0].tolist()) == min(totals, key=totals.get)
+    assert tuple(result[0].tolist()) == min(totals, key=totals.get)
 
 
 def test_an_image_with_more_boxes_than_queries_leaves_some_unmatched():
     logits, boxes = draw_queries(1, True, num_queries=4)
     batch = draw_batch((7,))
-    found = match_labels(logits, boxes, **_named(batch), exclusive=True)[0]
-    assert sorted(found[found >= 0].tolist()) == [0, 1, 2, 3] and (found < 0).sum() == 3
+    result = match_labels(logits, boxes, **_named(batch), exclusive=True)[0]
+    assert sorted(result[result >= 0].tolist()) == [0, 1, 2, 3] and (result < 0).sum() == 3
 
 
-def test_logits_of_nan_are_matched_somehow_and_give_a_loss_of_nan():
+def test_nan_logits_give_a_nan_loss():
     logits, boxes = draw_queries(2, True)
-    found = ours(logits * float("nan"), boxes, draw_batch((2, 1)))
-    assert found["loss/classes"].isnan()
+    result = term_losses(logits * float("nan"), boxes, draw_batch((2, 1)))
+    assert result["loss/classes"].isnan()
 
 
 @EXCLUSIVE
-def test_soft_targets_of_queries_are_zero_where_the_student_is_the_teacher(exclusive):
-    said = draw_queries(2, exclusive)
-    found = losses.query_soft_target_loss(said, said, temperature=2.0, exclusive=exclusive)
-    assert found.shape == (2,) and found.abs().max() < 1e-9
+def test_the_soft_target_loss_of_equal_queries_is_zero(exclusive):
+    queries = draw_queries(2, exclusive)
+    result = losses.query_soft_target_loss(queries, queries, temperature=2.0, exclusive=exclusive)
+    assert result.shape == (2,) and result.abs().max() < 1e-9
 
 
 @EXCLUSIVE
-def test_the_box_of_a_query_that_sees_nothing_is_not_taught(exclusive):
+def test_the_box_of_a_query_without_an_object_has_no_loss(exclusive):
     (logits, boxes), (_, others) = draw_queries(1, exclusive), draw_queries(1, exclusive, seed=8)
     nothing = torch.full_like(logits, -1e4)
     nothing[..., -1] = 1e4 if exclusive else -1e4
-    found = losses.query_soft_target_loss((nothing, others), (nothing, boxes), temperature=1.0, exclusive=exclusive)
-    assert found.abs().max() < 1e-9
+    result = losses.query_soft_target_loss((nothing, others), (nothing, boxes), temperature=1.0, exclusive=exclusive)
+    assert result.abs().max() < 1e-9
 
 
 @EXCLUSIVE
-def test_a_teacher_whose_queries_stand_in_another_order_is_found_again(exclusive):
+def test_queries_in_another_order_are_matched(exclusive):
     logits, boxes = draw_queries(2, exclusive)
     order = torch.randperm(NUM_QUERIES, generator=torch.Generator().manual_seed(3))
-    found = match_teacher((logits, boxes), (logits[:, order], boxes[:, order]), exclusive=exclusive)
+    result = match_teacher((logits, boxes), (logits[:, order], boxes[:, order]), exclusive=exclusive)
     certain = losses.foreground_probability(logits, exclusive=exclusive) > 0.9
-    assert (order[found] == torch.arange(NUM_QUERIES))[certain].all()
+    assert (order[result] == torch.arange(NUM_QUERIES))[certain].all()
 
 
-def test_where_the_teacher_has_fewer_queries_the_surest_keep_a_partner_and_the_rest_of_the_student_has_none():
+def test_with_fewer_teacher_queries_the_most_certain_are_matched():
     student, teacher = draw_queries(2, True), draw_queries(2, True, num_queries=5, seed=9)
-    found = match_teacher(student, teacher, exclusive=True)
-    assert all(sorted(row[row >= 0].tolist()) == list(range(5)) for row in found)
-    found = match_teacher(teacher, student, exclusive=True)
+    result = match_teacher(student, teacher, exclusive=True)
+    assert all(sorted(row[row >= 0].tolist()) == list(range(5)) for row in result)
+    result = match_teacher(teacher, student, exclusive=True)
     certain = losses.foreground_probability(student[0], exclusive=True)
-    for image, row in enumerate(found):
+    for image, row in enumerate(result):
         assert certain[image, row].min() > certain[image].sort().values[2]
 
 

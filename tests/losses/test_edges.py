@@ -1,4 +1,4 @@
-"""Where losses usually break: huge logits, half precision, nothing to compare, shapes that would broadcast."""
+"""Edge cases of losses: huge logits, half precision, empty masks, shapes that would broadcast."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ SOFT = {
         student, teacher, torch.arange(len(student)), temperature=2.0
     ),
 }
-# Labels that go with the logits of pair(): a class each, yes or no each, a number each.
+# Labels for the logits of pair(): classes, probabilities, yes/no labels, numbers.
 HARD = {
     "cross_entropy": (losses.cross_entropy, torch.tensor([0, 5, 2, 2]), -100),
     "soft cross_entropy": (losses.cross_entropy, 0.3 * torch.eye(4, 6) + 0.7 * torch.eye(4, 6).roll(1, 1), -100.0),
@@ -63,7 +63,7 @@ def test_a_hard_loss_is_finite_for_logits_of_ten_thousand(loss, labels, missing)
     assert values.isfinite().all() and slope.isfinite().all()
 
 
-def test_soft_targets_still_teach_where_the_student_is_certain_and_wrong():
+def test_soft_targets_have_a_gradient_for_a_student_that_is_certain_and_wrong():
     student, teacher = torch.tensor([[1e4, 0.0]]), torch.tensor([[0.0, 1e4]])
     _, slope = gradient(SOFT["soft_target_kl"], student, teacher)
     torch.testing.assert_close(slope, torch.tensor([[2.0, -2.0]]))
@@ -118,7 +118,7 @@ def test_a_missing_label_gives_zero_and_no_gradient(loss, labels, missing):
 
 
 @soft_losses
-def test_a_soft_loss_refuses_shapes_that_would_broadcast(loss):
+def test_a_soft_loss_rejects_shapes_that_would_broadcast(loss):
     student, teacher = pair()
     with pytest.raises(ValueError, match=r"\(4, 6\).*\(1, 6\)"):
         loss(student, teacher[:1])
@@ -133,7 +133,7 @@ attention_losses = pytest.mark.parametrize("loss", [losses.attention_mse, losses
 
 @attention_losses
 @pytest.mark.parametrize("scale", [1.0, 1e4])
-def test_a_row_of_padding_alone_has_no_attention_to_compare_and_no_gradient(loss, scale):
+def test_a_row_of_padding_only_has_zero_attention_loss_and_no_gradient(loss, scale):
     values, slope = gradient(loss, *scores_and_mask(scale=scale))
     assert values[1].abs().max() == 0 and values[0].min() > 0 and values.isfinite().all()
     assert slope[1].abs().max() == 0 and slope[0, ..., 3].abs().max() == 0 and slope.isfinite().all()
@@ -149,13 +149,13 @@ def test_attention_of_half_precision_is_compared_in_float32(loss, dtype):
 
 
 @attention_losses
-def test_a_loss_of_attention_refuses_maps_of_different_numbers_of_heads(loss):
+def test_a_loss_of_attention_rejects_different_numbers_of_heads(loss):
     student, teacher, mask = scores_and_mask()
     with pytest.raises(ValueError, match=r"\(2, 1, 4, 4\).*\(2, 3, 4, 4\)"):
         loss(student[:, :1], teacher, mask)
 
 
-def test_heads_that_do_not_divide_the_width_are_refused():
+def test_heads_that_do_not_divide_the_width_are_rejected():
     with pytest.raises(ValueError, match="5 heads do not divide a width of 6"):
         losses.dot_products(*pair((2, 3, 6)), 5)
 
@@ -165,20 +165,20 @@ whole_batch_losses = pytest.mark.parametrize("loss", WHOLE_BATCH)
 
 
 @whole_batch_losses
-def test_examples_that_are_the_same_point_have_a_finite_gradient(loss):
+def test_equal_examples_have_a_finite_gradient(loss):
     points = torch.ones(4, 3)
     values, slope = gradient(loss, points, pair((4, 5))[1])
     assert values.shape == (1,) and values.isfinite().all() and slope.isfinite().all()
 
 
 @whole_batch_losses
-def test_one_example_alone_lies_nowhere_and_gives_zero(loss):
+def test_a_batch_of_one_has_zero_loss(loss):
     values, slope = gradient(loss, *pair((1, 3)))
     assert values.abs().max() < 1e-6 and slope.abs().max() < 1e-6
 
 
 @whole_batch_losses
-def test_a_loss_of_a_whole_batch_does_not_see_scale(loss):
+def test_a_loss_of_a_whole_batch_does_not_depend_on_scale(loss):
     student, teacher = pair((5, 3))
     torch.testing.assert_close(loss(7 * student, teacher), loss(student, teacher))
 
@@ -200,32 +200,32 @@ PRODUCTS = {
 
 
 @pytest.mark.parametrize("name", PRODUCTS)
-def test_the_products_in_a_loss_are_out_of_reach_of_autocast(name):
+def test_autocast_does_not_change_the_products_in_a_loss(name):
     expected = PRODUCTS[name](*pair())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(PRODUCTS[name](*pair()), expected)
 
 
 @whole_batch_losses
-def test_hidden_states_that_are_not_pooled_are_no_points(loss):
+def test_hidden_states_that_are_not_pooled_are_rejected(loss):
     with pytest.raises(ValueError, match=r"\(2, 3, 4\)"):
         loss(*pair((2, 3, 4)))
 
 
 @pytest.mark.parametrize("name", ["standardized_kl", "class_correlation", "decoupled_kl"])
-def test_a_loss_that_two_classes_would_make_constant_refuses_them(name):
+def test_a_loss_that_is_constant_for_two_classes_rejects_them(name):
     with pytest.raises(ValueError, match="3 classes"):
         SOFT[name](*pair((2, 2)))
 
 
 @pytest.mark.parametrize("labels", [torch.zeros(4, 6), torch.zeros(4, 1, dtype=torch.long)])
-def test_a_loss_of_the_labeled_class_refuses_anything_but_one_label_an_item(labels):
+def test_decoupled_kl_rejects_other_labels_than_one_index_per_item(labels):
     with pytest.raises(ValueError, match="a whole number per item"):
         losses.decoupled_kl(*pair(), labels, temperature=1.0)
 
 
 @pytest.mark.parametrize("loss", [losses.decoupled_kl, losses.normalized_soft_targets])
-def test_a_missing_label_leaves_no_labeled_class_and_gives_zero(loss):
+def test_a_missing_label_gives_zero_in_losses_of_the_labeled_class(loss):
     values, slope = gradient(lambda *pair: loss(*pair, torch.tensor([0, -100, 2, 3]), temperature=2.0), *pair())
     assert values[1] == 0 and slope[1].abs().max() == 0 and (values[[0, 2, 3]] > 0).all()
 
@@ -237,22 +237,22 @@ def test_a_labeled_class_that_is_certain_keeps_the_loss_finite(loss, scale):
     assert values.isfinite().all() and slope.isfinite().all()
 
 
-def test_a_soft_label_of_one_class_is_a_hard_one():
+def test_a_one_hot_soft_label_equals_a_hard_label():
     logits, labels = pair()[0], torch.tensor([0, 5, 2, -100])
     soft = torch.nn.functional.one_hot(labels.clamp(min=0), 6).float()
     soft[3] = -100
-    for ours, expected in zip(
+    for soft_result, expected in zip(
         gradient(losses.cross_entropy, logits, soft), gradient(losses.cross_entropy, logits, labels), strict=True
     ):
-        torch.testing.assert_close(ours, expected)
+        torch.testing.assert_close(soft_result, expected)
 
 
-def test_soft_labels_of_another_number_of_classes_are_refused():
+def test_soft_labels_of_another_number_of_classes_are_rejected():
     with pytest.raises(ValueError, match=r"shape of the logits, \(4, 6\); got \(4, 5\)"):
         losses.cross_entropy(pair()[0], torch.ones(4, 5) / 5)
 
 
-def test_squared_error_refuses_two_numbers_for_one_target():
+def test_squared_error_rejects_more_predictions_than_targets():
     with pytest.raises(ValueError, match=r"\(4, 6\).*\(4,\)"):
         losses.squared_error(pair()[0], torch.zeros(4))
 
@@ -268,17 +268,17 @@ sparse_kinds = pytest.mark.parametrize("settings", ALL_OF_SPARSE, ids=["drawn", 
 
 
 @sparse_kinds
-def test_padding_of_sparse_targets_changes_nothing_not_even_where_the_student_rules_its_token_out(settings):
+def test_padding_of_sparse_targets_has_no_effect_even_at_a_logit_of_minus_infinity(settings):
     logits = pair((2, 6))[0]
     logits[:, 4] = -float("inf")
     padded = {"ids": ((0, 2, 4, 4), (5, 1, 5, 4)), "weights": ((0.75, 0.25, 0.0, 0.0), (0.5, 0.25, 0.0, 0.0))}
-    for ours, padding in zip(
+    for unpadded, padded_result in zip(
         gradient(lambda one: sparse_loss(one, **settings), logits),
         gradient(lambda one: sparse_loss(one, **padded, **settings), logits),
         strict=True,
     ):
-        assert ours.isfinite().all()
-        torch.testing.assert_close(padding, ours, rtol=0, atol=0)
+        assert unpadded.isfinite().all()
+        torch.testing.assert_close(padded_result, unpadded, rtol=0, atol=0)
 
 
 @sparse_kinds
@@ -295,7 +295,7 @@ def test_the_loss_of_sparse_targets_of_half_precision_is_computed_in_float32(set
     torch.testing.assert_close(values, sparse_loss(logits.float(), **settings), rtol=0, atol=0)
 
 
-def test_a_student_as_sure_as_a_teacher_with_one_token_has_no_loss_left():
+def test_a_student_certain_of_the_teachers_only_token_has_zero_loss():
     certain = {"ids": ((3,), (1,)), "weights": ((1.0,), (1.0,))}
     logits = torch.full((2, 6), -1e4)
     logits[0, 3] = logits[1, 1] = 1e4
@@ -304,7 +304,7 @@ def test_a_student_as_sure_as_a_teacher_with_one_token_has_no_loss_left():
         assert values.abs().max() == 0 and slope.abs().max() == 0
 
 
-def test_with_the_rest_the_loss_is_zero_where_the_student_says_the_same_and_above_it_elsewhere():
+def test_with_the_rest_the_loss_is_zero_only_for_equal_predictions():
     logits = torch.tensor([[0.3, 0.2, 0.1, 0.4], [0.4, 0.3, 0.2, 0.1]]).log()
     same = {"ids": ((0, 3), (0, 3)), "weights": ((0.3, 0.4), (0.3, 0.4)), "rest": torch.tensor([0.3, 0.3])}
     values = sparse_loss(logits, temperature=1.0, **same)
@@ -316,18 +316,18 @@ def test_with_the_rest_the_loss_is_zero_where_the_student_says_the_same_and_abov
     [{"weights": ((1.0,), (1.0,))}, {"ids": ((0, 2),), "weights": ((0.5, 0.5),)}, {"entropy": torch.zeros(1)}],
     ids=["weights", "items", "entropy"],
 )
-def test_sparse_targets_of_other_items_than_the_students_are_refused(settings):
+def test_sparse_targets_of_other_items_are_rejected(settings):
     with pytest.raises(ValueError, match=r"\(2, 6\).*Keep the items of both in one order"):
         sparse_loss(pair((2, 6))[0], **settings)
 
 
-def test_a_divergence_over_one_class_is_refused():
+def test_a_divergence_over_one_class_is_rejected():
     with pytest.raises(ValueError, match="1 class is always 0"):
         SOFT["soft_target_kl"](*pair((4, 1)))
 
 
 @pytest.mark.parametrize("count", [8, torch.tensor(8)])
-def test_the_reduction_divides_by_the_items_of_the_whole_step(count):
+def test_the_reduction_divides_by_the_count_of_the_whole_step(count):
     values, mask = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([True, False, True])
     assert losses.mean_over_items(values, mask, count) == 5 / 8
 
@@ -345,23 +345,23 @@ def test_an_item_that_does_not_count_may_be_infinite_or_nan():
     assert losses.mean_over_items(values, torch.tensor([True, False, False]), 1) == 1
 
 
-def test_the_reduction_refuses_a_mask_of_another_shape():
+def test_the_reduction_rejects_a_mask_of_another_shape():
     with pytest.raises(ValueError, match=r"\(4, 1\).*\(4,\)"):
         losses.mean_over_items(torch.zeros(4, 1), torch.ones(4, dtype=torch.bool), 4)
 
 
-def test_of_two_texts_none_is_nearer_than_another():
+def test_similarity_kl_of_two_texts_is_zero():
     points = torch.randn(2, 4, requires_grad=True)
     value = losses.similarity_kl(points, torch.randn(2, 3), temperature=0.05)
     value.sum().backward()
     assert value.tolist() == [0.0] and not points.grad.any()
 
 
-def test_a_student_that_lies_as_its_teacher_does_has_nothing_to_learn_from_likeness():
+def test_similarity_kl_is_zero_for_rotated_and_scaled_points():
     points, turn = torch.randn(6, 4), torch.linalg.qr(torch.randn(4, 4))[0]
     assert losses.similarity_kl(3 * points @ turn, points, temperature=0.05).abs() < 1e-6
 
 
-def test_scores_of_another_number_of_pairs_are_refused():
+def test_scores_of_another_number_of_pairs_are_rejected():
     with pytest.raises(ValueError, match=r"two embeddings for each of the 3 scores, shape \(6, width\).*got \(5, 4\)"):
         losses.pair_cosine_error(torch.randn(5, 4), torch.zeros(3))

@@ -1,4 +1,4 @@
-"""Where losses of feature maps break: constant maps, a single pixel, a single example, half precision."""
+"""Edge cases of losses of feature maps: constant maps, single pixels, single examples, half precision."""
 
 import pytest
 import torch
@@ -19,18 +19,18 @@ EQUAL_CHANNELS = [loss for name, loss in LOSSES.items() if name != "attention_tr
 
 @map_losses
 def test_a_loss_of_maps_is_zero_when_student_equals_teacher(loss):
-    ours, _ = pair((3, 2, 4, 4))
-    values, slope = gradient(loss, ours, ours.clone())
+    student, _ = pair((3, 2, 4, 4))
+    values, slope = gradient(loss, student, student.clone())
     assert values.abs().max() < 1e-6 and slope.abs().max() < 1e-6
 
 
 @map_losses
 @pytest.mark.parametrize("value", [0.0, 3.0])
 def test_a_constant_map_of_student_or_teacher_has_a_finite_loss_and_gradient(loss, value):
-    ours, theirs = pair((3, 2, 4, 4))
-    flat = torch.full_like(ours, value)
-    for student, teacher in ((flat, theirs), (ours, flat), (flat, flat)):
-        values, slope = gradient(loss, student, teacher)
+    student, teacher = pair((3, 2, 4, 4))
+    flat = torch.full_like(student, value)
+    for first, second in ((flat, teacher), (student, flat), (flat, flat)):
+        values, slope = gradient(loss, first, second)
         assert values.isfinite().all() and slope.isfinite().all()
     assert values.abs().max() < 1e-6  # the last: both constant
 
@@ -71,7 +71,7 @@ def test_no_gradient_flows_into_the_teachers_map(loss):
 
 
 @pytest.mark.parametrize("name", ["attention_transfer", "channel_wise_kl"])
-def test_a_map_of_one_pixel_is_refused_where_the_loss_would_always_be_zero(name):
+def test_a_map_of_one_pixel_is_rejected_if_the_loss_would_always_be_zero(name):
     with pytest.raises(ValueError, match=r"of one pixel \(shape \(3, ., 1, 1\)\).*hint_mse compares single pixels"):
         LOSSES[name](*pair((3, 2, 1, 1)))
 
@@ -81,26 +81,26 @@ def test_a_map_of_one_pixel_can_be_compared_by_its_channels(name):
     assert LOSSES[name](*pair((3, 2, 1, 1))).min() > 0
 
 
-def test_of_one_pixel_of_one_example_nothing_correlates():
+def test_pearson_maps_of_one_pixel_of_one_example_is_zero():
     values, slope = gradient(losses.pearson_maps, *pair((1, 2, 1, 1)))
     assert values.tolist() == [0.0] and not slope.any()
 
 
 @pytest.mark.parametrize("loss", EQUAL_CHANNELS)
 @pytest.mark.parametrize("shape", [(3, 1, 4, 4), (3, 2, 2, 4)], ids=["channels", "size"])
-def test_maps_that_would_broadcast_are_refused(loss, shape):
+def test_maps_that_would_broadcast_are_rejected(loss, shape):
     with pytest.raises(ValueError, match="feature maps have shape"):
         loss(pair((3, 2, 4, 4))[0], pair(shape)[1])
 
 
 @map_losses
 @pytest.mark.parametrize("shape", [(3, 2, 4), (3, 2), (2, 2, 4, 4)], ids=["tokens", "vectors", "examples"])
-def test_what_is_no_map_or_of_other_examples_is_refused(loss, shape):
+def test_other_shapes_than_maps_of_one_batch_are_rejected(loss, shape):
     with pytest.raises(ValueError, match="Feature maps have shape .batch, channels, height, width."):
         loss(pair((3, 2, 4, 4))[0], pair(shape)[1])
 
 
 @pytest.mark.parametrize("name", ["attention_transfer", "pearson_maps"])
-def test_how_strong_a_map_is_does_not_count_where_only_its_places_do(name):
+def test_the_scale_of_a_map_does_not_count(name):
     student, teacher = pair((3, 2, 4, 4))
     torch.testing.assert_close(LOSSES[name](7 * student, teacher), LOSSES[name](student, teacher))

@@ -1,4 +1,4 @@
-"""Margins between classes: right at the ends of the cosine, and always harder than none."""
+"""Margin losses: finite at the ends of the cosine, and larger than without a margin."""
 
 import math
 
@@ -38,7 +38,7 @@ def test_the_gradient_is_finite_where_an_embedding_is_its_center_or_opposite_to_
 
 
 @LOSSES
-def test_an_embedding_of_length_0_teaches_no_nan(loss):
+def test_an_embedding_of_length_0_has_a_finite_loss_and_gradient(loss):
     values, slope = value_and_gradient(loss, torch.zeros(2, 6), torch.tensor([0, 1]), margin=0.5, scale=64.0)
     assert values.isfinite().all() and slope.isfinite().all()
 
@@ -46,7 +46,7 @@ def test_an_embedding_of_length_0_teaches_no_nan(loss):
 @LOSSES
 def test_the_loss_falls_all_the_way_from_the_opposite_of_the_center_to_the_center(loss):
     angles = torch.linspace(0, math.pi, 60).tolist()
-    # A lone class besides, straight across, so that only the angle to the own center moves.
+    # The only other class is orthogonal, so that only the angle to the own center changes.
     centers = torch.stack([CENTERS[0], normalize(CENTERS[2] - (CENTERS[2] @ CENTERS[0]) * CENTERS[0], dim=-1) * 1e-20])
     values = loss(at_angles(angles), centers, torch.zeros(60, dtype=torch.long), margin=0.5, scale=4.0)
     assert (values.diff() > 0).all()
@@ -60,7 +60,7 @@ def test_without_a_margin_it_is_the_cross_entropy_of_scaled_cosines(loss):
 
 
 @LOSSES
-def test_a_margin_makes_every_example_harder_and_one_without_a_label_counts_for_nothing(loss):
+def test_a_margin_increases_every_loss_and_unlabeled_examples_have_none(loss):
     embeddings, labels = at_angles([0.3, 1.2, 2.9, 0.7]), torch.tensor([0, 2, 0, -100])
     plain, with_margin = (loss(embeddings, CENTERS, labels, margin=margin, scale=5.0) for margin in (0.0, 0.5))
     assert (with_margin[:3] > plain[:3]).all() and with_margin[3] == 0
@@ -69,7 +69,7 @@ def test_a_margin_makes_every_example_harder_and_one_without_a_label_counts_for_
 
 
 @LOSSES
-def test_neither_the_length_of_an_embedding_nor_that_of_a_center_counts(loss):
+def test_the_lengths_of_embeddings_and_centers_do_not_count(loss):
     embeddings, labels = at_angles([0.3, 1.2]), torch.tensor([0, 2])
     one = loss(embeddings, CENTERS, labels, margin=0.5, scale=5.0)
     torch.testing.assert_close(loss(7 * embeddings, 0.2 * CENTERS, labels, margin=0.5, scale=5.0), one)
@@ -92,12 +92,12 @@ def test_autocast_changes_nothing(loss):
 
 
 @LOSSES
-def test_other_widths_are_refused(loss):
+def test_different_widths_are_rejected(loss):
     with pytest.raises(ValueError, match="embeddings are 6 wide and the class centers 4"):
         loss(at_angles([0.3]), torch.ones(2, 4), torch.tensor([0]), margin=0.5, scale=5.0)
 
 
-def test_a_center_is_the_mean_direction_of_its_class_however_the_examples_are_cut_into_batches():
+def test_a_center_is_the_mean_direction_of_its_class_for_any_batching():
     embeddings, labels = at_angles([0.2, 0.4, 1.0, 2.0]), torch.tensor([1, 1, 0, -100])
     embeddings[0] *= 9  # the direction counts, not the length
     expected = torch.cat([at_angles([1.0, 0.3]), torch.zeros(1, 6)])
@@ -106,6 +106,6 @@ def test_a_center_is_the_mean_direction_of_its_class_however_the_examples_are_cu
         torch.testing.assert_close(class_centers(batches, 3), expected)
 
 
-def test_a_label_that_is_no_class_has_no_center():
+def test_a_label_above_the_number_of_classes_is_rejected():
     with pytest.raises(ValueError, match="2 classes, 0 to 1, and an example has the label 2"):
         class_centers([(at_angles([1.0, 2.0]), torch.tensor([0, 2]))], 2)

@@ -252,16 +252,18 @@ def two_tokenizers(tmp_path):
 
 
 def test_separate_inputs_reads_the_columns_with_its_prefix(two_tokenizers):
-    joined, collator, (ours, theirs) = two_tokenizers
+    joined, collator, (student_batch, teacher_batch) = two_tokenizers
     model, student = teacher(2, vocab_size=80), teacher(9)
     own = SeparateInputs(model, "teacher_2_")
     own.reconcile(student, tiny_tokenizer())
     batch = collator(list(joined))
-    assert "teacher_2_input_ids" in own.columns and not torch.equal(ours["input_ids"], theirs["input_ids"])
-    assert torch.equal(own(batch).logits, OnlineTeacher(model)(theirs).logits)
-    assert all(torch.equal(batch[name], ours[name]) for name in ours)
+    assert "teacher_2_input_ids" in own.columns and not torch.equal(
+        student_batch["input_ids"], teacher_batch["input_ids"]
+    )
+    assert torch.equal(own(batch).logits, OnlineTeacher(model)(teacher_batch).logits)
+    assert all(torch.equal(batch[name], student_batch[name]) for name in student_batch)
     of_the_student = [name for name in joined.column_names if not name.startswith("teacher_2_")]
-    assert collator(list(joined.select_columns(of_the_student))).keys() == ours.keys()
+    assert collator(list(joined.select_columns(of_the_student))).keys() == student_batch.keys()
 
 
 def test_a_cache_of_separate_inputs_works_with_any_padding(two_tokenizers, tmp_path):
@@ -279,11 +281,11 @@ def test_a_cache_of_separate_inputs_works_with_any_padding(two_tokenizers, tmp_p
 
 
 def test_an_ensemble_combines_two_tokenizers_and_two_label_sets(two_tokenizers):
-    joined, collator, (ours, theirs) = two_tokenizers
+    joined, collator, (student_batch, teacher_batch) = two_tokenizers
     one, other = teacher(1), teacher(2, ["c", "b"], vocab_size=80)
     signals = reconciled(one, SeparateInputs(other, "teacher_2_"), student=teacher(9))(collator(list(joined)))
-    first = OnlineTeacher(one)(ours).logits.softmax(-1).unbind(-1)
-    c, b = OnlineTeacher(other)(theirs).logits.softmax(-1).unbind(-1)
+    first = OnlineTeacher(one)(student_batch).logits.softmax(-1).unbind(-1)
+    c, b = OnlineTeacher(other)(teacher_batch).logits.softmax(-1).unbind(-1)
     mean = torch.stack([first[0], (first[1] + b) / 2, (first[2] + c) / 2], dim=-1)
     torch.testing.assert_close(signals.logits.softmax(-1), mean / mean.sum(-1, keepdim=True))
 

@@ -110,11 +110,11 @@ def test_sampled_tokens_are_decoded_as_they_were_sampled(vocabulary, num_draws):
     )
     scores[:, -1] += scores.max()  # so that the largest token id is sampled, too
     targets = form.decode(form.encode(scores.double(), offsets))
-    found = [
+    decoded = [
         {int(token): pytest.approx(float(weight)) for token, weight in zip(*row, strict=True) if weight}
         for row in zip(targets.ids, targets.weights, strict=True)
     ]
-    assert found == sample_slowly(scores, offsets, num_draws) and any(vocabulary - 1 in row for row in found)
+    assert decoded == sample_slowly(scores, offsets, num_draws) and any(vocabulary - 1 in row for row in decoded)
 
 
 @pytest.mark.parametrize("vocabulary", VOCABULARIES)

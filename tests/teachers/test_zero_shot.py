@@ -38,12 +38,12 @@ def batch_of(tokenizer, texts=TEXTS, **settings):
 )
 def test_the_logits_equal_those_of_the_model_on_pairs(architecture, make_tokenizer):
     model, tokenizer = nli_model(architecture), make_tokenizer()
-    found = ZeroShotClassifier(model, tokenizer, CLASSES, template=TEMPLATE)(**batch_of(tokenizer))
+    logits = ZeroShotClassifier(model, tokenizer, CLASSES, template=TEMPLATE)(**batch_of(tokenizer))
     for column, name in enumerate(["very good", "bad"]):
         for row, text in enumerate(TEXTS):
             pair = dict(tokenizer(text, TEMPLATE.format(name), return_tensors="pt"))
             expected = model(**pair).logits[0, 1]
-            torch.testing.assert_close(found[row, column], expected, rtol=0, atol=1e-6)
+            torch.testing.assert_close(logits[row, column], expected, rtol=0, atol=1e-6)
 
 
 def test_padding_changes_nothing():
