@@ -55,8 +55,7 @@ def build_student(
         `nn.Module`: In train mode; a module passed as `student` is returned unchanged.
 
     Raises:
-        TypeError: `student` is none of these.
-        ValueError: An option that this kind of student would ignore, and the errors of the functions above.
+        TypeError, ValueError: Another `student`; an option that it would ignore; the errors of the functions above.
     """
     config_options = {"embeddings": None if embeddings == "random" else embeddings}
     if student is None:
@@ -68,19 +67,11 @@ def build_student(
         _refuse(teacher_options, f"student={student!r} is a size to start from scratch")
         return student_from_config(student, teacher, embeddings=embeddings)
     options = {**teacher_options, **config_options}
-    if parse_network_name(student) is not None:
-        _refuse(options, f"student={student!r} is a network to start from scratch")
-        check_teacher(teacher)
-        settings = {} if image_size is None else {"image_size": image_size}
-        return network_for(student, teacher, **settings).train()
-    if parse_detector_name(student) is not None:
-        _refuse(options, f"student={student!r} is a detector to start from scratch")
-        check_teacher(teacher)
-        return make_detector(student, id2label=teacher.config.id2label)
-    if parse_whisper_name(student) is not None:
-        _refuse(options, f"student={student!r} is a model to start from scratch")
-        check_teacher(teacher)
-        return whisper_for(student, teacher)
+    for parse, noun, build in _NAMED:
+        if parse(student) is not None:
+            _refuse(options, f"student={student!r} is a {noun} to start from scratch")
+            check_teacher(teacher)
+            return build(student, teacher, image_size)
     _refuse(options, f"student={_repr(student)} is already a model")
     if isinstance(student, nn.Module):
         return student
@@ -116,9 +107,29 @@ def student_start(
     if is_size_name(student):
         reduced = ", word embeddings by a PCA of the teacher's" if embeddings == "pca" else ""
         return f"random weights ({student}){reduced}"
-    parsers = (parse_network_name, parse_detector_name, parse_whisper_name)
-    is_from_scratch = any(parse(student) is not None for parse in parsers)
+    is_from_scratch = any(parse(student) is not None for parse, _, _ in _NAMED)
     return f"random weights ({student})" if is_from_scratch else str(student)
+
+
+def _network(name: str, teacher: PreTrainedModel, image_size: int | tuple[int, int] | None) -> PreTrainedModel:
+    settings = {} if image_size is None else {"image_size": image_size}
+    return network_for(name, teacher, **settings).train()
+
+
+def _detector(name: str, teacher: PreTrainedModel, image_size: Any) -> PreTrainedModel:
+    return make_detector(name, id2label=teacher.config.id2label)
+
+
+def _whisper(name: str, teacher: PreTrainedModel, image_size: Any) -> PreTrainedModel:
+    return whisper_for(name, teacher)
+
+
+# Students by name: parser of the name, noun for messages, builder.
+_NAMED = (
+    (parse_network_name, "network", _network),
+    (parse_detector_name, "detector", _detector),
+    (parse_whisper_name, "model", _whisper),
+)
 
 
 def _load(name_or_path: str | Path, teacher: PreTrainedModel | None, trust_remote_code: bool) -> PreTrainedModel:

@@ -1,4 +1,4 @@
-"""An ONNX file answers as the model does, whatever the batch and the length."""
+"""An ONNX file gives the logits of the model for any batch size and length."""
 
 import numpy as np
 import onnxruntime
@@ -27,7 +27,7 @@ def model_of(kind):
 
 
 @pytest.mark.parametrize("kind", ["images", "depthwise", "clips", "frames"])
-def test_the_file_answers_as_the_model_does(kind, tmp_path):
+def test_the_file_gives_the_logits_of_the_model(kind, tmp_path):
     model = model_of(kind).eval()
     session = onnxruntime.InferenceSession(export_onnx(model, tmp_path / "deep" / "model.onnx"))
     inputs = model.sample_inputs(5)  # another batch size, and of sound another length, than it was made with
@@ -36,14 +36,14 @@ def test_the_file_answers_as_the_model_does(kind, tmp_path):
     assert [one.name for one in tmp_path.rglob("*") if one.is_file()] == ["model.onnx"]
 
 
-def test_a_model_in_half_precision_becomes_a_file_in_float32_and_stays_what_it_is(tmp_path):
+def test_a_model_in_half_precision_becomes_a_float32_file_and_is_unchanged(tmp_path):
     model = model_of("images").to(torch.bfloat16).train()
     session = onnxruntime.InferenceSession(export_onnx(model, tmp_path / "model.onnx"))
     assert {one.type for one in session.get_outputs()} == {"tensor(float)"}
     assert model.training and next(model.network.parameters()).dtype == torch.bfloat16
 
 
-def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch):
+def test_a_file_with_other_logits_is_deleted(tmp_path, monkeypatch):
     monkeypatch.setattr(onnx, "_TOLERANCE", -1.0)
     with pytest.raises(
         RuntimeError, match="logits of the ONNX file differ from those of NetworkForImageClassification"
@@ -52,7 +52,7 @@ def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_models_of_transformers_are_sent_elsewhere(tmp_path):
+def test_models_of_transformers_are_refused_with_a_hint_to_optimum(tmp_path):
     sizes = {"vocab_size": 10, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
     bert = BertForSequenceClassification(BertConfig(**sizes))
     with pytest.raises(TypeError, match="got BertForSequenceClassification.*optimum"):

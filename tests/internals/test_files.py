@@ -1,17 +1,17 @@
-"""A file is whole or absent."""
+"""Files are written completely or not at all."""
 
 import pytest
 
 from distil_nlp.internals.files import read_json, replacing, write_json, write_text
 
 
-def test_a_written_file_is_there_and_nothing_beside_it(tmp_path):
+def test_a_written_file_exists_and_no_temporary_file_is_left(tmp_path):
     write_text(tmp_path / "new" / "a.txt", "grüße\n")
     assert (tmp_path / "new" / "a.txt").read_text(encoding="utf-8") == "grüße\n"
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.txt"]
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_trace(tmp_path):
+def test_a_failed_write_leaves_the_old_file_and_no_temporary_file(tmp_path):
     write_text(tmp_path / "a.txt", "old")
     with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a.txt") as temporary:
         temporary.write_text("half of the n")
@@ -27,13 +27,13 @@ def test_until_the_end_the_old_file_is_in_place(tmp_path):
     assert (tmp_path / "a.txt").read_text() == "new"
 
 
-def test_json_comes_back_as_it_went(tmp_path):
+def test_json_is_read_as_it_was_written(tmp_path):
     value = {"name": "señal", "numbers": [1, 2.5, None], "nested": {"yes": True}}
     write_json(tmp_path / "a.json", value)
     assert read_json(tmp_path / "a.json") == value
 
 
-def test_not_a_number_is_no_json(tmp_path):
+def test_nan_is_refused_as_json(tmp_path):
     with pytest.raises(ValueError):
         write_json(tmp_path / "a.json", {"loss": float("nan")})
     assert not list(tmp_path.iterdir())

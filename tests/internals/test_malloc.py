@@ -1,4 +1,4 @@
-"""What a step frees is kept: the system has no pages to clear in the next one."""
+"""Memory freed by a step stays in the process, so that the system has no pages to zero in the next step."""
 
 import json
 import subprocess
@@ -29,17 +29,17 @@ def faults(how):
 
 
 @pytest.mark.skipif(freed_memory.platform.libc_ver()[0] != "glibc", reason="mallopt is a function of glibc")
-def test_pages_are_asked_for_once():
+def test_freed_pages_are_not_requested_again():
     (done, kept), (_, returned) = faults("keep"), faults("return")
     assert done
     assert kept < returned / 10
 
 
-def test_what_the_environment_says_comes_first(monkeypatch):
+def test_environment_variables_take_precedence(monkeypatch):
     monkeypatch.setenv("MALLOC_ARENA_MAX", "2")
     assert not freed_memory.keep_freed_memory()
 
 
-def test_another_c_library_is_left_alone(monkeypatch):
+def test_nothing_is_set_with_another_c_library(monkeypatch):
     monkeypatch.setattr(freed_memory.platform, "libc_ver", lambda: ("", ""))
     assert not freed_memory.keep_freed_memory()

@@ -1,4 +1,4 @@
-"""Sound in front of a network: the front end, the answer a clip, the answer a frame, and the same while it is heard."""
+"""The log-mel front end, audio networks for clips and frames, and the same logits on a stream."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def classifier(network="streamcnn8", **settings):
     return NetworkForAudioClassification.from_network(network, sampling_rate=RATE, num_labels=3, **settings).eval()
 
 
-def test_a_frame_is_what_its_formula_says():
+def test_a_frame_equals_its_formula():
     front_end = LogMel(RATE, num_mels=20)
     (wave,), _ = waves(1000)
     features, heard = front_end(wave[None])
@@ -60,7 +60,7 @@ def test_a_frame_is_what_its_formula_says():
     assert features.shape == (1, front_end.num_frames(1000), 20) and heard.all()
 
 
-def test_the_frames_of_a_clip_do_not_depend_on_what_it_is_padded_to():
+def test_the_frames_of_a_clip_do_not_depend_on_its_padding():
     front_end = LogMel(RATE)
     padded, mask = waves(1000, 2000)
     features, heard = front_end(padded, mask)
@@ -70,7 +70,7 @@ def test_the_frames_of_a_clip_do_not_depend_on_what_it_is_padded_to():
     assert features[0, alone.shape[1] :].abs().max() == 0
 
 
-def test_autocast_leaves_the_spectrum_alone():
+def test_autocast_does_not_change_the_spectrum():
     front_end, (clips, _) = LogMel(RATE), waves(1000)
     expected, _ = front_end(clips)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -81,7 +81,7 @@ def test_autocast_leaves_the_spectrum_alone():
     ("settings", "complaint"),
     [({"num_mels": 128}, "bands contain no frequency.*129 of them"), ({"hop": 1e-5}, "at least one sample")],
 )
-def test_a_front_end_that_could_hear_nothing_is_refused(settings, complaint):
+def test_a_front_end_with_empty_bands_or_no_hop_is_refused(settings, complaint):
     with pytest.raises(ValueError, match=complaint):
         LogMel(RATE, **settings)
 
@@ -92,7 +92,7 @@ def test_a_clip_shorter_than_a_frame_is_refused():
 
 
 @pytest.mark.parametrize("network", ["streamcnn8", OnceAClip])
-def test_what_a_clip_is_batched_with_changes_nothing(network):
+def test_the_logits_of_a_clip_do_not_depend_on_the_other_clips_of_its_batch(network):
     model = classifier(network)
     clips, mask = waves(1000, 2000, 1500)
     together = model(clips, attention_mask=mask).logits
@@ -100,7 +100,7 @@ def test_what_a_clip_is_batched_with_changes_nothing(network):
     torch.testing.assert_close(together, torch.stack(alone), rtol=0, atol=1e-6)
 
 
-def test_answers_while_somebody_speaks_are_those_to_the_whole_clip():
+def test_streamed_logits_equal_those_of_the_whole_clip():
     model = classifier("streamcnn8", lookahead=3)
     features, _ = model.front_end(waves(4000, 4000)[0])
     whole = model.network(features)
@@ -113,7 +113,7 @@ def test_answers_while_somebody_speaks_are_those_to_the_whole_clip():
         torch.testing.assert_close(torch.cat(heard, dim=1)[:, 3:], whole, rtol=0, atol=1e-5)
 
 
-def test_an_answer_has_seen_its_lookahead_and_no_more():
+def test_a_logit_depends_on_its_lookahead_and_no_later_frame():
     model = classifier("streamcnn8", lookahead=3)
     features = torch.randn(1, 30, 40, requires_grad=True)
     model.network(features)[0, 10].sum().backward()
@@ -128,7 +128,7 @@ def test_an_answer_has_seen_its_lookahead_and_no_more():
         (NetworkForAudioFrameClassification, AutoModelForAudioFrameClassification),
     ],
 )
-def test_a_saved_model_answers_the_same_after_loading(made_by, auto_class, tmp_path):
+def test_a_saved_model_has_the_same_logits_after_loading(made_by, auto_class, tmp_path):
     torch.manual_seed(0)
     model = made_by.from_network("streamcnn8", sampling_rate=RATE, num_labels=3).eval()
     model.save_pretrained(tmp_path)
@@ -149,13 +149,13 @@ def test_a_pipeline_gives_the_scores_of_the_model(tmp_path):
     assert sorted(one["score"] for one in said) == pytest.approx(sorted(expected), abs=1e-6)
 
 
-def test_an_answer_of_another_shape_is_refused_when_the_model_is_made():
+def test_logits_of_another_shape_are_refused_when_the_model_is_built():
     with pytest.raises(
         ValueError, match=r"OnceAClip should return logits of shape \(2, 7, 3\) for 2 clips of 7 frames.*got \(2, 3\)"
     ):
         NetworkForAudioFrameClassification.from_network(OnceAClip, sampling_rate=RATE, num_labels=3)
 
 
-def test_the_name_of_a_network_that_ships_here_is_taken():
+def test_the_name_of_a_built_in_network_cannot_be_registered():
     with pytest.raises(ValueError, match="'streamcnn' belongs to"):
         register_network(OnceAClip, name="streamcnn")

@@ -1,4 +1,4 @@
-"""Small detectors by name: saved and loaded as transformers' own, and able to learn from random weights."""
+"""Small detectors by name: saved and loaded as those of transformers, and trainable from random weights."""
 
 import pytest
 import torch
@@ -41,7 +41,7 @@ def test_every_weight_of_a_detector_is_trained(spec):
 
 
 @specs
-def test_what_a_new_detector_says_depends_on_the_image(spec):
+def test_the_outputs_of_a_new_detector_depend_on_the_image(spec):
     model = made(spec).eval()
     with torch.no_grad():
         one, other = (model(torch.randn(1, 3, 48, 64, generator=torch.manual_seed(seed))).logits for seed in (1, 2))
@@ -55,7 +55,7 @@ def test_queries_begin_on_a_grid_over_the_image():
     assert centers == {(x, y) for x in range(1, 16, 2) for y in range(1, 12, 2)}
 
 
-def test_a_name_gives_random_weights_that_are_told_as_fresh_and_anything_else_is_loaded(tmp_path):
+def test_a_name_gives_random_weights_listed_as_missing_and_a_folder_is_loaded(tmp_path):
     model, info = AutoDetector.from_pretrained("detr-32x1", output_loading_info=True, id2label=NAMES)
     assert info["missing_keys"] == {name for name, _ in model.named_parameters()}
     model.save_pretrained(tmp_path)
@@ -64,13 +64,13 @@ def test_a_name_gives_random_weights_that_are_told_as_fresh_and_anything_else_is
 
 
 @pytest.mark.parametrize("name", ["resnet20", "detr", "4x256", "facebook/detr-resnet-50", None])
-def test_other_names_are_none_of_a_detector(name):
+def test_other_names_are_not_parsed_as_detectors(name):
     assert parse_detector_name(name) is None
 
 
 @pytest.mark.parametrize(
     ("name", "instead"), [("detr-40x1", "detr-32x1"), ("deformable_detr-64x1", "deformable_detr-64x2")]
 )
-def test_a_size_that_cannot_be_is_refused_with_the_nearest_that_can(name, instead):
+def test_an_impossible_size_is_refused_with_the_nearest_possible_size(name, instead):
     with pytest.raises(ValueError, match=instead):
         parse_detector_name(name)

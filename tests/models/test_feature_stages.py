@@ -1,4 +1,4 @@
-"""The stages of a network are where its maps become smaller, and looking for them leaves no trace."""
+"""The stages of a network end where its maps become smaller, and finding them does not change the model."""
 
 import pytest
 import torch
@@ -77,7 +77,7 @@ def test_the_stages_of_residual_networks_are_their_layers():
     assert layer_names(model) == ["network.layer1", "network.layer2", "network.layer3"]
 
 
-def test_feature_paths_of_the_config_win_and_may_be_those_of_the_network_inside():
+def test_feature_paths_of_the_config_take_precedence_and_may_be_relative_to_the_network():
     model = tiny_image_model("resnet")
     model.config.feature_paths = ["encoder.stages.0", "resnet.encoder.stages.1.layers.0"]
     assert layer_names(model) == ["resnet.encoder.stages.0", "resnet.encoder.stages.1.layers.0"]
@@ -88,7 +88,7 @@ def test_feature_paths_of_the_config_win_and_may_be_those_of_the_network_inside(
         stage_names(model)
 
 
-def test_looking_for_stages_leaves_mode_statistics_hooks_and_random_state_alone():
+def test_finding_stages_does_not_change_mode_statistics_hooks_and_random_state():
     model = Plain().train()
     model.drop.eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -1,4 +1,4 @@
-"""A network that embeds images saves, loads and answers as models of the Hub do."""
+"""A network that embeds images is saved, loaded and run in pipelines as models of the Hub are."""
 
 import json
 
@@ -24,7 +24,7 @@ def pixels(num_images=3, channels=1):
 
 
 @NETWORKS
-def test_an_embedder_loads_with_the_auto_class_and_says_the_same(network, tmp_path):
+def test_an_embedder_loads_with_the_auto_class_and_gives_the_same_vectors(network, tmp_path):
     model = tiny_embedder(network=network)
     model.save_pretrained(tmp_path)
     loaded = transformers.AutoModel.from_pretrained(tmp_path).eval()
@@ -47,20 +47,20 @@ def test_the_pipeline_gives_the_vector_of_a_picture(tmp_path):
     torch.testing.assert_close(torch.tensor(found), expected)
 
 
-def test_the_problem_of_an_embedder_is_identity_and_its_people_are_no_classes_of_its_answer():
+def test_the_problem_of_an_embedder_is_identities_and_its_output_has_no_classes():
     student, teacher = tiny_embedder(num_people=9), tiny_embedder(num_people=4)
     assert problem_kind_of(student.config).name == "identity"
     assert label_order(student, teacher) is None
 
 
-def test_a_student_given_by_name_is_as_wide_as_the_teacher_and_sees_the_same_pictures():
+def test_a_student_by_name_has_the_teachers_embedding_width_and_image_size():
     teacher = tiny_embedder(width=7)
     student = build_student("mobilefacenetx0.1", teacher)
     assert isinstance(student, NetworkForImageEmbedding)
     assert (student.config.embedding_width, list(student.config.image_size)) == (7, [16, 12])
 
 
-def test_a_student_given_by_name_is_made_for_the_size_it_is_to_see():
+def test_a_student_by_name_is_built_for_the_given_image_size():
     student = build_student("mobilefacenetx0.1", tiny_embedder(), image_size=32).eval()
     assert student.config.image_size == 32
     assert student(**student.sample_inputs(1)).logits.shape == (1, 6)
@@ -80,7 +80,7 @@ def test_pictures_of_another_size_or_kind_are_refused():
         model(pixels(channels=3))
 
 
-def test_the_config_says_what_the_network_is_and_holds_no_centers(tmp_path):
+def test_the_config_names_the_network_and_contains_no_centers(tmp_path):
     tiny_embedder(network="mobilefacenetx0.1").save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     assert (config["network"], config["embedding_width"], config["options"]) == ("mobilefacenet", 6, {"width": 0.1})
@@ -108,7 +108,7 @@ def test_a_width_of_no_channels_is_refused():
 
 
 @pytest.mark.slow  # embeds 400 faces with a network of a million parameters
-def test_the_published_weights_fit_and_find_the_people_of_a_set_they_were_not_trained_on(shared_data):
+def test_the_published_weights_load_and_verify_faces_of_another_data_set(shared_data):
     from distil_nlp.data.splits import load_splits
     from distil_nlp.evaluation import predict_logits
     from distil_nlp.tasks import FaceVerification

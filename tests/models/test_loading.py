@@ -1,4 +1,4 @@
-"""Models come from safetensors, in the precision asked for; what cannot be loaded says so at once."""
+"""Models are loaded from safetensors, in the requested precision; others are refused with a clear error."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ def folder(tmp_path):
     return tmp_path / "model"
 
 
-def test_a_saved_model_comes_back_whole_and_in_eval_mode(folder):
+def test_a_saved_model_is_loaded_completely_and_in_eval_mode(folder):
     model, fresh = load_model(HEAD, folder)
     assert fresh == [] and not model.training
     saved = load_file(folder / "model.safetensors")
@@ -34,7 +34,7 @@ def test_a_checkpoint_stored_in_half_precision_is_loaded_as_float32(stored, tmp_
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_half_precision_is_loaded_where_it_is_asked_for(dtype, folder):
+def test_half_precision_is_loaded_on_request(dtype, folder):
     model, _ = load_model(HEAD, folder, dtype=dtype)
     assert {weight.dtype for weight in model.parameters()} == {getattr(torch, dtype)}
 
@@ -50,21 +50,21 @@ def test_weights_the_checkpoint_lacks_are_named(tmp_path):
     assert {"classifier.weight", "classifier.bias"} <= set(fresh)
 
 
-def test_a_head_of_another_size_counts_as_lacking(folder):
+def test_a_head_of_another_size_counts_as_missing(folder):
     _, fresh = load_model(HEAD, folder, num_labels=5, ignore_mismatched_sizes=True)
     assert fresh == ["classifier.bias", "classifier.weight"]
 
 
-def test_a_folder_that_is_not_there_is_an_error(tmp_path):
+def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no folder .*missing"):
         load_model(HEAD, str(tmp_path / "missing"))
 
 
-def test_a_name_that_is_no_path_passes_as_a_hub_id():
+def test_a_name_that_is_not_a_path_passes_as_a_hub_id():
     check_folder("google-bert/bert-base-uncased")
 
 
-def test_an_empty_folder_is_an_error_that_says_what_it_found(tmp_path):
+def test_an_empty_folder_is_an_error_that_lists_its_content(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"has no config.json \(found: nothing\)"):
         check_folder(tmp_path)
 
@@ -88,7 +88,7 @@ def test_a_pickle_beside_safetensors_is_not_opened(folder):
     assert load_model(HEAD, folder)[1] == []
 
 
-def test_a_saved_tokenizer_comes_back(tmp_path):
+def test_a_saved_tokenizer_is_loaded(tmp_path):
     tokenizer = tiny_tokenizer()
     tokenizer.save_pretrained(tmp_path)
     assert load_tokenizer(tmp_path).get_vocab() == tokenizer.get_vocab()

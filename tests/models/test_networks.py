@@ -1,4 +1,4 @@
-"""A plain network under a name: read, made, saved, loaded, asked by a pipeline."""
+"""Plain networks by name: parsed, built, saved, loaded, run in a pipeline."""
 
 import json
 
@@ -64,11 +64,11 @@ def picture(seed=0, size=(8, 8), mode="RGB"):
         (None, None),
     ],
 )
-def test_a_spec_names_a_network_and_its_size(spec, found):
+def test_a_network_name_is_parsed_into_network_and_size(spec, found):
     assert parse_network_name(spec) == found
 
 
-def test_the_sizes_of_the_papers_have_the_papers_parameters():
+def test_networks_of_the_papers_have_the_papers_numbers_of_parameters():
     def count(spec):
         model = NetworkForImageClassification.from_network(spec, image_size=32, num_labels=10)
         return sum(parameter.numel() for parameter in model.parameters())
@@ -78,7 +78,7 @@ def test_the_sizes_of_the_papers_have_the_papers_parameters():
     assert {spec: round(count(spec) / 1e6, 2) for spec in millions} == millions
 
 
-def test_a_depthwise_convolution_with_a_stride_is_float32_under_autocast_on_a_processor():
+def test_a_depthwise_convolution_with_a_stride_is_float32_under_autocast_on_a_cpu():
     torch.manual_seed(0)
     convolution, images = Convolution(8, 8, 3, stride=2, padding=1, groups=8, bias=False), torch.randn(2, 8, 6, 6)
     with torch.autocast("cpu", torch.bfloat16):
@@ -98,7 +98,7 @@ def test_a_mobilenet_halves_small_images_three_times():
     assert sizes == [(4, 4)]
 
 
-def test_a_saved_network_answers_the_same_after_loading_even_from_buffers_it_calls_not_persistent(tmp_path):
+def test_a_saved_network_has_the_same_logits_after_loading_even_from_non_persistent_buffers(tmp_path):
     model = small()
     model.save_pretrained(tmp_path)
     loaded = AutoModelForImageClassification.from_pretrained(tmp_path)
@@ -108,11 +108,11 @@ def test_a_saved_network_answers_the_same_after_loading_even_from_buffers_it_cal
     assert torch.equal(loaded.network.scale, torch.full((3, 1, 1), 0.25))
 
 
-def test_a_new_network_keeps_the_start_its_class_gave_it():
+def test_a_new_network_keeps_the_initialization_of_its_class():
     assert torch.equal(small().network.linear.bias.detach(), torch.full((2,), 7.0))
 
 
-def test_a_head_for_other_labels_starts_at_random_and_the_rest_is_loaded(tmp_path):
+def test_a_head_for_other_labels_is_newly_initialized_and_the_rest_is_loaded(tmp_path):
     model = small()
     model.save_pretrained(tmp_path)
     loaded = AutoModelForImageClassification.from_pretrained(
@@ -122,7 +122,7 @@ def test_a_head_for_other_labels_starts_at_random_and_the_rest_is_loaded(tmp_pat
     assert loaded.network.linear.weight.shape == (5, 3) and 0 < loaded.network.linear.weight.std() < 1
 
 
-def test_the_config_holds_a_name_and_numbers_and_no_code(tmp_path):
+def test_the_config_contains_a_name_and_numbers_and_no_code(tmp_path):
     small(channels=4).save_pretrained(tmp_path)
     saved = json.loads((tmp_path / "config.json").read_text())
     assert saved["network"] == "dots" and saved["options"] == {"channels": 4}
@@ -153,7 +153,7 @@ def test_the_pipeline_gives_the_scores_of_the_model_for_pictures_of_any_mode(tmp
     )
 
 
-def test_the_processor_comes_back_as_it_was(tmp_path):
+def test_a_saved_processor_is_loaded_unchanged(tmp_path):
     image_processor_for((8, 6), 1).save_pretrained(tmp_path)
     small(num_channels=1).save_pretrained(tmp_path)
     loaded = AutoImageProcessor.from_pretrained(tmp_path)
@@ -179,7 +179,7 @@ class TimmWrapperImageProcessor:
         ({"crop_mode": "squash", "input_size": (3, 6, 8), "crop_pct": 1.0}, (6, 8), (0, 0, 8, 6)),
     ],
 )
-def test_the_processor_of_a_timm_model_becomes_one_of_ours_that_does_the_same(
+def test_the_processor_of_a_timm_model_becomes_an_equivalent_network_processor(
     changes, size, box, monkeypatch, tmp_path
 ):
     timm = TimmWrapperImageProcessor(**changes)
@@ -197,14 +197,14 @@ def test_the_processor_of_a_timm_model_becomes_one_of_ours_that_does_the_same(
     assert load_image_processor(tmp_path).to_dict() == processor.to_dict()
 
 
-def test_a_timm_model_whose_images_are_cut_in_another_way_is_refused(monkeypatch):
+def test_a_timm_model_with_an_unsupported_crop_is_refused(monkeypatch):
     timm = TimmWrapperImageProcessor(crop_mode="border")
     monkeypatch.setattr(AutoImageProcessor, "from_pretrained", lambda *args, **kwargs: timm)
     with pytest.raises(ValueError, match="timm/some takes images of 8 x 8 with crop_mode='border'"):
         load_image_processor("timm/some")
 
 
-def test_a_processor_in_another_size_normalizes_as_before_or_not_at_all():
+def test_a_resized_processor_keeps_its_normalization():
     smaller = resized_processor(ViTImageProcessorPil(image_mean=[0.1, 0.2, 0.3]), 8)
     assert smaller.size == {"height": 8, "width": 8} and list(smaller.image_mean) == [0.1, 0.2, 0.3]
     plain = ViTImageProcessorPil(do_normalize=False)
@@ -253,7 +253,7 @@ def test_a_network_that_would_lose_a_tensor_is_refused():
         NetworkForImageClassification.from_network(Forgetful, image_size=8, num_labels=2)
 
 
-def test_a_network_that_answers_for_other_classes_is_refused():
+def test_a_network_with_another_number_of_classes_is_refused():
     with pytest.raises(ValueError, match=r"logits of shape \(2, 3\).*got \(2, 4\)"):
         NetworkForImageClassification.from_network(Stubborn, image_size=8, num_labels=3)
 
@@ -263,7 +263,7 @@ def test_a_module_instead_of_its_class_is_refused_with_the_way_out():
         NetworkForImageClassification.from_network(Stubborn(), image_size=8, num_labels=4)
 
 
-def test_an_option_that_a_network_does_not_take_is_named():
+def test_an_unknown_option_of_a_network_is_named():
     with pytest.raises(ValueError, match="'dots' has no option 'chanels'; the nearest is 'channels'"):
         small(chanels=4)
 
@@ -274,10 +274,10 @@ def test_a_name_belongs_to_one_network():
 
 
 @pytest.mark.parametrize("depth", [7, 9, 21])
-def test_a_depth_that_makes_no_whole_blocks_is_refused(depth):
+def test_a_depth_that_is_not_6n_plus_2_is_refused(depth):
     with pytest.raises(ValueError, match=f"6n \\+ 2.*got {depth}"):
         NetworkForImageClassification.from_network("resnet", depth=depth, image_size=8, num_labels=2)
 
 
-def test_the_model_type_is_known_to_auto_config():
+def test_the_model_type_is_registered_with_auto_config():
     assert AutoConfig.for_model("distil_nlp_network").network == "resnet"

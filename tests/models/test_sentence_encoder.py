@@ -1,4 +1,4 @@
-"""A sentence encoder is its bare encoder with a pooling, here, in transformers and in sentence-transformers."""
+"""A sentence encoder is a bare encoder with a pooling, here, in transformers and in sentence-transformers."""
 
 import json
 import logging
@@ -41,7 +41,7 @@ def change(folder, file, **entries):
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_saved_encoder_comes_back_and_gives_the_same_vectors(architecture, pooling, tmp_path):
+def test_a_saved_encoder_gives_the_same_vectors_after_loading(architecture, pooling, tmp_path):
     model = tiny_encoder(architecture, pooling=pooling, normalize=True)
     model.save_pretrained(tmp_path)
     loaded, fresh = load_model(SentenceEncoder, tmp_path)
@@ -50,7 +50,7 @@ def test_a_saved_encoder_comes_back_and_gives_the_same_vectors(architecture, poo
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_text_has_one_vector_whatever_it_is_padded_to(architecture):
+def test_the_vector_of_a_text_does_not_depend_on_its_padding(architecture):
     for pooling in ("mean", "cls"):
         model = tiny_encoder(architecture, pooling=pooling)
         found = vectors(model, TEXTS[:1])
@@ -58,7 +58,7 @@ def test_a_text_has_one_vector_whatever_it_is_padded_to(architecture):
         assert found.shape == (1, 16)
 
 
-def test_the_mean_leaves_padding_out_and_cls_is_the_first_token_though_padding_be_on_the_left():
+def test_the_mean_ignores_padding_and_cls_is_the_first_token_even_with_padding_on_the_left():
     hidden, mask = torch.arange(12.0).view(1, 6, 2), torch.tensor([[0, 0, 1, 1, 1, 1]])
     torch.testing.assert_close(tiny_encoder().pool(hidden, mask), torch.tensor([[7.0, 8.0]]))
     torch.testing.assert_close(tiny_encoder(pooling="cls").pool(hidden, mask), torch.tensor([[4.0, 5.0]]))
@@ -78,13 +78,13 @@ def test_transformers_loads_the_folder_as_the_bare_encoder(architecture, tmp_pat
     assert json.loads((tmp_path / "config.json").read_text())["architectures"] == [type(bare).__name__]
 
 
-def test_a_classifier_made_of_a_sentence_encoder_is_a_classifier(folder):
+def test_a_classifier_loaded_from_a_sentence_encoder_is_a_classifier(folder):
     classifier = transformers.AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3)
     assert problem_kind_of(classifier.config).name == "single_label_classification"
 
 
 @pytest.mark.parametrize("architecture", ["bert", "distilbert", "modernbert"])
-def test_a_bare_encoder_is_loaded_with_nothing_at_random_and_the_mean_is_told(architecture, tmp_path, caplog):
+def test_a_bare_encoder_is_loaded_completely_and_a_warning_names_the_mean(architecture, tmp_path, caplog):
     config = tiny_config(architecture)
     transformers.AutoModel.from_config(config).save_pretrained(tmp_path)
     with caplog.at_level(logging.WARNING):
@@ -105,7 +105,7 @@ def test_pooling_and_length_are_those_of_the_sentence_transformers_files(pooling
     assert model.config.sentence_embedding == {"pooling": "cls", "normalize": True, "max_length": 12}
 
 
-def test_what_would_give_other_vectors_is_refused(folder):
+def test_another_pooling_and_further_modules_are_refused(folder):
     change(folder, "1_Pooling/config.json", pooling_mode_max_tokens=True)
     with pytest.raises(
         ValueError, match="pooling must be mean or cls; got 'pooling_mode_mean_tokens, pooling_mode_max"
@@ -118,7 +118,7 @@ def test_what_would_give_other_vectors_is_refused(folder):
         load_model(SentenceEncoder, folder)
 
 
-def test_a_prompt_that_is_left_out_is_told(folder, caplog):
+def test_a_prompt_that_is_left_out_is_logged(folder, caplog):
     change(folder, "config_sentence_transformers.json", default_prompt_name="query")
     with caplog.at_level(logging.WARNING):
         load_model(SentenceEncoder, folder)
@@ -131,7 +131,7 @@ def test_an_architecture_without_a_bare_encoder_is_refused():
 
 
 @pytest.mark.parametrize("architecture", ["bert", "mpnet", "distilbert", "modernbert"])
-def test_a_student_with_all_layers_answers_as_its_teacher(architecture):
+def test_a_student_with_all_layers_gives_its_teachers_vectors(architecture):
     teacher = tiny_encoder(architecture, normalize=True)
     student = student_from_teacher(teacher, num_layers=2)
     assert type(student) is type(teacher)

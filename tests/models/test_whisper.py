@@ -1,4 +1,4 @@
-"""Encoder-decoders by name: what they are made like, what they write, and an encoder that is the teacher's."""
+"""Encoder-decoders by name: their config, tokenizer and generation, and a frozen encoder shared with the teacher."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def features(count=2):
     return torch.randn(count, 80, 200, generator=torch.Generator().manual_seed(1))
 
 
-def test_the_tokenizer_knows_what_whispers_know_before_and_after_it_is_saved(processor, tmp_path):
+def test_the_tokenizer_has_the_special_tokens_of_whisper_before_and_after_saving(processor, tmp_path):
     processor.save_pretrained(tmp_path)
     for tokenizer in (processor.tokenizer, AutoProcessor.from_pretrained(tmp_path).tokenizer):
         tokens = tokenizer("ho hi").input_ids
@@ -38,20 +38,20 @@ def test_the_tokenizer_knows_what_whispers_know_before_and_after_it_is_saved(pro
         assert tokenizer.decode(tokens, skip_special_tokens=True) == "ho hi"
 
 
-def test_a_size_is_layers_and_width_and_says_so_where_it_is_none():
+def test_a_whisper_name_is_layers_and_width_and_an_impossible_size_is_refused():
     assert parse_whisper_name("whisper-2x64") == (2, 64) and parse_whisper_name("openai/whisper-tiny") is None
     for spec in ("whisper-0x64", "whisper-2x65", "whisper-2x96"):
         with pytest.raises(ValueError, match=spec):
             parse_whisper_name(spec)
 
 
-def test_asked_to_write_it_writes_no_more_and_for_timing_no_less_than_it_is_told(teacher):
+def test_greedy_generation_stops_at_max_length_and_with_fixed_length_not_before(teacher):
     assert GreedyGenerator(teacher, 6)(features()).shape[1] <= 6
     assert GreedyGenerator(teacher, 6, fixed_length=True)(features()).shape == (2, 6)
     assert teacher.generation_config.max_length == 448
 
 
-def test_a_model_of_several_languages_and_its_students_write_the_one_they_are_told(teacher, processor, tmp_path):
+def test_a_multilingual_model_and_its_students_use_the_language_that_is_set(teacher, processor, tmp_path):
     ids, generation = processor.tokenizer.convert_tokens_to_ids, teacher.generation_config
     generation.is_multilingual, generation.lang_to_id = True, {"<|en|>": ids("<|en|>"), "<|de|>": 5}
     generation.task_to_id = {name: ids(f"<|{name}|>") for name in ("transcribe", "translate")}
@@ -73,12 +73,12 @@ def test_a_model_of_several_languages_and_its_students_write_the_one_they_are_to
         assert shown[0] == [[ids(token) for token in begin]]  # at once: no look at the clip for its language
 
 
-def test_a_model_of_one_language_is_told_none(processor):
+def test_a_language_for_a_monolingual_model_is_refused(processor):
     with pytest.raises(ValueError, match="'en'.*whisper-1x16 has one language only"):
         AutoSpeechSeq2Seq(lambda: processor, "en").from_pretrained("whisper-1x16")
 
 
-def test_a_saved_one_answers_in_a_pipeline(teacher, processor, tmp_path):
+def test_a_saved_model_works_in_a_pipeline(teacher, processor, tmp_path):
     for one in (teacher, processor):
         one.save_pretrained(tmp_path)
     said = pipeline("automatic-speech-recognition", str(tmp_path), device="cpu")
@@ -103,7 +103,7 @@ def test_a_student_of_the_layers_keeps_the_encoder_and_some_of_the_decoder(teach
     )
 
 
-def test_a_frozen_encoder_stays_as_it_is_and_is_asked_once_for_both(teacher):
+def test_a_frozen_encoder_does_not_change_and_runs_once_for_both_models(teacher):
     student = student_from_teacher(teacher, num_layers=1)
     student.config.dropout = 0.5
     for layer in student.model.encoder.layers:
@@ -130,7 +130,7 @@ def test_a_frozen_encoder_stays_as_it_is_and_is_asked_once_for_both(teacher):
     assert trained and not any(".encoder." in name for name in trained)
 
 
-def test_an_encoder_that_is_not_the_teachers_cannot_stay_as_it_is(teacher):
+def test_an_encoder_that_is_not_the_teachers_cannot_be_frozen(teacher):
     with pytest.raises(ValueError, match="is not the teacher's"):
         freeze_encoder(build_student("whisper-1x16", teacher), teacher)
     student = student_from_teacher(teacher, num_layers=1)

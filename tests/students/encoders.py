@@ -1,4 +1,4 @@
-"""Tiny teachers of every architecture we name, and the slow plain way to drop layers."""
+"""Tiny teachers of every supported architecture, and a slow plain way to remove layers."""
 
 import copy
 

@@ -1,3 +1,5 @@
+"""Students from layers, sizes, names, folders and modules."""
+
 import logging
 
 import pytest
@@ -17,7 +19,7 @@ def saved(folder, *args, **settings):
     return model
 
 
-def test_no_student_means_the_teachers_layers():
+def test_without_a_student_the_teachers_layers_are_used():
     teacher = make_teacher()
     student = build_student(None, teacher, num_layers=3)
     assert same_tensors(tensors(student), tensors(student_from_teacher(teacher, num_layers=3)))
@@ -29,7 +31,7 @@ def test_a_size_means_a_student_from_scratch():
     assert (student.config.num_hidden_layers, student.config.hidden_size) == (2, 8)
 
 
-def test_a_network_of_a_teacher_that_says_tokens_has_all_of_them_and_their_names_where_there_are_any():
+def test_a_network_of_a_ctc_teacher_has_its_vocabulary_and_its_label_names_if_there_are_any():
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     convolutions = {"conv_dim": (8,), "conv_kernel": (400,), "conv_stride": (320,), "num_conv_pos_embedding_groups": 2}
     teacher = Wav2Vec2ForCTC(Wav2Vec2Config(vocab_size=5, **sizes, **convolutions))
@@ -40,7 +42,7 @@ def test_a_network_of_a_teacher_that_says_tokens_has_all_of_them_and_their_names
     assert student(torch.zeros(1, 1600)).logits.shape[2] == 5
 
 
-def test_a_module_is_returned_as_it_is():
+def test_a_module_is_returned_unchanged():
     module = nn.Linear(2, 2).eval()
     assert build_student(module, None) is module and not module.training
 
@@ -64,7 +66,7 @@ def test_a_folder_with_the_teachers_labels_keeps_its_head(tmp_path, caplog):
     assert "random" not in caplog.text
 
 
-def test_a_folder_with_another_number_of_labels_gets_a_fresh_head_and_says_so(tmp_path, caplog):
+def test_a_folder_with_another_number_of_labels_gets_a_new_head_and_a_warning(tmp_path, caplog):
     saved(tmp_path, id2label={0: "no", 1: "yes"}, label2id={"no": 0, "yes": 1})
     student = build_student(tmp_path, make_teacher())
     assert student.classifier.out_features == 3
@@ -103,7 +105,7 @@ def test_a_teacher_whose_head_has_no_auto_class_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("student", [None, "2x8", "some/student"])
-def test_a_student_that_needs_a_teacher_asks_for_one(student):
+def test_a_student_that_needs_a_teacher_is_refused_without_one(student):
     with pytest.raises(TypeError, match="The teacher must be a transformers PreTrainedModel.*got None"):
         build_student(student, None)
 
@@ -125,7 +127,7 @@ def test_options_that_a_student_would_ignore_are_refused_with_their_values(stude
 
 
 @pytest.mark.parametrize("student", [3, {"num_layers": 2}, nn.Linear])
-def test_what_cannot_name_a_student_is_refused(student):
+def test_other_types_of_student_are_refused(student):
     with pytest.raises(TypeError, match="student must be None .*or an nn.Module that returns logits; got"):
         build_student(student, make_teacher())
 
@@ -141,5 +143,5 @@ def test_what_cannot_name_a_student_is_refused(student):
         ("ada/small", {}, "ada/small"),
     ],
 )
-def test_the_start_of_a_student_is_told_in_words(student, options, words):
+def test_the_initial_weights_of_a_student_are_described(student, options, words):
     assert student_start(student, tiny_model("bert", num_layers=4), **options) == words

@@ -1,3 +1,5 @@
+"""DistilBERT students of BERT teachers."""
+
 import pytest
 import torch
 import transformers
@@ -25,7 +27,7 @@ def test_a_distilbert_of_chosen_layers_has_the_hidden_states_of_its_bert_without
 
 
 @pytest.mark.parametrize("task", [None, *TASKS[1:]])
-def test_heads_that_read_hidden_states_directly_carry_over_exactly(task):
+def test_heads_on_hidden_states_are_copied_exactly(task):
     teacher, batch = make_teacher(task=task), make_batch()
     student = distilled(teacher, num_layers=NUM_LAYERS)
     assert type(student).__name__ == "Distil" + type(teacher).__name__
@@ -40,7 +42,7 @@ def test_the_classification_head_starts_as_pooler_and_classifier():
         assert torch.equal(getattr(student.classifier, part), getattr(teacher.classifier, part))
 
 
-def test_the_second_segment_is_what_a_distilbert_cannot_see():
+def test_a_distilbert_differs_from_its_bert_on_the_second_segment():
     teacher, batch = make_teacher(), make_batch()
     student = distilled(teacher, num_layers=NUM_LAYERS)
     segments = torch.zeros_like(batch["input_ids"])
@@ -50,7 +52,7 @@ def test_the_second_segment_is_what_a_distilbert_cannot_see():
     ).abs().max() > 0.01
 
 
-def test_the_report_lists_segments_and_says_where_the_function_differs():
+def test_the_report_notes_segments_and_differences_of_the_function():
     teacher = make_teacher(layer_norm_eps=1e-5)
     report = transfer_weights(distilled(teacher, num_layers=2), teacher)
     assert report.newly_initialized == []
@@ -80,12 +82,12 @@ def test_a_distilbert_config_keeps_labels_problem_type_dropouts_and_sizes():
     assert (config.pad_token_id, config._attn_implementation) == (1, "eager")
 
 
-def test_without_a_classifier_dropout_the_hidden_one_counts():
+def test_without_a_classifier_dropout_the_hidden_dropout_is_used():
     assert distilled(make_teacher(hidden_dropout_prob=0.25), num_layers=2).config.seq_classif_dropout == 0.25
 
 
 @pytest.mark.parametrize("task", ["SequenceClassification", "MaskedLM"])
-def test_a_saved_distilbert_student_reloads_with_the_same_answers(task, tmp_path):
+def test_a_saved_distilbert_student_reloads_with_the_same_outputs(task, tmp_path):
     student, batch = distilled(make_teacher(task=task), num_layers=3), make_batch()
     student.save_pretrained(tmp_path)
     reloaded = type(student).from_pretrained(tmp_path)
@@ -105,7 +107,7 @@ def test_a_bert_head_that_distilbert_lacks_is_refused_with_those_it_has():
         distilled(teacher, num_layers=2)
 
 
-def test_a_distilbert_of_a_real_teacher_has_its_hidden_states_and_nearly_its_answers(shared_data):
+def test_a_distilbert_of_a_real_teacher_has_its_hidden_states_and_nearly_its_logits(shared_data):
     folder = shared_data / "models" / "minilm-sst2"
     teacher = transformers.AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)

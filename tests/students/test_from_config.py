@@ -1,3 +1,5 @@
+"""Students in another size with weights from scratch."""
+
 import pytest
 import torch
 import transformers
@@ -10,7 +12,7 @@ from .encoders import ARCHITECTURES, answer, make_batch, make_teacher, same_tens
 
 @pytest.mark.parametrize("embeddings", ["random", "pca"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_sized_student_is_of_the_teachers_class_and_labels_in_the_size_asked_for(architecture, embeddings, tmp_path):
+def test_a_sized_student_has_the_teachers_class_and_labels_and_the_given_size(architecture, embeddings, tmp_path):
     teacher, batch = make_teacher(architecture), make_batch()
     student = student_from_config("2x8", teacher, embeddings=embeddings)
     assert type(student) is type(teacher)
@@ -30,7 +32,7 @@ def test_the_feed_forward_width_is_four_times_the_hidden_size():
     ("hidden_size", "expected"),
     [(128, 2), (256, 4), (768, 12), (312, 4), (384, 6), (100, 2), (32, 1), (2, 1), (1022, 7)],
 )
-def test_heads_are_as_near_to_64_wide_as_divides(hidden_size, expected):
+def test_the_width_of_heads_is_the_divisor_nearest_to_64(hidden_size, expected):
     assert num_heads(hidden_size) == expected
 
 
@@ -60,7 +62,7 @@ def test_the_teacher_is_bit_identical_after_a_sized_student_was_made_of_it():
     assert {parameter.dtype for parameter in student.parameters()} == {torch.float32} and student.training
 
 
-def test_random_embeddings_owe_the_teacher_nothing_and_pca_ones_do():
+def test_random_embeddings_do_not_depend_on_the_teacher_and_pca_embeddings_do():
     teacher = make_teacher()
     other = make_teacher(seed=1)
 
@@ -90,7 +92,7 @@ def test_pca_embeddings_of_full_width_keep_every_distance_up_to_scale():
     assert (ours / theirs / (ours[0] / theirs[0]) - 1).abs().max() < 1e-5
 
 
-def test_pca_embeddings_have_the_spread_asked_for_and_no_mean():
+def test_pca_embeddings_have_the_given_deviation_and_mean_0():
     reduced = pca_embeddings(torch.randn(50, 12) + 5.0, 4, std=0.02)
     assert reduced.std().item() == pytest.approx(0.02, rel=1e-3)
     assert reduced.mean(dim=0).abs().max() < 1e-6
@@ -112,7 +114,7 @@ def test_a_random_student_may_be_wider_than_its_teacher():
 
 
 @pytest.mark.parametrize("spec", ["4", "4x", "x256", "4x256x2", "0x256", "4x0", "4x255", "4 x 256", 4, None])
-def test_what_is_not_a_size_is_refused_with_an_example(spec):
+def test_an_invalid_size_is_refused_with_an_example(spec):
     with pytest.raises(ValueError, match="such as '4x256'.*got"):
         student_from_config(spec, make_teacher())
 
@@ -122,7 +124,7 @@ def test_an_unknown_kind_of_embeddings_is_refused():
         student_from_config("2x8", make_teacher(), embeddings="svd")
 
 
-def test_a_size_of_an_architecture_we_do_not_know_is_refused():
+def test_a_size_of_an_unknown_architecture_is_refused():
     config = transformers.DebertaV2Config(
         vocab_size=60, hidden_size=24, num_hidden_layers=2, num_attention_heads=4, intermediate_size=40
     )

@@ -1,3 +1,5 @@
+"""Students made of the teacher's layers."""
+
 import copy
 import logging
 
@@ -24,7 +26,7 @@ from .encoders import (
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_student_with_all_layers_answers_bit_for_bit_as_its_teacher(architecture, task):
+def test_the_outputs_of_a_student_with_all_layers_equal_the_teachers_bit_for_bit(architecture, task):
     teacher, batch = make_teacher(architecture, task), make_batch()
     student = student_from_teacher(teacher, num_layers=NUM_LAYERS)
     assert type(student) is type(teacher)
@@ -33,7 +35,7 @@ def test_a_student_with_all_layers_answers_bit_for_bit_as_its_teacher(architectu
 
 @pytest.mark.parametrize("layers", [[0, 2, 3], [0, 1, 4, 5], [0]])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_student_computes_what_the_teacher_computes_without_the_other_layers(architecture, layers):
+def test_the_outputs_of_a_student_equal_the_teachers_without_the_other_layers(architecture, layers):
     teacher, batch = make_teacher(architecture), make_batch()
     student = student_from_teacher(teacher, layers=layers)
     assert student.config.num_hidden_layers == len(layers)
@@ -43,7 +45,7 @@ def test_a_student_computes_what_the_teacher_computes_without_the_other_layers(a
 
 @pytest.mark.parametrize("task", ["SequenceClassification", "MaskedLM"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_saved_student_reloads_with_the_same_answers(architecture, task, tmp_path):
+def test_a_saved_student_reloads_with_the_same_outputs(architecture, task, tmp_path):
     student, batch = student_from_teacher(make_teacher(architecture, task), layers=[0, 2, 3]), make_batch()
     student.save_pretrained(tmp_path)
     reloaded, info = type(student).from_pretrained(tmp_path, output_loading_info=True)
@@ -65,7 +67,7 @@ def test_the_teacher_is_bit_identical_after_its_student_was_made_and_trained(arc
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_a_half_precision_teacher_stays_so_and_gives_a_float32_student_of_the_same_values(dtype):
+def test_a_half_precision_teacher_is_unchanged_and_gives_a_float32_student_of_the_same_values(dtype):
     teacher = make_teacher().to(dtype)
     before = tensors(teacher)
     student = student_from_teacher(teacher, num_layers=NUM_LAYERS)
@@ -126,7 +128,7 @@ def test_a_bare_encoder_gives_a_bare_student():
     assert torch.equal(answer(student, make_batch()), answer(truncated(teacher, [0, 5]), make_batch()))
 
 
-def test_an_encoder_we_do_not_know_works_when_it_has_one_list_of_layers():
+def test_an_unknown_encoder_works_if_it_has_one_list_of_layers():
     config = transformers.DebertaV2Config(
         vocab_size=60, hidden_size=24, num_hidden_layers=4, num_attention_heads=4, intermediate_size=40,
         relative_attention=True, pos_att_type=["p2c", "c2p"], position_buckets=8, max_position_embeddings=40,
@@ -137,7 +139,7 @@ def test_an_encoder_we_do_not_know_works_when_it_has_one_list_of_layers():
     assert torch.equal(answer(student, make_batch()), answer(teacher, make_batch()))
 
 
-def test_per_layer_lists_of_an_encoder_we_do_not_know_follow_the_layers():
+def test_per_layer_lists_of_an_unknown_encoder_follow_the_layers():
     config = transformers.LongformerConfig(
         vocab_size=60, hidden_size=24, num_hidden_layers=4, num_attention_heads=4, intermediate_size=40,
         attention_window=[2, 4, 6, 8], max_position_embeddings=40, pad_token_id=1,
@@ -146,7 +148,7 @@ def test_per_layer_lists_of_an_encoder_we_do_not_know_follow_the_layers():
     assert student_from_teacher(teacher, layers=[0, 3]).config.attention_window == [2, 8]
 
 
-def test_an_encoder_that_shares_one_layer_is_refused_with_what_was_found():
+def test_an_encoder_that_shares_one_layer_is_refused_with_its_module_lists():
     config = transformers.AlbertConfig(vocab_size=60, embedding_size=8, hidden_size=24, num_hidden_layers=4,
                                        num_attention_heads=4, intermediate_size=40)  # fmt: skip
     teacher = transformers.AlbertForSequenceClassification(config)
@@ -190,7 +192,7 @@ def test_the_teachers_own_architecture_may_be_named():
 @pytest.mark.parametrize(
     ("teacher", "named"), [(None, "got None"), (nn.Linear(2, 2), "got torch.nn"), ("id", "got b")]
 )
-def test_what_is_not_a_transformers_model_is_refused_as_teacher(teacher, named):
+def test_a_teacher_that_is_not_a_transformers_model_is_refused(teacher, named):
     with pytest.raises(TypeError, match=f"PreTrainedModel.*{named}"):
         student_from_teacher(teacher, num_layers=2)
 
@@ -202,13 +204,13 @@ def test_a_quantized_teacher_is_refused():
         student_from_teacher(teacher, num_layers=2)
 
 
-def test_what_was_copied_is_logged(caplog):
+def test_the_copied_tensors_are_logged(caplog):
     with caplog.at_level(logging.INFO, logger="distil_nlp"):
         student_from_teacher(make_teacher(), layers=[0, 4])
     assert "tensors copied from the teacher, layers [0, 4]" in caplog.text
 
 
-def test_the_report_lists_what_a_student_with_another_head_did_not_get(caplog):
+def test_the_report_lists_the_newly_initialized_tensors_of_another_head(caplog):
     teacher, student = make_teacher(), make_teacher(task="TokenClassification", num_labels=5, id2label=None, seed=1)
     report = transfer_weights(student, teacher)
     assert report.newly_initialized == ["classifier.weight", "classifier.bias"]

@@ -1,3 +1,5 @@
+"""The choice of the teacher's layers."""
+
 import pytest
 
 from distil_nlp.students import DEFAULT_LAYER_CHOICE, choose_layers
@@ -44,7 +46,7 @@ def test_an_unknown_strategy_is_named_with_the_known_ones():
 
 
 @pytest.mark.parametrize("num_layers", [0, -1, 13, 2.0, True, "3"])
-def test_a_number_of_layers_the_teacher_lacks_is_refused_with_both_numbers(num_layers):
+def test_a_number_of_layers_that_the_teacher_does_not_have_is_refused_with_both_numbers(num_layers):
     with pytest.raises(ValueError, match=f"from 1 to 12, the layers of the teacher; got {num_layers!r}"):
         choose_layers(12, num_layers)
 

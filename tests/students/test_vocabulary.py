@@ -1,3 +1,5 @@
+"""Models and tokenizers without the tokens that the data never uses."""
+
 import copy
 import json
 
@@ -110,7 +112,7 @@ def trimmed(architecture, task="SequenceClassification", **settings):
 
 
 @pytest.mark.parametrize("architecture", CASES)
-def test_the_datas_own_text_gives_the_same_tokens_and_the_same_logits(architecture):
+def test_text_of_the_data_gives_the_same_tokens_and_the_same_logits(architecture):
     model, tokenizer, result = trimmed(architecture)
     assert result.num_tokens_after < result.num_tokens_before == len(tokenizer)
     assert tokens(result.tokenizer, USED) == tokens(tokenizer, USED)
@@ -121,7 +123,7 @@ def test_the_datas_own_text_gives_the_same_tokens_and_the_same_logits(architectu
 
 
 @pytest.mark.parametrize("architecture", CASES)
-def test_a_saved_pair_reloads_with_the_auto_classes_and_answers_the_same(architecture, tmp_path):
+def test_a_saved_pair_reloads_with_the_auto_classes_and_the_same_logits(architecture, tmp_path):
     _, tokenizer, result = trimmed(architecture)
     result.model.save_pretrained(tmp_path)
     result.tokenizer.save_pretrained(tmp_path)
@@ -135,7 +137,7 @@ def test_a_saved_pair_reloads_with_the_auto_classes_and_answers_the_same(archite
 
 
 @pytest.mark.parametrize("architecture", CASES)
-def test_special_tokens_keep_their_names_and_the_config_follows_their_numbers(architecture):
+def test_special_tokens_keep_their_names_and_the_config_has_their_new_ids(architecture):
     model, tokenizer, result = trimmed(architecture)
     assert result.tokenizer.special_tokens_map == tokenizer.special_tokens_map
     old, new = tokenizer.get_vocab(), result.tokenizer.get_vocab()
@@ -150,7 +152,7 @@ def test_special_tokens_keep_their_names_and_the_config_follows_their_numbers(ar
 
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "xlm-roberta"])
-def test_an_unseen_word_is_spelled_with_pieces_that_are_there(architecture):
+def test_an_unseen_word_is_split_into_kept_pieces(architecture):
     _, tokenizer, result = trimmed(architecture)
     pieces = tokens(result.tokenizer, [UNSEEN])[0]
     if architecture != "xlm-roberta":  # a Unigram trained on these texts has no z
@@ -177,7 +179,7 @@ def test_a_masked_language_model_keeps_its_logits_of_the_kept_tokens(architectur
 
 @pytest.mark.parametrize("task", ["sequence", "mlm"])
 @pytest.mark.parametrize("architecture", ["electra", "mpnet", "modernbert"])
-def test_every_architecture_keeps_its_answers(architecture, task):
+def test_every_architecture_keeps_its_outputs(architecture, task):
     tokenizer, model = tiny_tokenizer(token_type_ids=False), tiny_model(architecture, task)
     result = trim_vocabulary(model, tokenizer, tokenizer(["a bad film"])["input_ids"])
     assert result.num_tokens_after == 8
@@ -187,7 +189,7 @@ def test_every_architecture_keeps_its_answers(architecture, task):
     assert (answer(result.model, ours) - expected).abs().max() < 1e-6
 
 
-def test_what_was_given_is_as_it_was():
+def test_the_original_model_and_tokenizer_are_unchanged():
     model, tokenizer = make_pair("bert")
     model.half().train()
     before, config, vocabulary = tensors(model), copy.deepcopy(model.config.to_dict()), tokenizer.get_vocab()
@@ -197,7 +199,7 @@ def test_what_was_given_is_as_it_was():
     assert result.model.training and result.model.dtype == torch.float16
 
 
-def test_positions_that_are_counted_from_the_id_of_padding_stay():
+def test_positions_counted_from_the_padding_id_are_unchanged():
     tokenizer = tiny_tokenizer(["x", "y", "z"])
     tokenizer.pad_token = "z"  # token 7, after words that the data does not use
     model = make_teacher("roberta", vocab_size=8, pad_token_id=7)
@@ -207,7 +209,7 @@ def test_positions_that_are_counted_from_the_id_of_padding_stay():
     assert (answer(result.model, ours) - answer(model, theirs)).abs().max() < 1e-6
 
 
-def test_merges_that_lead_to_no_kept_token_are_gone():
+def test_merges_that_build_no_kept_token_are_removed():
     _, tokenizer, result = trimmed("roberta")
     assert "lowest" in "".join(tokens(tokenizer, ["lowest"])[0])
     model = json.loads(result.tokenizer.backend_tokenizer.to_str())["model"]
@@ -215,7 +217,7 @@ def test_merges_that_lead_to_no_kept_token_are_gone():
     assert len(model["merges"]) < len(json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"])
 
 
-def test_prepared_rows_can_be_renumbered_and_tokens_left_out_cannot():
+def test_kept_token_ids_can_be_renumbered_and_removed_ids_cannot():
     _, tokenizer, result = trimmed("bert")
     ids = tokenizer(USED[0])["input_ids"]
     assert result.renumber(ids) == result.tokenizer(USED[0])["input_ids"]
@@ -224,7 +226,7 @@ def test_prepared_rows_can_be_renumbered_and_tokens_left_out_cannot():
         result.renumber([left_out])
 
 
-def test_the_result_says_what_was_saved():
+def test_the_result_prints_tokens_and_bytes_before_and_after():
     model, _, result = trimmed("bert")
     width, gone = model.config.hidden_size, result.num_tokens_before - result.num_tokens_after
     assert result.num_bytes_before - result.num_bytes_after == 4 * width * gone
@@ -239,7 +241,7 @@ def test_a_slow_tokenizer_is_refused():
         trim_vocabulary(tiny_model(), Slow(), [[5]])
 
 
-def test_a_model_that_is_not_known_is_refused():
+def test_an_unsupported_model_is_refused():
     with pytest.raises(TypeError, match="PreTrainedModel.*got Linear"):
         trim_vocabulary(nn.Linear(2, 2), tiny_tokenizer(), [[5]])
     config = transformers.DebertaV2Config(
@@ -271,7 +273,7 @@ def test_a_bpe_with_a_prefix_is_refused():
         trim_vocabulary(tiny_model(), tokenizer, [[0]])
 
 
-def test_a_real_tokenizer_keeps_the_tokens_and_the_answers_of_the_datas_text(shared_data, tmp_path):
+def test_a_real_tokenizer_keeps_the_tokens_and_the_logits_of_the_datas_text(shared_data, tmp_path):
     import pandas
 
     folder = shared_data / "models" / "minilm-sst2"

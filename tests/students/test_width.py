@@ -1,3 +1,5 @@
+"""Students that are narrower than their teacher."""
+
 import copy
 
 import pytest
@@ -26,7 +28,7 @@ def feed_forward_width(config):
 @pytest.mark.parametrize("width_init", WIDTH_INITS)
 @pytest.mark.parametrize("task", [None, "SequenceClassification", "MaskedLM"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_narrower_student_has_the_sizes_asked_for_and_reloads_with_the_same_answers(
+def test_a_narrower_student_has_the_given_sizes_and_reloads_with_the_same_outputs(
     architecture, task, width_init, tmp_path
 ):
     teacher, batch = make_teacher(architecture, task), make_batch()
@@ -70,7 +72,7 @@ def silence(teacher, *, heads=(), units=()):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_feed_forward_units_without_effect_are_the_ones_that_svd_leaves_out(architecture):
+def test_svd_leaves_out_the_feed_forward_units_without_effect(architecture):
     teacher = silence(make_teacher(architecture), units=[0, 7, 8, 39])
     student = narrowed(teacher, intermediate_size=36)
     assert feed_forward_width(student.config) == 36
@@ -78,14 +80,14 @@ def test_feed_forward_units_without_effect_are_the_ones_that_svd_leaves_out(arch
 
 
 @pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "modernbert"])
-def test_heads_without_effect_are_left_out_and_heads_that_grow_answer_as_before(architecture):
+def test_heads_without_effect_are_left_out_and_wider_heads_keep_their_outputs(architecture):
     teacher = silence(make_teacher(architecture), heads=[0, 2])
     student = narrowed(teacher, num_attention_heads=2)
     assert student.config.num_attention_heads == 2
     assert (answer(student, make_batch()) - answer(teacher, make_batch())).abs().max() < 1e-4
 
 
-def test_what_a_grown_head_got_more_of_learns():
+def test_the_added_rows_of_a_wider_head_get_gradients():
     student = narrowed(make_teacher(), num_attention_heads=2)
     student(**make_batch(), labels=torch.tensor([0, 1])).loss.backward()
     attention = student.bert.encoder.layer[0].attention
@@ -93,7 +95,7 @@ def test_what_a_grown_head_got_more_of_learns():
     assert attention.self.query.weight.grad[6:12].abs().max() > 0
 
 
-def test_what_left_units_add_on_average_goes_into_the_bias():
+def test_the_mean_contribution_of_removed_units_is_added_to_the_bias():
     teacher = make_teacher(num_hidden_layers=1)
     layer = teacher.bert.encoder.layer[0]
     with torch.no_grad():  # units that are always on say the same to every token
@@ -102,7 +104,7 @@ def test_what_left_units_add_on_average_goes_into_the_bias():
     assert (answer(student, make_batch()) - answer(teacher, make_batch())).abs().max() < 1e-4
 
 
-def test_a_slice_is_the_first_rows_columns_heads_and_units():
+def test_slice_keeps_the_first_rows_columns_heads_and_units():
     teacher = make_teacher()
     student = narrowed(teacher, hidden_size=12, num_attention_heads=2, intermediate_size=10, width_init="slice")
     ours, theirs = student.bert.encoder.layer[4], teacher.bert.encoder.layer[4]
@@ -115,7 +117,7 @@ def test_a_slice_is_the_first_rows_columns_heads_and_units():
     assert torch.equal(student.classifier.weight, teacher.classifier.weight[:, :12])
 
 
-def test_a_slice_of_narrower_heads_takes_the_first_rows_of_each_head():
+def test_slice_keeps_the_first_rows_of_each_narrower_head():
     teacher = make_teacher()
     student = narrowed(teacher, hidden_size=12, num_attention_heads=4, width_init="slice")  # heads 3 wide, not 6
     ours, theirs = student.bert.encoder.layer[0].attention.self, teacher.bert.encoder.layer[0].attention.self
@@ -126,7 +128,7 @@ def test_a_slice_of_narrower_heads_takes_the_first_rows_of_each_head():
     assert (scores - query.transpose(1, 2) @ key / 6**0.5).abs().max() < 1e-5
 
 
-def test_a_product_that_fits_into_a_narrower_head_is_kept_whole():
+def test_a_product_of_low_rank_is_kept_exactly_by_a_narrower_head():
     left = torch.randn(3, 6).double().T @ torch.randn(3, 12).double()  # rank 3 of 6
     right = torch.randn(6, 9).double()
     narrow_left, narrow_right = _Svd.cut(None, left, right, 3)
@@ -153,7 +155,7 @@ def low_rank_teacher(rank):
     return teacher
 
 
-def test_svd_finds_the_directions_that_hidden_states_lie_in():
+def test_svd_keeps_the_subspace_of_the_hidden_states():
     teacher, batch = low_rank_teacher(rank=10), make_batch()
 
     def products(model):
@@ -196,13 +198,13 @@ def test_a_distilbert_can_be_narrower_than_its_bert():
     assert answer(student, make_batch()).isfinite().all()
 
 
-def test_narrow_electra_embeddings_are_kept_as_they_are():
+def test_narrow_electra_embeddings_are_unchanged():
     teacher = make_teacher("electra")
     student = narrowed(teacher, hidden_size=18)
     assert torch.equal(student.get_input_embeddings().weight, teacher.get_input_embeddings().weight)
 
 
-def test_the_report_says_what_was_made_narrower_and_how():
+def test_the_report_lists_reduced_sizes_and_the_method():
     teacher = make_teacher()
     student = narrowed(teacher, hidden_size=12)
     report = transfer_weights(student, teacher, width_init="svd")
@@ -213,7 +215,7 @@ def test_the_report_says_what_was_made_narrower_and_how():
     assert "% of the squared length of hidden states" in str(report)
 
 
-def test_a_head_for_other_labels_stays_at_random_in_a_narrower_student():
+def test_a_head_for_other_labels_stays_newly_initialized_in_a_narrower_student():
     teacher = make_teacher(num_labels=5, id2label=None, label2id=None)
     student = make_teacher(task="TokenClassification", hidden_size=12, num_attention_heads=2)
     before = student.classifier.weight.clone()
@@ -223,13 +225,13 @@ def test_a_head_for_other_labels_stays_at_random_in_a_narrower_student():
     assert torch.equal(student.get_input_embeddings().weight, teacher.get_input_embeddings().weight[:, :12])
 
 
-def test_a_student_of_the_users_that_is_wider_somewhere_is_refused():
+def test_a_student_model_that_is_wider_than_its_teacher_is_refused():
     with pytest.raises(ValueError, match="the student's intermediate_size=48 is above the teacher's 40"):
         transfer_weights(make_teacher(intermediate_size=48), make_teacher(), width_init="svd")
 
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "mpnet"])  # a ReLU has units that are never on
-def test_units_of_the_pooled_vector_without_effect_are_the_ones_that_svd_leaves_out(architecture):
+def test_svd_leaves_out_the_units_of_the_pooled_vector_without_effect(architecture):
     teacher = make_teacher(architecture)
     into, out = (teacher.get_submodule(name) for name in pooled_units(teacher))
     with torch.no_grad():
@@ -239,7 +241,7 @@ def test_units_of_the_pooled_vector_without_effect_are_the_ones_that_svd_leaves_
     assert torch.equal(ours.bias, into.bias[1:24:2])
 
 
-def test_without_width_init_a_narrower_student_of_the_users_gets_only_what_fits():
+def test_without_width_init_a_narrower_student_model_gets_only_tensors_of_its_shape():
     report = transfer_weights(make_teacher(hidden_size=12, num_attention_heads=2), make_teacher())
     assert "bert.embeddings.word_embeddings.weight" in report.newly_initialized and not report.reduced
 
@@ -248,7 +250,7 @@ def test_without_width_init_a_narrower_student_of_the_users_gets_only_what_fits(
     ("hidden_size", "head_size", "most", "expected"),
     [(192, 32, 12, 6), (256, 32, 12, 8), (384, 64, 12, 6), (500, 192, 4, 2)],
 )
-def test_heads_keep_the_teachers_width_where_it_divides(hidden_size, head_size, most, expected):
+def test_heads_keep_the_teachers_width_where_it_divides_the_hidden_size(hidden_size, head_size, most, expected):
     assert num_heads(hidden_size, head_size=head_size, max_heads=most) == expected
 
 
@@ -268,7 +270,7 @@ def test_heads_keep_the_teachers_width_where_it_divides(hidden_size, head_size, 
         ({"hidden_size": 24, "width_init": "slice"}, "width_init='slice' .* no effect"),
     ],
 )
-def test_sizes_that_cannot_be_are_refused_with_their_values(options, message):
+def test_impossible_sizes_are_refused_with_their_values(options, message):
     with pytest.raises(ValueError, match=message):
         student_from_teacher(make_teacher(), **options)
     with pytest.raises(ValueError, match=message):
@@ -285,7 +287,7 @@ def test_an_electra_no_wider_than_its_embeddings_is_refused():
         student_from_teacher(make_teacher("electra"), hidden_size=12)
 
 
-def test_an_architecture_whose_widths_are_not_known_is_refused():
+def test_widths_of_an_unknown_architecture_are_refused():
     config = transformers.DebertaV2Config(
         vocab_size=60, hidden_size=24, num_hidden_layers=2, num_attention_heads=4, intermediate_size=40
     )
@@ -306,7 +308,7 @@ def test_widths_that_a_student_would_ignore_are_refused(student, options, messag
         build_student(student, make_teacher(), **options)
 
 
-def test_a_narrower_student_is_told_in_words():
+def test_the_description_of_a_narrower_student_lists_its_sizes():
     options = {"layers": [0, 1], "hidden_size": 12, "architecture": "distilbert"}
     words = "layers 0, 1 of the teacher, made narrower by svd (hidden_size 24 to 12, intermediate_size 40 to 20, "
     words += "num_attention_heads 4 to 2), as a distilbert"

@@ -1,4 +1,4 @@
-"""Beside a torchvision that cannot be imported everything works as if there were none."""
+"""Beside a torchvision that cannot be imported, everything works as without torchvision."""
 
 import subprocess
 import sys
@@ -32,18 +32,18 @@ def in_a_process_beside(folder, source, code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
 
 
-def test_a_broken_torchvision_is_left_alone_and_a_warning_says_so(tmp_path):
+def test_a_broken_torchvision_is_hidden_with_a_warning(tmp_path):
     done = in_a_process_beside(tmp_path, BROKEN, IMPORTS)
     assert done.stdout.splitlines() == ["False", "(1, 2) None"], done.stderr
     assert "torchvision is installed and cannot be imported (RuntimeError: operator torchvision::nms" in done.stderr
 
 
 @pytest.mark.parametrize("source", ["", "raise ImportError('no libcudart')", "import torch; torch.no_longer_there"])
-def test_a_torchvision_that_works_stays_and_one_without_its_libraries_goes(source, tmp_path):
+def test_a_working_torchvision_stays_and_a_broken_one_is_hidden(source, tmp_path):
     code = "import distil_nlp, transformers, sys; print(sys.modules['torchvision'] is None)"
     assert in_a_process_beside(tmp_path, source, code).stdout.strip() == str(bool(source))
 
 
-def test_without_the_guard_transformers_cannot_import_bert_beside_it(tmp_path):
+def test_without_the_guard_transformers_cannot_import_bert_beside_a_broken_torchvision(tmp_path):
     code = "from transformers import BertForSequenceClassification"
     assert in_a_process_beside(tmp_path, BROKEN, code).returncode != 0
