@@ -6,7 +6,7 @@ import sys
 import pytest
 
 BROKEN = "raise RuntimeError('operator torchvision::nms does not exist')"
-# What transformers looks at to see that a package is installed.
+# Metadata by which transformers detects that a package is installed.
 METADATA = "Metadata-Version: 2.1\nName: torchvision\nVersion: 0.28.0\n"
 IMPORTS = """
 import sys

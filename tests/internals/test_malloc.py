@@ -8,7 +8,7 @@ import pytest
 
 from distil_nlp.internals import malloc as freed_memory
 
-# Blocks of a few megabytes, freed and asked for again: how many pages the system had to hand out for them.
+# Blocks of a few megabytes, freed and allocated again; counts the page faults.
 FAULTS = """
 import json, resource, sys
 from distil_nlp.internals.malloc import keep_freed_memory

@@ -24,7 +24,7 @@ RATE = 8000
 
 @register_network
 class OnceAClip(nn.Module):
-    """Answers a clip, not its frames; told which of them are there."""
+    """Returns logits per clip instead of per frame; takes the mask of valid frames."""
 
     def __init__(self, num_labels=2, num_mels=40):
         super().__init__()

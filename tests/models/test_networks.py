@@ -25,7 +25,7 @@ from distil_nlp.models.networks.mobilenet import Convolution
 
 @register_network
 class Dots(nn.Module):
-    """One convolution; a buffer that is not persistent and that the answer depends on."""
+    """One convolution, and a non-persistent buffer that the logits depend on."""
 
     def __init__(self, channels=3, num_labels=2, num_channels=3):
         super().__init__()
@@ -162,7 +162,7 @@ def test_a_saved_processor_is_loaded_unchanged(tmp_path):
 
 
 class TimmWrapperImageProcessor:
-    """As that of transformers, which needs timm: nothing can be asked of it but all steps at once."""
+    """Stands in for the processor of transformers that needs timm: it only runs all steps at once."""
 
     def __init__(self, **changes):
         self.data_config = {

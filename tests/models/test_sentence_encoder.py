@@ -162,7 +162,7 @@ def test_sentence_transformers_gives_the_same_vectors(architecture, normalize, t
         tiny_tokenizer(token_type_ids=architecture == "bert").save_pretrained(folder)
         theirs = sentence_transformers.SentenceTransformer(str(folder), device="cpu")
         torch.testing.assert_close(torch.tensor(theirs.encode(TEXTS)), vectors(model), rtol=1e-5, atol=1e-6)
-        # And back: what it saves in its own form is read here.
+        # And back: a folder saved by sentence-transformers is loaded here.
         theirs.save(str(tmp_path / f"again-{pooling}"))
         again, fresh = load_model(SentenceEncoder, tmp_path / f"again-{pooling}")
         assert fresh == []

@@ -56,7 +56,7 @@ def test_a_multilingual_model_and_its_students_use_the_language_that_is_set(teac
     generation.is_multilingual, generation.lang_to_id = True, {"<|en|>": ids("<|en|>"), "<|de|>": 5}
     generation.task_to_id = {name: ids(f"<|{name}|>") for name in ("transcribe", "translate")}
     generation.no_timestamps_token_id = ids("<|notimestamps|>")
-    generation._from_model_config = False  # it would be read without what it says about languages
+    generation._from_model_config = False  # else it is built again from the config, without the languages
     teacher.save_pretrained(tmp_path / "teacher")
     with pytest.raises(ValueError, match="teacher is multilingual .* Set it: language=en"):
         AutoSpeechSeq2Seq(lambda: processor).from_pretrained(tmp_path / "teacher")
@@ -112,7 +112,7 @@ def test_a_frozen_encoder_does_not_change_and_runs_once_for_both_models(teacher)
     student.train()
     batch = {"input_features": features(), "decoder_input_ids": torch.tensor([[1, 2, 3]] * 2)}
     alone = student(**batch).logits
-    assert torch.equal(alone, student(**batch).logits)  # no dropout in what stays as it is
+    assert torch.equal(alone, student(**batch).logits)  # no dropout in the frozen encoder
     asked = []
     teacher.get_encoder().layers[0].register_forward_hook(lambda *_: asked.append("teacher"))
     student.get_encoder().layers[0].register_forward_hook(lambda *_: asked.append("student"))

@@ -28,7 +28,7 @@ _ONLY = {
 
 
 def make_teacher(architecture="bert", task="SequenceClassification", *, seed=0, **settings):
-    """A teacher whose every tensor is random, LayerNorms and biases too: a tensor left behind shows."""
+    """A teacher with random values in every tensor, LayerNorms and biases too, so that a tensor not copied is noticed."""
     sizes = {
         name: value for name, value in _SIZES.items() if (architecture, name) != ("distilbert", "intermediate_size")
     }
@@ -73,7 +73,7 @@ def answer(model, batch):
 
 
 def truncated(teacher, layers):
-    """The teacher with other layers cut out of its list: what a student made of `layers` must compute."""
+    """The teacher with all layers but `layers` removed from its list: the reference for a student."""
     model = copy.deepcopy(teacher)
     path = LAYERS[model.config.model_type]
     parent, _, name = path.rpartition(".")

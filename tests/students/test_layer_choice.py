@@ -9,7 +9,7 @@ from distil_nlp.students.sizes import check_layers
 @pytest.mark.parametrize(
     ("num_teacher_layers", "num_layers", "expected"),
     [
-        (12, 6, [0, 2, 4, 7, 9, 11]),  # what DistilBERT was made of
+        (12, 6, [0, 2, 4, 7, 9, 11]),  # the layers of DistilBERT
         (12, 3, [0, 6, 11]),
         (12, 2, [0, 11]),
         (12, 1, [0]),

@@ -98,7 +98,7 @@ def test_the_added_rows_of_a_wider_head_get_gradients():
 def test_the_mean_contribution_of_removed_units_is_added_to_the_bias():
     teacher = make_teacher(num_hidden_layers=1)
     layer = teacher.bert.encoder.layer[0]
-    with torch.no_grad():  # units that are always on say the same to every token
+    with torch.no_grad():  # units that are always on add the same to every token
         layer.intermediate.dense.weight[:4], layer.intermediate.dense.bias[:4] = 0, 5.0
     student = student_from_teacher(teacher, num_layers=1, intermediate_size=36)
     assert (answer(student, make_batch()) - answer(teacher, make_batch())).abs().max() < 1e-4
