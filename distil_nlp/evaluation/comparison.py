@@ -101,7 +101,7 @@ def compare(candidates, evaluator, *, latency=None, seeds=None, task=None, comma
 
     Args:
         candidates (list of `Candidate`): One teacher, one student or more, any number of the others.
-        evaluator (`Evaluator`): Judges the answers: `Classification` for labels of whole texts.
+        evaluator (`Evaluator`): Judges the answers: `ClassificationEvaluator` for labels of whole texts.
         latency (`dict[str, Latency]`, *optional*): Name of candidate to what `measure_latency` gave, in one call.
         seeds (list of int, *optional*): Training seeds, to be told in the report.
         task (`str`, *optional*): What the examples are, to be told in the report.

@@ -1,7 +1,7 @@
 """Metrics: how the answers of a model become numbers, an evaluator for each kind of task. Knows no model."""
 
 from .base import Evaluator
-from .classification import Classification, compute_metrics, decide, labeled_rows, metrics_for, score
+from .classification import ClassificationEvaluator, compute_metrics, decide, labeled_rows, metrics_for, score
 from .default import default_evaluator, register_evaluator
 from .detection import DetectionEvaluator
 from .display import Display, display
@@ -13,7 +13,7 @@ from .tagging import TaggingEvaluator, marks_entities, tag_metrics
 from .verification import VerificationEvaluator, verification_metrics
 
 __all__ = [
-    "Classification",
+    "ClassificationEvaluator",
     "Display",
     "SpanEvaluator",
     "DetectionEvaluator",

@@ -1,42 +1,52 @@
-"""How good a model is: the scores of a matrix of logits.
+"""Metrics of classification and regression: scores of a matrix of logits.
 
 The values are scikit-learn's and scipy's, to rounding (the tests compare). The arithmetic is written out because a
-bootstrap needs a metric thousands of times, and most of a call there is checking of input.
+bootstrap computes a metric thousands of times, and those libraries spend most of a call on validating its inputs.
 """
 
+from __future__ import annotations
+
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..internals.messages import nearest
-from .base import Evaluator
+from .base import Evaluator, first_of
+
+if TYPE_CHECKING:
+    from transformers import EvalPrediction
 
 MISSING_LABEL = -100
 
 
-def _right(predictions, references):
-    """Which examples are right; for sets of labels, in every label."""
+def _correct(predictions: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """Mask of the correct examples; for sets of labels, of those where every label is correct."""
     equal = predictions == references
     return equal.all(axis=1) if equal.ndim == 2 else equal
 
 
-def _exact(predictions, references):
-    return float(np.mean(_right(predictions, references)))
+def _exact(predictions: np.ndarray, references: np.ndarray) -> float:
+    return float(np.mean(_correct(predictions, references)))
 
 
-def _class_counts(predictions, references):
-    """For each class: how often it was predicted rightly, predicted, and true."""
+def _class_counts(predictions: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each class, the number of correct predictions, of predictions, and of references."""
     if predictions.ndim == 2:
         return np.sum(predictions & references, axis=0), predictions.sum(axis=0), references.sum(axis=0)
     size = max(2, int(predictions.max()) + 1, int(references.max()) + 1)
     hits = predictions[predictions == references]
-    return tuple(np.bincount(classes, minlength=size) for classes in (hits, predictions, references))
+    return (
+        np.bincount(hits, minlength=size),
+        np.bincount(predictions, minlength=size),
+        np.bincount(references, minlength=size),
+    )
 
 
-def _f1(average, predictions, references):
+def _f1(average: str, predictions: np.ndarray, references: np.ndarray) -> float:
     hits, predicted, actual = _class_counts(predictions, references)
     total = predicted + actual
     if average == "binary":
@@ -44,20 +54,20 @@ def _f1(average, predictions, references):
     elif average == "micro":
         hits, total = hits.sum(), total.sum()
     elif predictions.ndim == 1:
-        # A class that nobody has and nobody picked has no F1. (In a set of labels it is 0, as in scikit-learn.)
+        # A class with neither references nor predictions has no F1. (In a set of labels it is 0, as in scikit-learn.)
         hits, total = hits[total > 0], total[total > 0]
     return float(np.mean(2 * hits / np.maximum(total, 1)))
 
 
-def _matthews(predictions, references):
-    # Gorodkin 2004: the correlation of two one-hot matrices. As floats, because the products outgrow integers.
+def _matthews(predictions: np.ndarray, references: np.ndarray) -> float:
+    # Gorodkin 2004: the correlation of two one-hot matrices. In floats, because the products overflow integers.
     hits, predicted, actual = (counts.astype(np.float64) for counts in _class_counts(predictions, references))
     num_rows = float(len(predictions))
     spread = (num_rows**2 - predicted @ predicted) * (num_rows**2 - actual @ actual)
     return float((hits.sum() * num_rows - predicted @ actual) / np.sqrt(spread)) if spread > 0 else 0.0
 
 
-def _pearson(predictions, references, name="Pearson"):
+def _pearson(predictions: np.ndarray, references: np.ndarray, name: str = "Pearson") -> float:
     sides = {"predictions": predictions, "labels": references}
     constant = [side for side, values in sides.items() if len(values) < 2 or np.ptp(values) == 0]
     if constant:
@@ -72,8 +82,8 @@ def _pearson(predictions, references, name="Pearson"):
     return float(np.clip(value, -1.0, 1.0))
 
 
-def _spearman(predictions, references):
-    from scipy.stats import rankdata  # here: training imports this module, and only a regression needs ranks
+def _spearman(predictions: np.ndarray, references: np.ndarray) -> float:
+    from scipy.stats import rankdata  # not at the top: training imports this module, and only a regression needs ranks
 
     return _pearson(rankdata(predictions), rankdata(references), name="Spearman")
 
@@ -89,13 +99,13 @@ _METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "pearson": _pearson,
     "spearmanr": _spearman,
 }
-# Means over examples of right or wrong: the bootstrap is cheaper for these (see `Evaluator.per_example`).
+# Means over examples of 0 or 1: the bootstrap is cheaper for these (see `Evaluator.per_example`).
 _MEANS_OVER_EXAMPLES = ("accuracy", "exact_match")
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """How predictions of one problem kind are decided and judged.
+    """Decisions and metrics of one problem kind.
 
     Args:
         metrics (`Callable`): num_labels -> names of the metrics, the main one first.
@@ -134,7 +144,7 @@ _KINDS = {
 PROBLEM_TYPES = tuple(_KINDS)
 
 
-def _kind(problem_type):
+def _kind(problem_type: str) -> _Kind:
     """The row of a problem kind; a ValueError lists the kinds."""
     kind = _KINDS.get(problem_type)
     if kind is None:
@@ -145,8 +155,8 @@ def _kind(problem_type):
     return kind
 
 
-def metrics_for(problem_type, num_labels):
-    """The metrics of a problem as a list of names in the order they are shown; the first one decides.
+def metrics_for(problem_type: str, num_labels: int) -> list[str]:
+    """Names of the metrics of a problem kind in display order; the first is the main one.
 
     | problem | metrics |
     |---|---|
@@ -156,7 +166,7 @@ def metrics_for(problem_type, num_labels):
     | regression | pearson, spearmanr |
 
     Args:
-        problem_type (`str`): transformers' word for the problem.
+        problem_type (`str`): transformers' problem type.
         num_labels (`int`): Columns of the logits.
 
     Raises:
@@ -165,11 +175,11 @@ def metrics_for(problem_type, num_labels):
     return _kind(problem_type).metrics(num_labels)
 
 
-def decide(problem_type, logits):
-    """What rows of logits decide.
+def decide(problem_type: str, logits: np.ndarray) -> np.ndarray:
+    """Decisions of rows of logits.
 
     Args:
-        problem_type (`str`): transformers' word for the problem.
+        problem_type (`str`): transformers' problem type.
         logits (`np.ndarray`): Shape (n, labels).
 
     Returns:
@@ -183,13 +193,13 @@ def decide(problem_type, logits):
     return logits if logits.ndim == 1 else _kind(problem_type).decide(logits)
 
 
-def _checked_logits(problem_type, logits):
-    """Logits as an array, once their shape fits the problem: (n, labels), or (n,) for a regression."""
+def _checked_logits(problem_type: str, logits: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+    """Logits as an array whose shape fits the problem kind: (n, labels), or (n,) for a regression; else a ValueError."""
     logits, kind = np.asarray(logits), _kind(problem_type)
     if kind.is_number and logits.ndim == 1:
         return logits
     if logits.ndim != 2:
-        raise ValueError(f"Logits must have shape (rows, labels), one row an example; got shape {logits.shape}.")
+        raise ValueError(f"Logits must have shape (rows, labels), one row per example; got shape {logits.shape}.")
     if not kind.fits_width(logits.shape[1]):
         raise ValueError(
             f"Logits of shape {logits.shape} do not fit {problem_type}: regression has one column and single-label "
@@ -198,11 +208,11 @@ def _checked_logits(problem_type, logits):
     return logits
 
 
-def labeled_rows(problem_type, labels):
-    """Which rows have a label: not -100, not a row of -100 (multi-label), not NaN (regression).
+def labeled_rows(problem_type: str, labels: np.ndarray) -> np.ndarray:
+    """Mask of the rows with a label: not -100, not a row of -100 (multi-label), not NaN (regression).
 
     Args:
-        problem_type (`str`): transformers' word for the problem.
+        problem_type (`str`): transformers' problem type.
         labels (`np.ndarray`): Shape (n,), or (n, labels) for multi-label.
 
     Returns:
@@ -213,8 +223,8 @@ def labeled_rows(problem_type, labels):
     """
     labels, kind = np.asarray(labels), _kind(problem_type)
     if labels.ndim != kind.label_dims:
-        wanted = "(rows, labels)" if kind.label_dims == 2 else "(rows,)"
-        raise ValueError(f"Labels of {problem_type} must have shape {wanted}; got shape {labels.shape}.")
+        expected = "(rows, labels)" if kind.label_dims == 2 else "(rows,)"
+        raise ValueError(f"Labels of {problem_type} must have shape {expected}; got shape {labels.shape}.")
     if kind.is_number:
         return ~np.isnan(labels)
     missing = labels == MISSING_LABEL
@@ -230,18 +240,18 @@ def labeled_rows(problem_type, labels):
     return ~missing.all(axis=1)
 
 
-def score(problem_type, logits, labels):
-    """Every metric of the problem, over the rows that have a label.
+def score(problem_type: str, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Every metric of the problem kind, over the rows that have a label.
 
     Args:
-        problem_type (`str`): transformers' word for the problem.
+        problem_type (`str`): transformers' problem type.
         logits (`np.ndarray`): Shape (n, labels), float. Its last size is the number of labels.
         labels (`np.ndarray`): Shape (n,): classes, -100 where missing; or numbers, NaN where missing. For
             multi-label (n, labels): 0 or 1, a row of -100 where missing.
 
     Returns:
-        `dict[str, float]`: name to value, as a fraction (0.9, not 90). A model whose logits hold NaN gets nan
-        everywhere and a warning: the class that argmax would name for such a row means nothing.
+        `dict[str, float]`: name to value, as a fraction (0.9, not 90). nan everywhere and a warning where the logits
+        contain NaN, because the argmax of such a row has no meaning.
 
     Raises:
         ValueError: Shapes that do not fit; labels outside the classes; no labeled row.
@@ -249,31 +259,36 @@ def score(problem_type, logits, labels):
     logits, labels = _checked_logits(problem_type, logits), np.asarray(labels)
     if len(logits) != len(labels):
         raise ValueError(f"There are {len(logits)} rows of logits and {len(labels)} labels; a row needs its label.")
-    evaluator = Classification(problem_type, labels, logits.shape[1] if logits.ndim == 2 else 1)
+    evaluator = ClassificationEvaluator(problem_type, labels, logits.shape[1] if logits.ndim == 2 else 1)
     return evaluator.scores(evaluator.statistics(logits))
 
 
-class Classification(Evaluator):
-    """Judges rows of logits by classes, sets of classes or numbers.
+class ClassificationEvaluator(Evaluator):
+    """Evaluates rows of logits against classes, sets of classes or numbers.
 
-    An answer is a row of logits, shape (labels,). A fact is what was decided beside the reference: two whole numbers
-    for one label, twice as many zeros and ones as labels for several, two numbers for a regression.
+    An answer is a row of logits, shape (labels,). The statistics of an example are its decision beside its reference: two
+    classes for a single label, twice as many zeros and ones as labels for multi-label, two numbers for a regression.
 
     Args:
-        problem_type (`str`): transformers' word for the problem; `metrics_for` has its metrics.
-        labels (`np.ndarray`): Of all rows, as `score` takes them. Rows without one count for agreement only.
+        problem_type (`str`): transformers' problem type; `metrics_for` has its metrics.
+        labels (`np.ndarray`): Of all rows, as for `score`. Rows without a label count for agreement only.
         num_labels (`int`): Columns of the logits.
-        main_metric (`str`, *optional*): The metric to decide by, instead of the first.
+        main_metric (`str`, *optional*): Main metric instead of the first.
 
     Raises:
         ValueError: Unknown problem type or metric; labels of the wrong shape or outside the classes; no labeled row.
     """
 
-    def __init__(self, problem_type, labels, num_labels, main_metric=None):
+    problem_type: str
+
+    def __init__(self, problem_type: str, labels: np.ndarray, num_labels: int, main_metric: str | None = None) -> None:
         labels = np.asarray(labels)
         self.num_labels, self._labeled = num_labels, labeled_rows(problem_type, labels)
         if not self._labeled.any():
-            raise ValueError(f"None of the {len(labels)} rows has a label, so there is nothing to score.")
+            raise ValueError(
+                f"None of the {len(labels)} rows has a label, so the metrics have no references. Evaluate on a labeled "
+                f"split."
+            )
         self._references = _checked_labels(problem_type, labels[self._labeled], num_labels)
         super().__init__(
             metrics_for(problem_type, num_labels),
@@ -283,7 +298,7 @@ class Classification(Evaluator):
             main_metric=main_metric,
         )
 
-    def statistics(self, answers):
+    def statistics(self, answers: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         logits = _checked_logits(self.problem_type, answers)
         if logits.ndim == 2 and logits.shape[1] != self.num_labels:
             raise ValueError(
@@ -297,55 +312,57 @@ class Classification(Evaluator):
             predictions = np.full(predictions.shape, np.nan)
         return np.column_stack([predictions, self._references])
 
-    def compute(self, name, facts):
-        if _undefined(facts):
+    def compute(self, name: str, statistics: np.ndarray) -> float:
+        if _undefined(statistics):
             return float("nan")
-        return metric_value(name, *self._sides(facts))
+        return metric_value(name, *self._sides(statistics))
 
-    def per_example(self, name, facts):
+    def per_example(self, name: str, statistics: np.ndarray) -> np.ndarray | None:
         if name not in _MEANS_OVER_EXAMPLES:
             return None
-        return np.full(len(facts), np.nan) if _undefined(facts) else _right(*self._sides(facts))
+        return np.full(len(statistics), np.nan) if _undefined(statistics) else _correct(*self._sides(statistics))
 
-    def agreement(self, ours, theirs):
+    def agreement(
+        self, student_answers: Sequence[np.ndarray] | np.ndarray, teacher_answers: Sequence[np.ndarray] | np.ndarray
+    ) -> float | None:
         """Share of rows with the same decision (multi-label: the same set of labels); None for regression."""
         if _kind(self.problem_type).is_number:
             return None
-        ours, theirs = np.asarray(ours), np.asarray(theirs)
-        if np.isnan(ours).any() or np.isnan(theirs).any():
+        student, teacher = np.asarray(student_answers), np.asarray(teacher_answers)
+        if np.isnan(student).any() or np.isnan(teacher).any():
             return float("nan")
-        return float(np.mean(_right(decide(self.problem_type, ours), decide(self.problem_type, theirs))))
+        return float(np.mean(_correct(decide(self.problem_type, student), decide(self.problem_type, teacher))))
 
-    def _sides(self, facts):
+    def _sides(self, statistics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if _kind(self.problem_type).label_dims == 2:
-            return facts[:, : self.num_labels], facts[:, self.num_labels :]
-        return facts[:, 0], facts[:, 1]
+            return statistics[:, : self.num_labels], statistics[:, self.num_labels :]
+        return statistics[:, 0], statistics[:, 1]
 
 
-def _undefined(facts):
-    return facts.dtype.kind == "f" and bool(np.isnan(facts).any())
+def _undefined(statistics: np.ndarray) -> bool:
+    return statistics.dtype.kind == "f" and bool(np.isnan(statistics).any())
 
 
-def metric_value(name, predictions, references):
-    """One metric by name, a float.
+def metric_value(name: str, predictions: np.ndarray, references: np.ndarray) -> float:
+    """The value of a metric by name.
 
     Args:
-        name (`str`): A name that `metrics_for` gives.
-        predictions, references (`np.ndarray`): What `decide` returns, and labels of the same shape.
+        name (`str`): A name from `metrics_for`.
+        predictions, references (`np.ndarray`): Decisions from `decide`, and labels of the same shape.
     """
     return _METRICS[name](predictions, references)
 
 
-def _checked_labels(problem_type, labels, num_labels):
-    """Labels as whole numbers (regression: as they are), once they fit the logits.
+def _checked_labels(problem_type: str, labels: np.ndarray, num_labels: int) -> np.ndarray:
+    """Labels as whole numbers (regression: unchanged) that fit the logits.
 
     Args:
-        problem_type (`str`): transformers' word for the problem.
+        problem_type (`str`): transformers' problem type.
         labels (`np.ndarray`): Of labeled rows only.
         num_labels (`int`): Columns of the logits.
 
     Raises:
-        ValueError: Labels that are no class of these logits.
+        ValueError: Labels outside the classes of these logits.
     """
     kind = _kind(problem_type)
     if kind.is_number:
@@ -362,19 +379,15 @@ def _checked_labels(problem_type, labels, num_labels):
     return labels.astype(np.int64)
 
 
-def compute_metrics(problem_type):
+def compute_metrics(problem_type: str) -> Callable[[EvalPrediction], dict[str, float]]:
     """A function for Trainer's `compute_metrics`: `score` of an `EvalPrediction`.
 
     Where predictions or label_ids are tuples (a model that returns more than logits, several `label_names`) the
-    first is taken, which is the logits and `labels`.
+    first is used: the logits and `labels`.
     """
     _kind(problem_type)
 
-    def compute(prediction):
-        logits, labels = (
-            value[0] if isinstance(value, (tuple, list)) else value
-            for value in (prediction.predictions, prediction.label_ids)
-        )
-        return score(problem_type, logits, labels)
+    def compute(prediction: EvalPrediction) -> dict[str, float]:
+        return score(problem_type, first_of(prediction.predictions), first_of(prediction.label_ids))
 
     return compute

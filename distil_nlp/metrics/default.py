@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from .base import Evaluator
-from .classification import PROBLEM_TYPES, Classification
+from .classification import PROBLEM_TYPES, ClassificationEvaluator
 from .verification import VerificationEvaluator
 
 EVALUATORS: dict[str, Callable[[list[np.ndarray], int], Evaluator]] = {}
@@ -44,18 +44,18 @@ def default_evaluator(problem_type: str, labels: list[np.ndarray], num_classes: 
     return make(labels, num_classes)
 
 
-def _no_default(problem_type, labels):
+def _no_default(problem_type: str, labels: list[np.ndarray]) -> ValueError:
     return ValueError(
         f"There is no default evaluator for problem_type={problem_type!r} with labels of shape {labels[0].shape}: labels "
         f"of tokens, boxes or pairs are evaluated by their task. Pass compare(dataset, evaluator=task.evaluator(dataset))."
     )
 
 
-def _classification(problem_type, labels, num_classes):
-    return Classification(problem_type, np.concatenate(labels), num_classes)
+def _classification(problem_type: str, labels: list[np.ndarray], num_classes: int) -> Evaluator:
+    return ClassificationEvaluator(problem_type, np.concatenate(labels), num_classes)
 
 
-def _whole_examples(problem_type, labels, num_classes):
+def _whole_examples(problem_type: str, labels: list[np.ndarray], num_classes: int) -> Evaluator:
     if labels[0].ndim > 1:
         raise _no_default(problem_type, labels)
     return _classification(problem_type, labels, num_classes)

@@ -1,5 +1,6 @@
-"""What the data of a task looks like, and how it becomes batches. Adding a task is adding one file."""
+"""Tasks: columns, labels, preprocessing, collator and evaluator of a kind of data. Adding a task is adding one file."""
 
+from ..internals.messages import nearest
 from .audio_classification import AudioClassification
 from .base import Task
 from .ctc_speech_recognition import CtcSpeechRecognition
@@ -51,8 +52,8 @@ __all__ = [
 ]
 
 
-def task_class(name):
-    """The task of a name; a ValueError lists the known ones."""
+def task_class(name: str) -> type[Task]:
+    """The class of a task by its name; a ValueError lists the names."""
     if name not in TASKS:
-        raise ValueError(f"task must be one of {', '.join(TASKS)}; got {name!r}.")
+        raise ValueError(f"task must be one of {', '.join(TASKS)}; got {name!r}{nearest(name, TASKS)}.")
     return TASKS[name]

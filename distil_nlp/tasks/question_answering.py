@@ -1,87 +1,105 @@
-"""The answer to a question is cut out of a text: where does it begin, where does it end?"""
+"""Task: extractive question answering, where the answer is a span of a context."""
+
+from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import datasets
 import numpy as np
+import torch
 from datasets.fingerprint import Hasher
 
+from ..collators.text import SpanCollator
 from ..data.columns import check_texts, listed
 from ..data.squad import check_answers, read_answers
 from ..data.tokenization import clamp_max_length
 from ..metrics.classification import MISSING_LABEL
 from ..metrics.spans import MAX_ANSWER_LENGTH, SpanEvaluator
-from .base import Task, add_ids
+from ..models.loading import load_model, load_tokenizer
+from ..signals.forward import accepted_columns, forward_logits
+from .base import Splits, Task, add_ids
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
 
-_NOWHERE = 0  # [CLS], where a window without the answer points to
+_NO_ANSWER = 0  # the position of [CLS], the label of a window without the answer
 
 
 class QuestionAnswering(Task):
     """Extractive question answering on data of SQuAD's form. Make it with `from_splits`.
 
-    A context longer than a row is read in windows that overlap; a window without the answer points to its first token,
-    [CLS]. A question without any answer points there in all windows.
+    A context longer than a row is split into overlapping windows; the label of a window without the answer is its first
+    token, [CLS]. For a question without any answer it is [CLS] in all windows.
 
     Attributes:
         question_column, context_column, answers_column (`str`): Splits may lack the answers; they are missing then.
-        max_answer_length (`int`): Tokens of the longest answer that a model is allowed.
-        no_answer (`bool`): Some question of the data has no answer, so a model may decline to answer.
+        max_answer_length (`int`): Tokens of the longest answer that a model may predict.
+        no_answer (`bool`): Some question of the data has no answer, so a model may predict none.
 
     See `Task` for the others.
     """
 
     name = "question-answering"
     auto_class = "AutoModelForQuestionAnswering"
-    problem_type = "single_label_classification"  # of one position among all, twice
+    problem_type = "single_label_classification"  # of one position among all, for the start and the end
     example = {"question": "Who wrote it?", "context": "It was written in May, by a clerk of the court."}
 
-    def __init__(self, columns, *, max_answer_length=MAX_ANSWER_LENGTH, no_answer=False):
+    def __init__(
+        self,
+        columns: tuple[str, str, str],
+        *,
+        max_answer_length: int = MAX_ANSWER_LENGTH,
+        no_answer: bool = False,
+    ) -> None:
         self.question_column, self.context_column, self.answers_column = columns
         self.max_answer_length, self.no_answer = max_answer_length, no_answer
 
     @classmethod
     def from_splits(
         cls,
-        splits,
+        splits: Splits,
         *,
-        text_column="question",
-        text_pair_column="context",
-        label_column="answers",
-        max_answer_length=MAX_ANSWER_LENGTH,
-    ):
-        """Check questions, contexts and answers now; what does not fit would teach wrong positions.
+        text_column: str = "question",
+        text_pair_column: str = "context",
+        label_column: str = "answers",
+        max_answer_length: int = MAX_ANSWER_LENGTH,
+    ) -> QuestionAnswering:
+        """Check questions, contexts and answers before training; answers that do not fit would be wrong labels.
 
-        An answers column holds, for each row, {"text": [...], "answer_start": [...]} or a list of {"text": ...,
+        An answers column contains, for each row, {"text": [...], "answer_start": [...]} or a list of {"text": ...,
         "answer_start": ...}; `answer_start` counts characters of the context from 0. An empty list is a question that
-        the context does not answer (SQuAD 2). Null, or no such column, is a question whose answer is not known.
+        the context does not answer (SQuAD 2). Null, or no such column, is a question whose answer is unknown.
 
         Args:
             splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabeled".
             text_column, text_pair_column, label_column (`str`): Question, context and answers.
-            max_answer_length (`int`): Tokens of the longest answer that a model is allowed, 1 or more.
+            max_answer_length (`int`): Tokens of the longest answer that a model may predict, 1 or more.
 
         Raises:
-            ValueError: Columns that are not there; answers that do not stand where they should; says which rows, what
-                stands there, and where else the answer is.
+            ValueError: Missing columns; answers that are not at their `answer_start`, with the rows, the text at that
+                place, and the places where the answer is.
         """
         if max_answer_length < 1:
             raise ValueError(f"max_answer_length counts tokens of an answer, 1 or more; got {max_answer_length}.")
         columns, no_answer = (text_column, text_pair_column, label_column), False
-        # All rows, though a run may take some only: a message then counts them as the file does.
+        # All rows, also where a run takes a subset: row numbers of messages are then those of the file.
         for split_name, split in getattr(splits, "whole", splits).items():
             _check_columns(split, split_name, columns)
             check_texts(split, split_name, columns[:2])
             if split_name != "unlabeled" and label_column in split.column_names:
                 answers = read_answers(split, label_column, split_name)
                 check_answers(split, text_pair_column, answers, split_name)
-                no_answer = no_answer or any(one == [] for one in answers)
+                no_answer = no_answer or any(accepted == [] for accepted in answers)
         return cls(columns, max_answer_length=max_answer_length, no_answer=no_answer)
 
-    def config_labels(self):
-        """A span has no classes; its head has two numbers a token, whatever the checkpoint was for before."""
-        names = {0: "LABEL_0", 1: "LABEL_1"}  # transformers' own
+    def config_labels(self) -> dict[str, Any]:
+        """The label fields of a model config: two outputs per token, whatever labels the checkpoint had before."""
+        names = {0: "LABEL_0", 1: "LABEL_1"}  # transformers' default names
         return {
             "num_labels": 2,
             "id2label": names,
@@ -89,33 +107,42 @@ class QuestionAnswering(Task):
             "problem_type": None,
         }
 
-    def labeled(self, prepared):
-        """Which prepared rows have a label, `np.ndarray` of bool, shape (rows,)."""
+    def labeled(self, prepared: datasets.Dataset) -> np.ndarray:
+        """Mask of the prepared rows that have a label, bool, shape (rows,)."""
         return np.asarray(prepared["labels"]).reshape(-1, 2)[:, 0] != MISSING_LABEL
 
-    def missing_labels(self, count):
+    def missing_labels(self, count: int) -> list[list[int]]:
         return [[MISSING_LABEL, MISSING_LABEL]] * count
 
-    def prepare(self, split, tokenizer, *, max_length=384, doc_stride=None, with_labels=True):
+    def prepare(
+        self,
+        split: datasets.Dataset,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        max_length: int = 384,
+        doc_stride: int | None = None,
+        with_labels: bool = True,
+    ) -> datasets.Dataset:
         """Windows of tokens, not padded: [CLS] question [SEP] part of the context [SEP].
 
         Args:
             split (`datasets.Dataset`): Rows with question and context; labels are missing where it has no answers.
-            tokenizer: A fast one: it says which characters a token stands for.
+            tokenizer: A fast tokenizer, which has the characters of each token.
             max_length (`int`): Tokens of a window, question and special tokens included.
             doc_stride (`int`, *optional*): Tokens that two neighboring windows share; a third of `max_length` by
-                default. An answer longer than that may lie in no window whole.
-            with_labels (`bool`): Off: the answers of the split are not read and count as missing.
+                default. An answer longer than that may be in no window as a whole.
+            with_labels (`bool`): False: the answers of the split are not read and count as missing.
 
         Returns:
-            `datasets.Dataset`, one row or more for each of the split, in its order: input_ids, attention_mask and what
-            else the tokenizer makes; labels, the first and the last position of the (first) answer, [0, 0] in a
-            window without it, [-100, -100] where it is missing or in no window whole; length; example_id, the row's
+            `datasets.Dataset`, one row or more for each of the split, in its order: input_ids, attention_mask and the
+            tokenizer's other columns; labels, the first and the last position of the (first) answer, [0, 0] in a
+            window without it, [-100, -100] where it is missing or in no window as a whole; length; example_id, the row's
             number; example, the number of the split's row; context_span, the first and the last position of the
             context; token_starts and token_ends, the characters at which the context's tokens begin and end.
 
         Raises:
-            ValueError: A tokenizer that is not fast; lengths without room for question and context; bad answers.
+            ValueError: A tokenizer that is not fast; lengths that leave no tokens for question and context; invalid
+                answers.
         """
         if not tokenizer.is_fast:
             raise ValueError(
@@ -126,83 +153,86 @@ class QuestionAnswering(Task):
         max_length = clamp_max_length(max_length, tokenizer, is_pair=True)
         doc_stride = max_length // 3 if doc_stride is None else doc_stride
         questions = _questions(_column(split, self.question_column), tokenizer, max_length, doc_stride)
-        answers = [None] * len(split)
+        answers: list[Any] = [None] * len(split)
         if with_labels and self.answers_column in split.column_names:
             answers = read_answers(split, self.answers_column, "given")
             check_answers(split, self.context_column, answers, "given")
-        cut = _Windows(tokenizer, questions, answers, max_length=max_length, doc_stride=doc_stride)
+        to_windows = _Windows(tokenizer, questions, answers, max_length=max_length, doc_stride=doc_stride)
         contexts = split.with_format(None).select_columns([self.context_column])
         windows = contexts.map(
-            lambda rows, indices: cut(rows[self.context_column], indices),
+            lambda rows, indices: to_windows(rows[self.context_column], indices),
             batched=True,
             with_indices=True,
             remove_columns=[self.context_column],
             keep_in_memory=True,
             load_from_cache_file=False,
             features=_features(tokenizer),
-            # A key of our own: pickling a tokenizer gives another one after its first use.
+            # An explicit key, because a tokenizer pickles to other bytes after its first use.
             new_fingerprint=Hasher.hash(
                 [split._fingerprint, max_length, doc_stride, with_labels, tokenizer.get_vocab()]
             ),
             desc="Tokenizing",
         )
-        if cut.num_lost:
+        if to_windows.num_lost:
             logger.warning(
                 "The answers to %d of %d questions lie in no window whole (max_length=%d, doc_stride=%d): only a "
-                "teacher can say something about them. A larger doc_stride keeps longer answers whole.",
-                cut.num_lost,
+                "teacher has targets for them. A larger doc_stride keeps longer answers whole.",
+                to_windows.num_lost,
                 len(split),
                 max_length,
                 doc_stride,
             )
         return add_ids(windows)
 
-    def collator(self, tokenizer, *, pad_to_multiple_of=None):
-        """A function from a list of prepared rows to a batch of tensors, see `SpanCollator`."""
-        # Here, not above: who only looks at data need not wait for torch.
-        from ..collators.text import SpanCollator
-
+    def collator(self, tokenizer: PreTrainedTokenizerBase, *, pad_to_multiple_of: int | None = None) -> SpanCollator:
+        """The collator of prepared rows."""
         return SpanCollator(tokenizer, pad_to_multiple_of=pad_to_multiple_of)
 
-    def evaluator(self, prepared, raw=None, main_metric=None):
-        """An `SpanEvaluator` over the questions of the split, see `Task.evaluator`. It needs `raw`."""
+    def evaluator(
+        self, prepared: datasets.Dataset, raw: datasets.Dataset | None = None, main_metric: str | None = None
+    ) -> SpanEvaluator:
+        """A `SpanEvaluator` of the questions of the split, see `Task.evaluator`. It needs `raw`."""
         if raw is None:
-            raise ValueError(f"Answers are texts, so an evaluator needs the split before `prepare`; got raw={raw!r}.")
-        answers = [None] * len(raw)
+            raise ValueError(
+                f"Answers are texts, so an evaluator needs the split before `prepare`; got raw={raw!r}. Pass raw."
+            )
+        answers: list[Any] = [None] * len(raw)
         if self.answers_column in raw.column_names:
             answers = read_answers(raw, self.answers_column, "compared")
         windows = prepared.select_columns(["example", "context_span", "token_starts", "token_ends"])
         return SpanEvaluator(
             _column(raw, self.context_column),
-            [None if known is None else [text for _, text in known] for known in answers],
+            [None if accepted is None else [text for _, text in accepted] for accepted in answers],
             windows.with_format("numpy")[:],
             max_answer_length=self.max_answer_length,
             no_answer=self.no_answer,
             main_metric=main_metric,
         )
 
-    def usage_example(self, folder):
-        asked = ", ".join(f"{name}={text!r}" for name, text in self.example.items())
-        return f'distil_nlp.tasks.answer_question("{folder}", {asked})'
+    def usage_example(self, folder: str | Path) -> str:
+        arguments = ", ".join(f"{name}={text!r}" for name, text in self.example.items())
+        return f'distil_nlp.tasks.answer_question("{folder}", {arguments})'
 
 
-def answer_question(model, *, question, context, max_answer_length=MAX_ANSWER_LENGTH, no_answer=False):
-    """What a saved model answers. (transformers 5 has no pipeline for extractive question answering any more.)
+def answer_question(
+    model: str | Path,
+    *,
+    question: str,
+    context: str,
+    max_answer_length: int = MAX_ANSWER_LENGTH,
+    no_answer: bool = False,
+) -> str:
+    """The answer of a saved model. (transformers 5 no longer has a pipeline for extractive question answering.)
 
     Args:
         model (`str` or `Path`): Hub id or folder, with a tokenizer beside the model.
-        question, context (`str`): A context may be longer than the model reads: it is read in windows.
+        question, context (`str`): A context may be longer than the model's input: it is split into windows.
         max_answer_length (`int`): Tokens of the longest answer.
-        no_answer (`bool`): Let a model that learned from questions without answers decline: "" is returned then.
+        no_answer (`bool`): Allow "", the prediction of "no answer" by a model trained on questions without answers.
 
     Returns:
         `str`: A part of the context.
     """
-    import torch
-
-    from ..models.loading import load_model, load_tokenizer
-    from ..signals.forward import accepted_columns, forward_logits
-
     name, (model, _) = model, load_model(QuestionAnswering.auto_class, model)
     tokenizer = load_tokenizer(name)
     columns = ("question", "context", "answers")
@@ -216,23 +246,31 @@ def answer_question(model, *, question, context, max_answer_length=MAX_ANSWER_LE
 
 
 class _Windows:
-    """Cuts a batch of contexts into windows, and finds the answer in each.
+    """Splits a batch of contexts into windows, and locates the answer in each.
 
     Args:
-        tokenizer: A fast one.
-        questions (list of `str`), answers (list): Of the whole split; answers as `read_answers` gives them.
+        tokenizer: A fast tokenizer.
+        questions (list of `str`), answers (list): Of the whole split; answers from `read_answers`.
         max_length, doc_stride (`int`): See `QuestionAnswering.prepare`.
 
     Attributes:
-        num_lost (`int`): Questions so far whose answer is in no window whole.
+        num_lost (`int`): Questions so far whose answer is in no window as a whole.
     """
 
-    def __init__(self, tokenizer, questions, answers, *, max_length, doc_stride):
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        questions: Sequence[str],
+        answers: Sequence[Any],
+        *,
+        max_length: int,
+        doc_stride: int,
+    ) -> None:
         self.tokenizer, self.questions, self.answers = tokenizer, questions, answers
         self.settings = {"truncation": "only_second", "max_length": max_length, "stride": doc_stride}
         self.num_lost = 0
 
-    def __call__(self, contexts, indices):
+    def __call__(self, contexts: Sequence[str], indices: Sequence[int]) -> dict[str, list]:
         tokens = self.tokenizer(
             [self.questions[index] for index in indices],
             contexts,
@@ -240,39 +278,40 @@ class _Windows:
             return_offsets_mapping=True,
             **self.settings,
         )
-        places, of_row = tokens.pop("offset_mapping"), tokens.pop("overflow_to_sample_mapping")
-        windows = {name: [] for name in ("labels", "example", "context_span", "token_starts", "token_ends")}
-        found = set()
-        for window, (row, offsets) in enumerate(zip(of_row, places, strict=True)):
+        all_offsets, of_row = tokens.pop("offset_mapping"), tokens.pop("overflow_to_sample_mapping")
+        names = ("labels", "example", "context_span", "token_starts", "token_ends")
+        windows: dict[str, list] = {name: [] for name in names}
+        located = set()
+        for window, (row, offsets) in enumerate(zip(of_row, all_offsets, strict=True)):
             first, last = _context_span(tokens.sequence_ids(window))
             starts, ends = np.array(offsets[first : last + 1]).reshape(-1, 2).T
             answer = self.answers[indices[row]]
             span = _position(answer[0], starts, ends) if answer else None
             if span is not None:
-                found.add(row)
-            windows["labels"].append([_NOWHERE] * 2 if span is None else [first + place for place in span])
+                located.add(row)
+            windows["labels"].append([_NO_ANSWER] * 2 if span is None else [first + position for position in span])
             windows["example"].append(indices[row])
             windows["context_span"].append([first, last])
             windows["token_starts"].append(starts)
             windows["token_ends"].append(ends)
         unknown = {row for row, index in enumerate(indices) if self.answers[index] is None}
-        lost = {row for row, index in enumerate(indices) if self.answers[index] and row not in found}
+        lost = {row for row, index in enumerate(indices) if self.answers[index] and row not in located}
         self.num_lost += len(lost)
         for window, row in enumerate(of_row):
-            if row in unknown or row in lost:  # [CLS] would teach that there is no answer
+            if row in unknown or row in lost:  # the label [CLS] would mean that there is no answer
                 windows["labels"][window] = [MISSING_LABEL] * 2
         return {**tokens, **windows, "length": [len(ids) for ids in tokens["input_ids"]]}
 
 
-def _context_span(sequence_ids):
-    """First and last position of the second text; (1, 0) where nothing is left of it."""
+def _context_span(sequence_ids: list[int | None]) -> tuple[int, int]:
+    """First and last position of the second text; (1, 0) where it has no token."""
     if 1 not in sequence_ids:
         return 1, 0
     return sequence_ids.index(1), len(sequence_ids) - 1 - sequence_ids[::-1].index(1)
 
 
-def _position(answer, starts, ends):
-    """First and last token of an answer, counted within the context's tokens; None where it is not there whole."""
+def _position(answer: tuple[int, str], starts: np.ndarray, ends: np.ndarray) -> tuple[int, int] | None:
+    """First and last token of an answer, counted within the context's tokens; None unless it is there as a whole."""
     begin, text = answer
     begin, end = begin + len(text) - len(text.lstrip()), begin + len(text.rstrip())
     if len(starts) == 0 or begin < starts[0] or end > ends[-1]:
@@ -281,9 +320,11 @@ def _position(answer, starts, ends):
     return (int(first), int(last)) if first <= last else None
 
 
-def _questions(questions, tokenizer, max_length, doc_stride):
-    """Questions without white space around them, cut where they would leave no room for a context."""
-    # A window goes on by an eighth of its length at least, or a long question would make hundreds of windows.
+def _questions(
+    questions: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int, doc_stride: int
+) -> list[str]:
+    """Questions without surrounding white space, truncated to leave tokens for the context."""
+    # A window has new context in an eighth of its length at least, or a long question would make hundreds of windows.
     special = tokenizer.num_special_tokens_to_add(pair=True)
     longest = max_length - special - doc_stride - max(1, max_length // 8)
     if doc_stride < 0 or longest < 1:
@@ -300,8 +341,8 @@ def _questions(questions, tokenizer, max_length, doc_stride):
             questions[row], num_long = questions[row][: offsets[longest - 1][1]], num_long + 1
     if num_long:
         logger.warning(
-            "%d of %d questions have more than %d tokens, which is the room that max_length=%d and doc_stride=%d leave "
-            "them; they are cut there. Are question and context exchanged?",
+            "%d of %d questions have more than %d tokens, the most that max_length=%d and doc_stride=%d leave for a "
+            "question; they are truncated. Are question and context swapped?",
             num_long,
             len(questions),
             longest,
@@ -311,8 +352,8 @@ def _questions(questions, tokenizer, max_length, doc_stride):
     return questions
 
 
-def _check_columns(split, split_name, columns):
-    """Question and context must be there, and on what models are measured, the answers too."""
+def _check_columns(split: datasets.Dataset, split_name: str, columns: Sequence[str]) -> None:
+    """Raise a ValueError unless there are questions and contexts, and in the validation split answers."""
     missing = [name for name in columns[:2] if name not in split.column_names]
     if split_name == "validation" and columns[2] not in split.column_names:
         missing.append(columns[2])
@@ -324,16 +365,16 @@ def _check_columns(split, split_name, columns):
         )
 
 
-def _features(tokenizer):
-    def numbers(kind):
+def _features(tokenizer: PreTrainedTokenizerBase) -> datasets.Features:
+    def numbers(kind: str) -> datasets.List:
         return datasets.List(datasets.Value(kind))
 
-    made = {"input_ids": "int32", "token_type_ids": "int8", "attention_mask": "int8"}
-    ours = {"labels": "int64", "context_span": "int64", "token_starts": "int32", "token_ends": "int32"}
+    inputs = {"input_ids": "int32", "token_type_ids": "int8", "attention_mask": "int8"}
+    more = {"labels": "int64", "context_span": "int64", "token_starts": "int32", "token_ends": "int32"}
     single = {name: datasets.Value("int64") for name in ("example", "length")}
-    made = {name: kind for name, kind in made.items() if name in tokenizer.model_input_names}
-    return datasets.Features({**{name: numbers(kind) for name, kind in {**made, **ours}.items()}, **single})
+    inputs = {name: kind for name, kind in inputs.items() if name in tokenizer.model_input_names}
+    return datasets.Features({**{name: numbers(kind) for name, kind in {**inputs, **more}.items()}, **single})
 
 
-def _column(split, name):
+def _column(split: datasets.Dataset, name: str) -> list[str]:
     return split.with_format(None).select_columns([name])[:][name]

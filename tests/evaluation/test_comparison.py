@@ -8,7 +8,7 @@ import torch
 
 from distil_nlp.evaluation import Candidate, Latency, compare
 from distil_nlp.evaluation.comparison import count_parameters, saved_size
-from distil_nlp.metrics import Classification, score
+from distil_nlp.metrics import ClassificationEvaluator, score
 
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 
@@ -19,7 +19,7 @@ def labels():
 
 
 def classes(labels, **settings):
-    return Classification(SINGLE, labels, 3, **settings)
+    return ClassificationEvaluator(SINGLE, labels, 3, **settings)
 
 
 def guesses(labels, accuracy, seed):
@@ -141,7 +141,7 @@ def test_regression_has_no_agreement():
     noisy = [(labels + generator.normal(size=60) * noise)[:, None] for noise in (0.1, 0.5)]
     found = compare(
         [Candidate("teacher", "t", noisy[0]), Candidate("student", "s", noisy[1])],
-        Classification(REGRESSION, labels, 1),
+        ClassificationEvaluator(REGRESSION, labels, 1),
     )
     assert [model["agreement"] for model in found.models] == [None, None]
     assert found.differences[0]["low"] <= found.differences[0]["value"] < 0
@@ -153,7 +153,8 @@ def test_sets_of_labels_agree_when_they_are_the_same_set():
     student = teacher.copy()
     student[0, 0] = 0.5
     found = compare(
-        [Candidate("teacher", "t", teacher), Candidate("student", "s", student)], Classification(MULTI, labels, 2)
+        [Candidate("teacher", "t", teacher), Candidate("student", "s", student)],
+        ClassificationEvaluator(MULTI, labels, 2),
     )
     assert found.models[1]["agreement"] == 0.75
 
@@ -170,7 +171,7 @@ def test_a_model_that_gave_nan_is_in_the_report_without_numbers(candidates, labe
 def test_nothing_is_kept_of_a_teacher_below_zero():
     labels = np.arange(10.0)
     pair = [Candidate("teacher", "t", -labels[:, None]), Candidate("student", "s", labels[:, None])]
-    assert compare(pair, Classification(REGRESSION, labels, 1)).models[1]["kept"] is None
+    assert compare(pair, ClassificationEvaluator(REGRESSION, labels, 1)).models[1]["kept"] is None
 
 
 @pytest.mark.parametrize(

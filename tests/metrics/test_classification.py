@@ -9,7 +9,7 @@ from sklearn import metrics as sklearn_metrics
 from transformers import EvalPrediction
 
 from distil_nlp.evaluation import F1, Accuracy, Agreement, MatthewsCorrelation, PearsonSpearman
-from distil_nlp.metrics import Classification, compute_metrics, metrics_for, score
+from distil_nlp.metrics import ClassificationEvaluator, compute_metrics, metrics_for, score
 
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 
@@ -21,7 +21,7 @@ def random():
 
 @pytest.mark.parametrize("num_rows", [1, 3, 200])
 @pytest.mark.parametrize("num_labels", [2, 5])
-def test_single_label_scores_are_scikit_learns(random, num_labels, num_rows):
+def test_single_label_scores_equal_scikit_learns(random, num_labels, num_rows):
     logits, labels = random.normal(size=(num_rows, num_labels)), random.integers(num_labels, size=num_rows)
     predictions = logits.argmax(axis=1)
     average, f1 = ("binary", "f1") if num_labels == 2 else ("macro", "f1_macro")
@@ -33,7 +33,7 @@ def test_single_label_scores_are_scikit_learns(random, num_labels, num_rows):
 
 
 @pytest.mark.parametrize("picked", [0, 1])
-def test_a_model_that_always_picks_one_class_scores_as_in_scikit_learn(random, picked):
+def test_constant_predictions_score_as_in_scikit_learn(random, picked):
     logits, labels = np.eye(2)[np.full(50, picked)], random.integers(2, size=50)
     predictions = logits.argmax(axis=1)
     assert score(SINGLE, logits, labels) == approx({
@@ -43,7 +43,7 @@ def test_a_model_that_always_picks_one_class_scores_as_in_scikit_learn(random, p
     })  # fmt: skip
 
 
-def test_multi_label_scores_are_scikit_learns_at_a_probability_of_one_half(random):
+def test_multi_label_scores_equal_scikit_learns_at_a_probability_of_one_half(random):
     logits, labels = random.normal(size=(200, 4)), random.integers(2, size=(200, 4)).astype(np.float32)
     logits[:, 3] = labels[:, 3] = -1
     labels[:, 3] = 0
@@ -57,7 +57,7 @@ def test_multi_label_scores_are_scikit_learns_at_a_probability_of_one_half(rando
 
 @pytest.mark.parametrize("shape", [(200,), (200, 1)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_regression_scores_are_scipys_with_ties_too(random, shape, dtype):
+def test_regression_scores_equal_scipys_also_with_ties(random, shape, dtype):
     logits = random.normal(size=200).round(1).astype(dtype)
     labels = logits + random.normal(size=200).astype(dtype)
     assert score(REGRESSION, logits.reshape(shape), labels) == approx({
@@ -80,12 +80,12 @@ def test_a_row_without_a_label_changes_no_score(problem_type, logits, labels, mi
     assert score(problem_type, with_row, with_missing) == score(problem_type, logits, np.array(labels))
 
 
-def test_a_data_set_without_labels_is_not_scored():
+def test_a_data_set_without_labels_is_refused():
     with pytest.raises(ValueError, match="None of the 4 rows has a label"):
         score(SINGLE, np.zeros((4, 2)), np.full(4, -100))
 
 
-def test_a_row_labeled_in_part_is_refused():
+def test_a_partly_labeled_row_is_refused():
     with pytest.raises(ValueError, match=r"Row 1 of the labels mixes -100 with labels \(\[-100, 1\]\)"):
         score(MULTI, np.zeros((2, 2)), np.array([[0, 1], [-100, 1]]))
 
@@ -95,7 +95,7 @@ def test_labels_beyond_the_classes_are_refused():
         score(SINGLE, np.zeros((3, 2)), np.array([0, 1, 4]))
 
 
-def test_logits_of_one_column_are_no_classification():
+def test_logits_of_one_column_are_refused_for_classification():
     with pytest.raises(ValueError, match=r"shape \(3, 1\) do not fit single_label_classification"):
         score(SINGLE, np.zeros((3, 1)), np.array([0, 1, 1]))
 
@@ -105,7 +105,7 @@ def test_another_number_of_labels_than_logits_is_refused():
         score(SINGLE, np.zeros((3, 2)), np.array([0, 1]))
 
 
-def test_constant_predictions_have_no_correlation_rather_than_zero():
+def test_the_correlation_of_constant_predictions_is_nan_and_not_zero():
     with pytest.warns(
         UserWarning, match="Pearson correlation of 3 rows is undefined because all predictions are equal"
     ):
@@ -113,7 +113,7 @@ def test_constant_predictions_have_no_correlation_rather_than_zero():
     assert np.isnan(list(values.values())).all()
 
 
-def test_logits_with_nan_give_no_score_rather_than_class_zero():
+def test_nan_in_the_logits_makes_every_metric_nan():
     logits = np.array([[1.0, 0.0], [np.nan, np.nan]])
     with pytest.warns(UserWarning, match="1 of 2 rows of logits hold NaN"):
         values = score(SINGLE, logits, np.array([0, 0]))
@@ -122,33 +122,33 @@ def test_logits_with_nan_give_no_score_rather_than_class_zero():
 
 def test_the_main_metric_can_be_chosen():
     labels = np.array([0, 1])
-    assert Classification(SINGLE, labels, 2).main == "accuracy"
-    chosen = Classification(SINGLE, labels, 2, main_metric="f1")
+    assert ClassificationEvaluator(SINGLE, labels, 2).main == "accuracy"
+    chosen = ClassificationEvaluator(SINGLE, labels, 2, main_metric="f1")
     assert (chosen.names, chosen.main) == (["accuracy", "f1", "matthews_correlation"], "f1")
 
 
-def test_an_unknown_main_metric_is_answered_with_the_nearest():
+def test_an_unknown_main_metric_is_refused_with_the_nearest_name():
     with pytest.raises(ValueError, match="got 'matthews'; the nearest is 'matthews_correlation'"):
-        Classification(SINGLE, np.array([0, 1]), 2, main_metric="matthews")
+        ClassificationEvaluator(SINGLE, np.array([0, 1]), 2, main_metric="matthews")
 
 
 @pytest.mark.parametrize("problem_type", [SINGLE, MULTI, REGRESSION])
-def test_the_metric_of_an_example_by_example_yardstick_is_the_mean_over_examples(problem_type, random):
+def test_a_metric_with_per_example_values_is_their_mean(problem_type, random):
     labels = {
         SINGLE: random.integers(3, size=50),
         MULTI: random.integers(2, size=(50, 3)),
         REGRESSION: np.arange(50.0),
     }
     num_labels = 1 if problem_type == REGRESSION else 3
-    evaluator = Classification(problem_type, labels[problem_type], num_labels)
-    facts = evaluator.statistics(list(random.normal(size=(50, num_labels))))
-    means = {name: evaluator.per_example(name, facts) for name in evaluator.names}
+    evaluator = ClassificationEvaluator(problem_type, labels[problem_type], num_labels)
+    statistics = evaluator.statistics(list(random.normal(size=(50, num_labels))))
+    means = {name: evaluator.per_example(name, statistics) for name in evaluator.names}
     means = {name: np.mean(values) for name, values in means.items() if values is not None}
-    assert means == {name: evaluator.compute(name, facts) for name in means}
+    assert means == {name: evaluator.compute(name, statistics) for name in means}
     assert list(means) == {SINGLE: ["accuracy"], MULTI: ["exact_match"], REGRESSION: []}[problem_type]
 
 
-def test_an_unknown_problem_type_is_answered_with_the_nearest():
+def test_an_unknown_problem_type_is_refused_with_the_nearest_name():
     with pytest.raises(ValueError, match="got 'multi_label'; the nearest is 'multi_label_classification'"):
         metrics_for("multi_label", 2)
 
@@ -159,7 +159,7 @@ def test_trainer_metrics_take_the_logits_out_of_a_tuple():
     assert compute_metrics(SINGLE)(prediction) == score(SINGLE, logits, labels)
 
 
-def test_metric_objects_give_scikit_learns_values(random):
+def test_metric_objects_equal_scikit_learn(random):
     predictions, references = random.integers(3, size=(2, 100))
     given = {"predictions": predictions, "references": references}
     assert Accuracy().compute(**given) == {"accuracy": sklearn_metrics.accuracy_score(references, predictions)}
@@ -179,7 +179,7 @@ def test_f1_is_scikit_learns_binary_for_two_classes_and_macro_for_more(random, n
     assert found == approx({"f1": sklearn_metrics.f1_score(references, predictions, average=average)})
 
 
-def test_an_unknown_average_is_answered_with_the_nearest():
+def test_an_unknown_average_is_refused_with_the_nearest_name():
     with pytest.raises(ValueError, match="got 'marco'; the nearest is 'macro'"):
         F1().compute(predictions=[0, 1], references=[0, 1], average="marco")
 
@@ -189,7 +189,7 @@ def test_metric_objects_refuse_rows_without_a_label():
         Accuracy().compute(predictions=[0, 1], references=[0, -100])
 
 
-def test_pearson_and_spearman_are_scipys(random):
+def test_pearson_and_spearman_equal_scipys(random):
     predictions, references = random.normal(size=(2, 100))
     assert PearsonSpearman().compute(predictions=predictions, references=references) == approx({
         "pearson": stats.pearsonr(predictions, references).statistic,

@@ -83,7 +83,7 @@ def test_rows_to_learn_from_are_masked_four_times_where_nothing_is_said_and_othe
         ),
         ({"tfidf_control": "true"}, "tfidf_control fits a logistic regression to single classes of whole texts"),
         ({"main_metric": "f1"}, "The main metric must be one that this task has: perplexity, accuracy"),
-        ({"mask_probability": "2"}, "mask_probability is the share of words to hide"),
+        ({"mask_probability": "2"}, "mask_probability is the share of tokens to mask"),
     ],
 )
 def test_what_the_task_has_no_use_for_is_refused_before_training(changes, message, texts, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from distil_nlp.evaluation import Candidate, Latency, compare
-from distil_nlp.metrics import Classification
+from distil_nlp.metrics import ClassificationEvaluator
 from distil_nlp.reports import environment, report_markdown, text_table, write_report
 
 
@@ -26,7 +26,7 @@ def report():
         Candidate("student", "tiny", [np.eye(2)[wrong]] * 2),
         Candidate("control", "tf-idf", np.eye(2)[1 - labels]),
     ]
-    evaluator = Classification("single_label_classification", labels, 2)
+    evaluator = ClassificationEvaluator("single_label_classification", labels, 2)
     found = compare(candidates, evaluator, latency=latency, task="SST-2", seeds=[0, 1])
     return {**found.to_dict(), "temperature": 2.0}
 

@@ -92,7 +92,7 @@ def test_every_row_is_labeled_and_no_label_can_be_missing():
     rows = prepared()
     assert task.labeled(rows).all() and len(task.labeled(rows)) == len(rows)
     with pytest.raises(
-        ValueError, match=r"Labels of \d+ rows should be missing, but a text carries its labels itself"
+        ValueError, match=r"Labels of \d+ rows should be missing, but the labels of a text are its own words"
     ):
         task.with_unlabeled(rows, rows)
 

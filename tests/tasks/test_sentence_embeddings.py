@@ -117,9 +117,9 @@ def test_the_yardstick_counts_pairs_with_a_score():
         ({"train": {**PAIRS, "sentence2": ["a", None, "b"]}}, "1 of 3 rows of the train split have no text"),
         ({"validation": without_score()}, "There is no column 'label' or 'labels'"),
         ({"validation": without_score(), "test": PAIRS}, "validation split has no column 'label'"),
-        ({"validation": {"text": ["a"], "label": [1.0]}}, "has one text a row, column 'text'"),
+        ({"validation": {"text": ["a"], "label": [1.0]}}, "has one text per row, column 'text'"),
         ({"train": {"words": ["a"]}}, "None of the usual names"),
-        ({"train": None, "validation": None, "unlabeled": {"text": ["a"]}}, "Embeddings are judged on pairs"),
+        ({"train": None, "validation": None, "unlabeled": {"text": ["a"]}}, "Embeddings are evaluated on pairs"),
     ],
 )
 def test_data_that_cannot_be_used_is_refused(changes, message):

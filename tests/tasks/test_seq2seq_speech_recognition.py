@@ -26,7 +26,7 @@ def test_named_models_hear_as_long_as_the_longest_clip(task_and_splits):
 
 def test_a_vocabulary_of_somebody_else_is_cached_in_parts_and_no_clip_is_read_for_a_tokenizer_of_ours():
     task = Seq2SeqSpeechRecognition.from_splits({"train": spoken(2)})
-    assert task.auto_class is not None and task._named_processor is None and task.cache_format == "sampled"
+    assert task.auto_class is not None and task._new_processor is None and task.cache_format == "sampled"
 
 
 def test_a_batch_shows_what_was_written_so_far_and_asks_for_the_next_token(task_and_splits):
@@ -73,7 +73,7 @@ def test_a_clip_longer_than_what_is_heard_at_once_is_named(task_and_splits):
     longer = spoken(1).select([0])
     processor.feature_extractor.chunk_length = 0.1
     try:
-        with pytest.raises(ValueError, match=r"Row 0 .* lasts 0.\d s, and the model hears 0.1 s"):
+        with pytest.raises(ValueError, match=r"Row 0 .* lasts 0.\d s, and the model.s input is 0.1 s"):
             task.prepare(longer, processor)
     finally:
         processor.feature_extractor.chunk_length = 2
@@ -82,12 +82,13 @@ def test_a_clip_longer_than_what_is_heard_at_once_is_named(task_and_splits):
 def test_models_may_write_as_much_as_the_longest_text_of_any_split_and_all_they_can_where_nobody_knows_it():
     short, long = spoken(4), spoken(1).map(lambda row: {"text": "ho " * 50}, load_from_cache_file=False)
     splits = {"train": short, "validation": short}
-    usual = Seq2SeqSpeechRecognition.from_splits(splits).most_tokens
+    usual = Seq2SeqSpeechRecognition.from_splits(splits).max_new_tokens
     assert usual == 8 + max(map(len, short["text"]))
     for name in ("validation", "test"):
-        assert Seq2SeqSpeechRecognition.from_splits({**splits, name: long}).most_tokens == 8 + 150
+        assert Seq2SeqSpeechRecognition.from_splits({**splits, name: long}).max_new_tokens == 8 + 150
     assert (
-        Seq2SeqSpeechRecognition.from_splits({**splits, "unlabeled": long.remove_columns("text")}).most_tokens == 440
+        Seq2SeqSpeechRecognition.from_splits({**splits, "unlabeled": long.remove_columns("text")}).max_new_tokens
+        == 440
     )
 
 
@@ -97,9 +98,9 @@ def test_a_text_that_the_model_has_no_positions_for_is_named(task_and_splits):
     split = splits["validation"]
     texts = [*split["text"][:3], "x " * 300]
     longer = split.remove_columns("text").add_column("text", texts).select([3, 0])
-    with pytest.raises(ValueError, match=r"Row 3 .* has a text of 60\d tokens, and a model writes 448 at most"):
+    with pytest.raises(ValueError, match=r"Row 3 .* has a text of 60\d tokens, and a model generates 448 at most"):
         task.prepare(longer, processor)
-    with pytest.raises(ValueError, match="Row 1 .* a model writes 448 at most"):
+    with pytest.raises(ValueError, match="Row 1 .* a model generates 448 at most"):
         task.with_texts(task.prepare(split, processor), ["ho", "x " * 300, "ho", "ho"], processor)
 
 

@@ -174,7 +174,7 @@ def test_lost_words_are_counted_and_are_wrong_where_models_are_judged(task, toke
     with caplog.at_level(logging.WARNING, logger="distil_nlp"):
         rows = task.prepare(split, tokenizer, max_length=4)
     assert rows["lost_words"] == [[1, 3], []]
-    assert "2 of 5 words, in 1 of 2 rows, are cut off by max_length or give no piece" in caplog.text
+    assert "2 of 5 words, in 1 of 2 rows, are cut off by max_length or have no subword" in caplog.text
     everything, pieces = task.evaluator(rows, split), task.evaluator(rows)
     of_all = everything.scores(everything.statistics(answers_of(rows)))
     assert of_all == {"f1": 0, "precision": 0, "recall": 0, "accuracy": pytest.approx(3 / 5)}
@@ -210,7 +210,7 @@ def test_a_slow_tokenizer_is_refused(task, splits):
     class Slow:
         is_fast = False
 
-    with pytest.raises(ValueError, match="Slow is a slow tokenizer.*which piece belongs to which word.*AutoTokenizer"):
+    with pytest.raises(ValueError, match="Slow is a slow tokenizer.*does not map subwords to words.*AutoTokenizer"):
         task.prepare(splits["train"], Slow())
 
 
