@@ -68,7 +68,7 @@ def hide_where_broken() -> None:
     except Exception as error:  # also an AttributeError, of an old torchvision beside a new torch
         for name in [name for name in sys.modules if name.startswith("torchvision.")]:
             del sys.modules[name]
-        sys.modules["torchvision"] = None  # an import then raises ModuleNotFoundError
+        sys.modules["torchvision"] = None  # type: ignore[assignment]  # an import then raises ModuleNotFoundError
         logger.warning(
             "torchvision is installed and cannot be imported (%s: %s); it is not used, and images are read with pillow. "
             "Install the build that belongs to your torch, or uninstall it.",

@@ -56,8 +56,8 @@ def trimmed_json(backend: Mapping[str, Any], new_ids: Mapping[int, int]) -> dict
         backend (`dict`): The tokenizer's JSON. Only read.
         new_ids (`dict`): Old token id -> new token id, ascending.
     """
-    backend = copy.deepcopy(dict(backend))
-    model, vocabulary = backend["model"], _vocabulary(backend["model"])
+    trimmed = copy.deepcopy(dict(backend))
+    model, vocabulary = trimmed["model"], _vocabulary(trimmed["model"])
     pieces = {piece: new_ids[index] for piece, index in vocabulary.items() if index in new_ids}
     if model["type"] == "Unigram":
         model["vocab"] = [entry for index, entry in enumerate(model["vocab"]) if index in new_ids]
@@ -67,12 +67,12 @@ def trimmed_json(backend: Mapping[str, Any], new_ids: Mapping[int, int]) -> dict
         model["vocab"] = pieces
     if model["type"] == "BPE":
         model["merges"] = [pair for pair in model["merges"] if {*pair, "".join(pair)} <= pieces.keys()]
-    for added in backend["added_tokens"]:
+    for added in trimmed["added_tokens"]:
         added["id"] = new_ids[added["id"]]
-    if backend.get("padding"):
-        backend["padding"]["pad_id"] = new_ids[backend["padding"]["pad_id"]]
-    _renumber_processor(backend.get("post_processor"), new_ids)
-    return backend
+    if trimmed.get("padding"):
+        trimmed["padding"]["pad_id"] = new_ids[trimmed["padding"]["pad_id"]]
+    _renumber_processor(trimmed.get("post_processor"), new_ids)
+    return trimmed
 
 
 class _Collector(dict[int, int]):
