@@ -53,25 +53,25 @@ def _mix_bits(numbers: np.ndarray) -> np.ndarray:
     return numbers ^ (numbers >> np.uint64(31))
 
 
-def beta_quantile(probabilities: np.ndarray, alpha: float) -> np.ndarray:
-    """Quantiles of the symmetric Beta(alpha, alpha) distribution, from a cached table.
+def beta_quantile(probabilities: np.ndarray, concentration: float) -> np.ndarray:
+    """Quantiles of the symmetric Beta(concentration, concentration) distribution, from a cached table.
 
     Args:
         probabilities (`np.ndarray`): 0 to 1.
-        alpha (`float`): Above 0.
+        concentration (`float`): Above 0; alpha in the papers on mixup and CutMix.
 
     Returns:
         `np.ndarray` of the same shape, 0 to 1, to about six digits.
     """
-    parts, places = _beta_table(float(alpha))
-    below = 0.5 * np.interp(np.minimum(probabilities, 1 - probabilities), parts, places) ** (1 / min(alpha, 1))
+    parts, places = _beta_table(float(concentration))
+    below = 0.5 * np.interp(np.minimum(probabilities, 1 - probabilities), parts, places) ** (1 / min(concentration, 1))
     return np.where(probabilities < 0.5, below, 1 - below)
 
 
 @functools.lru_cache(maxsize=8)
-def _beta_table(alpha: float) -> tuple[np.ndarray, np.ndarray]:
-    """Half of the distribution function over v = (2 x) ** min(alpha, 1), where its density has no pole at 0."""
-    power, places = min(alpha, 1), np.linspace(0, 1, 4097)
-    density = places ** ((alpha - power) / power) * (1 - 0.5 * places ** (1 / power)) ** (alpha - 1)
+def _beta_table(concentration: float) -> tuple[np.ndarray, np.ndarray]:
+    """Half of the distribution function over v = (2 x) ** min(concentration, 1), where its density has no pole at 0."""
+    power, places = min(concentration, 1), np.linspace(0, 1, 4097)
+    density = places ** ((concentration - power) / power) * (1 - 0.5 * places ** (1 / power)) ** (concentration - 1)
     parts = np.concatenate([[0], np.cumsum(density[1:] + density[:-1])])
     return 0.5 * parts / parts[-1], places

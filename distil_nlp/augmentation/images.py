@@ -9,9 +9,9 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 
+from ..signals.problem_kinds import MISSING
 from .counter_rng import beta_quantile, uniform
 
-MISSING = -100
 PADDINGS = ("zero", "reflect")
 _CROP_RATIOS = (3 / 4, 4 / 3)  # Szegedy et al. 2015, "Going Deeper with Convolutions", section 6
 _ERASED_AREA, _ERASED_RATIOS = (0.02, 0.4), (0.3, 1 / 0.3)  # Zhong et al. 2020, section 4.2

@@ -77,16 +77,20 @@ def replaced_copies(
     ]
     places = np.flatnonzero(np.any([is_replaced for is_replaced, _ in choices], axis=0))
     candidates = _candidates(originals, places, tokenizer, model, vocabulary, num_candidates, batch_size, device)
-    index_of_place = np.zeros(len(is_word), dtype=np.int64)
-    index_of_place[places] = np.arange(len(places))
-    copies = []
-    for is_replaced, rank in choices:
-        ids = originals.columns["input_ids"].copy()
-        ranks = rank[is_replaced] % max(candidates.shape[1], 1)
-        ids[is_replaced] = candidates[index_of_place[is_replaced], ranks]
-        copy = FlatRows({**originals.columns, "input_ids": ids}, originals.starts, originals.special)
-        copies.append(copy.to_dataset(rows))
+    copies = [_replaced(originals, places, candidates, *choice).to_dataset(rows) for choice in choices]
     return datasets.concatenate_datasets(copies)
+
+
+def _replaced(
+    rows: FlatRows, places: np.ndarray, candidates: np.ndarray, is_replaced: np.ndarray, rank: np.ndarray
+) -> FlatRows:
+    """Rows with the candidate of rank `rank` at the tokens of the mask `is_replaced`, each of which is one of `places`."""
+    ids = rows.columns["input_ids"].copy()
+    index_of_place = np.zeros(len(ids), dtype=np.int64)
+    index_of_place[places] = np.arange(len(places))
+    ranks = rank[is_replaced] % max(candidates.shape[1], 1)
+    ids[is_replaced] = candidates[index_of_place[is_replaced], ranks]
+    return FlatRows({**rows.columns, "input_ids": ids}, rows.starts, rows.special)
 
 
 def load_masked_lm(

@@ -11,10 +11,10 @@ from ..data.audio_files import resample
 from ..data.examples import EXAMPLE_ID
 from ..models import LogMel
 from ..signals.columns import FRAMES, SOFT_ITEMS
+from ..signals.problem_kinds import MISSING
 from .base import Batch, Collator, Row, pad, require_example_ids
 
 AUDIO = "audio"
-MISSING_LABEL = -100
 
 
 class AudioCollator(Collator):
@@ -77,7 +77,7 @@ class FrameCollator(AudioCollator):
     """
 
     def labels_of(self, rows: Sequence[Row]) -> Batch:
-        labels = pad([row["labels"] for row in rows], MISSING_LABEL)
+        labels = pad([row["labels"] for row in rows], MISSING)
         lengths = torch.tensor([len(row["labels"]) for row in rows])
         return {"labels": labels, SOFT_ITEMS: _mask(lengths, labels.shape[1])}
 
@@ -102,7 +102,7 @@ class CtcCollator(AudioCollator):
         lengths = torch.tensor([-(-row["length"] * rate // self.sampling_rate) for row in rows])
         num_frames = self._front_end.num_frames(lengths)
         return {
-            "labels": pad([row["labels"] for row in rows], MISSING_LABEL, length=1),
+            "labels": pad([row["labels"] for row in rows], MISSING, length=1),
             FRAMES: _mask(num_frames, int(num_frames.max())),
         }
 
@@ -128,13 +128,13 @@ class Seq2SeqSpeechCollator(AudioCollator):
         # Without a transcript the decoder's input is the first token.
         inputs = [row["labels"][:-1] if len(row["labels"]) > 1 else [self._first] for row in rows]
         decoder_input_ids = pad(inputs, self._padding)
-        labels = pad([row["labels"][1:] for row in rows], MISSING_LABEL, length=decoder_input_ids.shape[1])
+        labels = pad([row["labels"][1:] for row in rows], MISSING, length=decoder_input_ids.shape[1])
         mask = _mask(torch.tensor([len(tokens) for tokens in inputs]), decoder_input_ids.shape[1]).long()
         return {
             "decoder_input_ids": decoder_input_ids,
             "decoder_attention_mask": mask,
             "labels": labels,
-            SOFT_ITEMS: labels != MISSING_LABEL,
+            SOFT_ITEMS: labels != MISSING,
         }
 
 

@@ -7,10 +7,9 @@ import torch
 
 from ..data.examples import EXAMPLE_ID
 from ..models.pixel_preprocessor import PixelPreprocessor
+from ..signals.problem_kinds import MISSING
 from .base import Batch, Row, pad
 from .images import ImageCollator
-
-MISSING_LABEL = -100
 
 
 class BoxCollator(ImageCollator):
@@ -46,7 +45,7 @@ class BoxCollator(ImageCollator):
             [{name: value for name, value in row.items() if name not in ("labels", "boxes")} for row in rows]
         )
         boxes = pad([np.reshape(row["boxes"], (-1, 4)) for row in rows], 0.0, length=1)
-        labels = pad([row["labels"] for row in rows], MISSING_LABEL, length=boxes.shape[1])
+        labels = pad([row["labels"] for row in rows], MISSING, length=boxes.shape[1])
         if self.augments:
             is_flipped = torch.from_numpy(self.augmentation.flipped(batch[EXAMPLE_ID], self.epoch))
             boxes = mirror_boxes(boxes, labels, is_flipped)

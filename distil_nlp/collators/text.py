@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..data.examples import TOKENS
-from ..data.masking import MISSING
 from ..signals.columns import POSITIONS, SOFT_ITEMS
+from ..signals.problem_kinds import MISSING
 from .base import Batch, Collator, Row, pad
 
 if TYPE_CHECKING:

@@ -107,7 +107,7 @@ def _decode(file: Mapping[str, Any] | None, location: str) -> "PillowImage.Image
 def image_sizes(split: datasets.Dataset, column: str, split_name: str) -> np.ndarray:
     """Width and height of every image of a split as `open_images` decodes it: float64, shape (rows, 2).
 
-    Only headers are read; PNG files without Exif in the header are read whole, because theirs may be at the end.
+    Only headers are read; PNG files without Exif in the header are read whole, because Exif may be at the end.
 
     Raises:
         ValueError: See `open_images`.

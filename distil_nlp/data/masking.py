@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from ..signals.problem_kinds import MISSING
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-MISSING = -100
 _TEXTS_AT_ONCE = 1_000
 _MASKED, _SWAPPED = 0.8, 0.1  # of the chosen tokens; the others stay
 

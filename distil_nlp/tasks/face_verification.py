@@ -10,7 +10,7 @@ import numpy as np
 
 from ..data.columns import find_label_column, first_split, label_column_of, listed
 from ..data.images import image_format, image_size_or_native
-from ..data.labels import SINGLE, LabelEncoder, as_number, column_values
+from ..data.labels import SINGLE, LabelEncoder, column_values, parse_number
 from ..data.splits import EVAL_SEED, Splits
 from ..metrics import VerificationEvaluator, verification_metrics
 from ..models import AutoImageEmbedder
@@ -183,13 +183,13 @@ def _people(splits: Mapping[str, datasets.Dataset], names: Sequence[str], label:
         for name in names
         if name in splits and label in splits[name].column_names
         for value in column_values(splits[name], label)
-        if value is not None and as_number(value) not in (-1, -100)
+        if value is not None and parse_number(value) not in (-1, -100)
     }
     features = [splits[name].features.get(label) for name in names if name in splits]
     classes = next((feature.names for feature in features if isinstance(feature, datasets.ClassLabel)), None)
     if classes is not None:
         return [name for name in classes if name in values]
-    numbers = {_name(value): as_number(value) for value in values}
+    numbers = {_name(value): parse_number(value) for value in values}
     if None in numbers.values():
         return sorted(numbers)
     if any(number % 1 for number in numbers.values()):
@@ -202,5 +202,5 @@ def _people(splits: Mapping[str, datasets.Dataset], names: Sequence[str], label:
 
 def _name(value: Any) -> str:
     """The person's name: 1, 1.0, "1" and "1.0" are the same person, as they are the same class of a `LabelEncoder`."""
-    number = as_number(value)
+    number = parse_number(value)
     return str(value) if number is None or number % 1 else str(int(number))

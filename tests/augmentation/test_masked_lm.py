@@ -33,8 +33,10 @@ def test_copies_have_the_columns_and_lengths_of_the_rows_and_differ_in_words_onl
     assert len(augmented) == 3 * len(rows) and augmented.features == rows.features
     special = set(tiny_tokenizer().all_special_ids)
     for before, after in zip([*rows] * 3, augmented, strict=True):
-        assert [one in special for one in before["input_ids"]] == [one in special for one in after["input_ids"]]
-        frame = [place for place, one in enumerate(before["input_ids"]) if one in special]
+        assert [token in special for token in before["input_ids"]] == [
+            token in special for token in after["input_ids"]
+        ]
+        frame = [place for place, token in enumerate(before["input_ids"]) if token in special]
         assert all(before["input_ids"][place] == after["input_ids"][place] for place in frame)
         assert before["attention_mask"] == after["attention_mask"] and before["length"] == after["length"]
 
@@ -42,7 +44,7 @@ def test_copies_have_the_columns_and_lengths_of_the_rows_and_differ_in_words_onl
 @pytest.mark.parametrize("probability", [0.0, 0.4, 1.0])
 def test_words_are_replaced_with_the_given_probability(probability):
     _, rows = prepared([" ".join(WORDS)] * 40)
-    before, after = (np.concatenate(one["input_ids"]) for one in (rows, copies(rows, probability=probability)))
+    before, after = (np.concatenate(part["input_ids"]) for part in (rows, copies(rows, probability=probability)))
     words = ~np.isin(before, tiny_tokenizer().all_special_ids)
     assert np.mean((before != after)[words]) == pytest.approx(probability, abs=0.05 if probability == 0.4 else 0)
 

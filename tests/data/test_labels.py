@@ -1,4 +1,4 @@
-"""A label means what it says, however a file stored it."""
+"""Labels are encoded by their value, whatever type a file stores them in."""
 
 import datasets
 import numpy as np
@@ -61,7 +61,7 @@ def labels_of(task, data, tokenizer):
             id="lists of class labels"),
     ],
 )  # fmt: skip
-def test_labels_are_read(tokenizer, labels, feature, settings, problem_type, names, expected):
+def test_labels_are_encoded(tokenizer, labels, feature, settings, problem_type, names, expected):
     data = split(labels, feature)
     task = task_of(data, **settings)
     assert task.problem_type == problem_type
@@ -93,19 +93,19 @@ def test_all_splits_share_one_mapping(tokenizer, train, validation, expected):
     assert labels_of(task_of(train, validation), validation, tokenizer) == expected
 
 
-def test_given_names_decide_the_order(tokenizer):
+def test_label_names_decide_the_order(tokenizer):
     data = split(["good", "bad"])
     task = task_of(data, label_names=["good", "so-so", "bad"])
     assert task.num_labels == 3
     assert labels_of(task, data, tokenizer) == [0, 2]
 
 
-def test_whole_numbers_are_indices_into_given_names(tokenizer):
+def test_integers_are_indices_into_given_names(tokenizer):
     data = split([0, 1])
     assert labels_of(task_of(data, label_names=["bad", "good"]), data, tokenizer) == [0, 1]
 
 
-def test_whole_numbers_are_names_where_the_given_names_are_numbers(tokenizer):
+def test_integers_are_names_where_all_given_names_are_integers(tokenizer):
     data = split([1, 2, 1])
     assert labels_of(task_of(data, label_names=["1", "2", "3"]), data, tokenizer) == [0, 1, 0]
 
@@ -120,18 +120,18 @@ def test_a_hidden_test_set_of_scores_is_missing_labels(tokenizer):
     assert np.isnan(labels_of(task, split([-1.0, -1.0]), tokenizer)).all()
 
 
-def test_rows_without_a_label_are_counted_aloud(caplog):
+def test_the_number_of_rows_without_a_label_is_logged(caplog):
     task_of(split([0, 1, -1, -1, 0]))
     assert "2 of 5 labels of the train split are missing" in caplog.text
 
 
-def test_whole_numbers_with_gaps_say_how_they_were_read(caplog):
+def test_integers_with_empty_cells_are_read_as_classes_with_a_warning(caplog):
     task_of(split([0.0, 1.0, NAN]))
     assert "read as classes. If they are scores, set problem_type='regression'" in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("train", "validation", "settings", "said"),
+    ("train", "validation", "settings", "message"),
     [
         (
             split(["good", "bad"]),
@@ -148,8 +148,8 @@ def test_whole_numbers_with_gaps_say_how_they_were_read(caplog):
             {"label_names": ["a", "b", "a"]},
             "label_names must differ from each other; got a, b, a",
         ),
-        (split(["a", "a"]), None, {}, "has 1 class .a.*nothing to tell apart"),
-        (split([-1, 1]), None, {}, "has 1 class .*if -1 is a class of yours, pass label_names with '-1'"),
+        (split(["a", "a"]), None, {}, "has 1 class .a.*too few to classify"),
+        (split([-1, 1]), None, {}, "has 1 class .*if -1 is one of your classes, pass label_names with '-1'"),
         (
             split([1.0, 2.0]),
             None,
@@ -181,10 +181,10 @@ def test_whole_numbers_with_gaps_say_how_they_were_read(caplog):
         (split([[0, 1], [1, 1]]), split([[0, -1]]), {}, r"label \[0, -1\] is missing in part"),
         (split([["a"], ["b"]]), split([["a", "z"]]), {}, "label 'z' is none of the 2 known classes .a, b."),
         (split([["a"], ["b"]]), split([["a", None]]), {}, "mixes classes with missing ones"),
-        (split([[0.2, 0.8], [0.5, 0.5]]), None, {}, "Lists of labels hold classes, or one 0 or 1 per class; got 0"),
-        (split([{"id": 1}, {"id": 2}]), None, {}, "Column 'label' holds .* which is no label"),
+        (split([[0.2, 0.8], [0.5, 0.5]]), None, {}, "Lists of labels contain classes, or one 0 or 1 per class; got 0"),
+        (split([{"id": 1}, {"id": 2}]), None, {}, "Column 'label' contains .* which is not a label"),
     ],
 )
-def test_labels_that_cannot_be_used_are_refused(train, validation, settings, said):
-    with pytest.raises(ValueError, match=said):
+def test_labels_that_cannot_be_used_are_refused(train, validation, settings, message):
+    with pytest.raises(ValueError, match=message):
         task_of(train, validation, **settings)

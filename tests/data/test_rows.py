@@ -1,4 +1,4 @@
-"""A message about a row says where it is in the data, not where shuffling and taking parts has put it."""
+"""Messages about a row give its number in the file, not after shuffling and selection."""
 
 import io
 
@@ -21,7 +21,7 @@ def splits_of(columns, folder, **settings):
     return load_splits(train_file=folder / "train.parquet", train_val_split=0.25, **settings)
 
 
-def test_rows_keep_the_numbers_of_their_file_however_they_were_taken(tmp_path):
+def test_rows_keep_the_numbers_of_their_file_after_shuffling_and_selection(tmp_path):
     splits = splits_of({"text": [f"text {row}" for row in range(ROWS)]}, tmp_path, max_train_samples=9)
     for name, count in (("train", 9), ("validation", 10)):
         split = splits[name]
@@ -45,7 +45,7 @@ def test_an_image_that_cannot_be_read_is_named_by_its_row_in_the_file(tmp_path):
             task.prepare(split, image_processor_for(8, 1))
 
 
-def test_a_label_without_a_place_is_named_by_its_row_in_the_file(tmp_path):
+def test_an_unknown_label_is_named_by_its_row_in_the_file(tmp_path):
     labels = [row % 2 for row in range(ROWS)]
     task = TextClassification.from_splits(splits_of({"text": ["word"] * ROWS, "label": labels}, tmp_path))
     labels[BAD] = 5
@@ -55,7 +55,7 @@ def test_a_label_without_a_place_is_named_by_its_row_in_the_file(tmp_path):
             task.labels_of(split)
 
 
-def test_texts_that_are_missing_are_counted_as_the_file_counts_them(tmp_path):
+def test_missing_texts_are_named_by_their_rows_in_the_file(tmp_path):
     texts = [None if row in (BAD, 30) else "word" for row in range(ROWS)]
     shuffled = datasets.Dataset.from_dict({"text": texts}, split="train").shuffle(seed=1)
     with pytest.raises(

@@ -1,10 +1,12 @@
+"""Splits from files and from Hub data sets: what is read, and what is refused."""
+
 import datasets
 import pytest
 
 from distil_nlp.data.splits import load_splits
 from distil_nlp.tasks import TextClassification
 
-ROWS = {"text": ["a good film", 'she said "no, never"', "NA", "null"], "label": ["fun", "dull", "NA", "007"]}
+ROWS = {"text": ["a good film", 'she message "no, never"', "NA", "null"], "label": ["fun", "dull", "NA", "007"]}
 HUNDRED = {"text": [f"film {index}" for index in range(100)], "label": [f"c{index % 50}" for index in range(100)]}
 
 
@@ -21,7 +23,7 @@ def test_every_kind_of_file_gives_the_rows_that_were_written(write, extension):
     assert splits["train"].to_dict() == ROWS
 
 
-def test_files_of_different_kinds_go_together(write):
+def test_files_of_different_formats_can_be_combined(write):
     splits = load_splits(
         train_file=write("a.parquet", ROWS),
         validation_file=write("b.jsonl", ROWS),
@@ -45,19 +47,19 @@ def test_parquet_keeps_its_class_labels_in_their_order(write):
     assert splits["train"].features["label"].names == ["pos", "neg"]
 
 
-def test_a_csv_that_changes_its_mind_after_ten_thousand_rows_is_read_whole(write):
+def test_a_csv_with_words_after_ten_thousand_integers_is_read_completely(write):
     labels = ["1"] * 12_000 + ["unsure"]
     path = write("a.csv", {"text": ["x"] * len(labels), "label": labels})
     splits = load_splits(train_file=path, validation_file=write("b.csv", ROWS))
     assert splits["train"]["label"][:][-2:] == ["1", "unsure"]
 
 
-def test_brackets_in_a_path_are_no_pattern(write):
+def test_brackets_in_a_path_are_not_a_pattern(write):
     train, validation = write("run[1]/a*.csv", ROWS), write("run[1]/b.csv", ROWS)
     assert len(load_splits(train_file=train, validation_file=validation)["train"]) == 4
 
 
-def test_a_file_that_changed_is_read_anew(write):
+def test_a_changed_file_is_read_again(write):
     validation = write("b.csv", ROWS)
     load_splits(train_file=write("a.csv", "text,label\nold,1\n"), validation_file=validation)
     splits = load_splits(train_file=write("a.csv", "text,label\nnew row,1\n"), validation_file=validation)
@@ -82,13 +84,13 @@ def test_a_larger_training_subset_contains_the_smaller_one(files):
     assert small != [f"film {index}" for index in range(10)], "the first rows of a file are often sorted by label"
 
 
-def test_the_seed_decides_the_training_subset_and_nothing_else(files):
+def test_the_seed_changes_the_training_subset_only(files):
     first, same, other = (load_splits(**files, max_train_samples=20, max_eval_samples=20, seed=s) for s in (1, 1, 2))
     assert first["train"]["text"][:] == same["train"]["text"][:] != other["train"]["text"][:]
     assert first["validation"]["text"][:] == other["validation"]["text"][:]
 
 
-def test_the_evaluation_limit_holds_for_test_too_and_not_for_unlabeled_rows(files, write):
+def test_max_eval_samples_limits_test_too_and_not_unlabeled_rows(files, write):
     extra = {"test_file": write("t.csv", HUNDRED), "unlabeled_file": write("u.csv", HUNDRED)}
     splits = load_splits(**files, **extra, max_train_samples=5, max_eval_samples=7)
     assert [len(split) for split in splits.values()] == [5, 7, 7, 100]
@@ -99,7 +101,7 @@ def test_a_limit_beyond_the_data_changes_nothing(files):
     assert splits["train"].to_dict() == HUNDRED
 
 
-def test_a_subset_loses_no_class(files):
+def test_a_subset_keeps_all_classes(files):
     splits = load_splits(**files, max_train_samples=3)
     assert TextClassification.from_splits(splits).num_labels == 50
 
@@ -123,25 +125,25 @@ def hub(monkeypatch):
 
 def test_a_hub_data_set_gives_its_splits(hub):
     hub({"train": 3, "validation": 2, "test": 1, "extra": 4})
-    splits = load_splits(dataset_name="somebody/reviews")
+    splits = load_splits(dataset_name="organization/reviews")
     assert {name: len(split) for name, split in splits.items()} == {"train": 3, "validation": 2, "test": 1}
 
 
 @pytest.mark.parametrize("measured", ["test", "validation_matched"])
-def test_what_stands_in_for_validation_is_said(hub, caplog, measured):
+def test_another_split_used_as_validation_is_logged(hub, caplog, measured):
     hub({"train": 3, measured: 2})
-    splits = load_splits(dataset_name="somebody/reviews", dataset_config_name="plain")
+    splits = load_splits(dataset_name="organization/reviews", dataset_config_name="plain")
     assert splits["validation"]["text"][0] == f"{measured} 0"
     assert "test" not in splits
-    assert f"somebody/reviews has no split 'validation': '{measured}' is used" in caplog.text
+    assert f"organization/reviews has no split 'validation': '{measured}' is used" in caplog.text
 
 
-def test_unlabeled_rows_may_stand_beside_a_hub_data_set(hub, write, monkeypatch):
+def test_an_unlabeled_file_can_be_combined_with_a_hub_data_set(hub, write, monkeypatch):
     path = write("u.csv", {"text": ["a", "b"]})
     files = load_splits(validation_file=path, unlabeled_file=path)
     hub({"train": 3, "validation": 2})
     monkeypatch.setattr("distil_nlp.data.splits._read", lambda path, split: files[split])
-    assert len(load_splits(dataset_name="somebody/reviews", unlabeled_file=path)["unlabeled"]) == 2
+    assert len(load_splits(dataset_name="organization/reviews", unlabeled_file=path)["unlabeled"]) == 2
 
 
 def test_a_folder_of_files_is_a_data_set(write):
@@ -151,16 +153,16 @@ def test_a_folder_of_files_is_a_data_set(write):
     assert [len(split) for split in splits.values()] == [100, 100]
 
 
-def test_a_hub_data_set_without_anything_to_measure_on_is_refused(hub):
+def test_a_hub_data_set_without_validation_and_test_is_refused(hub):
     hub({"train": 3})
     with pytest.raises(ValueError, match="no validation split and no test split .*train.*validation_file"):
-        load_splits(dataset_name="somebody/reviews")
+        load_splits(dataset_name="organization/reviews")
 
 
 @pytest.mark.parametrize(
     "error", [ConnectionError("no route"), ValueError("Config name is missing."), RuntimeError("x")]
 )
-def test_a_hub_data_set_that_cannot_be_loaded_says_why_and_what_else_there_is(monkeypatch, error):
+def test_a_hub_data_set_that_cannot_be_loaded_is_an_error_with_the_reason(monkeypatch, error):
     def refuse(name, config):
         raise error
 
@@ -174,7 +176,7 @@ def test_a_hub_data_set_that_cannot_be_loaded_says_why_and_what_else_there_is(mo
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({}, "Data is needed; got dataset_name=None .* Set dataset_name .* or train_file and validation_file"),
         (
@@ -194,21 +196,21 @@ def test_a_hub_data_set_that_cannot_be_loaded_says_why_and_what_else_there_is(mo
         ({"validation_file": "GOOD", "max_eval_samples": -5}, "max_eval_samples must be 1 or more.*got -5"),
     ],
 )
-def test_sources_that_make_no_sense_are_refused(write, arguments, said):
+def test_contradictory_sources_are_refused(write, arguments, message):
     good = str(write("good.csv", ROWS))
     arguments = {name: good if value == "GOOD" else value for name, value in arguments.items()}
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         load_splits(**arguments)
 
 
-def test_a_missing_file_is_named_with_its_neighbors(write):
+def test_the_error_on_a_missing_file_lists_the_files_beside_it(write):
     path = write("reviews.csv", ROWS)
     with pytest.raises(FileNotFoundError, match="train_file='.*review.csv' does not exist.*reviews.csv"):
         load_splits(train_file=path.with_name("review.csv"), validation_file=path)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("a.csv", "", "empty .0 bytes.. Was the copy or the download cut off"),
         ("a.txt", "text\n", "extension '.txt'.*Supported: .csv, .tsv, .json, .jsonl, .parquet"),
@@ -225,13 +227,13 @@ def test_a_missing_file_is_named_with_its_neighbors(write):
         ("a.csv", "words,class\nhi,1\n", "train and validation splits share no column: words, class against text, l"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_refused_with_the_reason(write, name, content, said):
+def test_an_unusable_file_is_refused_with_the_reason(write, name, content, message):
     good, bad = write("good.csv", ROWS), write(name, content)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         load_splits(train_file=bad, validation_file=good)
 
 
-def test_a_file_that_is_not_utf8_says_so(write, tmp_path):
+def test_the_error_on_a_file_that_is_not_utf8_names_the_encoding(write, tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes("text,label\ncafé,1\n".encode("latin-1"))
     with pytest.raises(ValueError, match="a.csv' cannot be read as csv: it is not UTF-8"):
@@ -244,7 +246,7 @@ def test_a_folder_as_a_file_is_refused(write):
         load_splits(train_file=path.parent, validation_file=path)
 
 
-def test_all_files_are_looked_at_before_any_is_read(write, monkeypatch):
+def test_all_files_are_checked_before_the_first_is_read(write, monkeypatch):
     monkeypatch.setattr("distil_nlp.data.splits._read", lambda *_: pytest.fail("read before all files were checked"))
     with pytest.raises(FileNotFoundError, match="test_file"):
         load_splits(train_file=write("a.csv", ROWS), validation_file=write("b.csv", ROWS), test_file="nowhere.csv")

@@ -126,7 +126,7 @@ def test_splits_that_do_not_go_together_are_refused(splits, said):
 
 def test_kinds_mixed_in_one_json_column_are_refused(write):
     path = write("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b", "label": "x"}\n')
-    with pytest.raises(ValueError, match="Column 'label' holds .* Kinds may also be mixed"):
+    with pytest.raises(ValueError, match="Column 'label' contains .* Types may also be mixed"):
         TextClassification.from_splits(load_splits(validation_file=path))
 
 
