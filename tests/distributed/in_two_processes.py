@@ -1,6 +1,7 @@
 """What test_two_processes.py launches: every case, and what each process found, in the folder given."""
 
 import json
+import runpy
 import sys
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import torch
 from accelerate import PartialState
 from safetensors.torch import save_file
 
+from tests.conftest import ROOT
 from tests.distributed.cases import CASES, figures, gradients, short_image_run, short_run, weights_of
+from tests.recipe.runs import words
 from tests.teachers.cache_building import a_shard_an_example, make_cache
 from tests.training.test_search import two_trials_and_alone
 
@@ -28,9 +31,16 @@ def main(folder):
     for name, trainer in {"whole": whole, "resumed": resumed, "images": images}.items():
         save_file(weights_of(trainer), folder / f"{name}.rank{process.process_index}.safetensors")
     told["searched"] = two_trials_and_alone(folder / "search")
+    run_recipe(folder / "recipe")
     a_shard_an_example()
     make_cache(folder / "cache")
     (folder / f"told.rank{process.process_index}.json").write_text(json.dumps(told))
+
+
+def run_recipe(folder):
+    """The script of a recipe, as `accelerate launch` runs it."""
+    sys.argv = ["text_classification.py", *words(folder, folder / "out", cache="true", max_steps=4)]
+    runpy.run_path(str(ROOT / "recipes" / "text_classification.py"), run_name="__main__")
 
 
 if __name__ == "__main__":

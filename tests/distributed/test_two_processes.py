@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from tests.conftest import ROOT
 from tests.distributed.cases import CASES, figures, gradients, short_image_run, weights_of
+from tests.recipe.runs import save_model, save_rows
 from tests.teachers.cache_building import a_shard_an_example, make_cache
 from tests.training.images import WITH_PROJECTION
 from tests.training.runs import relative_difference, same_weights
@@ -24,6 +25,10 @@ PROJECTED.add("images, soft labels")
 def folder(tmp_path_factory):
     """Where two processes left what they found, see in_two_processes.py."""
     folder = tmp_path_factory.mktemp("two")
+    (folder / "recipe").mkdir()
+    save_model(folder / "recipe" / "teacher")
+    save_rows(folder / "recipe" / "train.jsonl", 48)
+    save_rows(folder / "recipe" / "validation.jsonl", 24, seed=1)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -48,6 +53,7 @@ def folder(tmp_path_factory):
         timeout=280,
     )
     assert done.returncode == 0, done.stderr[-5000:]
+    (folder / "printed.txt").write_text(done.stdout)
     return folder
 
 
@@ -105,3 +111,9 @@ def test_a_cache_built_by_two_processes_is_that_of_one(folder, tmp_path, monkeyp
 
 def test_a_search_in_two_processes_trains_in_both_what_trainers_with_its_settings_would(folder):
     assert [told(folder, rank)["searched"] for rank in (0, 1)] == [[True, True]] * 2
+
+
+def test_two_processes_share_a_recipe_and_the_first_prints_its_comparison(folder):
+    output = {path.name for path in (folder / "recipe" / "out").iterdir()}
+    assert {"student", "control", "teacher_cache", "report.json"} <= output
+    assert (folder / "printed.txt").read_text().count("== compare") == 1

@@ -44,6 +44,7 @@ def test_a_working_torchvision_stays_and_a_broken_one_is_hidden(source, tmp_path
     assert in_a_process_beside(tmp_path, source, code).stdout.strip() == str(bool(source))
 
 
+@pytest.mark.slow  # ten seconds of a fresh interpreter; it tests transformers, and fails once the guard is obsolete
 def test_without_the_guard_transformers_cannot_import_bert_beside_a_broken_torchvision(tmp_path):
     code = "from transformers import BertForSequenceClassification"
     assert in_a_process_beside(tmp_path, BROKEN, code).returncode != 0

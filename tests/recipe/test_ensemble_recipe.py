@@ -7,7 +7,7 @@ import pytest
 from distil_nlp.cli.commands import run
 from distil_nlp.recipe import parse
 from distil_nlp.teachers import CachedTeacher, OnlineTeacher
-from tests.recipe.runs import LABELS, save_model, weights, words
+from tests.recipe.runs import CACHE, LABELS, save_model, weights, words
 from tests.tiny import WORDS, tiny_model, tiny_tokenizer
 from tests.training.runs import same_weights
 
@@ -62,7 +62,7 @@ def test_a_cache_of_each_teacher_gives_the_student_of_teachers_asked_at_every_st
     assert not same_weights(weights(tmp_path / "equal"), asked)
 
 
-@pytest.mark.parametrize("cache", ["true", "false"])
+@pytest.mark.parametrize("cache", CACHE)
 def test_a_teacher_with_another_tokenizer_reads_columns_of_its_own(cache, more, tmp_path):
     run(words(more, tmp_path / "out", more_teachers=more / "reader", cache=cache, control="false"))
     of_both = report_of(tmp_path / "out")["models"]

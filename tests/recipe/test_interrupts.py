@@ -1,15 +1,10 @@
-"""Runs that are killed, interrupted, or shared by two processes lose nothing."""
+"""Runs that are killed or interrupted lose nothing. Two processes: tests/distributed."""
 
-import os
 import random
 import signal
-import socket
-import subprocess
-import sys
 import time
 
 from distil_nlp.cli.commands import run
-from tests.conftest import ROOT
 from tests.recipe.runs import weights, words
 from tests.training.runs import same_weights
 
@@ -22,7 +17,6 @@ DistillationTrainer.training_step = lambda *a, **k: (time.sleep(0.05), step(*a, 
 from distil_nlp.cli.commands import main
 main(sys.argv[1:])
 """
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
 def newest(checkpoints):
@@ -64,24 +58,3 @@ def test_ctrl_c_saves_the_step_says_how_to_go_on_and_the_same_command_does(folde
     assert newest(tmp_path / "stopped" / "checkpoints" / "student") > 0
     run(arguments)
     assert same_weights(weights(tmp_path / "stopped"), weights(tmp_path / "whole"))
-
-
-def test_accelerate_launches_a_recipe_in_two_processes(folder, tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    # `--cpu` would silently start one process; this way really starts two.
-    launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", port]
-    script = str(ROOT / "recipes" / "text_classification.py")
-    done = subprocess.run(
-        [sys.executable, "-m", *launch, script, *words(folder, tmp_path / "out", cache="true", max_steps=4)],
-        env={**ENVIRONMENT, "ACCELERATE_USE_CPU": "true"},
-        capture_output=True,
-        text=True,
-        timeout=280,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    left = {path.name for path in (tmp_path / "out").iterdir()}
-    assert {"student", "control", "teacher_cache", "report.json"} <= left
-    assert done.stdout.count("== compare") == 1  # the first process speaks for both

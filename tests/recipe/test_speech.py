@@ -22,7 +22,7 @@ from transformers import (
 from distil_nlp.cli.commands import run
 from distil_nlp.streaming import Recognizer
 from distil_nlp.tasks import seq2seq_speech_recognition
-from tests.recipe.runs import QUICK
+from tests.recipe.runs import CACHE, QUICK
 from tests.speech import RATE, WORDS, clip_of, spoken, wave_of
 
 
@@ -162,7 +162,7 @@ def save_wav2vec2(folder):
     return folder / "teacher"
 
 
-@pytest.mark.parametrize("cache", ["true", "false"])
+@pytest.mark.parametrize("cache", CACHE)
 def test_a_model_with_longer_frames_and_letters_of_its_own_teaches_a_network_to_write(cache, folder, tmp_path):
     teacher = save_wav2vec2(tmp_path)
     changes = {"task": "automatic-speech-recognition", "teacher": teacher, "train_teacher": "true", "cache": cache}
@@ -242,7 +242,7 @@ def writing(folder, output, **changes):
     return arguments(folder, output, "sentences", **settings)
 
 
-@pytest.mark.parametrize("cache", ["true", "false"])
+@pytest.mark.parametrize("cache", CACHE)
 def test_an_encoder_decoder_learns_what_its_teacher_writes(cache, folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(seq2seq_speech_recognition, "_MOST_TOKENS", 32)  # it has learned little and would never end
     sentences = datasets.Dataset.from_parquet(str(folder / "sentences-train.parquet"))
