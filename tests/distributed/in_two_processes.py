@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from tests.conftest import ROOT
 from tests.distributed.cases import CASES, figures, gradients, short_image_run, short_run, weights_of
 from tests.recipe.runs import words
-from tests.teachers.cache_building import a_shard_an_example, make_cache
+from tests.teachers.cache_building import make_cache, one_example_per_shard
 from tests.training.test_search import two_trials_and_alone
 
 
@@ -32,7 +32,7 @@ def main(folder):
         save_file(weights_of(trainer), folder / f"{name}.rank{process.process_index}.safetensors")
     told["searched"] = two_trials_and_alone(folder / "search")
     run_recipe(folder / "recipe")
-    a_shard_an_example()
+    one_example_per_shard()
     make_cache(folder / "cache")
     (folder / f"told.rank{process.process_index}.json").write_text(json.dumps(told))
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tests.conftest import ROOT
 from tests.distributed.cases import CASES, figures, gradients, short_image_run, weights_of
 from tests.recipe.runs import save_model, save_rows
-from tests.teachers.cache_building import a_shard_an_example, make_cache
+from tests.teachers.cache_building import make_cache, one_example_per_shard
 from tests.training.images import WITH_PROJECTION
 from tests.training.runs import relative_difference, same_weights
 
@@ -103,7 +103,7 @@ def test_a_resumed_run_of_two_processes_ends_bit_identical(folder):
 
 
 def test_a_cache_built_by_two_processes_is_that_of_one(folder, tmp_path, monkeypatch):
-    a_shard_an_example(monkeypatch.setattr)
+    one_example_per_shard(monkeypatch.setattr)
     make_cache(tmp_path / "cache")
     one, two = ({path.name: path.read_bytes() for path in (place / "cache").iterdir()} for place in (tmp_path, folder))
     assert one == two and len(one) == 33
