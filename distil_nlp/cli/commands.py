@@ -5,9 +5,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..evaluation import Comparison
 from ..internals.imports import import_extra
 from ..recipe import Interrupted, SweepArguments, new_context, parse, prepare, run_recipe
+from ..reports import Report
 from ..sweeps import run_sweep
 
 
@@ -29,14 +29,14 @@ def main(argv: Sequence[str] | None = None, *, action: Callable[[list[str]], obj
         sys.exit(f"error: {error}")
 
 
-def run(argv: Sequence[str]) -> Comparison | None:
+def run(argv: Sequence[str]) -> Report | None:
     """Run a recipe.
 
     Args:
         argv (`list[str]`): YAML files and flags, see `distil_nlp.recipe.parse`.
 
     Returns:
-        `Comparison`, or None in processes other than the first.
+        `Report`, or None in processes other than the first.
     """
     recipe, training, overrides = parse(argv)
     return run_recipe(new_context(recipe, training, overrides, command=shlex.join(["distil-nlp", "run", *argv])))

@@ -1,7 +1,6 @@
 """`distil-nlp`: the command line. Answers --help without importing torch."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,9 +79,9 @@ def _compare(arguments: argparse.Namespace) -> None:
             f"error: {arguments.folder} contains no report.json, which a run writes at its end. Repeat the run's command "
             f"to finish it, or give its output folder."
         )
-    from ..reports import text_table
+    from ..reports import Report
 
-    print(text_table(json.loads(report.read_text(encoding="utf-8"))))
+    print(Report.from_json(report.read_text(encoding="utf-8")))
 
 
 def _push(arguments: argparse.Namespace) -> None:

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from .bootstrap import Difference, difference_of_means, difference_of_metrics
-from .comparison import Candidate, Comparison, compare
+from ..reports import Difference, Report
+from .bootstrap import difference_of_means, difference_of_metrics
+from .comparison import Candidate, compare
 from .latency import Latency, measure_latency, speed_up
 from .predict import predict, predict_logits
 
@@ -11,12 +12,12 @@ __all__ = [
     "F1",
     "Accuracy",
     "Agreement",
-    "Comparison",
     "Candidate",
     "Difference",
     "Latency",
     "MatthewsCorrelation",
     "PearsonSpearman",
+    "Report",
     "compare",
     "difference_of_means",
     "difference_of_metrics",
@@ -32,10 +33,10 @@ if TYPE_CHECKING:  # for type checkers and editors; at run time see `__getattr__
 _EVALUATE_METRICS = ("F1", "Accuracy", "Agreement", "MatthewsCorrelation", "PearsonSpearman")
 
 
-def __getattr__(name):
-    # Importing `evaluate` takes memory that a training process has no use for.
+def __getattr__(name: str) -> type:
+    # Imported on first use: `evaluate` takes memory that a training process does not need.
     if name not in _EVALUATE_METRICS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}. It offers {', '.join(__all__)}.")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}. It has {', '.join(__all__)}.")
     from . import evaluate_metrics
 
     return getattr(evaluate_metrics, name)

@@ -1,53 +1,42 @@
-"""Is a difference between two models more than the luck of the evaluation set? The paired bootstrap.
+"""Paired bootstrap: is a difference between two models more than the luck of the evaluation set?
 
-Both models are judged on the same resampled examples, so that what is hard for both cancels out. The interval is
-the percentile interval: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", section 13.3; for comparing
-systems on one test set: Koehn 2004, "Statistical Significance Tests for Machine Translation Evaluation".
+Both models are scored on the same resampled examples, so that examples that are difficult for both cancel out. The
+interval is the percentile interval: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", section 13.3; for
+comparing systems on one test set: Koehn 2004, "Statistical Significance Tests for Machine Translation Evaluation".
 
-Several seeds: the examples are resampled jointly and each model's metric is the mean over its seeds. The interval
-says how much another evaluation set would move these trained models, not how much other seeds would: the spread
-over seeds is reported beside it.
+Several seeds: the examples are resampled jointly and each model's metric is the mean over its seeds. The interval is
+how much another evaluation set would move these trained models, not how much other seeds would: the spread over seeds
+is reported beside it.
 """
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
+
+from ..reports.report import Difference
 
 _CELLS_AT_ONCE = 4_000_000
 
 
-@dataclass(frozen=True)
-class Difference:
-    """`metric` of one model minus that of another, with its 95 % interval.
-
-    Attributes:
-        of, to (`str`): Who is compared to whom.
-        metric (`str`): Its name.
-        value (`float`): metric(of) - metric(to), in the metric's own unit: of accuracy, a fraction.
-        low, high (`float`): The interval. nan where the metric is undefined.
-    """
-
-    of: str
-    to: str
-    metric: str
-    value: float
-    low: float
-    high: float
-
-
-def difference_of_means(of_values, to_values, *, of, to, metric, num_resamples=10_000, seed=0):
+def difference_of_means(
+    of_values: np.ndarray | Sequence,
+    to_values: np.ndarray | Sequence,
+    *,
+    of: str,
+    to: str,
+    metric: str,
+    num_resamples: int = 10_000,
+    seed: int = 0,
+) -> Difference:
     """The difference of a metric that is a mean over examples, such as accuracy.
 
     Args:
-        of_values, to_values (`np.ndarray`): What each example adds (1 right, 0 wrong), shape (n,) or (seeds, n); the
+        of_values, to_values (`np.ndarray`): The value of each example (1 right, 0 wrong), shape (n,) or (seeds, n); the
             same examples in the same order. The two may have different numbers of seeds.
         of, to, metric (`str`): Names for the result.
-        num_resamples (`int`): How many evaluation sets are drawn.
-        seed (`int`): Of the draws.
-
-    Returns:
-        `Difference`
+        num_resamples (`int`): Number of resampled evaluation sets.
+        seed (`int`): Random seed of the resampling.
 
     Raises:
         ValueError: Different numbers of examples, or none.
@@ -67,19 +56,29 @@ def difference_of_means(of_values, to_values, *, of, to, metric, num_resamples=1
     return _difference(differences.mean(), np.concatenate(means), of, to, metric)
 
 
-def difference_of_metrics(of_facts, to_facts, function, *, of, to, metric, num_resamples=1_000, seed=0):
+def difference_of_metrics(
+    of_statistics: Sequence[np.ndarray],
+    to_statistics: Sequence[np.ndarray],
+    function: Callable[[np.ndarray], float],
+    *,
+    of: str,
+    to: str,
+    metric: str,
+    num_resamples: int = 1_000,
+    seed: int = 0,
+) -> Difference:
     """The difference of any metric, such as F1 or a correlation.
 
-    The metric is computed anew on every resample, hence fewer of them: with 1,000 the ends of the interval move by
-    about a twentieth of its half-width from one `seed` to the next.
+    The metric is computed on every resample, hence fewer of them: with 1,000 the ends of the interval move by about a
+    twentieth of its half-width from one `seed` to the next.
 
     Args:
-        of_facts, to_facts (list of `np.ndarray`): One array a seed, each with n rows: what each example adds, its
-            reference included (`Evaluator.statistics`).
-        function (callable): rows of facts -> float.
+        of_statistics, to_statistics (`list[np.ndarray]`): One array for each seed, with n rows: the statistics of each
+            example, its reference included (`Evaluator.statistics`).
+        function (`Callable`): rows of statistics -> float.
         of, to, metric (`str`): Names for the result.
-        num_resamples (`int`): How many evaluation sets are drawn.
-        seed (`int`): Of the draws.
+        num_resamples (`int`): Number of resampled evaluation sets.
+        seed (`int`): Random seed of the resampling.
 
     Returns:
         `Difference`. Resamples on which the metric is undefined are left out.
@@ -87,17 +86,19 @@ def difference_of_metrics(of_facts, to_facts, function, *, of, to, metric, num_r
     Raises:
         ValueError: Different numbers of examples, or none.
     """
-    num_examples = len(to_facts[0])
-    for facts in (*of_facts, *to_facts):
-        _check_same_examples(len(facts), num_examples, of, to)
+    num_examples = len(to_statistics[0])
+    for statistics in (*of_statistics, *to_statistics):
+        _check_same_examples(len(statistics), num_examples, of, to)
 
-    def mean_difference(rows):
-        of_values, to_values = ([function(facts[rows]) for facts in side] for side in (of_facts, to_facts))
+    def mean_difference(rows: np.ndarray) -> float:
+        of_values, to_values = (
+            [function(statistics[rows]) for statistics in side] for side in (of_statistics, to_statistics)
+        )
         return np.mean(of_values) - np.mean(to_values)
 
     generator = np.random.default_rng(seed)
     with warnings.catch_warnings():
-        # What is undefined on a resample (all of one class, constant) is counted below, not said a thousand times.
+        # A metric that is undefined on a resample (all of one class, constant) is left out below, without a warning each.
         warnings.simplefilter("ignore")
         value = mean_difference(np.arange(num_examples))
         draws = 0 if np.isnan(value) else num_resamples
@@ -105,18 +106,18 @@ def difference_of_metrics(of_facts, to_facts, function, *, of, to, metric, num_r
     return _difference(value, np.asarray(resampled), of, to, metric)
 
 
-def _per_seed(values):
+def _per_seed(values: np.ndarray | Sequence) -> np.ndarray:
     return np.atleast_2d(np.asarray(values, dtype=np.float64))
 
 
-def _check_same_examples(num_of, num_to, of, to):
+def _check_same_examples(num_of: int, num_to: int, of: str, to: str) -> None:
     if num_of != num_to or num_of == 0:
         raise ValueError(
             f"A paired comparison of {of} and {to} needs the same examples, at least one; got {num_of} and {num_to}."
         )
 
 
-def _difference(value, resampled, of, to, metric):
+def _difference(value: float, resampled: np.ndarray, of: str, to: str, metric: str) -> Difference:
     resampled = resampled[~np.isnan(resampled)]
     if np.isnan(value) or len(resampled) == 0:
         low = high = value = float("nan")

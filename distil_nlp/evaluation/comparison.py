@@ -1,36 +1,40 @@
-"""Teacher, student and control side by side: what was kept, what was won, and whether it is more than luck."""
+"""Comparison of teacher, student and control: quality, agreement, size, speed, and intervals of the differences."""
 
-from dataclasses import asdict, dataclass, field
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..internals.messages import nearest
 from ..metrics import display
-from ..reports.markdown import environment, plain, report_markdown
-from ..reports.tables import text_table
+from ..metrics.base import Evaluator
+from ..reports.report import LatencyQuantiles, ModelResult, NamedDifference, Report, SpeedUp, environment
 from .bootstrap import difference_of_means, difference_of_metrics
-from .latency import speed_up
+from .latency import Latency, speed_up
 
 ROLES = ("teacher", "member", "assistant", "student", "control")
 
 
 @dataclass(eq=False)
 class Candidate:
-    """One model of a comparison, or anything else that answers.
+    """One model of a comparison, or anything else that predicts.
 
     Args:
-        role (`str`): "teacher", "member" (one of several teachers that "teacher" is all of), "assistant" (it stands between
-            the teacher and the student), "student" or "control" (the student trained without the teacher, or another
-            baseline).
-        name (`str`): Shown in the table; its own for each candidate. The key of its latency.
-        answers (list, or `np.ndarray` for one seed): For each seed, what the evaluator takes: an array or list with
-            one entry for each row of the data. For a classification that is logits of shape (n, labels); TF-IDF with
-            logistic regression gives them by `predict_log_proba`.
-        model (`torch.nn.Module`, *optional*): Counted and sized; where there are seeds, any of them.
+        role (`str`): "teacher", "member" (one model of an ensemble that is the teacher), "assistant" (between teacher and
+            student), "student" or "control" (the student trained without the teacher, or another baseline).
+        name (`str`): Shown in the table, unique. The key of its latency.
+        answers (`list`, or `np.ndarray` for one seed): For each seed, the input of the evaluator: an array or list with
+            one entry for each row of the data. For a classification these are logits of shape (n, labels); for TF-IDF
+            with logistic regression, the result of `predict_log_proba`.
+        model (`torch.nn.Module`, *optional*): Its parameters and bytes are counted; with several seeds, any of them.
         parameters (`int`, *optional*): Instead of the model's.
-        size_bytes (`int`, *optional*): Instead of the model's; an exported file's, say.
+        size_bytes (`int`, *optional*): Instead of the model's; of an exported file, for example.
     """
 
     role: str
@@ -48,208 +52,180 @@ class Candidate:
             )
         self.answers = list(self.answers) if isinstance(self.answers, (list, tuple)) else [self.answers]
         if not self.answers:
-            raise ValueError(f"{self.name!r} needs the answers of one seed or more, each an item of a list; got none.")
+            raise ValueError(
+                f"{self.name!r} needs the answers of one seed or more, a list with an item for each; got {self.answers}."
+            )
         if isinstance(self.model, torch.nn.Module):
             self.parameters = count_parameters(self.model) if self.parameters is None else self.parameters
             self.size_bytes = saved_size(self.model) if self.size_bytes is None else self.size_bytes
 
 
-@dataclass
-class Comparison:
-    """The result of `compare`; printing it shows the table. The fields are the keys of report.json.
-
-    Attributes:
-        task (`str` or None): What was compared on.
-        problem_type (`str` or None): transformers' word for it.
-        metric (`str`): The main metric.
-        num_examples (`int`): Labeled examples, those the metrics are over.
-        models (list of dict): One for each candidate, in the order given.
-        differences (list of dict): Student to teacher, to each member, assistant and control, in the main metric.
-        environment (`dict`): Machine kind and versions.
-        command (`str` or None): What repeats it.
-        seeds (list of int): Training seeds.
-    """
-
-    task: str | None
-    problem_type: str | None
-    metric: str
-    num_examples: int
-    models: list
-    differences: list
-    environment: dict = field(default_factory=environment)
-    command: str | None = None
-    seeds: list = field(default_factory=list)
-
-    def to_dict(self):
-        """The comparison as report.json holds it: plain values, None for what is undefined or was not measured."""
-        return plain(asdict(self))
-
-    def table(self):
-        """The comparison for a terminal."""
-        return text_table(self.to_dict())
-
-    def markdown(self):
-        """The comparison as a Markdown page."""
-        return report_markdown(self.to_dict())
-
-    def __str__(self):
-        return self.table()
-
-
-def compare(candidates, evaluator, *, latency=None, seeds=None, task=None, command=None):
-    """Put models side by side on the same examples.
+def compare(
+    candidates: Sequence[Candidate],
+    evaluator: Evaluator,
+    *,
+    latency: Mapping[str, Latency] | None = None,
+    seeds: Sequence[int] | None = None,
+    task: str | None = None,
+    command: str | None = None,
+    **details: Any,
+) -> Report:
+    """Compare models on the same examples.
 
     Args:
-        candidates (list of `Candidate`): One teacher, one student or more, any number of the others.
-        evaluator (`Evaluator`): Judges the answers: `ClassificationEvaluator` for labels of whole texts.
-        latency (`dict[str, Latency]`, *optional*): Name of candidate to what `measure_latency` gave, in one call.
-        seeds (list of int, *optional*): Training seeds, to be told in the report.
-        task (`str`, *optional*): What the examples are, to be told in the report.
-        command (`str`, *optional*): What repeats the comparison, to be told in the report.
+        candidates (`list[Candidate]`): One teacher, one student or more, any number of the others.
+        evaluator (`Evaluator`): Scores the answers: `ClassificationEvaluator` for labels of whole texts.
+        latency (`dict[str, Latency]`, *optional*): By name of candidate, from one call of `measure_latency`.
+        seeds (`list[int]`, *optional*): Training seeds.
+        task (`str`, *optional*): Name of the task.
+        command (`str`, *optional*): The command that repeats the comparison.
+        details: Further fields of `Report`: `objective`, `data`, `training_curves`, ...
 
     Returns:
-        `Comparison`. With several seeds a metric is the mean over them, "per_seed" holds each, "spread" the standard
+        `Report`. With several seeds a metric is the mean over them, "per_seed" has each, "spread" the standard
         deviation (with n - 1). For agreement, a candidate and a teacher with as many seeds are paired seed by seed;
-        where one of the two has a single one, it meets each of the other's. "kept" is the main metric over the
-        teacher's; where lower is better, the teacher's over the model's.
+        if one of the two has a single seed, it is paired with each of the other's. The retention is the main metric over
+        the teacher's; where lower is better, the teacher's over the model's.
 
     Raises:
-        ValueError: No teacher or two; a name twice; answers that do not fit the evaluator; seeds that do not fit the
-            teacher's; a latency for a name that is not there.
+        ValueError: Not exactly one teacher; a repeated name; answers that do not fit the evaluator; seeds that do not fit
+            the teacher's; a latency for an unknown name.
     """
     latency = latency or {}
     teacher = _check(candidates, evaluator, latency)
-    facts = {one.name: _facts(evaluator, one) for one in candidates}
+    statistics = {candidate.name: _statistics(evaluator, candidate) for candidate in candidates}
     models = [
-        {
-            **_model(evaluator, candidate, teacher, facts[candidate.name]),
-            **_speed(latency.get(candidate.name), latency.get(teacher.name)),
-        }
+        _result(evaluator, candidate, teacher, statistics[candidate.name], latency.get(candidate.name), latency)
         for candidate in candidates
     ]
-    of_teacher = models[candidates.index(teacher)]["metrics"][evaluator.main]
+    teacher_value = models[list(candidates).index(teacher)].metrics[evaluator.main]
     for model in models:
-        model["kept"] = _kept(evaluator.main, model["metrics"][evaluator.main], of_teacher)
+        model.retention = _retention(evaluator.main, model.metrics[evaluator.main], teacher_value)
     pairs = [
         (student, other)
         for student in candidates
         for other in candidates
         if student.role == "student" and other.role != "student"
     ]
-    return Comparison(
+    return Report(
         task=task,
         problem_type=evaluator.problem_type,
         metric=evaluator.main,
         num_examples=evaluator.num_examples,
         models=models,
-        differences=[_difference(evaluator, student, other, facts) for student, other in pairs],
+        differences=[_difference(evaluator, student, other, statistics) for student, other in pairs],
+        environment=environment(),
         command=command,
         seeds=list(seeds or []),
-    )
+        **details,
+    ).normalized()
 
 
-def _facts(evaluator, candidate):
+def _statistics(evaluator: Evaluator, candidate: Candidate) -> list[np.ndarray]:
     try:
         return [evaluator.statistics(answers) for answers in candidate.answers]
     except ValueError as error:
-        raise ValueError(f"The answers of {candidate.name!r} cannot be judged. {error}") from error
+        raise ValueError(f"The answers of {candidate.name!r} cannot be scored. {error}") from error
 
 
-def _model(evaluator, candidate, teacher, facts):
-    scores = [evaluator.scores(of_seed) for of_seed in facts]
-    return {
-        "role": candidate.role,
-        "name": candidate.name,
-        "metrics": _mean(scores),
-        "per_seed": {name: [seed[name] for seed in scores] for name in scores[0]},
-        "spread": _spread(scores),
-        "kept": None,
-        "agreement": _agreement(evaluator, candidate, teacher),
-        "parameters": candidate.parameters,
-        "size_bytes": candidate.size_bytes,
-    }
+def _result(
+    evaluator: Evaluator,
+    candidate: Candidate,
+    teacher: Candidate,
+    statistics: list[np.ndarray],
+    own_latency: Latency | None,
+    latency: Mapping[str, Latency],
+) -> ModelResult:
+    scores = [evaluator.scores(of_seed) for of_seed in statistics]
+    result = ModelResult(
+        role=candidate.role,
+        name=candidate.name,
+        metrics={name: float(np.mean([seed[name] for seed in scores])) for name in scores[0]},
+        per_seed={name: [seed[name] for seed in scores] for name in scores[0]},
+        spread=_spread(scores),
+        agreement=_agreement(evaluator, candidate, teacher),
+        parameters=candidate.parameters,
+        size_bytes=candidate.size_bytes,
+    )
+    if own_latency is not None:
+        result.latency_ms = LatencyQuantiles(own_latency.p50_ms, own_latency.p95_ms)
+        result.throughput_per_s = own_latency.throughput_per_s
+        if teacher.name in latency:
+            result.speed_up = SpeedUp(*speed_up(own_latency, latency[teacher.name]))
+    return result
 
 
-def _kept(metric, own, of_teacher):
-    # Of a teacher at or below 0 (a correlation can be) nothing can be kept.
-    part, whole = (of_teacher, own) if display(metric).lower_is_better else (own, of_teacher)
+def _retention(metric: str, value: float, teacher_value: float) -> float | None:
+    # Undefined for a teacher at or below 0, which a correlation can be.
+    part, whole = (teacher_value, value) if display(metric).lower_is_better else (value, teacher_value)
     return part / whole if whole > 0 else None
 
 
-def count_parameters(model):
-    """Parameters of a module; tied ones once."""
+def count_parameters(model: torch.nn.Module) -> int:
+    """Number of parameters of a module; tied ones are counted once."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def saved_size(model):
-    """Bytes of a module's tensors in a safetensors file (its header of a few kB excepted); tied ones once."""
-    tensors = {(one.data_ptr(), one.shape, one.stride()): one for one in model.state_dict().values()}
+def saved_size(model: torch.nn.Module) -> int:
+    """Bytes of a module's tensors in a safetensors file (without its header of a few kB); tied ones count once."""
+    tensors = {(tensor.data_ptr(), tensor.shape, tensor.stride()): tensor for tensor in model.state_dict().values()}
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 
-def _check(candidates, evaluator, latency):
-    """The teacher, once everything fits."""
+def _check(candidates: Sequence[Candidate], evaluator: Evaluator, latency: Mapping[str, Latency]) -> Candidate:
+    """Check that all candidates can be compared, and return the teacher."""
     teachers = [candidate for candidate in candidates if candidate.role == "teacher"]
     names = [candidate.name for candidate in candidates]
     if len(teachers) != 1:
-        roles = ", ".join(candidate.role for candidate in candidates) or "nobody"
-        raise ValueError(f"A comparison has one teacher, the measure of what was kept; got {len(teachers)} ({roles}).")
+        roles = ", ".join(candidate.role for candidate in candidates) or "no candidates"
+        raise ValueError(
+            f"A comparison needs exactly one teacher, which retention refers to; got {len(teachers)} ({roles})."
+        )
     if len(set(names)) != len(names):
         raise ValueError(f"Each candidate needs a name of its own, it is the key of its latency; got {names}.")
     unknown = [name for name in latency if name not in names]
     if unknown:
-        raise ValueError(f"There is a latency for {unknown[0]!r}, who is not compared{nearest(unknown[0], names)}.")
+        raise ValueError(f"Got a latency for {unknown[0]!r}, which is not a candidate{nearest(unknown[0], names)}.")
     teacher = teachers[0]
-    for one in candidates:
-        counts = sorted({len(answers) for answers in one.answers})
+    for candidate in candidates:
+        counts = sorted({len(answers) for answers in candidate.answers})
         if counts != [evaluator.num_rows]:
             raise ValueError(
-                f"{one.name!r} should have {evaluator.num_rows} answers per seed, one for each row of the data; got "
+                f"{candidate.name!r} should have {evaluator.num_rows} answers per seed, one for each row of the data; got "
                 f"{', '.join(map(str, counts))}. Predict the same rows with every model; a list has an item per seed."
             )
-        if 1 not in (len(teacher.answers), len(one.answers)) and len(teacher.answers) != len(one.answers):
+        if 1 not in (len(teacher.answers), len(candidate.answers)) and len(teacher.answers) != len(candidate.answers):
             raise ValueError(
-                f"The teacher has {len(teacher.answers)} seeds and {one.name!r} has {len(one.answers)}, so it is not "
-                f"clear which belongs to which. Give one item for all seeds, or one for each."
+                f"The teacher has {len(teacher.answers)} seeds and {candidate.name!r} has {len(candidate.answers)}, so "
+                f"they cannot be paired. Give one item for all seeds, or one for each."
             )
     return teacher
 
 
-def _mean(scores):
-    return {name: float(np.mean([seed[name] for seed in scores])) for name in scores[0]}
-
-
-def _spread(scores):
+def _spread(scores: list[dict[str, float]]) -> dict[str, float] | None:
     if len(scores) < 2:
         return None
     return {name: float(np.std([seed[name] for seed in scores], ddof=1)) for name in scores[0]}
 
 
-def _agreement(evaluator, candidate, teacher):
+def _agreement(evaluator: Evaluator, candidate: Candidate, teacher: Candidate) -> float | None:
     num_pairs = max(len(candidate.answers), len(teacher.answers))
     sides = [side.answers * (num_pairs // len(side.answers)) for side in (candidate, teacher)]
-    shares = [evaluator.agreement(ours, theirs) for ours, theirs in zip(*sides, strict=True)]
+    shares = [
+        evaluator.agreement(own_answers, teacher_answers) for own_answers, teacher_answers in zip(*sides, strict=True)
+    ]
     return None if None in shares else float(np.mean(shares))
 
 
-def _speed(own, of_teacher):
-    if own is None:
-        return {"latency_ms": None, "throughput_per_s": None, "speed_up": None}
-    ratio = dict(zip(("value", "low", "high"), speed_up(own, of_teacher), strict=True)) if of_teacher else None
-    return {
-        "latency_ms": {"p50": own.p50_ms, "p95": own.p95_ms},
-        "throughput_per_s": own.throughput_per_s,
-        "speed_up": ratio,
-    }
-
-
-def _difference(evaluator, student, other, facts):
-    metric, sides = evaluator.main, [facts[side.name] for side in (student, other)]
+def _difference(
+    evaluator: Evaluator, student: Candidate, other: Candidate, statistics: Mapping[str, list[np.ndarray]]
+) -> NamedDifference:
+    metric, sides = evaluator.main, [statistics[side.name] for side in (student, other)]
     names = {"of": student.role, "to": other.role, "metric": metric}
     if evaluator.per_example(metric, sides[0][0]) is None:
-        found = difference_of_metrics(*sides, partial(evaluator.compute, metric), **names)
+        difference = difference_of_metrics(*sides, partial(evaluator.compute, metric), **names)
     else:
-        found = difference_of_means(
+        difference = difference_of_means(
             *([evaluator.per_example(metric, of_seed) for of_seed in side] for side in sides), **names
         )
-    return {**asdict(found), "of_name": student.name, "to_name": other.name}
+    return NamedDifference(**dataclasses.asdict(difference), of_name=student.name, to_name=other.name)

@@ -1,13 +1,15 @@
-"""How fast models are, measured so that they can be compared: the same batches, at the same time, in turn.
+"""Latency and throughput of models that are timed against each other: the same batches, at the same time, in turn.
 
-A machine that is slow for a minute (another program, heat, a governor) is then slow for all of them. What is timed
-is the forward pass: no tokenization, no move to the device, inference mode, the precision the model is in, as many
-threads as torch has at that moment.
+A machine that is slow for a minute (another program, heat, a governor) is then slow for all of them. The forward pass is
+timed: no tokenization, no move to the device, inference mode, the precision the model is in, torch's present number of
+threads.
 """
 
 import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,62 +19,73 @@ from .predict import device_of, inference_mode
 
 @dataclass(frozen=True)
 class Latency:
-    """How fast one model is.
+    """Latency and throughput of one model.
 
     Attributes:
-        p50_ms, p95_ms (`float`): Milliseconds for a batch of 1: the median, and what 19 of 20 calls stay under.
-        throughput_per_s (`float`): Examples a second in large batches, from the median batch.
-        times_ms (tuple of `float`): The batch-1 times behind it, one a round, rounds shared with the other models.
+        p50_ms, p95_ms (`float`): Milliseconds for a batch of 1: the median, and the 95th percentile.
+        throughput_per_s (`float`): Examples per second in large batches, from the median batch.
+        times_ms (tuple of `float`): The batch-1 times behind these, one for each round. All models share the rounds.
     """
 
     p50_ms: float
     p95_ms: float
     throughput_per_s: float
-    times_ms: tuple = field(default=(), repr=False)
+    times_ms: tuple[float, ...] = field(default=(), repr=False)
 
 
-def measure_latency(models, make_batch, *, batch_size=32, seconds=10.0, min_rounds=20, num_warmup=3, device=None):
-    """Time models against each other. In each round every model gets the same batch; who begins rotates.
+def measure_latency(
+    models: Mapping[str, torch.nn.Module | Callable],
+    make_batch: Callable[[int], dict[str, Any]],
+    *,
+    batch_size: int = 32,
+    seconds: float = 10.0,
+    min_rounds: int = 20,
+    num_warmup: int = 3,
+    device: torch.device | str | None = None,
+) -> dict[str, Latency]:
+    """Time models against each other. In each round every model gets the same batch; the first model rotates.
 
     Args:
-        models (`dict[str, torch.nn.Module or callable]`): Name to model, called as `predict_logits` calls it.
-        make_batch (callable): batch size -> batch (dictionary of CPU tensors).
-        batch_size (`int`): Of the throughput rounds. The latency rounds have a batch of 1.
-        seconds (`float`): For everything but the warm-up, all models together; half for either kind of round. Slow
-            models take longer, because `min_rounds` comes first.
-        min_rounds (`int`): Rounds of either kind at least. p95 of 20 rounds is the second slowest.
-        num_warmup (`int`): Rounds that are not counted, of either kind.
-        device (`torch.device`, *optional*): Where all of them run. By default where they are.
+        models (`dict[str, torch.nn.Module or callable]`): By name; called as in `predict_logits`.
+        make_batch (`Callable`): batch size -> batch (dictionary of CPU tensors).
+        batch_size (`int`): Batch size of the throughput rounds. The latency rounds have a batch of 1.
+        seconds (`float`): Total time of all models without the warm-up; half for each kind of round. Slow models
+            take longer, because `min_rounds` has precedence.
+        min_rounds (`int`): Minimum number of rounds of each kind. p95 of 20 rounds is the second slowest.
+        num_warmup (`int`): Rounds of each kind that are not counted.
+        device (`torch.device`, *optional*): The device all models run on. Default: the device they are on.
 
     Returns:
-        `dict[str, Latency]`: by the names of `models`.
+        `dict[str, Latency]`: By the names of `models`.
 
     Raises:
         ValueError: No models; `min_rounds` below 1; models on different devices and no `device`.
     """
     if not models or min_rounds < 1:
-        raise ValueError(f"Timing needs a model and a round; got {len(models)} models and min_rounds={min_rounds}.")
-    homes = {name: str(device_of(model)) for name, model in models.items()}
-    if device is None and len(set(homes.values())) > 1:
         raise ValueError(
-            f"Models on different devices cannot be compared for speed: {homes}. Pass device= to run all on one."
+            f"Timing needs at least one model and one round; got {len(models)} models and min_rounds={min_rounds}."
         )
-    device = torch.device(device or next(iter(homes.values())))
+    devices = {name: str(device_of(model)) for name, model in models.items()}
+    if device is None and len(set(devices.values())) > 1:
+        raise ValueError(
+            f"Models on different devices cannot be compared for speed: {devices}. Pass device= to run all on one."
+        )
+    device = torch.device(device or next(iter(devices.values())))
     with ExitStack() as stack:
-        speakers = {name: stack.enter_context(inference_mode(model, device)) for name, model in models.items()}
+        predictors = {name: stack.enter_context(inference_mode(model, device)) for name, model in models.items()}
         budget = dict(seconds=seconds / 2, min_rounds=min_rounds, num_warmup=num_warmup, device=device)
-        single = _rounds(speakers, make_batch(1), **budget)
-        large = _rounds(speakers, make_batch(batch_size), **budget)
+        single = _rounds(predictors, make_batch(1), **budget)
+        large = _rounds(predictors, make_batch(batch_size), **budget)
     return {name: _latency(single[name], large[name], batch_size) for name in models}
 
 
-def speed_up(of, to, *, num_resamples=1_000, seed=0):
-    """How many times faster `of` is than `to` at batch 1: the ratio of the medians over the rounds they shared.
+def speed_up(of: Latency, to: Latency, *, num_resamples: int = 1_000, seed: int = 0) -> tuple[float, float, float]:
+    """How many times faster `of` is than `to` at batch 1: the ratio of the medians over their shared rounds.
 
     Args:
         of, to (`Latency`): From one call of `measure_latency`.
-        num_resamples (`int`): For the interval: rounds are drawn anew with both times of a round together.
-        seed (`int`): Of the draws.
+        num_resamples (`int`): Resamples for the interval; the two times of a round are drawn together.
+        seed (`int`): Random seed of the resampling.
 
     Returns:
         `(value, low, high)`: the ratio (2 is twice as fast) and its 95 % bootstrap interval.
@@ -94,44 +107,52 @@ def speed_up(of, to, *, num_resamples=1_000, seed=0):
     return float(np.median(to_times) / np.median(of_times)), float(low), float(high)
 
 
-def _rounds(speakers, batch, *, seconds, min_rounds, num_warmup, device):
+def _rounds(
+    predictors: Mapping[str, Callable],
+    batch: dict[str, Any],
+    *,
+    seconds: float,
+    min_rounds: int,
+    num_warmup: int,
+    device: torch.device,
+) -> dict[str, list[float]]:
     """Seconds each model took in each round: name to list, all of the same length."""
     batch = {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
     for _ in range(num_warmup):
-        for speak in speakers.values():
-            _seconds(speak, batch, device)
-    names, num_rounds = list(speakers), 0
-    times = {name: [] for name in names}
+        for predict in predictors.values():
+            _seconds(predict, batch, device)
+    names, num_rounds = list(predictors), 0
+    times: dict[str, list[float]] = {name: [] for name in names}
     end = time.perf_counter() + seconds
     while num_rounds < min_rounds or time.perf_counter() < end:
         first = num_rounds % len(names)
         for name in names[first:] + names[:first]:
-            times[name].append(_seconds(speakers[name], batch, device))
+            times[name].append(_seconds(predictors[name], batch, device))
         num_rounds += 1
     return times
 
 
-def _seconds(speak, batch, device):
+def _seconds(predict: Callable, batch: dict[str, Any], device: torch.device) -> float:
     _finish(device)
     start = time.perf_counter()
-    speak(batch)
+    predict(batch)
     _finish(device)
     return time.perf_counter() - start
 
 
-def _finish(device):
-    # An accelerator returns before it has computed; without this one would time the launch.
+def _finish(device: torch.device) -> None:
+    # An accelerator returns before it has computed; without this the launch would be timed.
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
 
 
-def _latency(single, large, batch_size):
-    single = np.asarray(single) * 1000
+def _latency(single_s: list[float], large_s: list[float], batch_size: int) -> Latency:
+    single = np.asarray(single_s) * 1000
     return Latency(
         p50_ms=float(np.median(single)),
         p95_ms=float(np.quantile(single, 0.95)),
-        throughput_per_s=float(batch_size / np.median(large)),
+        throughput_per_s=float(batch_size / np.median(large_s)),
         times_ms=tuple(single.tolist()),
     )

@@ -1,6 +1,8 @@
-"""What a model says about a data set: answers in the data set's order, whatever order was fastest."""
+"""Predictions of a model for a data set, in the data set's order."""
 
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,98 +17,109 @@ from ..signals.forward import accepted_columns, frame_logits
 _SHOW_AFTER_S = 3.0  # a progress bar for less than this only flickers
 
 
-def predict_logits(model, dataset, collator, **settings):
+def predict_logits(model: torch.nn.Module | Callable, dataset: Any, collator: Callable, **settings: Any) -> np.ndarray:
     """Logits of every example, in the order of the data set.
 
     Args:
-        model, dataset, collator, settings: As for `predict`, `keep` excepted.
+        model, dataset, collator, settings: As for `predict`, except `keep`.
 
     Returns:
         `np.ndarray` of float32, shape (n, labels).
 
     Raises:
-        ValueError: As `predict`; logits that are not one row an example.
+        ValueError: As for `predict`; logits that are not one row for each example.
     """
     return np.stack(predict(model, dataset, collator, keep=lambda logits, batch: rows_of(logits), **settings))
 
 
-def predict(model, dataset, collator, *, keep, batch_size=64, device=None, columns=None, description="Predicting"):
-    """What a model says about every example, in the order of the data set.
+def predict(
+    model: torch.nn.Module | Callable,
+    dataset: Any,
+    collator: Callable,
+    *,
+    keep: Callable[[torch.Tensor, dict[str, Any]], Sequence],
+    batch_size: int = 64,
+    device: torch.device | str | None = None,
+    columns: Sequence[str] | None = None,
+    description: str = "Predicting",
+) -> list:
+    """Predictions of a model for every example, in the order of the data set.
 
     Batches hold examples of similar length, the longest first: little padding, memory runs out at once or never, and
-    the time left on the progress bar (shown after three seconds) errs on the long side. Dropout is off, no gradient
-    is kept, and every module is in the mode it was in before when this returns or raises.
+    the remaining time on the progress bar (shown after three seconds) is overestimated. Dropout is off, no gradient
+    is computed, and the mode of every module is restored when this returns or raises.
 
     Args:
-        model (`torch.nn.Module` or callable): A module is called with keywords, never with labels, and returns what
-            `signals.ask` can read. A callable, such as a teacher, gets the batch as one dictionary and returns
-            logits or a thing that has `logits`.
+        model (`torch.nn.Module` or callable): A module is called with keywords, without labels (see
+            `signals.forward`). A callable, such as a teacher, gets the batch as one dictionary and returns logits or
+            an object with the attribute `logits`.
         dataset (`datasets.Dataset` or list of dict): The examples, tokenized.
         collator (callable): list of examples -> batch, a dictionary of tensors.
-        keep (callable): (logits, batch) -> a list with one entry an example of the batch, or an array of as many
-            rows, on the CPU: `Evaluator.answers`. It sees the whole batch, labels included, beside the logits on
-            their device, so what is large (logits for each token) need never be held for the whole data set.
-        batch_size (`int`): Examples a batch.
-        device (`torch.device`, *optional*): Where to run. A module goes there and comes back; by default it stays.
-        columns (list of str, *optional*): What the collator sees. By default the columns that the model reads (the
-            arguments of a module's `forward`, a callable's `columns`), labels, as in training, and where an answer
-            may stand; all columns where
-            the data set has none of these (raw images, say, which the collator turns into what the model reads).
-        description (`str`): Stands before the progress bar.
+        keep (`Callable`): (logits, batch) -> a list with one entry for each example of the batch, or an array of as many
+            rows, on the CPU: `Evaluator.answers`. It gets the whole batch, labels included, beside the logits on
+            their device, so that large values (logits for each token) are never stored for the whole data set.
+        batch_size (`int`): Examples per batch.
+        device (`torch.device`, *optional*): A module is moved there and back. Default: the device it is on.
+        columns (list of str, *optional*): Columns given to the collator. Default: those that the model reads (the
+            arguments of a module's `forward`, a callable's `columns`), labels, as in training, the span where an
+            answer may be, and the collator's own; all columns if the data set has none of these.
+        description (`str`): Label of the progress bar.
 
     Returns:
-        `list`: What `keep` gave for each example.
+        `list`: The result of `keep` for each example.
 
     Raises:
-        ValueError: An empty data set; columns that it does not have; not one answer an example.
+        ValueError: An empty data set; columns that it does not have; not exactly one prediction for each example.
     """
     if len(dataset) == 0:
         raise ValueError(f"{description}: the data set is empty (0 examples), so there is nothing to predict.")
     dataset = with_columns(dataset, _columns_for(model, dataset, columns, collator))
     order = longest_first(dataset)
-    answers = [None] * len(order)
+    predictions: list = [None] * len(order)
     with (
-        inference_mode(model, device) as speak,
+        inference_mode(model, device) as compute_logits,
         tqdm(total=len(order), desc=description, unit=" examples", delay=_SHOW_AFTER_S, leave=False) as progress,
     ):
         for start in range(0, len(order), batch_size):
             indices = order[start : start + batch_size]
             batch = collator([dataset[int(index)] for index in indices])
-            logits = speak(batch)
-            kept = keep(logits, _moved(batch, logits.device))
-            if len(kept) != len(indices):
+            logits = compute_logits(batch)
+            batch_predictions = keep(logits, _moved(batch, logits.device))
+            if len(batch_predictions) != len(indices):
                 raise ValueError(
-                    f"{description}: there should be {len(indices)} answers, one for each example of the batch; got "
-                    f"{len(kept)} from logits of shape {tuple(logits.shape)}. The model or `keep` joins or drops "
-                    f"rows, so it is not known which answer belongs to which example."
+                    f"{description}: there should be {len(indices)} predictions, one for each example of the batch; got "
+                    f"{len(batch_predictions)} from logits of shape {tuple(logits.shape)}. The model or `keep` joins or "
+                    f"drops rows, so predictions cannot be matched with examples."
                 )
-            for index, answer in zip(indices, kept, strict=True):
-                answers[index] = answer
+            for index, prediction in zip(indices, batch_predictions, strict=True):
+                predictions[index] = prediction
             progress.update(len(indices))
-    return answers
+    return predictions
 
 
 @contextmanager
-def inference_mode(model, device=None):
-    """Lets a model speak for a while: eval mode, inference mode, one device; then everything is as it was.
+def inference_mode(
+    model: torch.nn.Module | Callable, device: torch.device | str | None = None
+) -> Iterator[Callable[[dict[str, Any]], torch.Tensor]]:
+    """A model in evaluation mode and inference mode on one device; everything is restored at the end.
 
     Args:
         model (`torch.nn.Module` or callable): See `predict`.
-        device (`torch.device`, *optional*): Where to run; by default where the module's parameters are.
+        device (`torch.device`, *optional*): Default: the device of the module's parameters.
 
     Yields:
         A function from a batch (dictionary of tensors, anywhere) to the logits, a tensor on the device.
     """
     if not isinstance(model, torch.nn.Module):
         with torch.inference_mode():
-            yield lambda batch: _said(model(_moved(_unlabeled(batch), device)))
+            yield lambda batch: _logits(model(_moved(_unlabeled(batch), device)))
         return
     home = device_of(model)
     device = home if device is None else torch.device(device)
     columns = accepted_columns(model)
     with ExitStack() as restore:
         for module in model.modules():
-            # One by one: a frozen part may have been in eval mode inside a model that trains.
+            # Module by module: a frozen part may be in evaluation mode inside a model in training mode.
             restore.callback(setattr, module, "training", module.training)
         if device != home:
             restore.callback(model.to, home)
@@ -116,28 +129,30 @@ def inference_mode(model, device=None):
         yield lambda batch: frame_logits(model, _moved(batch, device), columns)
 
 
-def device_of(model):
-    """The device of a module's first parameter; the CPU where there is none, or for a callable."""
+def device_of(model: torch.nn.Module | Callable) -> torch.device:
+    """The device of a module's first parameter; the CPU if it has none, and for a callable."""
     parameters = getattr(model, "parameters", lambda: iter(()))
     first = next(parameters(), None)
     return torch.device("cpu") if first is None else first.device
 
 
-def _unlabeled(batch):
+def _unlabeled(batch: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in batch.items() if name not in LABELS}
 
 
-def _moved(batch, device):
+def _moved(batch: dict[str, Any], device: torch.device | str | None) -> dict[str, Any]:
     if device is None:
         return batch
     return {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
 
 
-def _said(answer):
-    return getattr(answer, "logits", answer)
+def _logits(output: Any) -> torch.Tensor:
+    return getattr(output, "logits", output)
 
 
-def _columns_for(model, dataset, columns, collator):
+def _columns_for(
+    model: torch.nn.Module | Callable, dataset: Any, columns: Sequence[str] | None, collator: Callable
+) -> list[str]:
     if columns is not None:
         present = column_names(dataset)
         missing = [name for name in columns if name not in present]

@@ -1,4 +1,4 @@
-"""Giving a student away: its model card, and the push to the Hub."""
+"""Publishing a student: its model card, and the push to the Hub."""
 
 from .card import model_card, pipeline_tag_of
 from .push import push_to_hub

@@ -1,63 +1,68 @@
-"""What a reader must not conclude from a report: each missing or weak part of it, said in a sentence."""
+"""Limits of the evidence in a report: a sentence for each part that is missing or weak."""
 
 from ..metrics import display
-from .report_view import of_role, percent
+from ..reports.report import ModelResult, NamedDifference, Report
 
 
-def caveats(report, *, data):
+def caveats(report: Report, *, data: str) -> list[str]:
     """Sentences for the card's section on limits.
 
     Args:
-        report (`dict`): What `public_report` returns.
-        data (`str`): What the student was trained and measured on, in words.
+        report (`Report`): With a student and redacted names, see `public_report`.
+        data (`str`): The data the student was trained and measured on, in words.
 
     Returns:
         `list[str]`: The limits that every student has, then those of this run.
     """
-    return [*_of_every_student(report, data), *_of_the_controls(report), *_of_the_evidence(report)]
+    return [*_general(report, data), *_controls(report), *_evidence(report)]
 
 
-def _of_every_student(report, data):
-    student, teacher = of_role(report, "student"), of_role(report, "teacher") or {}
-    said = []
-    if student.get("parameters") and teacher.get("parameters"):
-        share = percent(student["parameters"] / teacher["parameters"])
-        said.append(
+def percent(share: float) -> str:
+    """0.9871 as "98.7 %"."""
+    return f"{100 * share:.1f} %"
+
+
+def _general(report: Report, data: str) -> list[str]:
+    student, teacher = report.of_role("student"), report.of_role("teacher")
+    sentences = []
+    if student.parameters and teacher is not None and teacher.parameters:
+        share = percent(student.parameters / teacher.parameters)
+        sentences.append(
             f"Capacity gap: with {share} of the teacher's parameters it cannot follow the teacher everywhere, and an "
             f"average hides where: look at the classes and the inputs that matter to you."
         )
-    if student.get("agreement") is not None and student["agreement"] < 1:
-        said.append(
-            f"It disagrees with the teacher in {percent(1 - student['agreement'])} of its decisions on the evaluation "
+    if student.agreement is not None and student.agreement < 1:
+        sentences.append(
+            f"It disagrees with the teacher in {percent(1 - student.agreement)} of its decisions on the evaluation "
             f"examples."
         )
-    said.append(
+    sentences.append(
         f"It learned the teacher's answers on {data} only. On other data neither quality nor agreement was measured: "
         f"measure both on your own before you replace the teacher."
     )
-    said.append("It inherits the teacher's errors and biases, and adds its own.")
-    return said
+    sentences.append("It inherits the teacher's errors and biases, and adds its own.")
+    return sentences
 
 
-def _of_the_controls(report):
-    controls = [model for model in report["models"] if model["role"] == "control"]
+def _controls(report: Report) -> list[str]:
+    controls = [model for model in report.models if model.role == "control"]
     if not controls:
         return [
             "No control run: the same student was not trained without the teacher, so this card cannot say how much "
             "of the result is owed to distillation."
         ]
-    return [sentence for control in controls if (sentence := _of_control(report, control)) is not None]
+    return [sentence for control in controls if (sentence := _control_caveat(report, control)) is not None]
 
 
-def _of_control(report, control):
-    """What is weak about the gain over one control; None where the gain is clear."""
-    name = control["name"]
+def _control_caveat(report: Report, control: ModelResult) -> str | None:
+    """The weakness of the gain over a control; None if the gain is clear."""
+    name = control.name
     difference = _difference_to(report, control)
-    if difference is None or difference["low"] is None or difference["high"] is None:
-        return f"The gain over the control ({name}) has no interval: whether it is noise is not known."
-    metric = display(difference["metric"])
-    shown = f"{difference['metric']} {metric.change(difference['value'])}"
-    low, high = difference["low"], difference["high"]
+    if difference is None or difference.low is None or difference.high is None:
+        return f"The gain over the control ({name}) has no interval: it may be noise."
+    metric = display(difference.metric)
+    shown = f"{difference.metric} {metric.change(difference.value)}"
+    low, high = difference.low, difference.high
     if metric.lower_is_better:
         low, high = -high, -low  # of the gain
     if high < 0:
@@ -70,35 +75,35 @@ def _of_control(report, control):
     return None
 
 
-def _difference_to(report, control):
-    student = of_role(report, "student")["name"]
-    found = [
-        line
-        for line in report["differences"]
-        if line["of"] == "student"
-        and line.get("of_name", student) == student
-        and line["to"] == "control"
-        and line.get("to_name", control["name"]) == control["name"]
+def _difference_to(report: Report, control: ModelResult) -> NamedDifference | None:
+    student = report.of_role("student").name
+    differences = [
+        difference
+        for difference in report.differences
+        if (difference.of, difference.to) == ("student", "control")
+        and (difference.of_name or student) == student
+        and (difference.to_name or control.name) == control.name
     ]
-    on_main_metric = [line for line in found if line["metric"] == report["metric"]]
-    return next(iter(on_main_metric or found), None)
+    in_main_metric = [difference for difference in differences if difference.metric == report.metric]
+    return next(iter(in_main_metric or differences), None)
 
 
-def _of_the_evidence(report):
-    said = []
-    if len(report["seeds"]) == 1:
-        said.append(
-            f"One seed ({report['seeds'][0]}): the spread between training runs was not measured. Intervals above are "
+def _evidence(report: Report) -> list[str]:
+    sentences = []
+    if len(report.seeds) == 1:
+        sentences.append(
+            f"One seed ({report.seeds[0]}): the spread between training runs was not measured. Intervals above are "
             f"about the choice of evaluation examples, not about training again."
         )
-    elif not report["seeds"]:
-        said.append("The seeds were not recorded.")
-    if of_role(report, "teacher") is None:
-        said.append("The teacher was not measured: what was kept of it is not known.")
-    if not report["differences"]:
-        said.append("No bootstrap intervals were computed: small differences in the table may be noise.")
-    if of_role(report, "student")["latency_ms"].get("p50") is None:
-        said.append("Latency was not measured.")
+    elif not report.seeds:
+        sentences.append("The seeds were not recorded.")
+    if report.of_role("teacher") is None:
+        sentences.append("The teacher was not measured: it is not known how much of its quality was kept.")
+    if not report.differences:
+        sentences.append("No bootstrap intervals were computed: small differences in the table may be noise.")
+    latency = report.of_role("student").latency_ms
+    if latency is None or latency.p50 is None:
+        sentences.append("Latency was not measured.")
     else:
-        said.append("The times were taken on the machine described below; on another, time all rows again.")
-    return said
+        sentences.append("The times were taken on the machine described below; on another, time all rows again.")
+    return sentences

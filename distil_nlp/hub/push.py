@@ -1,9 +1,10 @@
-"""Push a saved student to the Hub: its weights and its card, never a pickle, never what training left beside it."""
+"""Push a saved student to the Hub: weights, tokenizer and card, but no pickles and no files of the training."""
 
 import glob
 import json
 import logging
 import zipfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,37 +19,43 @@ _PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"
 _TRAINING_FILES = ("optimizer", "scheduler", "scaler", "rng_state", "trainer_state", "training_args", "projections.")
 _REFUSALS = {
     401: (
-        "The Hub does not accept the token ({given}). Make one that may write at "
+        "The Hub does not accept the token ({source}). Create a token with write access at "
         "https://huggingface.co/settings/tokens, then run `hf auth login`, set HF_TOKEN, or pass `token=`."
     ),
     403: (
-        "The token ({given}) may read but not write to {repo_id!r}. Use a token with write access, and a namespace "
+        "The token ({source}) may read but not write to {repo_id!r}. Use a token with write access, and a namespace "
         "you belong to: the part before the slash is your user name or your organization."
     ),
-    404: "The Hub has no {repo_id!r} that this token ({given}) can see. Check the name and the token's access.",
-    413: "The Hub says that the files are too large for {repo_id!r}. Check the limits of your account.",
-    429: "The Hub asks us to slow down (rate limit). Wait a few minutes and push again: nothing is lost.",
+    404: "The Hub has no {repo_id!r} that this token ({source}) can see. Check the name and the token's access.",
+    413: "The files are too large for {repo_id!r}. Check the limits of your account.",
+    429: "The Hub limits the rate of requests. Wait a few minutes and push again: nothing is lost.",
 }
 
 
 def push_to_hub(
-    folder, repo_id, *, private=None, commit_message="Upload distilled student", token=None, revision=None
-):
-    """Upload a student saved by `save_pretrained`, creating the repository where it does not exist yet.
+    folder: str | Path,
+    repo_id: str,
+    *,
+    private: bool | None = None,
+    commit_message: str = "Upload distilled student",
+    token: str | None = None,
+    revision: str | None = None,
+) -> str:
+    """Upload a student saved by `save_pretrained`. The repository is created if it does not exist.
 
-    Left behind: checkpoints, optimizer and Trainer states, hidden files, names that begin with `_`, and every
-    pickle (`training_args.bin` is one): loading a pickle can run code, and nobody needs ours to load a student.
+    Not uploaded: checkpoints, optimizer and Trainer states, hidden files, names that begin with `_`, and every
+    pickle (`training_args.bin` is one): loading a pickle can run code, and none is needed to load a student.
 
     Args:
-        folder (`str` or `Path`): Holds `config.json` and `model.safetensors`; tokenizer and `README.md` go along.
+        folder (`str` or `Path`): Contains `config.json`, `model.safetensors`, and optionally tokenizer and `README.md`.
         repo_id (`str`): "user/name", or "name" for your own namespace.
-        private (`bool`, *optional*): Visibility of a new repository; None takes your account's default.
+        private (`bool`, *optional*): Visibility of a new repository; None: your account's default.
         commit_message (`str`): First line of the commit.
-        token (`str`, *optional*): A token that may write. Without it: HF_TOKEN, then what `hf auth login` stored.
-        revision (`str`, *optional*): Branch to commit to, created where it is missing. None is "main".
+        token (`str`, *optional*): A token with write access. Default: HF_TOKEN, then the token stored by `hf auth login`.
+        revision (`str`, *optional*): Branch to commit to, created if it is missing. None: "main".
 
     Returns:
-        `str`: Address of the repository (of the branch, where `revision` is given).
+        `str`: Address of the repository, or of the branch with `revision`.
 
     Raises:
         FileNotFoundError, ValueError: `folder` cannot be loaded back: see `distil_nlp.models.loading.check_folder`.
@@ -79,9 +86,9 @@ def push_to_hub(
     return str(repo) if revision is None else f"{repo}/tree/{revision}"
 
 
-def _files_to_push(folder):
-    """Relative names of the files that belong to the student, sorted. Raises where it could not be loaded back."""
-    folder = Path(folder)
+def _files_to_push(path: str | Path) -> list[str]:
+    """Relative names of the student's files, sorted. Raises if the student could not be loaded from them."""
+    folder = Path(path)
     if not folder.is_dir():
         raise FileNotFoundError(
             f"There is no folder {str(folder)!r} to push. Save the student first: student.save_pretrained(folder)."
@@ -89,15 +96,15 @@ def _files_to_push(folder):
     check_folder(folder)
     _check_shards(folder)
     present = sorted(path for path in folder.rglob("*") if path.is_file())
-    kept = [path for path in present if not _belongs_to_training(path.relative_to(folder))]
-    pickles = [path for path in kept if _is_pickle(path)]
+    student_files = [path for path in present if not _belongs_to_training(path.relative_to(folder))]
+    pickles = [path for path in student_files if _is_pickle(path)]
     if pickles:
         named = ", ".join(path.relative_to(folder).as_posix() for path in pickles)
         logger.warning("Not pushed, because loading a pickle can run code: %s.", named)
-    return [path.relative_to(folder).as_posix() for path in kept if path not in pickles]
+    return [path.relative_to(folder).as_posix() for path in student_files if path not in pickles]
 
 
-def _check_shards(folder):
+def _check_shards(folder: Path) -> None:
     index = folder / "model.safetensors.index.json"
     if not index.is_file() or (folder / "model.safetensors").is_file():
         return
@@ -105,19 +112,19 @@ def _check_shards(folder):
     missing = [name for name in shards if not (folder / name).is_file()]
     if missing:
         raise FileNotFoundError(
-            f"{folder} lacks {len(missing)} of the {len(shards)} weight files that its index names "
-            f"({', '.join(missing[:3])}): what would be pushed could not be loaded. Save the student again."
+            f"{folder} lacks {len(missing)} of the {len(shards)} weight files in its index "
+            f"({', '.join(missing[:3])}), so the pushed student could not be loaded. Save the student again."
         )
 
 
-def _belongs_to_training(relative):
+def _belongs_to_training(relative: Path) -> bool:
     if any(part.startswith((".", "_", "checkpoint-")) for part in relative.parts):
         return True
     return relative.name.startswith(_TRAINING_FILES)
 
 
-def _is_pickle(path):
-    """By name or by content: torch.save writes a zip that holds a pickle, whatever the file is called."""
+def _is_pickle(path: Path) -> bool:
+    """Whether a file is a pickle, by name or by content: torch.save writes a zip archive that contains a pickle."""
     if path.suffix.lower() in _PICKLE_SUFFIXES:
         return True
     if path.suffix.lower() == ".safetensors":  # starts with a length, which may look like anything
@@ -131,8 +138,8 @@ def _is_pickle(path):
 
 
 @contextmanager
-def _explained(repo_id, token):
-    """Turns what the client raises into what to do about it. The client's error stays as the cause."""
+def _explained(repo_id: str, token: str | None) -> Iterator[None]:
+    """Raise the client's errors with the way out in the message. The client's error is the cause."""
     try:
         yield
     except OfflineModeIsEnabled as error:
@@ -152,19 +159,19 @@ def _explained(repo_id, token):
         raise _explanation(refusal, repo_id, token) from error
 
 
-def _refusal_behind(error):
-    """The Hub's answer behind an error: a failed upload of weights arrives wrapped in a RuntimeError."""
+def _refusal_behind(error: BaseException | None) -> HfHubHTTPError | None:
+    """The Hub's response among the causes of an error: a failed upload of weights raises a RuntimeError around it."""
     while error is not None and not isinstance(error, HfHubHTTPError):
         error = error.__cause__
     return error
 
 
-def _explanation(refusal, repo_id, token):
+def _explanation(refusal: HfHubHTTPError, repo_id: str, token: str | None) -> OSError | RuntimeError:
     status = refusal.response.status_code
-    said = refusal.server_message or str(refusal).strip().splitlines()[0]
-    given = "the one passed as `token=`" if token else "from HF_TOKEN or `hf auth login`, if there is one"
-    advice = _REFUSALS.get(status, "Try again later; https://status.huggingface.co tells whether it is the Hub.")
+    reason = refusal.server_message or str(refusal).strip().splitlines()[0]
+    source = "passed as `token=`" if token else "from HF_TOKEN or `hf auth login`, if there is any"
+    advice = _REFUSALS.get(status, "Try again later; https://status.huggingface.co shows whether the Hub is down.")
     kind = PermissionError if status in (401, 403) else RuntimeError
     return kind(
-        f"The push to {repo_id!r} was refused ({status}: {said}). {advice.format(repo_id=repo_id, given=given)}"
+        f"The push to {repo_id!r} was refused ({status}: {reason}). {advice.format(repo_id=repo_id, source=source)}"
     )

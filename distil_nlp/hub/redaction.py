@@ -1,21 +1,29 @@
-"""What may be said in public: Hub ids as they are, folders by their last component, secrets not at all."""
+"""Redaction for public text: Hub ids unchanged, folders by their last component, secrets not at all."""
 
+import dataclasses
 import re
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
+from ..reports.report import NamedDifference, Report
+
 HIDDEN = "***"
-_OUR_OWN = ("recipes/", "benchmarks/")  # relative paths inside this project: public, and needed to repeat a run
+_PROJECT_FOLDERS = (
+    "recipes/",
+    "benchmarks/",
+)  # relative paths inside this project: public, and needed to repeat a run
 _FILE_SUFFIXES = tuple(".csv .tsv .json .jsonl .parquet .arrow .txt .yaml .yml .py .gz .zip".split())
 _SECRET_OPTION = re.compile(r"(token|password|secret|api[_-]?key)$", flags=re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"hf_\w{8,}")
 _MACHINE_KEYS = ("hostname", "host", "node", "user", "username", "cwd", "home")
 
 
-def is_hub_id(name):
+def is_hub_id(name: Any) -> bool:
     """Whether `name` is "owner/name" on the Hub. A folder or file of that name here makes it local."""
     name = str(name)
     if name.count("/") != 1 or name.lower().endswith(_FILE_SUFFIXES) or Path(name).exists():
@@ -27,11 +35,11 @@ def is_hub_id(name):
     return True
 
 
-def public_name(name):
-    """`name` as a reader elsewhere may see it: a Hub id whole, a path by its last component.
+def public_name(name: Any) -> str:
+    """`name` for public text: a Hub id unchanged, a path by its last component.
 
     Examples: "google-bert/bert-base-uncased" stays; "/home/ada/runs/teacher" becomes "teacher". Several, joined by
-    " + " as the name of an ensemble is, are shown one by one.
+    " + " as the name of an ensemble is, are redacted one by one.
     """
     if " + " in str(name):
         return " + ".join(map(public_name, str(name).split(" + ")))
@@ -41,7 +49,7 @@ def public_name(name):
     return re.split(r"[\\/]+", name.rstrip("\\/"))[-1]
 
 
-def public_command(command):
+def public_command(command: str | Sequence[str]) -> str:
     """A command line without local folders and without secrets; paths inside `recipes/` stay as they are.
 
     Args:
@@ -64,8 +72,8 @@ def public_command(command):
     return " ".join(word if word == HIDDEN else _quoted(word) for word in shown)
 
 
-def public_facts(facts, prefix=""):
-    """A nested dict as flat pairs of strings, in order; what names a machine or a person is left out.
+def public_facts(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """A nested dict as flat pairs of strings, in order; names of machines and persons are left out.
 
     Returns:
         `list[tuple[str, str]]`: ("torch", "2.13.0+cpu"), ("cpu.cores", "2"), ...
@@ -85,19 +93,41 @@ def public_facts(facts, prefix=""):
     return pairs
 
 
-def _public_word(word):
-    if word.startswith(_OUR_OWN) and ".." not in word:
+def public_report(report: Report) -> Report:
+    """A copy of a report in which the names of models are redacted.
+
+    Raises:
+        ValueError: The report has no student.
+    """
+    if report.of_role("student") is None:
+        roles = ", ".join(model.role for model in report.models) or "no model at all"
+        raise ValueError(
+            f"A card describes a student, and the report has none (it has {roles}). "
+            f"Build the report with an entry whose role is 'student'."
+        )
+    models = [dataclasses.replace(model, name=public_name(model.name)) for model in report.models]
+    differences = [_public_difference(difference) for difference in report.differences]
+    return dataclasses.replace(report, models=models, differences=differences)
+
+
+def _public_difference(difference: NamedDifference) -> NamedDifference:
+    names = {key: public_name(name) for key in ("of_name", "to_name") if (name := getattr(difference, key))}
+    return dataclasses.replace(difference, **names)
+
+
+def _public_word(word: str) -> str:
+    if word.startswith(_PROJECT_FOLDERS) and ".." not in word:
         return word
     return public_name(word)
 
 
-def _split(command):
+def _split(command: str) -> list[str]:
     try:
         return shlex.split(command)
-    except ValueError:  # an unbalanced quote: show what there is rather than fail a finished run
+    except ValueError:  # an unbalanced quote: an approximation is better than failing a finished run
         return command.split()
 
 
-def _quoted(word):
+def _quoted(word: str) -> str:
     """Quoted where a shell needs it; `--option=***` does not."""
     return word if re.fullmatch(r"[\w@%+=:,./*-]+", word) else shlex.quote(word)

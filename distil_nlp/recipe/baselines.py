@@ -1,11 +1,13 @@
-"""A control that has no neural network in it."""
+"""A control without a neural network."""
 
 import numpy as np
 
 TFIDF = "TF-IDF + logistic regression"
 
 
-def tfidf_log_probabilities(texts, labels, evaluation_texts, num_classes):
+def tfidf_log_probabilities(
+    texts: list[str], labels: list[int], evaluation_texts: list[str], num_classes: int
+) -> np.ndarray:
     """Fit TF-IDF with logistic regression and predict.
 
     Args:
@@ -14,8 +16,8 @@ def tfidf_log_probabilities(texts, labels, evaluation_texts, num_classes):
         num_classes (`int`): Columns of the result.
 
     Returns:
-        `np.ndarray` of float32, shape (evaluation texts, classes): log-probabilities; a class that has no
-        example gets the least float32 can say.
+        `np.ndarray` of float32, shape (evaluation texts, classes): log-probabilities; a class without
+        examples gets the smallest float32.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression

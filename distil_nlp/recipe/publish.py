@@ -1,22 +1,20 @@
 """The end of a run: model card, summary, push to the Hub."""
 
-from typing import Any
-
-from ..evaluation import Comparison
 from ..hub import model_card, push_to_hub
 from ..internals.files import read_json, write_text
 from ..models import import_line
+from ..reports import Report
 from ..students import student_start
 from .assistants import student_kwargs
 from .context import RunContext
 
 
-def publish(context: RunContext, comparison: Comparison, report: dict[str, Any]) -> None:
+def publish(context: RunContext, report: Report) -> None:
     """Write the student's model card, print the comparison, and push the student to the Hub if the recipe sets that.
 
     Args:
         context (`RunContext`): Of a finished run.
-        comparison (`Comparison`), report (`dict`): From `compare_models`.
+        report (`Report`): From `compare_models`.
     """
     recipe, task, training = context.recipe, context.data.task, context.training
     student = context.folder.path / "student"
@@ -28,7 +26,6 @@ def publish(context: RunContext, comparison: Comparison, report: dict[str, Any])
         dataset=recipe.data.dataset_name or recipe.data.train_file,
         dataset_config=recipe.data.dataset_config_name,
         dataset_split=context.data.compared_on,
-        objective=report["objective"],
         arguments=training,
         pipeline_tag=task.pipeline_tag,
         loading_code=task.loading_code(repo_id),
@@ -38,7 +35,7 @@ def publish(context: RunContext, comparison: Comparison, report: dict[str, Any])
         imports=import_line(read_json(student / "config.json")),
     )
     write_text(student / "README.md", card)
-    print(f"\n{comparison}\n\nReport: {context.folder.path / 'report.md'}\nLoad and use the student:")
+    print(f"\n{report}\n\nReport: {context.folder.path / 'report.md'}\nLoad and use the student:")
     print(f"  {task.usage_example(student)}")
     if training.push_to_hub:
         address = push_to_hub(
@@ -51,9 +48,9 @@ def publish(context: RunContext, comparison: Comparison, report: dict[str, Any])
         print("Pushed:", address)
 
 
-def _student_start(context: RunContext, report: dict[str, Any]) -> str:
+def _student_start(context: RunContext, report: Report) -> str:
     """The first weights of the student, in a sentence for the card."""
     start = student_start(teacher=context.teachers.reference_model, **student_kwargs(vars(context.recipe.models)))
-    if sizes := report.get("vocabulary"):
+    if sizes := report.vocabulary:
         start += f"; after training its vocabulary was cut to {sizes['student']:,} of {sizes['teacher']:,} tokens"
     return start

@@ -7,8 +7,8 @@ from typing import Any
 import datasets
 from transformers.utils import logging as transformers_logging
 
-from ..evaluation import Comparison
 from ..internals.malloc import keep_freed_memory
+from ..reports import Report
 from ..training.arguments import DistillationTrainingArguments
 from .arguments import RecipeArguments
 from .assistants import assistants_of
@@ -24,14 +24,14 @@ from .students import train_assistants, train_control, train_student
 from .teachers import Check, prepare_teachers, write_pseudo_labels
 
 
-def run_recipe(context: RunContext) -> Comparison | None:
+def run_recipe(context: RunContext) -> Report | None:
     """Run a recipe: data, teachers, assistants, students, controls, comparison, model card.
 
     Args:
         context (`RunContext`): From `new_context`.
 
     Returns:
-        `Comparison`, or None in processes other than the first.
+        `Report`, or None in processes other than the first.
     """
     teacher = prepare(context)
     source = train_assistants(context, teacher)
@@ -44,9 +44,9 @@ def run_recipe(context: RunContext) -> Comparison | None:
     if not context.process.is_main_process:
         return None
     context.announce("compare")
-    comparison, report = compare_models(context)
-    publish(context, comparison, report)
-    return comparison
+    report = compare_models(context)
+    publish(context, report)
+    return report
 
 
 def new_context(

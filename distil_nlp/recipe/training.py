@@ -11,7 +11,7 @@ from torch import nn
 from transformers import TrainerCallback
 
 from ..objectives import Objective
-from ..reports.markdown import plain
+from ..reports.report import plain
 from ..teachers import Teacher
 from ..training.arguments import DistillationTrainingArguments
 from ..training.trainer import DistillationTrainer

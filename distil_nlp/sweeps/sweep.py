@@ -27,7 +27,7 @@ from ..recipe.run import prepare
 from ..recipe.run_folder import RunFolder
 from ..recipe.stages import stages_of
 from ..recipe.students import stage_objective, student_parts, train_control, train_student
-from ..reports.markdown import environment, plain
+from ..reports.report import environment, plain
 from ..teachers.cache.formats import DENSE
 from ..training.arguments import NO_BLEND
 from ..training.trainer import DistillationTrainer

@@ -1,37 +1,49 @@
-"""What became of a training: the comparison, the card, the upload."""
+"""After training: the comparison, the model card, the upload."""
 
 from pathlib import Path
+from typing import Any
 
-import torch
+from torch import nn
 
 from ..evaluation import Candidate, compare, measure_latency, predict
 from ..hub import model_card, pipeline_tag_of, push_to_hub
 from ..internals.files import write_text
 from ..metrics import default_evaluator
+from ..metrics.base import Evaluator
 from ..models import import_line
+from ..reports.report import Report
 from ..signals.problem_kinds import problem_kind_of
+from ..teachers import Teacher
 from .preparation import PreparationMixin
 
 
 class ReportingMixin(PreparationMixin):
-    """The part of `DistillationTrainer` that looks back, once the student is trained."""
+    """The part of `DistillationTrainer` that compares, documents and publishes the trained student."""
 
-    comparison = None  # of the last `compare()`
+    comparison: Report | None = None  # of the last `compare()`
 
-    def compare(self, dataset=None, *, teacher=None, control=None, evaluator=None, seconds=10.0):
-        """Teacher and student side by side: quality, agreement, size, latency.
+    def compare(
+        self,
+        dataset: Any = None,
+        *,
+        teacher: Any = None,
+        control: nn.Module | None = None,
+        evaluator: Evaluator | None = None,
+        seconds: float = 10.0,
+    ) -> Report:
+        """Compare teacher and student: quality, agreement, size, latency.
 
         Args:
-            dataset (*optional*): Labeled examples; `eval_dataset` by default.
-            teacher (*optional*): Who stands beside the student where the trainer's own was asked about other examples, as
-                a cache is: whatever the trainer takes. It must be about `dataset`.
-            control (`nn.Module`, *optional*): The same student trained without the teacher: what the teacher is worth.
-            evaluator (`Evaluator`, *optional*): How they are judged, `task.evaluator(rows)`. By default by one label,
-                set of labels or number an example.
-            seconds (`float`): Time to spend on measuring speed; a cached teacher has none to measure.
+            dataset (*optional*): Labeled examples. Default: `eval_dataset`.
+            teacher (*optional*): A teacher instead of the trainer's, if that is a cache of other examples: anything that
+                the trainer takes.
+            control (`nn.Module`, *optional*): The same student trained without the teacher.
+            evaluator (`Evaluator`, *optional*): From `task.evaluator(rows)`. Default: for one label, set of labels or
+                number per example.
+            seconds (`float`): Time for measuring speed; a cached teacher is not timed.
 
         Returns:
-            `distil_nlp.evaluation.Comparison`: printing it shows the table.
+            `distil_nlp.evaluation.Report`, with the training curves; printing it shows the table.
 
         Raises:
             ValueError: There is no teacher to compare with, or no labeled data.
@@ -43,46 +55,62 @@ class ReportingMixin(PreparationMixin):
                 f"A comparison needs a teacher and labeled data; got teacher={teacher!r} and "
                 f"{'no data' if dataset is None else 'data'}. Pass compare(dataset), or eval_dataset= to the trainer."
             )
-        evaluator = self._yardstick(dataset, teacher) if evaluator is None else evaluator
-        running = torch.nn.ModuleList(teacher.models) if teacher.models else None
-        speakers = [("teacher", teacher, running), ("student", self.model, self.model), ("control", control, control)]
-        candidates = [
-            Candidate(role, role, [self._answers(dataset, speaker, evaluator)], model)
-            for role, speaker, model in speakers
-            if speaker is not None
+        evaluator = self._default_evaluator(dataset, teacher) if evaluator is None else evaluator
+        teacher_models = nn.ModuleList(teacher.models) if teacher.models else None
+        predictors = [
+            ("teacher", teacher, teacher_models),
+            ("student", self.model, self.model),
+            ("control", control, control),
         ]
-        # A single model is timed as it is; several, as they are asked one after the other.
-        speaker = teacher if teacher.model is None else teacher.model
-        timed = {"teacher": None if running is None else speaker, "student": self.model, "control": control}
-        speeds = measure_latency(
+        candidates = [
+            Candidate(role, role, [self._answers(dataset, predictor, evaluator)], model)
+            for role, predictor, model in predictors
+            if predictor is not None
+        ]
+        # A single model is timed alone; an ensemble as a whole, its members one after the other.
+        timed_teacher = teacher if teacher.model is None else teacher.model
+        timed = {
+            "teacher": None if teacher_models is None else timed_teacher, "student": self.model, "control": control,
+        }  # fmt: skip
+        latency = measure_latency(
             {role: model for role, model in timed.items() if model is not None},
             lambda size: next(self._batches_of(dataset, [0] * size, size)),
             seconds=seconds,
             device=self.args.device,
         )
-        self.comparison = compare(candidates, evaluator, latency=speeds, seeds=[self.args.seed])
+        self.comparison = compare(
+            candidates,
+            evaluator,
+            latency=latency,
+            seeds=[self.args.seed],
+            objective=self.objective.describe(),
+            training_curves={"student": self.state.log_history},
+        )
         return self.comparison
 
-    def _yardstick(self, dataset, teacher):
+    def _default_evaluator(self, dataset: Any, teacher: Teacher) -> Evaluator:
         batches = list(self._batches_of(dataset, range(len(dataset))))
         problem_type = problem_kind_of(getattr(self.model, "config", None), batches[0]).name
         labels = [batch["labels"].cpu().numpy() for batch in batches]
         return default_evaluator(problem_type, labels, teacher(batches[0]).num_classes)
 
-    def _answers(self, dataset, speaker, evaluator):
-        return predict(speaker, dataset, self.data_collator, keep=evaluator.answers, device=self.args.device)
+    def _answers(self, dataset: Any, predictor: Any, evaluator: Evaluator) -> list:
+        return predict(predictor, dataset, self.data_collator, keep=evaluator.answers, device=self.args.device)
 
-    def create_model_card(self, **kwargs):
-        """Write the card of the student into `output_dir`, built from the comparison."""
+    def create_model_card(self, **kwargs: Any) -> None:
+        """Write the card of the student into `output_dir`, built from the comparison.
+
+        Args:
+            kwargs: `model_name` (default: the repository or folder) and `dataset` (a short description).
+        """
         if not self.is_world_process_zero():
             return
-        comparison, tag = self.comparison or self.compare(), pipeline_tag_of(self.model)
+        report, tag = self.comparison or self.compare(), pipeline_tag_of(self.model)
         card = model_card(
-            comparison.to_dict(),
+            report,
             model_name=kwargs.get("model_name") or self._repo_id(),
             teacher=self.teacher.name,
             dataset=kwargs.get("dataset") or "the data of this run",
-            objective=self.objective,
             arguments=self.args,
             pipeline_tag=tag,
             example="image.png" if "image" in tag or tag == "object-detection" else "One sentence to judge.",
@@ -90,8 +118,14 @@ class ReportingMixin(PreparationMixin):
         )
         write_text(Path(self.args.output_dir) / "README.md", card)
 
-    def push_to_hub(self, commit_message="Upload distilled student", token=None, revision=None, **kwargs):
-        """Save the student, write its card, upload both; no pickle goes along.
+    def push_to_hub(
+        self,
+        commit_message: str = "Upload distilled student",
+        token: str | None = None,
+        revision: str | None = None,
+        **kwargs: Any,
+    ) -> str | None:
+        """Save the student, write its card, upload both; no pickle is uploaded.
 
         Returns:
             `str`: Address of the repository, or None on processes other than the first.
@@ -109,5 +143,5 @@ class ReportingMixin(PreparationMixin):
             revision=revision or self.args.hub_revision,
         )
 
-    def _repo_id(self):
+    def _repo_id(self) -> str:
         return self.args.hub_model_id or Path(self.args.output_dir).resolve().name

@@ -85,7 +85,7 @@ def test_agreement_is_with_the_teacher_over_all_seeds(comparison, candidates):
 def test_a_student_is_compared_to_the_teacher_of_its_own_seed(labels):
     answers = [guesses(labels, 0.8, seed) for seed in (1, 2)]
     models = compare([Candidate("teacher", "t", answers), Candidate("student", "s", answers)], classes(labels)).models
-    assert models[1]["agreement"] == 1.0
+    assert models[1].agreement == 1.0
 
 
 def test_the_student_is_compared_to_the_teacher_and_to_each_control(comparison):
@@ -95,7 +95,7 @@ def test_the_student_is_compared_to_the_teacher_and_to_each_control(comparison):
         ("student", "control", "alone"),
         ("student", "control", "tf-idf"),
     ]
-    models = {model["name"]: model["metrics"]["accuracy"] for model in comparison.models}
+    models = {model.name: model.metrics["accuracy"] for model in comparison.models}
     for one in found:
         assert one["value"] == pytest.approx(models["small"] - models[one["to_name"]])
         assert one["low"] <= one["value"] <= one["high"]
@@ -103,7 +103,7 @@ def test_the_student_is_compared_to_the_teacher_and_to_each_control(comparison):
 
 def test_a_control_is_not_needed(candidates, labels):
     found = compare(candidates[:2], classes(labels))
-    assert [one["to"] for one in found.differences] == ["teacher"]
+    assert [one.to for one in found.differences] == ["teacher"]
     assert "small" in found.table()
 
 
@@ -115,14 +115,14 @@ def test_what_was_not_measured_is_null_and_a_dash(comparison):
 
 
 def test_a_speed_up_is_over_the_teacher(comparison):
-    assert comparison.models[1]["speed_up"]["value"] == 5.0
+    assert comparison.models[1].speed_up.value == 5.0
 
 
 def test_another_main_metric_decides_what_was_kept(candidates, labels):
     found = compare(candidates[:2], classes(labels, main_metric="matthews_correlation"))
     teacher, student = found.models
-    assert found.metric == "matthews_correlation" == found.differences[0]["metric"]
-    assert student["kept"] == student["metrics"][found.metric] / teacher["metrics"][found.metric]
+    assert found.metric == "matthews_correlation" == found.differences[0].metric
+    assert student.retention == student.metrics[found.metric] / teacher.metrics[found.metric]
 
 
 def test_examples_without_a_label_count_for_agreement_only(candidates, labels):
@@ -130,9 +130,9 @@ def test_examples_without_a_label_count_for_agreement_only(candidates, labels):
     found = compare(candidates[:2], classes(hidden))
     whole = compare(candidates[:2], classes(labels))
     assert found.num_examples == 150
-    assert found.models[1]["agreement"] == whole.models[1]["agreement"]
+    assert found.models[1].agreement == whole.models[1].agreement
     shown = [Candidate(one.role, one.name, [logits[50:] for logits in one.answers]) for one in candidates[:2]]
-    assert found.models[1]["metrics"] == compare(shown, classes(labels[50:])).models[1]["metrics"]
+    assert found.models[1].metrics == compare(shown, classes(labels[50:])).models[1].metrics
 
 
 def test_regression_has_no_agreement():
@@ -143,8 +143,8 @@ def test_regression_has_no_agreement():
         [Candidate("teacher", "t", noisy[0]), Candidate("student", "s", noisy[1])],
         ClassificationEvaluator(REGRESSION, labels, 1),
     )
-    assert [model["agreement"] for model in found.models] == [None, None]
-    assert found.differences[0]["low"] <= found.differences[0]["value"] < 0
+    assert [model.agreement for model in found.models] == [None, None]
+    assert found.differences[0].low <= found.differences[0].value < 0
 
 
 def test_sets_of_labels_agree_when_they_are_the_same_set():
@@ -156,7 +156,7 @@ def test_sets_of_labels_agree_when_they_are_the_same_set():
         [Candidate("teacher", "t", teacher), Candidate("student", "s", student)],
         ClassificationEvaluator(MULTI, labels, 2),
     )
-    assert found.models[1]["agreement"] == 0.75
+    assert found.models[1].agreement == 0.75
 
 
 def test_a_model_that_gave_nan_is_in_the_report_without_numbers(candidates, labels):
@@ -171,7 +171,7 @@ def test_a_model_that_gave_nan_is_in_the_report_without_numbers(candidates, labe
 def test_nothing_is_kept_of_a_teacher_below_zero():
     labels = np.arange(10.0)
     pair = [Candidate("teacher", "t", -labels[:, None]), Candidate("student", "s", labels[:, None])]
-    assert compare(pair, ClassificationEvaluator(REGRESSION, labels, 1)).models[1]["kept"] is None
+    assert compare(pair, ClassificationEvaluator(REGRESSION, labels, 1)).models[1].retention is None
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_contender_without_answers_is_refused():
 
 
 def test_a_latency_of_nobody_is_refused(candidates, labels):
-    with pytest.raises(ValueError, match="latency for 'smal', who is not compared; the nearest is 'small'"):
+    with pytest.raises(ValueError, match="latency for 'smal', which is not a candidate; the nearest is 'small'"):
         compare(candidates, classes(labels), latency={"smal": Latency(1.0, 1.0, 1.0)})
 
 

@@ -139,7 +139,7 @@ def test_an_empty_data_set_is_refused():
 
 
 def test_logits_for_each_token_are_refused(rows):
-    with pytest.raises(ValueError, match=r"should have shape \(37, labels\).*gave \(37, 19, 3\)"):
+    with pytest.raises(ValueError, match=r"should have shape \(37, labels\).*returned \(37, 19, 3\)"):
         predict_logits(lambda batch: torch.zeros(37, 19, 3), rows, stack)
 
 
@@ -151,8 +151,8 @@ def test_what_is_kept_of_a_batch_may_differ_in_length_and_comes_back_in_order(ro
     assert [answer.tolist() for answer in answers] == [row["input_ids"] for row in rows]
 
 
-def test_an_answer_that_belongs_to_no_example_is_refused(rows):
-    with pytest.raises(ValueError, match=r"should be 8 answers.*got 1 from logits of shape \(8, 2\)"):
+def test_a_prediction_that_belongs_to_no_example_is_an_error(rows):
+    with pytest.raises(ValueError, match=r"should be 8 predictions.*got 1 from logits of shape \(8, 2\)"):
         predict(Echo(), rows, stack, keep=lambda logits, batch: [0], batch_size=8)
 
 

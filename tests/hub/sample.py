@@ -6,6 +6,7 @@ import torch
 
 from distil_nlp.hub import model_card
 from distil_nlp.internals.files import write_text
+from distil_nlp.reports import Report
 from tests.tiny import tiny_model, tiny_tokenizer
 
 TEXTS = ["this film is great", "a very boring plot", "not bad", "the movie was poor and boring"]
@@ -64,7 +65,7 @@ def make_card(report, **changed):
         "model_name": "ada/sst2-small", "teacher": "ada/bert-sst2", "dataset": "nyu-mll/glue",
         "dataset_config": "sst2", "objective": TERMS, "arguments": {"learning_rate": 5e-5, "num_train_epochs": 3},
     }  # fmt: skip
-    return model_card(report, **{**arguments, **changed})
+    return model_card(Report.from_dict(report), **{**arguments, **changed})
 
 
 def save_student(folder):

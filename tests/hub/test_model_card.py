@@ -1,11 +1,16 @@
-"""The card says what the report says, admits what the report lacks, and tells nothing about the machine."""
+"""The card shows what the report contains, names what the report lacks, and hides the machine."""
 
+import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 
-from distil_nlp.hub.report_view import public_report
+from distil_nlp.evaluation import Candidate, compare
+from distil_nlp.hub import model_card
+from distil_nlp.hub.redaction import public_report
+from distil_nlp.metrics import ClassificationEvaluator
 from distil_nlp.objectives import HardLabels, Objective, SoftTargets
-from distil_nlp.reports.tables import difference_lines, markdown_table
+from distil_nlp.reports import Report
+from distil_nlp.reports.report import difference_lines, markdown_table
 from tests.hub.sample import make_card, make_report
 
 
@@ -82,7 +87,7 @@ def test_every_model_has_its_row_with_kept_agreement_size_and_latency(report):
         cell.strip() for cell in row(card, "student").split("|")
     }
     assert "| 91.0 |" in row(card, "teacher") and "| 86.0 |" in row(card, "control")
-    assert markdown_table(public_report(report)) in card
+    assert markdown_table(public_report(Report.from_dict(report))) in card
 
 
 def test_the_columns_of_the_table_match_its_rows(report):
@@ -92,8 +97,8 @@ def test_the_columns_of_the_table_match_its_rows(report):
 
 def test_both_bootstrap_intervals_are_in_the_card(report):
     text = section(make_card(report), "Results")
-    assert difference_lines(public_report(report))[0] in text and "-2.1" in text
-    assert difference_lines(public_report(report))[1] in text and "+5.9" in text
+    assert difference_lines(public_report(Report.from_dict(report)))[0] in text and "-2.1" in text
+    assert difference_lines(public_report(Report.from_dict(report)))[1] in text and "+5.9" in text
 
 
 def test_the_loading_lines_run_as_python_and_name_the_repository(report):
@@ -215,3 +220,16 @@ def test_the_card_says_how_many_texts_student_and_control_learned_from(report):
     card = make_card({**report, "data": {"learned_from": counts}})
     assert "250 with a label, 6,381 without one, 13,262 altered copies that nobody labeled" in card
     assert "learned from" not in make_card(report)
+
+
+def test_the_card_of_a_model_trained_elsewhere_needs_no_objective():
+    models = [Candidate(role, role, np.eye(2)[[0, 1, 1]]) for role in ("teacher", "student")]
+    report = compare(models, ClassificationEvaluator("single_label_classification", np.array([0, 1, 0]), 2))
+    card = model_card(report, model_name="ada/small", teacher="ada/big", dataset="nyu-mll/glue")
+    assert "The objective was not recorded." in section(card, "How it was trained")
+    assert "Evaluated with `distil_nlp`" in card and "Made with" not in card
+
+
+def test_the_objective_of_the_report_is_in_the_card(report):
+    card = make_card({**report, "objective": [{"name": "soft", "weight": 0.7, "temperature": 4.0}]}, objective=None)
+    assert "| soft | 0.7 | temperature 4.0 | – |" in section(card, "How it was trained")

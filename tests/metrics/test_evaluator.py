@@ -97,21 +97,21 @@ def test_rows_of_the_same_text_are_evaluated_together(rows):
         "perplexity",
         "masked_language_modeling",
     )
-    assert [model["metrics"]["perplexity"] for model in comparison.models] == pytest.approx(
+    assert [model.metrics["perplexity"] for model in comparison.models] == pytest.approx(
         [perplexity(one) for one in (3, 2, 1)], rel=1e-5
     )
 
 
 def test_where_lower_is_better_kept_is_the_teachers_value_over_the_models(rows):
     comparison = compared(rows)
-    assert comparison.models[1]["kept"] == pytest.approx(perplexity(3) / perplexity(2))
-    assert compared(rows, main_metric="accuracy").models[1]["kept"] == 1.0
+    assert comparison.models[1].retention == pytest.approx(perplexity(3) / perplexity(2))
+    assert compared(rows, main_metric="accuracy").models[1].retention == 1.0
 
 
 def test_a_difference_where_lower_is_better_keeps_its_sign_and_has_no_points(rows):
     comparison = compared(rows)
     to_teacher, to_control = comparison.differences
-    assert to_teacher["value"] > 0 > to_control["value"] == pytest.approx(perplexity(2) - perplexity(1), rel=1e-4)
+    assert to_teacher.value > 0 > to_control.value == pytest.approx(perplexity(2) - perplexity(1), rel=1e-4)
     line = comparison.table().splitlines()[-1]
     assert line.startswith("student (student) - control (control): perplexity -1.16 (lower is better; 95 % interval -")
     assert "points" not in comparison.table()
@@ -126,18 +126,18 @@ def test_a_plain_number_is_displayed_unchanged_and_a_fraction_in_percent(rows):
         f"{100 * perplexity(3) / perplexity(2):.1f}",
         "100.0",
     ]
-    page = report_markdown(compared(rows).to_dict())
+    page = report_markdown(compared(rows))
     assert "perplexity is a plain number, lower is better. *kept*: the teacher's perplexity over the model's." in page
 
 
 def test_the_report_reads_back(rows, tmp_path):
-    report = compared(rows).to_dict()
-    assert json.loads(write_report(tmp_path, report).read_text()) == report
+    report = compared(rows)
+    assert json.loads(write_report(tmp_path, report).read_text()) == report.to_dict()
 
 
 def test_the_card_calls_a_lower_perplexity_a_gain(rows):
     settings = {"model_name": "small", "teacher": "big", "dataset": "toy", "objective": [], "arguments": {}}
-    better, worse = (model_card(compared(rows, sharp=sharp).to_dict(), **settings) for sharp in ((3, 2, 1), (3, 1, 2)))
+    better, worse = (model_card(compared(rows, sharp=sharp), **settings) for sharp in ((3, 2, 1), (3, 1, 2)))
     assert "worse than the control" not in better and "within the noise" not in better
     assert "worse than the control (control: perplexity +1.16)" in worse
 

@@ -61,8 +61,8 @@ def test_a_comparison_of_embeddings_has_an_interval_and_no_agreement():
     answers = {role: evaluator.answers(embeddings(seed=seed), {}) for seed, role in enumerate(["teacher", "student"])}
     comparison = compare([Candidate(role, role, of_role) for role, of_role in answers.items()], evaluator)
     assert comparison.metric == "spearmanr" and comparison.problem_type == "embedding"
-    assert all(model["agreement"] is None for model in comparison.models)
-    assert comparison.differences[0]["low"] < comparison.differences[0]["high"]
+    assert all(model.agreement is None for model in comparison.models)
+    assert comparison.differences[0].low < comparison.differences[0].high
 
 
 @pytest.mark.parametrize(

@@ -138,9 +138,9 @@ def test_a_comparison_reports_the_auc_first_with_an_interval_and_agreement_on_th
     answers = {role: evaluator.answers(torch.tensor(embeddings(noise=noise)), {}) for role, noise in noisy.items()}
     comparison = compare([Candidate(role, role, [of_role]) for role, of_role in answers.items()], evaluator)
     assert comparison.metric == "verification_auc" and comparison.problem_type == "identity"
-    assert comparison.models[0]["agreement"] == 1.0 > comparison.models[1]["agreement"]
+    assert comparison.models[0].agreement == 1.0 > comparison.models[1].agreement
     to_control = comparison.differences[1]
-    assert 0 < to_control["low"] < to_control["value"] < to_control["high"]
+    assert 0 < to_control.low < to_control.value < to_control.high
     assert comparison.table().splitlines()[0].split()[2:6] == ["AUC", "TAR@1%", "TAR@0.1%", "rank-1"]
 
 

@@ -35,8 +35,8 @@ def test_a_teacher_with_an_embedding_is_listened_to_as_it_is(folder, tmp_path, c
     output = tmp_path / "run"
     comparison = run(arguments(folder, output))
     assert comparison.metric == "verification_auc"
-    assert [model["role"] for model in comparison.models] == ["teacher", "student", "control"]
-    assert all(0 <= model["metrics"]["rank_1"] <= 1 for model in comparison.models)
+    assert [model.role for model in comparison.models] == ["teacher", "student", "control"]
+    assert all(0 <= model.metrics["rank_1"] <= 1 for model in comparison.models)
     report = json.loads((output / "report.json").read_text())
     assert [(term["name"], term.get("centers")) for term in report["objective"]] == [
         ("margin", "teacher"),

@@ -41,7 +41,7 @@ def test_a_recipe_of_embeddings_leaves_a_student_for_sentence_transformers(folde
     output = tmp_path / "run"
     files = {"test_file": folder / "test.jsonl", "unlabeled_file": folder / "more.jsonl"}
     comparison = run(words(folder, output, task="sentence-similarity", **files))
-    assert comparison.metric == "spearmanr" and [model["role"] for model in comparison.models] == [
+    assert comparison.metric == "spearmanr" and [model.role for model in comparison.models] == [
         "teacher",
         "student",
         "control",

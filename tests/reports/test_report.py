@@ -13,7 +13,7 @@ import pytest
 
 from distil_nlp.evaluation import Candidate, Latency, compare
 from distil_nlp.metrics import ClassificationEvaluator
-from distil_nlp.reports import environment, report_markdown, text_table, write_report
+from distil_nlp.reports import Report, environment, report_markdown, text_table, write_report
 
 
 @pytest.fixture
@@ -28,24 +28,24 @@ def report():
     ]
     evaluator = ClassificationEvaluator("single_label_classification", labels, 2)
     found = compare(candidates, evaluator, latency=latency, task="SST-2", seeds=[0, 1])
-    return {**found.to_dict(), "temperature": 2.0}
+    return {**found.to_dict(), "recipe": {"temperature": 2.0}}
 
 
 def test_report_json_reads_back_as_it_was(report, tmp_path):
-    path = write_report(tmp_path / "runs" / "toy", report)
+    path = write_report(tmp_path / "runs" / "toy", Report.from_dict(report))
     assert path.name == "report.json" and json.loads(path.read_text()) == report
 
 
 def test_nan_is_written_as_null(report, tmp_path):
     report["models"][1]["metrics"]["accuracy"] = float("nan")
-    report["losses"] = np.array([1.0, np.inf])
-    written = json.loads(write_report(tmp_path, report).read_text())
+    report["recipe"]["losses"] = np.array([1.0, np.inf])
+    written = json.loads(write_report(tmp_path, Report.from_dict(report)).read_text())
     assert written["models"][1]["metrics"]["accuracy"] is None
-    assert written["losses"] == [1.0, None]
+    assert written["recipe"]["losses"] == [1.0, None]
 
 
 def test_the_page_holds_table_intervals_and_machine(report):
-    page = report_markdown(report)
+    page = report_markdown(Report.from_dict(report))
     assert page.startswith("# Comparison: SST-2\n")
     assert "| student | tiny | 80.0 ± 0.0 |" in page
     assert "student (tiny) - control (tf-idf): accuracy +80.0 points (95 % interval" in page
@@ -53,12 +53,12 @@ def test_the_page_holds_table_intervals_and_machine(report):
 
 
 def test_a_bar_in_a_name_does_not_break_the_table(report):
-    rows = [line for line in report_markdown(report).splitlines() if line.startswith("|")]
+    rows = [line for line in report_markdown(Report.from_dict(report)).splitlines() if line.startswith("|")]
     assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
 
 
 def test_the_terminal_table_lines_up(report):
-    lines = text_table(report).splitlines()
+    lines = text_table(Report.from_dict(report)).splitlines()
     assert lines[2].split()[-5:] == ["109.5M", "437.9", "5.0/6.0", "1.0x", "100"]
     assert {len(line) for line in lines[:5]} == {len(lines[0])}
 
@@ -69,12 +69,12 @@ def test_a_report_without_our_newer_keys_is_still_shown(report):
             del model[key]
     for difference in report["differences"]:
         del difference["of_name"], difference["to_name"]
-    assert "student - teacher: accuracy -20.0 points" in text_table(report)
+    assert "student - teacher: accuracy -20.0 points" in text_table(Report.from_dict(report))
 
 
 def test_the_picture_is_drawn_where_matplotlib_is(report, tmp_path):
     pytest.importorskip("matplotlib")
-    write_report(tmp_path, report)
+    write_report(tmp_path, Report.from_dict(report))
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
     assert "(report.png)" in (tmp_path / "report.md").read_text()
 
@@ -91,7 +91,7 @@ def test_without_matplotlib_the_log_says_so_and_the_rest_is_written(report, tmp_
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     with caplog.at_level(logging.INFO, logger="distil_nlp"):
-        write_report(tmp_path, report)
+        write_report(tmp_path, Report.from_dict(report))
     assert "matplotlib is not installed" in caplog.text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.json", "report.md"]
     assert "report.png" not in (tmp_path / "report.md").read_text()
@@ -103,3 +103,17 @@ def test_the_environment_names_the_kind_of_machine_and_not_the_machine():
     text = json.dumps(found)
     assert socket.gethostname() not in text and str(Path.home()) + "/" not in text
     assert "/" not in text and f'"{getpass.getuser()}"' not in text
+
+
+def test_a_report_reads_back_from_its_json(report):
+    curves = {"student": [{"loss": 1.5, "loss/soft": 1.0, "learning_rate": 5e-5, "step": 1}]}
+    typed = Report.from_dict({**report, "training_curves": curves})
+    again = Report.from_json(typed.to_json())
+    assert again == typed and again.to_dict() == typed.to_dict()
+    assert again.training_curves == curves and again.version == 1
+    assert again.models[0].retention == report["models"][0]["kept"] == 1.0
+
+
+def test_a_report_of_a_newer_version_is_an_error(report):
+    with pytest.raises(ValueError, match="reads reports up to version 1; got version 2"):
+        Report.from_dict({**report, "version": 2})

@@ -289,7 +289,7 @@ def test_a_comparison_on_other_examples_needs_a_teacher_that_runs(tmp_path):
     with pytest.raises(ValueError, match="differs from the cached example"):
         trainer.compare(other, seconds=0.1)
     comparison = trainer.compare(other, teacher=teacher.model, seconds=0.1)
-    assert [model["role"] for model in comparison.models] == ["teacher", "student"]
+    assert [model.role for model in comparison.models] == ["teacher", "student"]
     trainer.create_model_card()
     assert (tmp_path / "run" / "README.md").is_file()
 

@@ -149,7 +149,7 @@ def test_teacher_and_student_are_compared_by_the_boxes_they_find(tmp_path):
     comparison = trainer.compare(
         rows, evaluator=DetectionEvaluator(rows["labels"][:], rows["boxes"][:], 3), seconds=0.1
     )
-    assert comparison.metric == "map" and comparison.models[0]["agreement"] == 1.0
+    assert comparison.metric == "map" and comparison.models[0].agreement == 1.0
     with pytest.raises(ValueError, match="of tokens, boxes or pairs"):
         trainer.compare(rows)
 

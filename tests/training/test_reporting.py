@@ -1,4 +1,4 @@
-"""What comes after training: a comparison, a card, a push."""
+"""After training: a comparison, a card, a push."""
 
 import pytest
 
@@ -30,3 +30,14 @@ def test_the_card_of_a_trainer_names_teacher_objective_and_figures(tmp_path):
     trainer.create_model_card()
     card = (tmp_path / "README.md").read_text()
     assert "Hinton" in card and "knowledge-distillation" in card and "teacher" in card
+
+
+def test_the_training_curves_are_in_the_report_of_the_comparison(tmp_path):
+    rows = make_rows(16)
+    trainer = make_trainer(*make_pair(), rows, tmp_path, logging_strategy="steps", logging_steps=1)
+    trainer.train()
+    report = trainer.compare(rows, seconds=0.1)
+    lines = report.to_dict()["training_curves"]["student"]
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2]
+    assert {"loss", "loss/hard", "loss/soft", "learning_rate", "epoch"} <= lines[0].keys()
+    assert [term["name"] for term in report.objective] == ["hard", "soft"]
