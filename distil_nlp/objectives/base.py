@@ -18,7 +18,8 @@ class Term(nn.Module):
     A subclass defines which items count (`items`), computes one value for each (`values`) and names the modules whose
     outputs it reads. It is a module so that its projection, if it has one, is found, trained and saved; it has no other
     state. An item is whatever the term averages over: a sequence, a token, or, for a term that compares the examples
-    of a batch with each other, the micro-batch itself (a mask of one item).
+    of a batch with each other, the micro-batch itself (a mask of one item). The teacher's signals are None for terms with
+    `needs_teacher = False` where there is no teacher.
 
     Args:
         weight (`float` or `Schedule`): Weight in the objective, 0 or greater.
@@ -105,11 +106,11 @@ class Term(nn.Module):
         """The number by which the values are divided, before it is summed over the step: the items that count."""
         return self.items(batch).sum()
 
-    def values(self, student: Signals, teacher: Signals | None, batch: Batch) -> torch.Tensor:
+    def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
         """One value per item, not reduced, of the same shape as `items(batch)`."""
         raise NotImplementedError(f"{type(self).__name__} must define values(student, teacher, batch).")
 
-    def metrics(self, student: Signals, teacher: Signals | None, batch: Batch) -> dict[str, torch.Tensor]:
+    def metrics(self, student: Signals, teacher: Signals, batch: Batch) -> dict[str, torch.Tensor]:
         """Values for the log that need no gradient: name -> one value per item."""
         return {}
 
@@ -120,7 +121,7 @@ class Term(nn.Module):
             student, teacher (`nn.Module`): The teacher is None where no model runs (a cache) or there is no teacher.
         """
 
-    def setup(self, student: Signals, teacher: Signals | None, batch: Batch) -> None:
+    def setup(self, student: Signals, teacher: Signals, batch: Batch) -> None:
         """Infer shapes from one dry forward pass, create projections, raise for outputs that do not fit."""
 
     def fit_statistics(self, batches: Iterable[Batch], teacher: Callable[[Batch], Signals] | None) -> None:

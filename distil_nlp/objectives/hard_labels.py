@@ -34,13 +34,14 @@ class HardLabels(Term):
         super().__init__(weight)
         self.read_from(head)
         self.problem_type = problem_type
-        self._kind, self._loss = problem_kind(problem_type), kind_objective(problem_type).hard_loss
+        self._kind, loss = problem_kind(problem_type), kind_objective(problem_type).hard_loss
         check_label_per_prediction(problem_type, "HardLabels")
-        if self._loss is None:
+        if loss is None:
             raise ValueError(
                 f"HardLabels compare predictions with labels, and problem_type={problem_type!r} has no loss for that. Use "
                 f"MarginLabels for embeddings with identities as labels: they have a center for each identity."
             )
+        self._loss = loss
 
     def setup(self, student: Signals, teacher: Signals | None, batch: Batch) -> None:
         self.check_head(student)

@@ -57,7 +57,8 @@ class MarginLabels(Term):
     name = "margin"
     needs_fit = True
 
-    centers: torch.Tensor | None
+    centers: torch.Tensor
+    num_classes: int
 
     def __init__(
         self,
@@ -77,7 +78,8 @@ class MarginLabels(Term):
         self.paper = "; ".join(filter(None, (paper, _CENTERS[centers])))
         self.kind = kind
         self.margin = self.follow("margin", Schedule(0.0, default_margin) if margin is None else margin, not_negative)
-        self.scale, self.num_classes = positive(scale, "scale"), num_classes
+        self.scale = positive(scale, "scale")
+        self.num_classes = num_classes  # type: ignore[assignment]  # set by resolve_layers
         self.needs_teacher = centers == "teacher"
         (self.register_buffer if self.needs_teacher else self.register_parameter)("centers", None)
 

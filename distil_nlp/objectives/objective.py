@@ -1,7 +1,7 @@
 """An objective: a weighted sum of terms."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -25,9 +25,11 @@ class Objective(nn.Module):
         ValueError: No term has a weight above 0, or none has at the first or the last step.
     """
 
+    terms: Sequence[Term]
+
     def __init__(self, terms: Iterable[Term]):
         super().__init__()
-        self.terms = nn.ModuleList(terms)
+        self.terms = nn.ModuleList(terms)  # type: ignore[assignment]
         for end, when in enumerate(("", " at the end of the training")):
             weights = {term.name: term.ends_of("weight")[end] for term in self.terms}
             if not any(weight > 0 for weight in weights.values()):
@@ -108,7 +110,7 @@ class Objective(nn.Module):
         """Set up every term with one dry forward pass, then compute the loss once so that misfits raise here."""
         for term in self.terms:
             _check_dense(term, teacher)
-            term.setup(student, teacher, batch)
+            term.setup(student, teacher, batch)  # type: ignore[arg-type]  # None: for terms without a teacher
         with torch.no_grad():
             self(student, teacher, batch, self.count([batch]))
 
@@ -132,7 +134,8 @@ class Objective(nn.Module):
 
     def count(self, batches: Iterable[Batch]) -> torch.Tensor:
         """Items of each term in a list of batches: a tensor of shape (terms,), in the order of `terms`."""
-        return torch.stack([sum(term.normalizer(batch) for batch in batches) for term in self.terms])
+        counts = [sum(term.normalizer(batch) for batch in batches) for term in self.terms]
+        return torch.stack(counts)  # type: ignore[arg-type]
 
     def forward(
         self, student: Signals, teacher: Signals | None, batch: Batch, counts: torch.Tensor
@@ -147,17 +150,20 @@ class Objective(nn.Module):
         Returns:
             `(loss, parts)`: a scalar, and detached scalars by name for the log, each the share of this micro-batch.
         """
-        loss, parts = 0.0, {}
+        loss: Any = 0.0
+        parts: dict[str, torch.Tensor] = {}
         for name, term, count in zip(self.names, self.terms, counts, strict=True):
             if teacher is None and term.needs_teacher:
                 continue
             mask = term.items(batch)
-            part = mean_over_items(term.values(student, teacher, batch), mask, count)
+            values = term.values(student, teacher, batch)  # type: ignore[arg-type]
+            part = mean_over_items(values, mask, count)
             loss = loss + term.weight * part
             parts[f"loss/{name}"] = part.detach()
             with torch.no_grad():
-                for metric, values in term.metrics(student, teacher, batch).items():
-                    parts[metric] = mean_over_items(values, mask, count)
+                metrics = term.metrics(student, teacher, batch)  # type: ignore[arg-type]
+                for metric, metric_values in metrics.items():
+                    parts[metric] = mean_over_items(metric_values, mask, count)
         return loss, parts
 
     def describe(self) -> list[dict[str, Any]]:

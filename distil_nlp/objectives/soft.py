@@ -43,7 +43,7 @@ class TeacherPredictions(Term):
                 f"each position of a text, padding included: the loss would depend on the padding. Use SoftTargets."
             )
 
-    def setup(self, student: Signals, teacher: Signals | None, batch: Batch) -> None:
+    def setup(self, student: Signals, teacher: Signals, batch: Batch) -> None:
         check_label_per_prediction(problem_kind_of(None, batch).name, type(self).__name__)
         self.check_head(student)
         self.per_token = student.logits.dim() == 3
@@ -93,11 +93,13 @@ class SoftTargets(TeacherPredictions):
         super().__init__(weight, problem_type=problem_type)
         self.read_from(head)
         self.temperature = self.follow("temperature", temperature, positive)
-        if self._losses.soft_loss is None:
+        loss = self._losses.soft_loss
+        if loss is None:
             raise ValueError(
                 f"SoftTargets compare class probabilities, and problem_type={problem_type!r} has none: a KL "
                 f"divergence over one number is always 0. Use LogitMatching, as the default objective of a regression."
             )
+        self._loss = loss
 
     def setup(self, student: Signals, teacher: Signals, batch: Batch) -> None:
         super().setup(student, teacher, batch)
@@ -109,9 +111,7 @@ class SoftTargets(TeacherPredictions):
     def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
         if teacher.sparse is not None:
             return self._sparse_values(student, teacher.sparse)
-        return self._losses.soft_loss(
-            self.logits_of(student), teacher.at(self.temperature), temperature=self.temperature
-        )
+        return self._loss(self.logits_of(student), teacher.at(self.temperature), temperature=self.temperature)
 
     def _check_no_schedule(self, targets: SparseTargets) -> None:
         schedule = self.schedules.get("temperature")

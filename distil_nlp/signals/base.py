@@ -41,16 +41,16 @@ class Signals:
             (batch, 2, sequence), start and end of a span, with padding so low that its probability is 0. Of a detector:
             (batch, queries, classes + 4), the class logits of each query, then its box.
         features (`dict[str, torch.Tensor]`): Outputs of tapped modules, by module name.
-        sparse (`SparseTargets`, *optional*): Instead of logits: the stored part of a distribution over a vocabulary.
+        sparse (`SparseTargets`, *optional*): The stored part of a distribution over a vocabulary. `logits` is None then.
         frame_stride (`float`, *optional*): Frames of the batch per output frame, see `signals.frames.frame_stride`.
     """
 
-    logits: torch.Tensor | None
+    logits: torch.Tensor
     features: dict[str, torch.Tensor] = field(default_factory=dict)
     sparse: SparseTargets | None = None
     frame_stride: float | None = None
 
-    def at(self, temperature: float) -> torch.Tensor | None:
+    def at(self, temperature: float) -> torch.Tensor:
         """Logits whose softmax at this temperature is the prediction. Those of an ensemble depend on the temperature."""
         return self.logits
 

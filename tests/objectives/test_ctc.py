@@ -1,4 +1,4 @@
-"""Terms of models that say a token or a blank a frame."""
+"""CTC terms: a distribution over tokens and the blank for each frame."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def batch_of(lengths=(5, 3), labels=((1, 2), (3, -100))):
     return {"labels": torch.tensor(labels), "frames": torch.arange(5) < torch.tensor(lengths).unsqueeze(1)}
 
 
-def said(seed):
+def signals(seed):
     return Signals(2 * torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(seed)))
 
 
@@ -38,28 +38,28 @@ def loss_of(objective, batch, student, teacher):
     return loss, logs
 
 
-def test_a_batch_with_frames_is_of_this_problem_and_its_default_are_labels_and_frames():
+def test_a_batch_with_frames_is_ctc_and_its_default_terms_are_labels_and_frames():
     assert problem_kind_of(None, batch_of()).name == CTC
     names = {ratio: default_objective(CTC, kd_ratio=ratio).names for ratio in (0.0, 0.5, 1.0)}
     assert names == {0.0: ["ctc"], 0.5: ["ctc", "ctc_frames"], 1.0: ["ctc_frames"]}
 
 
-def test_an_item_of_labels_is_a_clip_and_one_of_soft_targets_a_frame():
+def test_an_item_is_a_clip_for_labels_and_a_frame_for_soft_targets():
     batch = batch_of(labels=((1, 2), (-100, -100)))
     assert CtcLabels(1.0).items(batch).tolist() == [True, False]
     assert CtcTranscript(1.0).items(batch).tolist() == [True, True]
     assert CtcSoftTargets(1.0).items(batch).sum() == 8
 
 
-def test_a_clip_nobody_knows_learns_from_the_teacher_alone():
+def test_an_unlabeled_clip_learns_from_the_teacher_alone():
     batch = batch_of(labels=((1, 2), (-100, -100)))
-    student, teacher = said(0), said(1)
+    student, teacher = signals(0), signals(1)
     loss, _ = loss_of(Objective([CtcLabels(1.0)]), batch, student, teacher)
     torch.testing.assert_close(loss, ctc_loss(student.logits, batch["frames"], batch["labels"], blank=0)[0])
 
 
-def test_a_teacher_that_says_the_labels_gives_the_loss_of_labels():
-    batch, student = batch_of(), said(0)
+def test_the_transcript_loss_is_the_label_loss_if_the_teacher_predicts_the_labels():
+    batch, student = batch_of(), signals(0)
     paths = torch.tensor([[1, 1, 0, 2, 2], [0, 3, 3, 1, 1]])  # what follows the three frames of the second is padding
     teacher = Signals(9.0 * torch.nn.functional.one_hot(paths, 4))
     one, _ = loss_of(Objective([CtcTranscript(1.0)]), batch, student, teacher)
@@ -67,7 +67,7 @@ def test_a_teacher_that_says_the_labels_gives_the_loss_of_labels():
     torch.testing.assert_close(one, other)
 
 
-def test_terms_go_by_their_names_in_yaml():
+def test_ctc_terms_can_be_made_from_config():
     objective = objective_from(
         [
             {"ctc": {"weight": 0.2}},
@@ -81,7 +81,7 @@ def test_terms_go_by_their_names_in_yaml():
 
 
 @pytest.mark.parametrize(
-    ("term", "change", "complaint"),
+    ("term", "change", "message"),
     [
         (CtcLabels(1.0), {"frames": None}, r"a column 'frames'.*the column has none among labels"),
         (
@@ -96,18 +96,18 @@ def test_terms_go_by_their_names_in_yaml():
         (SoftTargets(1.0, temperature=2.0), {}, "Use CtcLabels.*CtcSoftTargets"),
     ],
 )
-def test_what_does_not_fit_is_refused(term, change, complaint):
+def test_terms_that_do_not_fit_a_batch_are_refused(term, change, message):
     batch = {name: value for name, value in {**batch_of(), **change}.items() if value is not None}
-    with pytest.raises(ValueError, match=complaint):
-        term.setup(said(0), said(1), batch)
+    with pytest.raises(ValueError, match=message):
+        term.setup(signals(0), signals(1), batch)
 
 
-def test_a_weight_of_blanks_out_of_its_range_is_refused():
+def test_a_blank_weight_out_of_its_range_is_refused():
     with pytest.raises(ValueError, match="blank_weight must lie in 0 to 1; got 1.5"):
         CtcSoftTargets(1.0, blank_weight=1.5)
 
 
-def test_a_model_may_answer_less_often_than_there_are_frames():
+def test_a_model_may_have_fewer_output_frames_than_the_batch_has_frames():
     batch = {"labels": torch.tensor([[1, 2], [3, -100]]), "frames": torch.arange(6) < torch.tensor([[6], [4]])}
     slow, teacher = Signals(2 * torch.randn(2, 3, 4), frame_stride=2.0), Signals(2 * torch.randn(2, 6, 4))
     labels, _ = loss_of(Objective([CtcLabels(1.0)]), batch, slow, None)
@@ -120,7 +120,7 @@ def test_a_model_may_answer_less_often_than_there_are_frames():
     assert logs["agreement"] == twice_logs["agreement"]
 
 
-def test_a_clip_with_more_letters_than_answers_does_not_count_and_the_log_says_so_once(caplog):
+def test_a_clip_with_more_tokens_than_output_frames_does_not_count_and_is_logged_once(caplog):
     batch = {"labels": torch.tensor([[1, 2, 3], [1, 1, -100]]), "frames": torch.arange(6) < torch.tensor([[6], [4]])}
     term, slow = CtcLabels(1.0), Signals(torch.randn(2, 3, 4, requires_grad=True), frame_stride=2.0)
     assert term.items(batch).tolist() == [True, True]
@@ -132,7 +132,7 @@ def test_a_clip_with_more_letters_than_answers_does_not_count_and_the_log_says_s
     assert caplog.text.count("has more tokens than the student has output frames for") == 1
 
 
-def test_an_answer_counts_for_the_frames_that_begin_in_its_time():
+def test_an_output_frame_counts_for_the_frames_that_begin_during_it():
     row = torch.tensor([[10, 20, 30]])
     assert align_to_frames(row, 6, 2.0).tolist() == [[10, 10, 20, 20, 30, 30]] and align_to_frames(row, 3, 1.0) is row
     assert align_to_frames(row, 3, None) is row and align_to_frames(row, 4, 2.0).tolist() == [[10, 10, 20, 20]]
@@ -169,7 +169,7 @@ def models():
     return [model.eval().double() for model in (Wav2Vec2ForCTC(config), network)]
 
 
-def test_a_model_says_how_far_its_answers_are_apart(models):
+def test_frame_stride_is_read_from_the_model(models):
     assert [frame_stride(model) for model in (*models, torch.nn.Linear(1, 1))] == [2.0, 1.0, None]
     adapted = Wav2Vec2Config(add_adapter=True)
     assert frame_stride(type("Model", (), {"config": adapted})) == 2.0 * 2**3
@@ -177,7 +177,7 @@ def test_a_model_says_how_far_its_answers_are_apart(models):
 
 @pytest.mark.parametrize("term", [CtcSoftTargets(1.0), CtcLabels(1.0), CtcTranscript(1.0)])
 @pytest.mark.parametrize("length", [1050, 1440, 16000])
-def test_what_a_clip_is_padded_to_changes_nothing_where_one_model_answers_less_often(term, length, models):
+def test_padding_of_a_clip_does_not_change_the_loss_of_models_with_different_frame_strides(term, length, models):
     collator = CtcCollator(16000, {"": feature_extractor_for(16000)})
     draw = torch.Generator().manual_seed(0)
     rows = [

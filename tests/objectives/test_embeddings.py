@@ -17,56 +17,56 @@ from distil_nlp.signals.problem_kinds import problem_kind_of
 from tests.tiny import tiny_encoder
 
 
-def said(width, seed=0, num_texts=6):
+def signals(width, seed=0, num_texts=6):
     return Signals(torch.randn(num_texts, width, generator=torch.Generator().manual_seed(seed)))
 
 
 BATCH = {"input_ids": torch.ones(6, 3), "attention_mask": torch.ones(6, 3), "labels": torch.rand(3)}
 
 
-def test_the_problem_of_a_sentence_encoder_is_embedding():
+def test_the_problem_kind_of_a_sentence_encoder_is_embedding():
     assert problem_kind_of(tiny_encoder().config).name == "embedding"
 
 
-def test_the_default_learns_the_vectors_and_looks_at_no_score():
+def test_the_default_objective_matches_vectors_and_ignores_scores():
     (term,) = default_objective("embedding").terms
     assert isinstance(term, EmbeddingMatching) and term.weight == 1 and term.distance == "cosine"
 
 
-def test_kd_ratio_blends_the_scores_in_and_without_a_teacher_they_are_all_there_is():
+def test_kd_ratio_weighs_the_scores_and_without_a_teacher_they_are_the_only_term():
     hard, vectors = default_objective("embedding", kd_ratio=0.3).terms
     assert (hard.weight, vectors.weight) == (pytest.approx(0.7), 0.3)
     (only,) = default_objective("embedding", has_teacher=False).terms
     assert isinstance(only, HardLabels)
-    assert only.items(BATCH).shape == only.values(said(4), None, BATCH).shape == (3,)
+    assert only.items(BATCH).shape == only.values(signals(4), None, BATCH).shape == (3,)
 
 
 @pytest.mark.parametrize("distance", ["cosine", "mse"])
-def test_every_text_of_the_pairs_is_an_item_and_no_map_stands_between_equal_widths(distance):
+def test_every_text_of_a_pair_is_an_item_and_equal_widths_have_no_projection(distance):
     term = EmbeddingMatching(1.0, distance=distance)
-    term.setup(said(4), said(4, seed=1), BATCH)
+    term.setup(signals(4), signals(4, seed=1), BATCH)
     assert isinstance(term.projection, nn.Identity)
-    values = term.values(said(4), said(4, seed=1), BATCH)
+    values = term.values(signals(4), signals(4, seed=1), BATCH)
     assert values.shape == term.items(BATCH).shape == (6,)
-    assert term.values(said(4), said(4), BATCH).abs().max() < 1e-6
+    assert term.values(signals(4), signals(4), BATCH).abs().max() < 1e-6
 
 
-def test_a_narrow_student_is_brought_to_the_width_of_its_teacher():
+def test_a_narrow_student_is_projected_to_the_width_of_its_teacher():
     term = EmbeddingMatching(1.0)
-    term.setup(said(4), said(8), BATCH)
+    term.setup(signals(4), signals(8), BATCH)
     assert term.projection.weight.shape == (8, 4) and term.settings()["projected"]
-    assert term.values(said(4), said(8), BATCH).shape == (6,)
+    assert term.values(signals(4), signals(8), BATCH).shape == (6,)
 
 
-def test_likeness_within_the_batch_needs_no_map():
+def test_similarity_targets_need_no_projection():
     term = SimilarityTargets(1.0, temperature=0.1)
-    term.setup(said(4), said(8), BATCH)
-    assert not list(term.parameters()) and term.items(BATCH).shape == term.values(said(4), said(8), BATCH).shape == (
-        1,
-    )
+    term.setup(signals(4), signals(8), BATCH)
+    assert not list(term.parameters()) and term.items(BATCH).shape == term.values(
+        signals(4), signals(8), BATCH
+    ).shape == (1,)
 
 
-def test_both_terms_can_be_written_in_yaml():
+def test_both_embedding_terms_can_be_made_from_config():
     spec = [{"predictions": {"weight": 0.5}}, {"embedding": {"distance": "mse"}}, {"similarity_targets": None}]
     first, second, third = objective_from(spec, problem_type="embedding").terms
     assert isinstance(first, EmbeddingMatching) and second.distance == "mse" and isinstance(third, SimilarityTargets)
@@ -92,6 +92,6 @@ def test_both_terms_can_be_written_in_yaml():
         ),
     ],
 )
-def test_what_cannot_be_is_refused(make, message):
+def test_invalid_settings_of_embedding_terms_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()

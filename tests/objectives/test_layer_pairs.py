@@ -1,4 +1,4 @@
-"""Which layer listens to which."""
+"""Strategies that pair layers of student and teacher, and terms that need exclusive classes."""
 
 import pytest
 
@@ -19,17 +19,17 @@ from distil_nlp.objectives import BatchCorrelation, ClassCorrelation, DecoupledS
         ("last", 12, 6, [(11, 5)]),
     ],
 )
-def test_a_strategy_pairs_layers_as_its_paper_does(strategy, num_layers, num_teacher_layers, expected):
+def test_a_strategy_pairs_layers_as_in_its_paper(strategy, num_layers, num_teacher_layers, expected):
     assert layer_pairs(strategy, num_layers, num_teacher_layers) == expected
 
 
-def test_a_student_deeper_than_its_teacher_has_no_layers_to_spread():
+def test_a_strategy_refuses_a_student_deeper_than_its_teacher():
     with pytest.raises(ValueError, match="teacher's 4 layers over the student's 6"):
         layer_pairs("uniform", 6, 4)
 
 
 @pytest.mark.parametrize("term", [ClassCorrelation, DecoupledSoftTargets, BatchCorrelation])
 @pytest.mark.parametrize("problem", ["regression", "multi_label_classification"])
-def test_a_term_over_classes_that_exclude_each_other_refuses_other_problems(term, problem):
+def test_a_term_over_exclusive_classes_refuses_other_problem_kinds(term, problem):
     with pytest.raises(ValueError, match=f"{problem}.* has none.*LogitMatching"):
         term(1.0, temperature=2.0, problem_type=problem)

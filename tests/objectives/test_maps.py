@@ -1,4 +1,4 @@
-"""Terms on feature maps: which maps meet, how they are brought together, what is refused."""
+"""Terms on feature maps: pairs of maps, projections, errors."""
 
 import pytest
 import torch
@@ -33,22 +33,22 @@ def random(*shape, seed=0, dtype=torch.float32):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
 
 
-def said(name, value):
+def signals(name, value):
     return Signals(logits=torch.zeros(4, 2), features={name: value})
 
 
 def built(kind, ours, theirs, batch=BATCH):
     objective = Objective([kind(1.0, layers=[("low", "high")])])
     objective.resolve_layers(torch.nn.Module(), torch.nn.Module())
-    objective.setup(said("low", ours), said("high", theirs), batch)
+    objective.setup(signals("low", ours), signals("high", theirs), batch)
     return objective
 
 
 def loss_of(objective, ours, theirs):
-    return objective(said("low", ours), said("high", theirs), BATCH, objective.count([BATCH]))[0]
+    return objective(signals("low", ours), signals("high", theirs), BATCH, objective.count([BATCH]))[0]
 
 
-def rehearsed(term, student="resnet", teacher="resnet", **settings):
+def dry_run_of(term, student="resnet", teacher="resnet", **settings):
     objective = Objective([term])
     larger = {"hidden_sizes": [6, 10]} if teacher in ("resnet", "convnext") else {}
     teacher = OnlineTeacher(tiny_image_model(teacher, seed=1, **larger))
@@ -57,17 +57,17 @@ def rehearsed(term, student="resnet", teacher="resnet", **settings):
 
 
 @pytest.mark.parametrize("kind", PROJECTED)
-def test_between_equal_channels_nothing_is_projected(kind):
+def test_maps_with_equal_channels_have_no_projection(kind):
     assert not list(built(kind, random(4, 3, 5, 5), random(4, 3, 5, 5, seed=1)).parameters())
 
 
 @pytest.mark.parametrize("kind", PROJECTED)
-def test_between_different_channels_a_convolution_of_one_pixel_without_bias_brings_the_student_to_the_teachers(kind):
+def test_maps_with_different_channels_are_projected_by_a_1x1_convolution_without_bias(kind):
     (weight,) = built(kind, random(4, 3, 5, 5), random(4, 6, 5, 5, seed=1)).parameters()
     assert weight.shape == (6, 3, 1, 1) and weight.requires_grad
 
 
-def test_attention_maps_need_no_projection_between_any_channels():
+def test_attention_maps_have_no_projection_with_any_channels():
     assert not list(built(AttentionMaps, random(4, 3, 5, 5), random(4, 6, 7, 3, seed=1)).parameters())
 
 
@@ -80,7 +80,7 @@ def test_a_hint_is_the_mean_square_between_maps_of_the_smaller_size():
     torch.testing.assert_close(loss_of(objective, ours, theirs), expected)
 
 
-def test_maps_of_one_size_are_not_touched():
+def test_maps_of_equal_size_are_unchanged():
     ours, theirs = random(2, 3, 5, 4), random(2, 1, 5, 4)
     small = to_smaller_size(ours, theirs)
     assert small[0] is ours and small[1] is theirs
@@ -88,13 +88,13 @@ def test_maps_of_one_size_are_not_touched():
 
 @terms_of_maps
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
-def test_a_term_on_maps_takes_a_student_of_any_precision(kind, dtype):
+def test_a_term_on_maps_accepts_a_student_of_any_precision(kind, dtype):
     ours, theirs = random(4, 3, 5, 5, dtype=dtype), random(4, 6, 4, 4, seed=1, dtype=dtype)
     assert loss_of(built(kind, ours, theirs), ours, theirs).isfinite()
 
 
 @terms_of_maps
-def test_pairs_are_averaged(kind):
+def test_the_loss_is_averaged_over_the_pairs_of_layers(kind):
     ours, theirs = random(4, 3, 5, 5), random(4, 3, 5, 5, seed=1)
     once, twice = (
         Objective([kind(1.0, layers=[("low", "high")])]),
@@ -102,7 +102,7 @@ def test_pairs_are_averaged(kind):
     )
     for objective in (once, twice):
         objective.resolve_layers(torch.nn.Module(), torch.nn.Module())
-        objective.setup(said("low", ours), said("high", theirs), BATCH)
+        objective.setup(signals("low", ours), signals("high", theirs), BATCH)
     torch.testing.assert_close(loss_of(once, ours, theirs), loss_of(twice, ours, theirs))
 
 
@@ -110,7 +110,7 @@ def test_pairs_are_averaged(kind):
 @pytest.mark.parametrize(
     "shape", [(4, 9, 3), (4, 3), (3, 3, 5, 5), (4, 3, 0, 5)], ids=["tokens", "vector", "rows", "empty"]
 )
-def test_what_is_no_map_of_the_batch_is_refused_by_its_layer(kind, shape):
+def test_the_error_for_a_tensor_that_is_not_a_map_of_the_batch_names_its_layer(kind, shape):
     with pytest.raises(ValueError, match=r"layer 'low' of the student needs .*\(batch, channels, height, width\)"):
         built(kind, torch.zeros(shape), random(4, 3, 5, 5))
 
@@ -131,7 +131,7 @@ def test_a_map_of_one_pixel_is_refused_before_the_first_step(kind):
     ],
 )
 def test_layers_of_convolutional_networks_are_their_stages(layers, pairs):
-    objective = rehearsed(FeatureMaps(1.0, layers=layers))
+    objective = dry_run_of(FeatureMaps(1.0, layers=layers))
     assert objective.describe()[0]["layers"] == pairs
     assert set(objective.student_taps) <= {
         "resnet.embedder.embedder",
@@ -142,12 +142,12 @@ def test_layers_of_convolutional_networks_are_their_stages(layers, pairs):
 
 @pytest.mark.parametrize("teacher", ["convnext", "mobilenet_v2"])
 @terms_of_maps
-def test_maps_of_different_architectures_meet(kind, teacher):
-    assert rehearsed(kind(1.0, layers="last"), teacher=teacher).teacher_taps
+def test_maps_of_different_architectures_can_be_compared(kind, teacher):
+    assert dry_run_of(kind(1.0, layers="last"), teacher=teacher).teacher_taps
 
 
 def test_a_projection_is_drawn_from_the_seed_and_trained_in_the_students_precision():
-    one, other = (rehearsed(FeatureMaps(1.0, layers="last")) for _ in range(2))
+    one, other = (dry_run_of(FeatureMaps(1.0, layers="last")) for _ in range(2))
     assert torch.equal(*(next(objective.parameters()) for objective in (one, other)))
 
 
@@ -157,7 +157,7 @@ def test_a_projection_is_drawn_from_the_seed_and_trained_in_the_students_precisi
     [((4, 3, 5, 5), (4, 6, 2, 2)), ((4, 3), (4, 6, 2, 2)), ((4, 7, 3), (4, 6)), ((4, 7, 3), (4, 5, 6))],
     ids=["maps", "vector and map", "tokens and vector", "tokens"],
 )
-def test_examples_lie_to_each_other_by_maps_vectors_or_tokens_of_images(kind, ours, theirs):
+def test_relations_of_examples_are_computed_from_maps_vectors_or_tokens_of_images(kind, ours, theirs):
     ours, theirs = random(*ours), random(*theirs, seed=1)
     points = [
         one if one.dim() == 2 else one.mean(dim=1) if one.dim() == 3 else one.mean(dim=(2, 3))
@@ -166,12 +166,12 @@ def test_examples_lie_to_each_other_by_maps_vectors_or_tokens_of_images(kind, ou
     torch.testing.assert_close(loss_of(built(kind, ours, theirs), ours, theirs), kind.loss(*points)[0])
 
 
-def test_vectors_of_texts_lie_to_each_other_too_and_padding_does_not_count():
+def test_relations_of_texts_do_not_depend_on_padding():
     batch = {"input_ids": torch.ones(3, 4), "attention_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]])}
     ours, theirs = random(3, 5), random(3, 4, 6, seed=1)
     objective = built(RelationalDistance, ours, theirs, batch)
     pooled = torch.stack([theirs[0].mean(0), theirs[1, :2].mean(0), theirs[2, 0]])
-    found = objective(said("low", ours), said("high", theirs), batch, objective.count([batch]))[0]
+    found = objective(signals("low", ours), signals("high", theirs), batch, objective.count([batch]))[0]
     torch.testing.assert_close(found, relational_distance(ours, pooled)[0])
 
 
@@ -201,30 +201,30 @@ def test_hidden_states_of_image_transformers_are_compared_at_all_positions(layer
 
 
 def test_patient_states_of_image_transformers_compare_the_class_token():
-    objective = rehearsed(PatientStates(1.0, layers="last"), student="vit", teacher="vit")
+    objective = dry_run_of(PatientStates(1.0, layers="last"), student="vit", teacher="vit")
     assert objective.count([BATCH]).tolist() == [4]
 
 
-def test_a_text_without_a_mask_is_still_refused():
+def test_a_text_without_an_attention_mask_is_refused():
     with pytest.raises(ValueError, match="no attention_mask"):
         built(HiddenStates, random(4, 5, 3), random(4, 5, 3), {"input_ids": torch.ones(4, 5)})
 
 
-def test_a_convolutional_student_and_hidden_states_of_its_teacher_are_refused_by_name():
+def test_the_error_for_a_convolutional_student_with_hidden_states_names_the_term_for_maps():
     with pytest.raises(ValueError, match=r"needs a tensor of shape \(batch, sequence, width\).*there is FeatureMaps"):
-        rehearsed(HiddenStates(1.0, layers="last"), teacher="vit")
+        dry_run_of(HiddenStates(1.0, layers="last"), teacher="vit")
     with pytest.raises(ValueError, match="of the teacher needs .*there is HiddenStates"):
-        rehearsed(FeatureMaps(1.0, layers="last"), teacher="vit")
+        dry_run_of(FeatureMaps(1.0, layers="last"), teacher="vit")
 
 
-def test_the_terms_go_by_their_names_in_yaml():
+def test_the_terms_on_maps_can_be_made_from_config():
     spec = [{"hints": {"layers": "last"}}, {"attention_maps": None}, {"channels": {"temperature": 2}}, {"pearson": {}}]
     objective = objective_from(spec)
     assert objective.names == ["hints", "attention_maps", "channels", "pearson"]
     assert all(term.paper for term in objective.terms)
 
 
-def test_rehearsal_leaves_the_modes_of_a_students_modules_as_they_were():
+def test_a_dry_run_restores_the_training_modes_of_the_students_modules():
     student = tiny_image_model("resnet").train()
     norm = student.resnet.encoder.stages[0].layers[0].layer[0].normalization
     norm.eval()
@@ -232,5 +232,5 @@ def test_rehearsal_leaves_the_modes_of_a_students_modules_as_they_were():
     assert student.training and not norm.training
 
 
-def test_the_temperature_of_maps_is_none_that_the_teachers_logits_are_softened_at():
+def test_the_temperature_of_maps_is_not_a_temperature_of_the_teachers_logits():
     assert Objective([SoftTargets(1.0, temperature=2.0), ChannelMaps(1.0, temperature=4.0)]).temperatures == [2.0]

@@ -20,17 +20,17 @@ LABELS = torch.tensor([0, 1, 2, 0, 1, 2])
 BATCH = {"pixel_values": torch.zeros(6, 1), "labels": LABELS}
 
 
-def said(width=4, seed=0, num_images=6):
+def signals(width=4, seed=0, num_images=6):
     return Signals(torch.randn(num_images, width, generator=torch.Generator().manual_seed(seed)))
 
 
 def built(teacher=None, **settings):
     term = MarginLabels(1.0, num_classes=3, **settings)
-    term.setup(said(), teacher, BATCH)
+    term.setup(signals(), teacher, BATCH)
     return term
 
 
-def test_the_default_learns_the_teachers_embeddings_and_its_centers_and_without_a_teacher_centers_of_its_own():
+def test_the_default_objective_uses_the_teachers_centers_and_trains_centers_without_a_teacher():
     labels, vectors = default_objective("identity", kd_ratio=0.3).terms
     assert isinstance(labels, MarginLabels) and labels.needs_teacher and labels.weight == pytest.approx(0.7)
     assert isinstance(vectors, EmbeddingMatching) and vectors.weight == 0.3
@@ -40,20 +40,20 @@ def test_the_default_learns_the_teachers_embeddings_and_its_centers_and_without_
     assert isinstance(vectors, EmbeddingMatching)
 
 
-def test_centers_of_its_own_are_trained_and_drawn_by_the_seed_alone():
+def test_trained_centers_depend_on_the_seed_alone():
     found = []
     for _ in range(2):
         torch.manual_seed(5)
         found.append(built())
     assert torch.equal(found[0].centers, found[1].centers) and found[0].centers.shape == (3, 4)
-    found[0].values(said(), None, BATCH).sum().backward()
+    found[0].values(signals(), None, BATCH).sum().backward()
     assert found[0].centers.grad.abs().sum() > 0
 
 
-def test_the_teachers_centers_are_the_mean_directions_of_what_it_says_of_each_and_do_not_move():
-    term = built(said(seed=1), centers="teacher")
+def test_the_teachers_centers_are_the_mean_directions_of_its_embeddings_and_are_not_trained():
+    term = built(signals(seed=1), centers="teacher")
     batches = [{"labels": LABELS[:2]}, {"labels": LABELS[2:]}]
-    answers = said(seed=1).logits
+    answers = signals(seed=1).logits
     spoken = {id(batches[0]): Signals(answers[:2]), id(batches[1]): Signals(answers[2:])}
     term.fit_statistics(batches, lambda batch: spoken[id(batch)])
     for person in range(3):
@@ -62,18 +62,18 @@ def test_the_teachers_centers_are_the_mean_directions_of_what_it_says_of_each_an
     assert list(term.parameters()) == [] and list(term.state_dict()) == ["centers"]
 
 
-def test_the_number_of_people_is_that_of_the_students_config():
+def test_the_number_of_classes_is_that_of_the_students_config():
     term = MarginLabels(1.0)
     term.resolve_layers(tiny_embedder(num_people=5), None)
     assert term.num_classes == 5
 
 
-def test_the_margin_grows_from_nothing_to_the_papers_unless_it_is_given():
+def test_the_default_margin_goes_from_0_to_that_of_the_paper():
     term = built()
     found = []
     for progress in (0.0, 0.5, 1.0):
         term.at_progress(progress)
-        found.append((term.margin, term.values(said(), None, BATCH).mean().item()))
+        found.append((term.margin, term.values(signals(), None, BATCH).mean().item()))
     assert [margin for margin, _ in found] == [0.0, 0.25, 0.5]
     assert found[0][1] < found[1][1] < found[2][1]
     constant = built(margin=0.2)
@@ -82,30 +82,30 @@ def test_the_margin_grows_from_nothing_to_the_papers_unless_it_is_given():
     assert built(margin={"start": 0.1, "end": 0.3}).schedules["margin"] == Schedule(0.1, 0.3)
 
 
-def test_people_who_have_no_center_do_not_count():
+def test_identities_without_a_center_do_not_count():
     term = built()
     strangers = {**BATCH, "labels": torch.tensor([0, 7, 2, -100, 3, 1])}
     assert term.items(strangers).tolist() == [True, False, True, False, False, True]
-    values = term.values(said(), None, strangers)
+    values = term.values(signals(), None, strangers)
     assert (values != 0).tolist() == term.items(strangers).tolist()
 
 
-def test_training_data_with_a_person_who_has_no_center_is_refused_as_is_a_center_without_a_picture():
+def test_training_data_with_an_identity_without_a_center_or_a_center_without_an_image_is_refused():
     with pytest.raises(ValueError, match="3 classes, 0 to 2, and an example has the label 7"):
         built().fit_statistics([BATCH, {"labels": torch.tensor([7, 1])}], None)
-    term = built(said(), centers="teacher")
+    term = built(signals(), centers="teacher")
     with pytest.raises(ValueError, match=r"1 of 3 classes have no training example \(1\)"):
-        term.fit_statistics([{"labels": torch.tensor([0, 2])}], lambda batch: said(num_images=2))
+        term.fit_statistics([{"labels": torch.tensor([0, 2])}], lambda batch: signals(num_images=2))
 
 
-def test_the_objective_tells_the_terms_that_survey_and_no_others():
-    objective = Objective([EmbeddingMatching(1.0, problem_type="identity"), built(said(), centers="teacher")])
+def test_the_objective_fits_statistics_of_the_terms_that_need_it_only():
+    objective = Objective([EmbeddingMatching(1.0, problem_type="identity"), built(signals(), centers="teacher")])
     assert objective.needs_fit and not Objective([EmbeddingMatching(1.0)]).needs_fit
-    objective.fit_statistics(lambda: [BATCH], lambda batch: said(seed=1))
+    objective.fit_statistics(lambda: [BATCH], lambda batch: signals(seed=1))
     assert objective.terms[1].centers.norm(dim=1).tolist() == pytest.approx([1.0] * 3)
 
 
-def test_plain_data_makes_the_term():
+def test_margin_labels_can_be_made_from_config():
     first, second = objective_from(
         [{"margin": {"kind": "cosine", "centers": "teacher", "scale": 16}}, {"embedding": {}}],
         problem_type="identity",
@@ -128,13 +128,13 @@ def test_plain_data_makes_the_term():
             lambda: MarginLabels(1.0).resolve_layers(torch.nn.Linear(1, 1), None),
             "no config.num_labels. Give num_classes",
         ),
-        (lambda: MarginLabels(1.0).setup(said(), None, {"pixel_values": 0}), "no 'labels' column"),
-        (lambda: MarginLabels(1.0).setup(said(), None, {"labels": torch.rand(6)}), "one whole number.*float32"),
-        (lambda: built(said(5), centers="teacher"), "4 wide and the teacher's 5.*embedding_width=5"),
+        (lambda: MarginLabels(1.0).setup(signals(), None, {"pixel_values": 0}), "no 'labels' column"),
+        (lambda: MarginLabels(1.0).setup(signals(), None, {"labels": torch.rand(6)}), "one whole number.*float32"),
+        (lambda: built(signals(5), centers="teacher"), "4 wide and the teacher's 5.*embedding_width=5"),
         (lambda: HardLabels(1.0, problem_type="identity"), "Use MarginLabels"),
         (lambda: default_objective("identity", temperature=2.0), "temperature=2 would have no effect"),
     ],
 )
-def test_what_cannot_be_is_refused(make, message):
+def test_invalid_settings_of_margin_labels_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()

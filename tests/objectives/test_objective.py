@@ -26,7 +26,7 @@ def both(hard=0.25, soft=0.75):
     return Objective([HardLabels(hard), SoftTargets(soft, temperature=3.0)])
 
 
-def test_the_loss_is_the_weighted_sum_of_means_over_what_counts():
+def test_the_loss_is_the_weighted_sum_of_means_over_the_items_that_count():
     objective = both()
     loss, parts = objective(OURS, THEIRS, BATCH, objective.count([BATCH]))
     hard = cross_entropy(OURS.logits, BATCH["labels"]).sum() / 3
@@ -40,7 +40,7 @@ def test_counts_are_taken_over_all_batches_for_each_term():
     assert both().count([BATCH, BATCH, {**BATCH, "labels": torch.full((4,), -100)}]).tolist() == [6, 12]
 
 
-def test_the_parts_of_a_step_add_up_to_its_loss_however_it_is_cut():
+def test_the_losses_of_micro_batches_sum_to_the_loss_of_the_step():
     objective = both()
     halves = [{name: column[part] for name, column in BATCH.items()} for part in (slice(0, 2), slice(2, 4))]
     cuts = [Signals(signals.logits[part]) for signals in (OURS, THEIRS) for part in (slice(0, 2), slice(2, 4))]
@@ -49,41 +49,41 @@ def test_the_parts_of_a_step_add_up_to_its_loss_however_it_is_cut():
     torch.testing.assert_close(sum(losses), objective(OURS, THEIRS, BATCH, counts)[0])
 
 
-def test_agreement_is_the_share_of_items_where_both_name_the_same_class():
+def test_agreement_is_the_share_of_items_with_the_same_predicted_class():
     objective = both()
     _, parts = objective(OURS, THEIRS, BATCH, objective.count([BATCH]))
     assert parts["agreement"] == (OURS.logits.argmax(-1) == THEIRS.logits.argmax(-1)).float().mean()
 
 
-def test_what_is_logged_carries_no_gradient():
+def test_logged_values_have_no_gradient():
     objective = both()
     student = Signals(OURS.logits.clone().requires_grad_())
     loss, parts = objective(student, THEIRS, BATCH, objective.count([BATCH]))
     assert loss.requires_grad and not any(part.requires_grad for part in parts.values())
 
 
-def test_without_a_teachers_word_the_terms_that_need_one_are_left_out():
+def test_without_teacher_signals_the_terms_that_need_them_are_omitted():
     objective = both()
     loss, parts = objective(OURS, None, BATCH, objective.count([BATCH]))
     assert list(parts) == ["loss/hard"]
     torch.testing.assert_close(loss, 0.25 * parts["loss/hard"])
 
 
-def test_an_objective_without_teacher_keeps_the_other_terms_at_a_sum_of_one():
+def test_without_teacher_scales_the_remaining_weights_to_a_sum_of_one():
     objective = Objective([HardLabels(0.1), HardLabels(0.3), SoftTargets(0.6, temperature=1.0)])
     assert [term.weight for term in objective.without_teacher().terms] == pytest.approx([0.25, 0.75])
     assert [term.weight for term in objective.terms] == [0.1, 0.3, 0.6]
     assert Objective([SoftTargets(1.0, temperature=1.0)]).without_teacher() is None
 
 
-def test_terms_of_one_kind_get_names_of_their_own():
+def test_terms_of_one_class_get_unique_names():
     objective = Objective([HiddenStates(1.0, layers=[(str(i), str(2 * i))]) for i in (1, 2, 1)])
     objective.resolve_layers(torch.nn.Module(), torch.nn.Module())
     assert objective.names == ["hidden", "hidden_2", "hidden_3"]
     assert objective.student_taps == ("1", "2") and objective.teacher_taps == ("2", "4")
 
 
-def test_an_objective_describes_itself_in_json():
+def test_the_description_of_an_objective_is_json():
     told = json.loads(json.dumps(both().describe()))
     assert [(term["name"], term["weight"]) for term in told] == [("hard", 0.25), ("soft", 0.75)]
     assert told[1]["temperature"] == 3.0 and "Hinton" in told[1]["paper"]
@@ -107,7 +107,7 @@ def test_a_temperature_that_is_not_above_zero_is_refused(temperature):
         SoftTargets(1.0, temperature=temperature)
 
 
-def test_a_problem_type_nobody_knows_is_refused():
+def test_an_unknown_problem_type_is_refused():
     with pytest.raises(ValueError, match="problem_type must be one of single_label_.*; got 'ranking'"):
         HardLabels(1.0, problem_type="ranking")
 
@@ -194,6 +194,6 @@ def test_the_default_objective_of_a_regression_matches_the_teachers_number():
     assert weights(objective) == {"hard": 0.5, "logits": 0.5} and isinstance(objective.terms[1], LogitMatching)
 
 
-def test_there_must_be_something_to_learn_from():
+def test_a_default_objective_without_teacher_and_labels_is_refused():
     with pytest.raises(ValueError, match="nothing to learn from: no teacher and no 'labels' column"):
         default_objective("regression", has_labels=False, has_teacher=False)

@@ -1,4 +1,4 @@
-"""A preset is its paper: the terms, the layers, the stages."""
+"""Presets have the terms, layers and stages of their papers."""
 
 import pytest
 import torch
@@ -62,7 +62,7 @@ def rehearsed_on_images(stage):
     return objective
 
 
-def rehearsed(stage, *, student=None, problem="single_label_classification"):
+def dry_run_of(stage, *, student=None, problem="single_label_classification"):
     """The objective of a stage after a look at a student of 3 layers and a teacher of 6."""
     settings = {"num_labels": 1 if problem == "regression" else 3, "problem_type": problem}
     student = student or tiny_model(num_layers=3, **settings)
@@ -78,13 +78,13 @@ def described(stage):
     return objective_from(stage["objective"], problem_type="ctc")
 
 
-def test_every_preset_is_described_here():
+def test_every_preset_is_tested_here():
     assert PRESETS.keys() == PAPERS.keys() == SETTINGS.keys()
 
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_a_preset_has_the_terms_layers_and_stages_of_its_paper(name):
-    look = rehearsed_on_images if name in OF_IMAGES else described if name in OF_SOUND else rehearsed
+    look = rehearsed_on_images if name in OF_IMAGES else described if name in OF_SOUND else dry_run_of
     found = [(stage.get("share"), look(stage).describe()) for stage in preset(name)]
     terms = [(share, [(one["name"], one["weight"], one.get("layers")) for one in stage]) for share, stage in found]
     assert terms == PAPERS[name]
@@ -96,8 +96,8 @@ def test_a_preset_has_the_terms_layers_and_stages_of_its_paper(name):
 
 
 @pytest.mark.parametrize("name", [name for name in PAPERS if name not in OF_IMAGES | OF_SOUND])
-def test_a_preset_fits_a_regression_by_the_teachers_number(name):
-    terms = [one["name"] for stage in preset(name) for one in rehearsed(stage, problem="regression").describe()]
+def test_a_preset_matches_the_teachers_number_for_a_regression(name):
+    terms = [one["name"] for stage in preset(name) for one in dry_run_of(stage, problem="regression").describe()]
     assert "soft" not in terms
 
 
@@ -105,11 +105,11 @@ def test_tinybert_averages_heads_only_where_their_numbers_differ():
     layers, _ = preset("tinybert")
     other = tiny_model(num_layers=3, hidden_size=16, num_labels=3)
     other.config.num_attention_heads = 4  # as a student of another width has
-    assert rehearsed(layers).describe()[2]["average_heads"] is False
-    assert rehearsed(layers, student=other).describe()[2]["average_heads"] is True
+    assert dry_run_of(layers).describe()[2]["average_heads"] is False
+    assert dry_run_of(layers, student=other).describe()[2]["average_heads"] is True
 
 
-def test_a_preset_that_is_none_is_refused_with_those_that_are():
+def test_an_unknown_preset_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="one of distilbert, pkd, tinybert, .*, fitnets, at, cwd; got 'tinybart'"):
         preset("tinybart")
 
@@ -127,12 +127,12 @@ def test_a_preset_that_is_none_is_refused_with_those_that_are():
         ([{"hidden": {"layers": 3}}], "cannot be made"),
     ],
 )
-def test_an_objective_that_cannot_be_is_refused(spec, message):
+def test_an_invalid_objective_is_refused(spec, message):
     with pytest.raises(ValueError, match=message):
         objective_from(spec)
 
 
-def test_terms_get_the_problem_and_keep_their_own_settings():
+def test_terms_get_the_problem_type_and_their_settings():
     objective = objective_from([{"hard": None}, {"logits": {"weight": 2}}], problem_type="regression")
     assert [(term.weight, term.problem_type) for term in objective.terms] == [(1, "regression"), (2, "regression")]
 
@@ -142,6 +142,6 @@ def test_decoupled_targets_of_a_regression_are_refused():
         objective_from([{"decoupled": {"temperature": 2}}], problem_type="regression")
 
 
-def test_a_preset_for_two_heads_refuses_a_student_that_has_them_not():
+def test_a_preset_for_two_heads_refuses_a_student_without_them():
     with pytest.raises(ValueError, match="Layer 'cls_classifier' is not in the model"):
-        rehearsed(preset("deit")[0])
+        dry_run_of(preset("deit")[0])

@@ -1,4 +1,4 @@
-"""Settings that move: where they start and end, what is said of them, what is refused."""
+"""Schedules of settings: first and last values, descriptions, errors."""
 
 import json
 
@@ -32,19 +32,19 @@ def weights(objective):
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 @pytest.mark.parametrize(("start", "end"), [(4.0, 1.0), (0.0, 1.0), (1.0, 0.0), (0.1, 0.7)])
-def test_a_schedule_meets_its_ends_exactly_and_its_middle_halfway(start, end, schedule):
+def test_a_schedule_has_exactly_its_start_and_end_and_their_mean_in_the_middle(start, end, schedule):
     scheduled_values = Schedule(start, end, schedule)
     assert (scheduled_values.at(0.0), scheduled_values.at(1.0)) == (start, end)
     assert scheduled_values.at(0.5) == pytest.approx((start + end) / 2)
 
 
-def test_a_cosine_starts_and_ends_slower_than_a_line():
+def test_a_cosine_schedule_starts_and_ends_slower_than_a_linear_one():
     assert Schedule(0, 1, "cosine").at(0.1) < 0.1 and Schedule(0, 1, "cosine").at(0.9) > 0.9
 
 
 @pytest.mark.parametrize("progress", [0.0, 0.1, 1 / 3, 0.5, 0.999, 1.0])
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
-def test_hard_labels_weigh_what_a_moving_kd_ratio_leaves(schedule, progress):
+def test_hard_labels_weigh_one_minus_a_scheduled_kd_ratio(schedule, progress):
     objective = default_objective(SINGLE, **{**MOVING, "kd_schedule": schedule})
     objective.at_progress(progress)
     assert sum(weights(objective).values()) == pytest.approx(1.0, abs=1e-15)
@@ -52,7 +52,7 @@ def test_hard_labels_weigh_what_a_moving_kd_ratio_leaves(schedule, progress):
 
 
 @pytest.mark.parametrize(("start", "end"), [(1.0, 0.0), (0.0, 1.0)])
-def test_a_share_of_the_teacher_may_reach_nothing_and_everything(start, end):
+def test_a_scheduled_kd_ratio_may_reach_0_and_1(start, end):
     objective = default_objective(SINGLE, kd_ratio=start, kd_ratio_end=end, kd_schedule="linear")
     assert weights(objective) == {"hard": 1 - start, "soft": start}
     objective.at_progress(1.0)
@@ -64,7 +64,7 @@ def test_the_default_start_of_a_schedule_is_the_default_of_the_setting():
     assert weights(objective) == {"hard": 0.5, "soft": 0.5} and objective.terms[1].temperature == 2.0
 
 
-def test_the_teachers_number_takes_a_moving_share():
+def test_the_term_on_the_teachers_number_follows_a_schedule():
     objective = default_objective("regression", kd_ratio_end=0.0, kd_schedule="cosine")
     objective.at_progress(1.0)
     assert isinstance(objective.terms[1], LogitMatching) and weights(objective) == {"hard": 1.0, "logits": 0.0}
@@ -82,7 +82,7 @@ def test_the_teachers_number_takes_a_moving_share():
         SimilarityTargets,
     ],
 )
-def test_every_term_with_a_temperature_takes_one_that_moves_and_knows_it(term):
+def test_every_term_with_a_temperature_follows_a_schedule(term):
     scheduled_values = term(1.0, temperature=Schedule(4.0, 1.0))
     assert scheduled_values.temperature == 4.0 and "temperature" in scheduled_values.schedules
     scheduled_values.at_progress(1.0)
@@ -90,7 +90,7 @@ def test_every_term_with_a_temperature_takes_one_that_moves_and_knows_it(term):
     assert "temperature" not in term(1.0, temperature=4.0).schedules
 
 
-def test_the_loss_is_that_of_the_present_values():
+def test_the_loss_uses_the_present_values_of_schedules():
     said = [Signals(torch.randn(4, 3, generator=torch.Generator().manual_seed(seed))) for seed in (0, 1)]
     batch = {"input_ids": torch.ones(4, 6, dtype=torch.long), "labels": torch.tensor([0, 2, 2, 1])}
     scheduled_values = default_objective(SINGLE, **MOVING)
@@ -102,7 +102,7 @@ def test_the_loss_is_that_of_the_present_values():
     )
 
 
-def test_yaml_spells_a_schedule_out_for_any_term():
+def test_a_schedule_can_be_a_mapping_in_any_term():
     spec = [
         {"hard": {"weight": {"start": 0.2, "end": 1}}},
         {"soft": {"temperature": {"start": 4, "end": 1, "schedule": "cosine"}}},
@@ -113,7 +113,7 @@ def test_yaml_spells_a_schedule_out_for_any_term():
     assert objective.scheduled_values == {"weight/hard": 1.0, "temperature/soft": 1.0}
 
 
-def test_what_is_told_of_an_objective_is_the_whole_schedule_wherever_the_training_is():
+def test_the_description_of_an_objective_has_the_whole_schedule_at_any_progress():
     objective = default_objective(SINGLE, **MOVING)
     objective.at_progress(0.7)
     hard, soft = json.loads(json.dumps(objective.describe()))
@@ -122,12 +122,12 @@ def test_what_is_told_of_an_objective_is_the_whole_schedule_wherever_the_trainin
     assert objective_from([{"soft": {"weight": soft["weight"], "temperature": soft["temperature"]}}, {"hard": {}}])
 
 
-def test_an_objective_that_does_not_move_logs_nothing_and_is_its_own_end():
+def test_an_objective_without_schedules_logs_none_and_is_its_own_end():
     objective = default_objective(SINGLE)
     assert objective.scheduled_values == {} and objective.at_end() is objective
 
 
-def test_evaluation_does_not_move_with_the_training():
+def test_the_evaluation_objective_does_not_change_with_progress():
     objective = Objective([HardLabels(Schedule(0.0, 0.6)), HardLabels(0.2), SoftTargets(1.0, temperature=2.0)])
     evaluation = objective.without_teacher()
     assert weights(evaluation) == pytest.approx({"hard": 0.75, "hard_2": 0.25})
@@ -159,12 +159,12 @@ def test_evaluation_does_not_move_with_the_training():
         ),
     ],
 )
-def test_a_schedule_that_cannot_be_is_refused(make, message):
+def test_an_invalid_schedule_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_parts_of_a_distribution_cannot_follow_a_temperature_and_are_refused_before_the_first_step():
+def test_sparse_targets_with_a_scheduled_temperature_are_refused_before_the_first_step():
     kept = SparseTargets(torch.zeros(4, 2, dtype=torch.long), torch.full((4, 2), 0.5), None, torch.zeros(4), 4.0, 3)
     batch = {"input_ids": torch.ones(4, 6, dtype=torch.long)}
     objective = Objective([SoftTargets(1.0, temperature=Schedule(4.0, 1.0))])

@@ -1,4 +1,4 @@
-"""Soft targets learn from a distribution kept in parts; terms that read all of the teacher's logits refuse it."""
+"""Soft targets learn from sparse targets; terms that read all of the teacher's logits refuse them."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ OURS, THEIRS = (3 * torch.randn(4, 9, generator=DRAW) for _ in range(2))
 BATCH = {"input_ids": torch.ones(4, 6, dtype=torch.long), "labels": torch.tensor([0, -100, 2, 1])}
 
 
-def said(logits=THEIRS, *, temperature=2.0, form=SampledFormat, **settings):
+def signals(logits=THEIRS, *, temperature=2.0, form=SampledFormat, **settings):
     form = form(logits.shape[-1], temperature=temperature, **settings)
     return Signals(None, sparse=form.decode(form.encode(logits, sampling_offsets(0, 0, len(logits)))))
 
@@ -41,8 +41,8 @@ def built(terms, teacher, student=OURS, batch=BATCH):
     return objective
 
 
-@pytest.mark.parametrize("teacher", [said(), said(form=TopKFormat, k=3)], ids=["sampled", "top_k"])
-def test_soft_targets_are_the_loss_of_the_parts(teacher):
+@pytest.mark.parametrize("teacher", [signals(), signals(form=TopKFormat, k=3)], ids=["sampled", "top_k"])
+def test_soft_targets_on_sparse_targets_are_the_sparse_loss(teacher):
     objective = built([HardLabels(0.25), SoftTargets(0.75, temperature=2.0)], teacher)
     loss, parts = objective(Signals(OURS), teacher, BATCH, objective.count([BATCH]))
     kept = teacher.sparse
@@ -52,22 +52,22 @@ def test_soft_targets_are_the_loss_of_the_parts(teacher):
     assert parts["agreement"] == (OURS.argmax(-1) == kept.best()).float().mean()
 
 
-def test_the_loss_of_many_draws_is_that_of_the_whole_distribution():
-    teacher = said(num_draws=20_000)
+def test_the_loss_on_many_sampled_tokens_is_that_of_the_whole_distribution():
+    teacher = signals(num_draws=20_000)
     term = SoftTargets(1.0, temperature=2.0)
     of_parts, of_all = (term.values(Signals(OURS), one, BATCH) for one in (teacher, Signals(THEIRS)))
     torch.testing.assert_close(of_parts, of_all, rtol=0, atol=2e-2)
 
 
-def test_soft_targets_of_tokens_are_items_of_their_own():
+def test_every_token_is_an_item_of_soft_targets():
     tokens, batch = OURS.view(2, 2, 9), {"attention_mask": torch.tensor([[1, 1], [1, 0]])}
-    teacher = said()
+    teacher = signals()
     for name in ("ids", "weights"):
         setattr(teacher.sparse, name, getattr(teacher.sparse, name).unflatten(0, (2, 2)))
     teacher.sparse.entropy = teacher.sparse.entropy.view(2, 2)
     objective = built([SoftTargets(1.0, temperature=2.0)], teacher, tokens, batch)
     _, parts = objective(Signals(tokens), teacher, batch, objective.count([batch]))
-    flat = SoftTargets(1.0, temperature=2.0).values(Signals(OURS), said(), BATCH)
+    flat = SoftTargets(1.0, temperature=2.0).values(Signals(OURS), signals(), BATCH)
     torch.testing.assert_close(parts["loss/soft"], flat[:3].mean())
 
 
@@ -84,12 +84,12 @@ READS_ALL = [
 
 
 @pytest.mark.parametrize("term", READS_ALL, ids=lambda term: type(term).__name__)
-def test_a_term_that_reads_all_logits_refuses_parts_and_says_its_name(term):
+def test_the_error_of_a_term_that_reads_all_logits_names_the_term(term):
     with pytest.raises(ValueError, match=f"{type(term).__name__} reads all .* 9 classes .*Use SoftTargets"):
-        built([HardLabels(0.5), term], said())
+        built([HardLabels(0.5), term], signals())
 
 
-def test_a_term_of_ones_own_refuses_parts_unless_it_says_otherwise():
+def test_a_custom_term_refuses_sparse_targets_unless_it_needs_no_logits():
     class Own(Term):
         def items(self, batch):
             return torch.ones(4, dtype=torch.bool)
@@ -98,38 +98,38 @@ def test_a_term_of_ones_own_refuses_parts_unless_it_says_otherwise():
             return torch.zeros(4)
 
     with pytest.raises(ValueError, match="Own reads all of the teacher's logits"):
-        built([Own(1.0)], said())
+        built([Own(1.0)], signals())
     Own.needs_logits = False
-    built([Own(1.0)], said())
+    built([Own(1.0)], signals())
 
 
-def test_a_term_between_layers_does_not_look_at_logits():
+def test_a_term_between_layers_needs_no_logits():
     assert not HiddenStates(1.0).needs_logits
 
 
-def test_another_temperature_than_that_of_the_parts_is_refused_with_both():
+def test_the_error_for_another_temperature_than_that_of_the_sparse_targets_has_both():
     with pytest.raises(ValueError, match="softened at temperature 2 .* student's at 3, .*temperature=2, .* anew at 3"):
-        built([SoftTargets(1.0, temperature=3.0)], said())
+        built([SoftTargets(1.0, temperature=3.0)], signals())
 
 
-def test_a_temperature_that_moves_in_training_is_refused_where_it_leaves_that_of_the_parts():
-    term, teacher = SoftTargets(1.0, temperature=2.0), said()
+def test_a_temperature_that_changes_during_training_is_refused_with_sparse_targets():
+    term, teacher = SoftTargets(1.0, temperature=2.0), signals()
     term.setup(Signals(OURS), teacher, BATCH)
     term.temperature = 1.5
     with pytest.raises(ValueError, match="student's at 1.5"):
         term.values(Signals(OURS), teacher, BATCH)
 
 
-def test_another_vocabulary_than_that_of_the_parts_is_refused():
+def test_another_vocabulary_than_that_of_the_sparse_targets_is_refused():
     with pytest.raises(ValueError, match="student has 9 classes .* over 11"):
-        built([SoftTargets(1.0, temperature=2.0)], said(torch.randn(4, 11)))
+        built([SoftTargets(1.0, temperature=2.0)], signals(torch.randn(4, 11)))
 
 
-def test_several_labels_have_no_distribution_to_keep_parts_of():
+def test_sparse_targets_of_several_labels_are_refused():
     with pytest.raises(
         ValueError, match="stored part of a teacher's distribution compares .*'multi_label_classification'"
     ):
-        built([SoftTargets(1.0, temperature=2.0, problem_type="multi_label_classification")], said())
+        built([SoftTargets(1.0, temperature=2.0, problem_type="multi_label_classification")], signals())
 
 
 class Remembered(Teacher):
@@ -142,15 +142,15 @@ class Remembered(Teacher):
         return self.teacher
 
 
-def test_a_wrong_temperature_shows_in_the_dry_forward_pass():
+def test_a_wrong_temperature_is_refused_in_the_dry_run():
     model = tiny_model(num_labels=9)
     batch = {"input_ids": torch.ones(4, 6, dtype=torch.long), "attention_mask": torch.ones(4, 6, dtype=torch.long)}
-    dry_run(Objective([SoftTargets(1.0, temperature=2.0)]), model, Remembered(said()), batch)
+    dry_run(Objective([SoftTargets(1.0, temperature=2.0)]), model, Remembered(signals()), batch)
     with pytest.raises(ValueError, match="softened at temperature 2"):
-        dry_run(Objective([SoftTargets(1.0, temperature=1.0)]), model, Remembered(said()), batch)
+        dry_run(Objective([SoftTargets(1.0, temperature=1.0)]), model, Remembered(signals()), batch)
 
 
-def test_a_teacher_of_parts_is_probed_by_its_best_tokens():
-    teacher = said(torch.eye(9)[:4] * 40)
+def test_a_teacher_with_sparse_targets_is_probed_by_its_best_tokens():
+    teacher = signals(torch.eye(9)[:4] * 40)
     found = probe(Remembered(teacher), [{"labels": torch.tensor([0, 1, 7, -100])}])
     assert found.num_items == 3 and found.accuracy == pytest.approx(2 / 3)
