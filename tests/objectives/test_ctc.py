@@ -158,7 +158,7 @@ def test_an_output_frame_counts_for_the_frames_that_begin_during_it():
 
 @pytest.fixture(scope="module")
 def models():
-    """One that answers every 20 ms and a network that answers every 10."""
+    """A model with an output frame every 20 ms and a network with one every 10 ms."""
     torch.manual_seed(0)
     config = Wav2Vec2Config(
         vocab_size=6, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,

@@ -1,4 +1,4 @@
-"""Embeddings are learned from the teacher's, through a map where widths differ, or from scores of pairs."""
+"""Terms on embeddings: the teacher's vectors, with a projection where widths differ, and scores of pairs."""
 
 import pytest
 import torch

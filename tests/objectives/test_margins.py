@@ -1,4 +1,4 @@
-"""Labels that say whose an image is: centers that are learned, and centers that are the teacher's."""
+"""Terms on identities: trained centers and the teacher's centers."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""An objective weighs and adds; terms say which items count."""
+"""An objective is a weighted sum; terms define which items count."""
 
 import json
 

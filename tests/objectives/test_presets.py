@@ -54,7 +54,7 @@ SETTINGS = {
 
 
 def rehearsed_on_images(stage):
-    """The objective of a stage after a look at a convolutional teacher and a like student, or one with two heads."""
+    """The objective of a stage after a dry run with a convolutional teacher and student, or a student with two heads."""
     objective = objective_from(stage["objective"])
     batch = {"pixel_values": torch.randn(2, 3, 32, 32), "labels": torch.tensor([0, 2])}
     student = tiny_image_model("deit" if stage["name"] == "deit" else "resnet")
@@ -63,7 +63,7 @@ def rehearsed_on_images(stage):
 
 
 def dry_run_of(stage, *, student=None, problem="single_label_classification"):
-    """The objective of a stage after a look at a student of 3 layers and a teacher of 6."""
+    """The objective of a stage after a dry run with a student of 3 layers and a teacher of 6."""
     settings = {"num_labels": 1 if problem == "regression" else 3, "problem_type": problem}
     student = student or tiny_model(num_layers=3, **settings)
     teacher = OnlineTeacher(tiny_model(num_layers=6, hidden_size=32, seed=1, **settings))
@@ -74,7 +74,7 @@ def dry_run_of(stage, *, student=None, problem="single_label_classification"):
 
 
 def described(stage):
-    """The objective of a stage of clips; tests/recipe/test_speech.py runs it."""
+    """The objective of a CTC stage; tests/recipe/test_speech.py runs it."""
     return objective_from(stage["objective"], problem_type="ctc")
 
 

@@ -133,7 +133,7 @@ def test_sparse_targets_of_several_labels_are_refused():
 
 
 class Remembered(Teacher):
-    """Says what it said of the first items."""
+    """Returns the signals of the first items."""
 
     def __init__(self, teacher):
         self.teacher = teacher
