@@ -11,7 +11,7 @@ from ..losses import attention_kl, attention_mse, dot_products
 from ..models.architectures import ENCODERS, QKV, qkv_slices
 from ..signals.base import Signals
 from .base import Batch
-from .layers import Layers, LayerTerm
+from .layers import Layers, LayerTerm, total
 from .schedules import Scheduled
 
 _MIN_HEAD_WIDTH = 16  # MiniLMv2's 48 relation heads of a 768 wide teacher
@@ -87,13 +87,14 @@ class Attention(QKVTerm):
 
     def tap_layers(self, student: nn.Module, teacher: nn.Module) -> None:
         super().tap_layers(student, teacher)
-        for model in (student, teacher):
-            if not ENCODERS[model.config.model_type].plain_attention:
+        configs: list[Any] = [student.config, teacher.config]
+        for model, config in zip((student, teacher), configs, strict=True):
+            if not ENCODERS[config.model_type].plain_attention:
                 raise ValueError(
                     f"The attention scores of {type(model).__name__} depend on positions, not on queries and keys alone, "
                     f"so they cannot be rebuilt from these. Use Relations, which need no scores."
                 )
-        self._num_heads = tuple(model.config.num_attention_heads for model in (student, teacher))
+        self._num_heads = tuple(config.num_attention_heads for config in configs)
         differ = len(set(self._num_heads)) > 1
         self.average_heads = differ if self.average_heads is None else self.average_heads
         if differ and not self.average_heads:
@@ -112,8 +113,9 @@ class Attention(QKVTerm):
             ]
             if self.average_heads:
                 scores = [heads.mean(dim=1, keepdim=True) for heads in scores]
-            values.append(self._loss(*scores, mask))
-        return sum(values) / len(values)
+            student_scores, teacher_scores = scores
+            values.append(self._loss(student_scores, teacher_scores, mask))
+        return total(values) / len(values)
 
     def settings(self) -> dict[str, Any]:
         return {**super().settings(), "compare": self.compare, "average_heads": self.average_heads}
@@ -153,7 +155,7 @@ class Relations(QKVTerm):
         known = [f"{first}-{second}" for first in QKV for second in QKV]
         if not self.relations or any(relation not in known for relation in self.relations):
             raise ValueError(f"relations must be some of {', '.join(known)}; got {list(self.relations)}.")
-        self.num_heads = num_heads
+        self.num_heads: int = num_heads  # type: ignore[assignment]  # None until setup
 
     def parts(self) -> Sequence[str]:
         return tuple(dict.fromkeys(part for relation in self.relations for part in relation.split("-")))
@@ -174,13 +176,16 @@ class Relations(QKVTerm):
     def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
         mask = batch["attention_mask"].bool()
         tensors = {part: self.read(student, teacher, part) for part in self.parts()}
-        values = 0.0
+        values = []
         for relation in self.relations:
-            first, second = relation.split("-")
-            for first_pair, second_pair in zip(tensors[first], tensors[second], strict=True):
-                scores = (dot_products(*pair, self.num_heads) for pair in zip(first_pair, second_pair, strict=True))
-                values = values + attention_kl(*scores, mask)
-        return values / len(self.pairs)
+            first_part, second_part = relation.split("-")
+            for first_pair, second_pair in zip(tensors[first_part], tensors[second_part], strict=True):
+                student_scores, teacher_scores = (
+                    dot_products(first, second, self.num_heads)
+                    for first, second in zip(first_pair, second_pair, strict=True)
+                )
+                values.append(attention_kl(student_scores, teacher_scores, mask))
+        return total(values) / len(self.pairs)
 
     def settings(self) -> dict[str, Any]:
         return {**super().settings(), "relations": list(self.relations), "num_heads": self.num_heads}

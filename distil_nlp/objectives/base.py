@@ -66,7 +66,7 @@ class Term(nn.Module):
         """
         schedule = Schedule.of(value)
         if schedule is None:
-            return check(value, name)
+            return check(value, name)  # type: ignore[arg-type]  # a number: `of` returns None for it
         self.schedules[name] = Schedule(check(schedule.start, name), check(schedule.end, name), schedule.schedule)
         return self.schedules[name].at(0.0)
 

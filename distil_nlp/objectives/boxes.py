@@ -212,7 +212,8 @@ class QuerySoftTargets(DetectionTerm):
         if self.queries == "nearest":
             matches = match_teacher(student_queries, teacher_queries, exclusive=self.exclusive)
             counted, matches = matches >= 0, matches.clamp(min=0).unsqueeze(-1)
-            teacher_queries = tuple(part.gather(1, matches.expand(-1, -1, part.shape[-1])) for part in teacher_queries)
+            classes, boxes = (part.gather(1, matches.expand(-1, -1, part.shape[-1])) for part in teacher_queries)
+            teacher_queries = classes, boxes
         return query_soft_target_loss(
             student_queries,
             teacher_queries,

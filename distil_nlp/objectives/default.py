@@ -68,19 +68,19 @@ def default_objective(
     if not has_teacher:
         return Objective(label_terms(1.0, problem_type=problem_type, has_teacher=False))
     ratio = kd_weight((row.kd_ratio if has_labels else 1.0) if kd_ratio is None else kd_ratio)
-    heat: Scheduled = TEMPERATURE if temperature is None else temperature
-    if temperature_end is not None:
-        heat = Schedule(heat, temperature_end, kd_schedule)
+    start = TEMPERATURE if temperature is None else temperature
+    softening = start if temperature_end is None else Schedule(start, temperature_end, kd_schedule)
+    hard: Scheduled = 1 - ratio
+    soft: Scheduled = ratio
+    ratios: tuple[float, ...] = (ratio,)
     if kd_ratio_end is not None:
-        scheduled_values = Schedule(ratio, kd_weight(kd_ratio_end), kd_schedule)
-        hard, soft, ratios = scheduled_values.rest(), scheduled_values, (scheduled_values.start, scheduled_values.end)
-    else:
-        hard, soft, ratios = 1 - ratio, ratio, (ratio,)
+        schedule = Schedule(ratio, kd_weight(kd_ratio_end), kd_schedule)
+        hard, soft, ratios = schedule.rest(), schedule, (schedule.start, schedule.end)
     terms = []
     if min(ratios) < 1:
         terms += label_terms(hard, problem_type=problem_type, has_teacher=True)
     if max(ratios) > 0:
-        terms.append(predictions(soft, temperature=heat, problem_type=problem_type))
+        terms.append(predictions(soft, temperature=softening, problem_type=problem_type))
     return Objective(terms)
 
 

@@ -91,7 +91,7 @@ def objective_from(
             f"An objective is a list of terms, each a name with its settings, such as [{{'soft': {{'weight': 1, "
             f"'temperature': 2}}}}]; got {spec!r}."
         )
-    return Objective([_term(*next(iter(entry.items())), problem_type) for entry in spec])
+    return Objective([_term(name, settings, problem_type) for entry in spec for name, settings in entry.items()])
 
 
 def _term(name: str, settings: Mapping[str, Any] | None, problem_type: str) -> Term:

@@ -9,7 +9,7 @@ from ..losses import hidden_cosine, hidden_mse, normalized_mse
 from ..losses.precision import upcast
 from ..signals.base import Signals
 from .base import Batch, every_example
-from .layers import Layers, LayerTerm, of_images
+from .layers import Layers, LayerTerm, of_images, total
 from .schedules import Scheduled
 
 DISTANCES = {
@@ -71,7 +71,7 @@ class HiddenStates(ProjectedTerm):
         values = [self._loss(*pair) for pair in self.projected(student, teacher)]
         if of_images(batch):
             values = [positions.mean(dim=1) for positions in values]
-        return sum(values) / len(values)
+        return total(values) / len(values)
 
     def settings(self) -> dict[str, Any]:
         return {**super().settings(), "distance": self.distance}
@@ -110,7 +110,7 @@ class PatientStates(ProjectedTerm):
 
     def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
         pairs = self.projected(student, teacher)
-        return sum(normalized_mse(*(states[:, 0] for states in pair)) for pair in pairs)
+        return total([normalized_mse(*(states[:, 0] for states in pair)) for pair in pairs])
 
 
 def projection(student_tensor: torch.Tensor, teacher_tensor: torch.Tensor) -> nn.Module:

@@ -93,7 +93,7 @@ class LayerTerm(Term):
                 f"teacher that runs (OnlineTeacher)."
             )
         if isinstance(self.layers, str):
-            self.pairs = layer_pairs(self.layers, *(len(layer_names(model)) for model in (student, teacher)))
+            self.pairs = [*layer_pairs(self.layers, len(layer_names(student)), len(layer_names(teacher)))]
         self.tap_layers(student, teacher)
 
     def tap_layers(self, student: nn.Module, teacher: nn.Module) -> None:
@@ -125,6 +125,11 @@ class LayerTerm(Term):
 
     def settings(self) -> dict[str, Any]:
         return {"layers": [list(pair) for pair in self.pairs]}
+
+
+def total(values: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Sum of tensors of one shape, one for each pair of layers."""
+    return sum(values[1:], start=values[0])
 
 
 def of_images(batch: Batch) -> bool:

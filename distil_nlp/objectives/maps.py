@@ -8,7 +8,7 @@ from ..losses import attention_transfer, channel_wise_kl, hint_mse, pearson_maps
 from ..signals.base import Signals
 from .base import Batch, every_example, positive, whole_batch
 from .hidden import ProjectedTerm
-from .layers import Layers, LayerTerm, check_examples
+from .layers import Layers, LayerTerm, check_examples, total
 from .schedules import Scheduled
 
 
@@ -56,7 +56,7 @@ class FeatureMaps(ProjectedMaps):
 
     def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
         values = [hint_mse(*pair) for pair in self.projected(student, teacher)]
-        return sum(values) / len(values)
+        return total(values) / len(values)
 
 
 class AttentionMaps(MapTerm):
@@ -66,7 +66,7 @@ class AttentionMaps(MapTerm):
 
     def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
         values = [attention_transfer(*pair) for pair in self.hidden(student, teacher)]
-        return sum(values) / len(values)
+        return total(values) / len(values)
 
 
 class ChannelMaps(ProjectedMaps):
@@ -84,7 +84,7 @@ class ChannelMaps(ProjectedMaps):
 
     def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
         pairs = self.projected(student, teacher)
-        return sum(channel_wise_kl(*pair, temperature=self.temperature) for pair in pairs) / len(pairs)
+        return total([channel_wise_kl(*pair, temperature=self.temperature) for pair in pairs]) / len(pairs)
 
     def settings(self) -> dict[str, Any]:
         return {**super().settings(), "temperature": self.temperature}
@@ -104,4 +104,4 @@ class PearsonMaps(ProjectedMaps):
 
     def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
         pairs = self.projected(student, teacher)
-        return sum(pearson_maps(*pair) for pair in pairs) / len(pairs)
+        return total([pearson_maps(*pair) for pair in pairs]) / len(pairs)

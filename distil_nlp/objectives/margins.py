@@ -123,6 +123,7 @@ class MarginLabels(Term):
             for batch in batches:
                 check_labels(batch["labels"], self.num_classes)
             return
+        assert teacher is not None
         self.centers.copy_(
             class_centers(((teacher(batch).logits, batch["labels"]) for batch in batches), self.num_classes)
         )

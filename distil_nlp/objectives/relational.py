@@ -20,7 +20,7 @@ from ..losses import (
 )
 from ..signals.base import Signals
 from .base import Batch, Term, positive, whole_batch
-from .layers import Layers, LayerTerm, check_examples, check_positions, of_images
+from .layers import Layers, LayerTerm, check_examples, check_positions, of_images, total
 from .problem_kinds import check_exclusive_classes
 from .schedules import Scheduled
 
@@ -53,7 +53,7 @@ class PooledTerm(LayerTerm):
 
     def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
         pairs = self.hidden(student, teacher)
-        return sum(type(self).loss(*(_points(tensor, batch) for tensor in pair)) for pair in pairs) / len(pairs)
+        return total([type(self).loss(*(_points(tensor, batch) for tensor in pair)) for pair in pairs]) / len(pairs)
 
 
 class RelationalDistance(PooledTerm):
