@@ -92,8 +92,7 @@ class MaskedLanguageModeling(Task):
             mask_probability (`float`): Above 0, below 1.
             num_mask_copies (`int`): Copies of every row, each with other masks. For training rows; rows for evaluation
                 need a single copy.
-            seed (`int`): Seed of the choice.
-            with_labels (`bool`): Without effect: every text is labeled.
+            seed (`int`): Seed of the choice. `with_labels` has no effect: every text is labeled.
 
         Returns:
             `datasets.Dataset`: input_ids, attention_mask and, where the tokenizer makes them, token_type_ids; labels:

@@ -153,10 +153,7 @@ class QuestionAnswering(Task):
         max_length = clamp_max_length(max_length, tokenizer, is_pair=True)
         doc_stride = max_length // 3 if doc_stride is None else doc_stride
         questions = _questions(_column(split, self.question_column), tokenizer, max_length, doc_stride)
-        answers: list[Any] = [None] * len(split)
-        if with_labels and self.answers_column in split.column_names:
-            answers = read_answers(split, self.answers_column, "given")
-            check_answers(split, self.context_column, answers, "given")
+        answers = self._answers_of(split) if with_labels else [None] * len(split)
         to_windows = _Windows(tokenizer, questions, answers, max_length=max_length, doc_stride=doc_stride)
         contexts = split.with_format(None).select_columns([self.context_column])
         windows = contexts.map(
@@ -174,15 +171,21 @@ class QuestionAnswering(Task):
             desc="Tokenizing",
         )
         if to_windows.num_lost:
+            settings = f"max_length={max_length}, doc_stride={doc_stride}"
             logger.warning(
-                "The answers to %d of %d questions lie in no window whole (max_length=%d, doc_stride=%d): only a "
-                "teacher has targets for them. A larger doc_stride keeps longer answers whole.",
-                to_windows.num_lost,
-                len(split),
-                max_length,
-                doc_stride,
+                "The answers to %d of %d questions lie in no window whole (%s): only a teacher has targets for them. A "
+                "larger doc_stride keeps longer answers whole.",
+                *(to_windows.num_lost, len(split), settings),
             )
         return add_ids(windows)
+
+    def _answers_of(self, split: datasets.Dataset) -> list[Any]:
+        """The checked answers of each row, see `read_answers`; None where there is no column of answers."""
+        if self.answers_column not in split.column_names:
+            return [None] * len(split)
+        answers = read_answers(split, self.answers_column, "given")
+        check_answers(split, self.context_column, answers, "given")
+        return answers
 
     def collator(self, tokenizer: PreTrainedTokenizerBase, *, pad_to_multiple_of: int | None = None) -> SpanCollator:
         """The collator of prepared rows."""

@@ -74,7 +74,7 @@ class SpeechTask(AudioTask):
         """The transcripts of a raw split; a ValueError where it is missing."""
         if raw is None:
             raise ValueError(
-                "Word errors are counted against the transcripts, which prepared rows do not contain; got no raw split. "
+                f"Word errors are counted against the transcripts, which prepared rows do not contain; got raw={raw!r}. "
                 "Pass raw, the split before `prepare`."
             )
         return list(raw[self.text_column])

@@ -1,4 +1,4 @@
-"""Sound as data sets have it becomes rows of waves, and batches as models hear them."""
+"""Audio of data sets becomes rows of waves and batches of model inputs."""
 
 import io
 
@@ -52,7 +52,7 @@ def waves(rows):
     return [np.frombuffer(one, dtype=np.float32) for one in rows["audio"]]
 
 
-def test_waves_are_read_as_they_are_with_their_labels_and_ids():
+def test_prepared_waves_equal_the_files_with_labels_and_ids():
     clips = [wave(row, 800 + row) for row in range(4)]
     rows, task = rows_of([encoded(clip) for clip in clips])
     assert (task.sampling_rate, task.label_names) == (RATE, NAMES)
@@ -61,7 +61,7 @@ def test_waves_are_read_as_they_are_with_their_labels_and_ids():
     assert rows["length"] == [800, 801, 802, 803]
 
 
-def test_a_batch_is_padded_and_says_where():
+def test_a_batch_is_padded_with_a_mask():
     rows, task = rows_of([encoded(wave(row, 800 + 100 * row)) for row in range(3)])
     batch = task.collator(feature_extractor_for(RATE))(list(rows))
     assert batch["input_values"].shape == batch["attention_mask"].shape == (3, 1000)
@@ -80,7 +80,7 @@ def test_half_of_a_file_is_refused_and_a_whole_one_is_not(format, tmp_path):
         audio_files.read_audio_file(tmp_path / "half")
 
 
-def test_a_wave_whose_length_nobody_knew_when_it_was_written_is_read():
+def test_a_wave_file_with_an_unknown_length_in_its_header_is_read():
     piped = encoded(wave(0))
     piped = piped[:4] + b"\xff\xff\xff\xff" + piped[8:]
     rows, _ = rows_of([piped] * 3)

@@ -1,4 +1,4 @@
-"""Sound and texts become waves and letters, and letters become texts again."""
+"""Audio and texts become waves and characters, and characters become texts again."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_the_letters_of_the_texts_are_the_tokens(task_and_splits):
     )
 
 
-def test_a_batch_says_where_frames_are_and_letters_end(task_and_splits):
+def test_a_batch_has_masks_of_frames_and_of_letters(task_and_splits):
     task, splits = task_and_splits
     processor = task.load_processor("streamcnn4")
     rows = task.prepare(splits["train"], processor)
@@ -58,7 +58,7 @@ def test_a_saved_model_is_the_auto_class_s_and_its_blank_is_its_padding(task_and
     assert loaded.config.pad_token_id == 0 and torch.equal(loaded(wave).logits, model(wave).logits)
 
 
-def test_a_long_clip_is_written_down_in_parts_as_in_one_and_letters_have_their_time(task_and_splits):
+def test_a_long_clip_in_chunks_has_the_transcript_and_times_of_the_whole(task_and_splits):
     task, _ = task_and_splits
     torch.manual_seed(1)
     model = task.auto_class.from_pretrained("streamcnn4", **task.config_labels()).eval()
@@ -79,7 +79,7 @@ def test_a_long_clip_is_written_down_in_parts_as_in_one_and_letters_have_their_t
     assert whole["chunks"][-1]["timestamp"][1] > 0.9 * seconds
 
 
-def test_a_model_that_says_the_letters_makes_no_error(task_and_splits):
+def test_logits_of_the_reference_letters_have_no_error(task_and_splits):
     task, splits = task_and_splits
     processor = task.load_processor("streamcnn4")
     rows = task.prepare(splits["validation"], processor)
@@ -99,14 +99,14 @@ def test_a_model_that_says_the_letters_makes_no_error(task_and_splits):
         assert np.isnan(evaluator.compute("wer", evaluator.statistics(evaluator.answers(logits, batch))))
 
 
-def test_a_text_too_long_for_its_clip_is_named(task_and_splits):
+def test_a_text_too_long_for_its_clip_is_reported_with_its_row(task_and_splits):
     task, splits = task_and_splits
     split = splits["validation"].map(lambda row: {"text": "h" * 300}, load_from_cache_file=False)
     with pytest.raises(ValueError, match=r"Row 0 .* has \d+ frames, and its text 'h+' needs 599, one per character"):
         task.prepare(split, task.load_processor("streamcnn4"))
 
 
-def test_a_teacher_of_other_letters_is_refused_and_one_of_more_is_followed(task_and_splits):
+def test_a_teacher_without_the_letters_is_refused_and_a_larger_vocabulary_is_adopted(task_and_splits):
     task, splits = task_and_splits
     with pytest.raises(ValueError, match="it lacks e, h, i, o"):
         CtcSpeechRecognition.from_splits(splits, label_names=["<pad>", "<unk>", "|", "x"])
@@ -121,7 +121,7 @@ def test_a_teacher_of_other_letters_is_refused_and_one_of_more_is_followed(task_
     assert CtcSpeechRecognition.from_splits(splits, label_names=theirs).label_names == theirs
 
 
-def test_texts_are_written_in_the_one_case_that_a_teacher_knows(task_and_splits):
+def test_texts_are_converted_to_the_case_of_the_teachers_letters(task_and_splits):
     _, splits = task_and_splits
     theirs = ["<pad>", "<s>", "</s>", "<unk>", "|", *"OIHE"]
     task = CtcSpeechRecognition.from_splits(splits, label_names=theirs)
@@ -131,5 +131,5 @@ def test_texts_are_written_in_the_one_case_that_a_teacher_knows(task_and_splits)
     written = [text.upper() for text in splits["validation"]["text"]]
     assert [task._decode(row) for row in rows["labels"]] == written
     evaluator = task.evaluator(rows, splits["validation"])
-    facts = evaluator.statistics([np.array(row, dtype=np.float64) for row in rows["labels"]])
-    assert evaluator.compute("wer", facts) == 0.0
+    statistics = evaluator.statistics([np.array(row, dtype=np.float64) for row in rows["labels"]])
+    assert evaluator.compute("wer", statistics) == 0.0

@@ -1,4 +1,4 @@
-"""Whose a face is, read off the data; people who are kept from training."""
+"""Identities are read from the data, and people are held out of training."""
 
 import datasets
 import pytest
@@ -85,7 +85,7 @@ def test_people_held_out_are_in_no_other_split_and_come_with_all_their_images():
 
 
 @pytest.mark.parametrize("written", ["{}.0", "+{}", "0{}", float, int])
-def test_people_are_held_out_however_their_numbers_are_written(written):
+def test_people_are_held_out_whatever_the_format_of_their_numbers(written):
     names = [written.format(row) if isinstance(written, str) else written(row) for row in range(1, 9)]
     found = hold_out_people(splits(renamed(names), renamed(names)), 0.25)
     task = FaceVerification.from_splits(found)
@@ -123,7 +123,7 @@ def test_fractions_are_no_people():
         FaceVerification.from_splits(splits(renamed([0.5, 1.5])))
 
 
-def test_a_split_without_names_is_refused_where_it_must_be_judged():
+def test_an_evaluation_split_without_identities_is_refused():
     with pytest.raises(ValueError, match="validation split has no column 'label'"):
         FaceVerification.from_splits(splits(validation=make_faces().remove_columns("label")))
     cut = datasets.Dataset.from_dict({"image": [{"bytes": b"no image", "path": None}], "label": [0]})

@@ -1,4 +1,4 @@
-"""Words in sound become states of frames, and states become words again."""
+"""Words become states of frames, and states become words again."""
 
 from types import SimpleNamespace
 
@@ -32,7 +32,7 @@ def test_the_words_of_the_training_split_are_the_states_of_the_model(task_and_sp
     torch.testing.assert_close(kept.log_prior, task.decoder.log_prior, rtol=0, atol=1e-4)
 
 
-def test_every_frame_has_the_state_of_what_is_heard_in_it(task_and_splits):
+def test_every_frame_has_the_state_of_its_word(task_and_splits):
     task, splits = task_and_splits
     rows = task.prepare(splits["train"], feature_extractor_for(RATE))
     for text, labels in zip(splits["train"]["text"], rows["labels"], strict=True):
@@ -44,20 +44,20 @@ def _without_repeats(words):
     return [word for word, before in zip(words, [None, *words[:-1]], strict=True) if word != before]
 
 
-def test_a_model_that_says_the_states_of_the_alignment_makes_no_error(task_and_splits):
+def test_logits_of_the_aligned_states_have_no_error(task_and_splits):
     task, splits = task_and_splits
     rows = task.prepare(splits["test"], feature_extractor_for(RATE))
     batch = task.collator(feature_extractor_for(RATE))(list(rows))
     logits = 20 * torch.nn.functional.one_hot(batch["labels"].clamp(min=0), task.num_labels).float()
     evaluator = task.evaluator(rows, splits["test"])
-    facts = evaluator.statistics(evaluator.answers(logits, batch))
-    assert evaluator.scores(facts) == {"wer": 0, "sentences": 1, "frames": 1}
+    statistics = evaluator.statistics(evaluator.answers(logits, batch))
+    assert evaluator.scores(statistics) == {"wer": 0, "sentences": 1, "frames": 1}
     silent = torch.zeros_like(logits)
     silent[..., :3] = 20
     assert evaluator.scores(evaluator.statistics(evaluator.answers(silent, batch)))["wer"] == 1
 
 
-def test_clips_too_short_for_their_words_have_no_labels_and_the_log_says_so(task_and_splits, caplog):
+def test_clips_too_short_for_their_words_have_no_labels_and_a_warning(task_and_splits, caplog):
     task, _ = task_and_splits
     split = spoken(4, seed=3)
     texts = [*split["text"][:3], " ".join(["hi"] * 60)]
@@ -72,7 +72,7 @@ def test_a_task_whose_words_are_longer_than_its_clips_is_refused():
         HybridSpeechRecognition.from_splits({"train": spoken(4), "validation": spoken(2, seed=1)}, num_states=200)
 
 
-def test_a_word_that_nobody_learned_is_named_with_its_row(task_and_splits):
+def test_a_word_outside_the_lexicon_is_reported_with_its_row(task_and_splits):
     task, _ = task_and_splits
     split = spoken(2, seed=3)
     split = split.remove_columns("text").add_column("text", ["hi", "zebra"])
@@ -80,7 +80,7 @@ def test_a_word_that_nobody_learned_is_named_with_its_row(task_and_splits):
         task.prepare(split, feature_extractor_for(RATE))
 
 
-def test_a_batch_has_a_label_a_frame_and_says_where_frames_are(task_and_splits):
+def test_a_batch_has_a_label_per_frame_and_a_mask_of_frames(task_and_splits):
     task, splits = task_and_splits
     rows = task.prepare(splits["test"], feature_extractor_for(RATE))
     batch = task.collator(feature_extractor_for(RATE))(list(rows))
@@ -112,7 +112,7 @@ class Elsewhere(torch.nn.Module):
         return SimpleNamespace(logits=20 * torch.nn.functional.one_hot(states, self.num_states).float())
 
 
-def test_with_a_teacher_of_other_clips_a_state_is_what_it_calls_so(task_and_splits):
+def test_labels_are_aligned_by_a_teacher_that_was_trained_on_other_clips(task_and_splits):
     task, splits = task_and_splits
     processor, split = feature_extractor_for(RATE), splits["test"]
     own = task.prepare(split, processor)
@@ -125,7 +125,7 @@ def test_with_a_teacher_of_other_clips_a_state_is_what_it_calls_so(task_and_spli
     assert known.prepare(split.remove_columns("text"), processor)["labels"] == task.without_labels(own)["labels"]
 
 
-def test_the_insertion_penalty_is_of_the_recipe_and_not_of_the_teacher(task_and_splits):
+def test_the_insertion_penalty_comes_from_the_recipe_and_not_from_the_teacher(task_and_splits):
     task, splits = task_and_splits
     own = task.prepare(splits["test"], feature_extractor_for(RATE))
     teacher = Elsewhere(task, own)
@@ -143,15 +143,15 @@ def test_rows_without_texts_have_frames_without_labels(task_and_splits):
     assert task.without_labels(known)["labels"] == rows["labels"]
 
 
-def test_a_word_nobody_could_hear_counts_as_wrong_and_nan_is_nan(task_and_splits):
+def test_a_word_outside_the_lexicon_counts_as_an_error_and_nan_gives_nan(task_and_splits):
     task, splits = task_and_splits
     evaluator = HybridSpeechEvaluator([["ho", "unheard"], []], task.decoder)
     number = list(task.decoder.lexicon.words).index("ho")
-    facts = evaluator.statistics([np.array([3, 4, number]), np.array([0, 0])])
-    assert evaluator.scores(facts) == {"wer": 0.5, "sentences": 0.5, "frames": 0.75}
+    statistics = evaluator.statistics([np.array([3, 4, number]), np.array([0, 0])])
+    assert evaluator.scores(statistics) == {"wer": 0.5, "sentences": 0.5, "frames": 0.75}
     with pytest.warns(UserWarning, match="1 of 2 clips hold NaN"):
-        facts = evaluator.statistics([np.array([np.nan]), np.array([0, 0])])
-    assert np.isnan(evaluator.compute("wer", facts))
+        statistics = evaluator.statistics([np.array([np.nan]), np.array([0, 0])])
+    assert np.isnan(evaluator.compute("wer", statistics))
 
 
 def of_single_words(num_clips=24):
@@ -172,7 +172,7 @@ def of_single_words(num_clips=24):
     return datasets.Dataset.from_dict(rows, features).cast_column("audio", datasets.Audio(decode=False))
 
 
-def test_single_words_become_sentences_of_one_speaker_and_each_is_in_one():
+def test_single_words_are_joined_to_sentences_of_the_same_speaker_each_word_once():
     split = of_single_words()
     settings = {"audio_column": "audio", "label_column": "label", "max_words": 4, "speaker_column": "speaker"}
     joined = join_clips(split, "train", **settings)
@@ -184,7 +184,7 @@ def test_single_words_become_sentences_of_one_speaker_and_each_is_in_one():
     assert join_clips(split, "train", **settings, seed=1)["text"] != joined["text"]
 
 
-def test_clips_whose_words_nobody_knows_are_joined_without_a_text():
+def test_unlabeled_clips_are_joined_without_a_text():
     labeled = of_single_words(9)
     for unlabeled in (labeled, labeled.remove_columns("label")):
         found = HybridSpeechRecognition.arrange_splits({"train": labeled, "unlabeled": unlabeled}, joined_clips=2)
@@ -193,14 +193,14 @@ def test_clips_whose_words_nobody_knows_are_joined_without_a_text():
         assert found["unlabeled"][0]["audio"] == found["train"][0]["audio"]
 
 
-def test_speakers_that_are_held_out_are_compared_on_and_not_trained_on():
+def test_held_out_speakers_are_in_the_test_split_only():
     splits = {"train": of_single_words(), "validation": of_single_words(9), "test": of_single_words(9)}
     found = HybridSpeechRecognition.arrange_splits(splits, held_out_speakers=["bea"])
     assert set(found["train"]["speaker"]) == set(found["validation"]["speaker"]) == {0, 2}
     assert set(found["test"]["speaker"]) == {1} and len(found["test"]) == 9 + 3 + 3
 
 
-def test_unlabeled_clips_of_held_out_speakers_are_neither_learned_from_nor_compared_on():
+def test_unlabeled_clips_of_held_out_speakers_are_in_no_split():
     labeled, bare = of_single_words(12), of_single_words(12).remove_columns("label")
     splits = {"train": labeled, "validation": of_single_words(9), "unlabeled": bare}
     found = HybridSpeechRecognition.arrange_splits(splits, held_out_speakers=["bea"])

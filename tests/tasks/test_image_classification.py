@@ -1,4 +1,4 @@
-"""Images as data sets have them become rows of pixels, and batches as models read them."""
+"""Images of data sets become rows of pixels and batches of model inputs."""
 
 import io
 import struct
@@ -41,19 +41,19 @@ def splits(**settings):
     return {"train": split(9, **settings), "validation": split(3, **settings)}
 
 
-def test_gray_images_of_one_size_are_seen_as_they_are():
+def test_gray_images_of_equal_size_are_unchanged():
     task = ImageClassification.from_splits(splits(mode="L"))
     assert (task.num_channels, task.image_size, task.label_names) == (1, (6, 8), NAMES)
     assert input_shape(task.load_processor("resnet8")) == (1, 6, 8)
 
 
-def test_one_image_in_color_makes_all_of_them_color():
+def test_a_single_color_image_makes_all_images_color():
     mixed = splits(mode="L")
     files = [{"bytes": encoded(picture(row, mode="RGB" if row == 4 else "L")), "path": None} for row in range(9)]
     assert ImageClassification.from_splits({**mixed, "train": split(9, files=files)}).num_channels == 3
 
 
-def test_images_of_many_sizes_are_brought_to_one_that_can_be_chosen():
+def test_images_of_different_sizes_are_resized_to_the_given_size():
     files = [{"bytes": encoded(picture(row, (6 + row, 8))), "path": None} for row in range(9)]
     of_many = {**splits(), "train": split(9, files=files)}
     assert ImageClassification.from_splits(of_many).image_size == (64, 64)
@@ -62,7 +62,7 @@ def test_images_of_many_sizes_are_brought_to_one_that_can_be_chosen():
     assert {len(pixels) for pixels in rows["image"]} == {3 * 5 * 5}
 
 
-def test_a_row_holds_the_pixels_of_its_file_and_a_batch_what_the_processor_of_the_model_makes():
+def test_a_row_has_the_pixels_of_its_file_and_a_batch_equals_the_processors_output():
     task, processor = ImageClassification.from_splits(splits()), image_processor_for((6, 8), 3)
     rows = task.prepare(split(4), processor)
     batch = task.collator(processor)([rows[index] for index in range(4)])
@@ -98,7 +98,7 @@ def test_a_model_without_a_processor_is_refused(tmp_path):
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_an_image_is_seen_as_its_exif_turns_it_like_everywhere_else(orientation, format):
+def test_an_image_is_rotated_by_its_exif_orientation(orientation, format):
     exif = Image.Exif()
     exif[0x0112] = orientation
     rows = split(1, files=[{"bytes": encoded(picture(0), format, exif=exif), "path": None}])
@@ -139,7 +139,7 @@ def test_a_file_that_is_no_image_is_named_with_its_row(file, complaint):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("Failed to decode"), struct.error("no integer")])  # of AVIF, of Exif
-def test_a_file_whose_decoder_fails_in_its_own_way_is_named_with_its_row_too(error, monkeypatch):
+def test_any_decoder_error_is_reported_with_the_row(error, monkeypatch):
     monkeypatch.setattr(ImageFile.ImageFile, "load", Mock(side_effect=error))
     with pytest.raises(ValueError, match=f"Row 0 .* cannot be read as an image: {error}"):
         next(open_images(split(1), "image", "train"))

@@ -1,4 +1,4 @@
-"""Text of any kind becomes rows with hidden words: which, how many, and the same every time."""
+"""Texts become rows with masked tokens: how many, which, and the same in every run."""
 
 import datasets
 import numpy as np
@@ -42,7 +42,7 @@ def test_special_tokens_are_never_chosen_and_every_row_hides_a_word():
         assert hidden and not set(hidden) & set(tokenizer.all_special_ids)
 
 
-def test_of_fifteen_in_a_hundred_words_eight_tenths_are_masked_one_swapped_and_one_stays():
+def test_fifteen_percent_are_chosen_of_which_80_percent_masked_10_replaced_10_unchanged():
     tokenizer = tiny_tokenizer()
     rows = prepared([" ".join(WORDS)] * 2000, tokenizer, max_length=64)
     labels, ids = (np.concatenate(rows[name]) for name in ("labels", "input_ids"))
@@ -54,7 +54,7 @@ def test_of_fifteen_in_a_hundred_words_eight_tenths_are_masked_one_swapped_and_o
     assert set(ids[chosen]) == {tokenizer.mask_token_id, *range(5, 5 + len(WORDS))}
 
 
-def test_seed_copy_and_row_decide_what_is_hidden_and_nothing_else():
+def test_masks_depend_on_seed_copy_and_row_alone():
     once, again, other = (prepared(num_mask_copies=2, seed=seed) for seed in (0, 0, 1))
     assert once["labels"] == again["labels"] != other["labels"]
     half = len(once) // 2
@@ -119,7 +119,7 @@ def test_a_config_gets_no_labels_and_the_model_card_a_sentence_with_the_mask_of_
         ({"text": [1, 2]}, {}, "contains int64, but a text is a string"),
     ],
 )
-def test_what_cannot_be_learned_from_is_refused(columns, settings, message):
+def test_texts_and_settings_that_cannot_be_used_are_refused(columns, settings, message):
     split = datasets.Dataset.from_dict(columns)
     with pytest.raises(ValueError, match=message):
         MaskedLanguageModeling.from_splits({"train": split}).prepare(split, tiny_tokenizer(), **settings)
@@ -132,7 +132,7 @@ def test_a_tokenizer_without_a_mask_token_is_refused():
         prepared(tokenizer=tokenizer)
 
 
-def test_text_without_labels_is_told_to_go_to_the_rest():
+def test_unlabeled_text_is_refused_with_a_hint_to_the_train_split():
     split = datasets.Dataset.from_dict({"text": TEXTS})
     with pytest.raises(
         ValueError, match=r"unlabeled_file \(\d+ rows\) would have no effect of its own.*Put the rows into train_file"

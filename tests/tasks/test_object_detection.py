@@ -1,4 +1,4 @@
-"""Data of COCO's form becomes batches, and what would teach wrong places is refused by row."""
+"""COCO data becomes batches, and invalid boxes are refused with their row."""
 
 import datasets
 import numpy as np
@@ -54,7 +54,7 @@ def test_a_batch_is_padded_to_the_image_with_most_boxes():
     assert batch["example_id"].tolist() == [0, 1, 2]
 
 
-def test_a_batch_of_images_with_nothing_in_them_keeps_one_place_for_a_box():
+def test_a_batch_of_images_without_objects_has_room_for_a_single_box():
     task, processor = task_of(), detector_processor()
     batch = task.collator(processor)(list(task.prepare(draw_things(2, counts=(0,)), processor)))
     assert batch["labels"].tolist() == [[-100], [-100]] and (batch["boxes"] == 0).all()
@@ -99,7 +99,7 @@ def test_a_mirrored_image_has_its_boxes_mirrored():
     assert (flipped["boxes"][batch["labels"] < 0] == 0).all()
 
 
-def test_what_is_mirrored_depends_on_seed_epoch_and_example_alone():
+def test_flips_depend_on_seed_epoch_and_example_alone():
     task, processor = task_of(), detector_processor()
     rows = list(task.prepare(draw_things(16, counts=(1,)), processor))
     (plain, first), (_, again), (_, other) = (collators(processor, seed=seed) for seed in (0, 0, 1))
@@ -217,15 +217,15 @@ def test_a_processor_that_keeps_the_shape_of_images_is_refused():
         task_of().prepare(draw_things(2), processor)
 
 
-def test_what_a_model_finds_on_prepared_rows_is_judged(tmp_path):
+def test_detections_of_a_model_on_prepared_rows_are_evaluated(tmp_path):
     from distil_nlp.evaluation import predict
 
     task, processor, raw = task_of(), detector_processor(), draw_things(5, counts=(2, 0, 1))
     prepared = task.prepare(raw, processor)
     evaluator = task.evaluator(prepared, raw)
     answers = predict(tiny_detector(), prepared, task.collator(processor), keep=evaluator.answers, batch_size=2)
-    facts = evaluator.statistics(answers)
-    assert evaluator.main == "map" and 0 <= evaluator.compute("map_50", facts) <= 1
+    statistics = evaluator.statistics(answers)
+    assert evaluator.main == "map" and 0 <= evaluator.compute("map_50", statistics) <= 1
     assert evaluator.agreement(answers, answers) == 1
 
 

@@ -1,4 +1,4 @@
-"""Data of SQuAD's form becomes windows whose labels say where the answer is, and what cannot be learned is refused."""
+"""SQuAD data becomes windows labeled with the answer, and invalid data is refused."""
 
 import datasets
 import numpy as np
@@ -154,7 +154,7 @@ def test_the_characters_of_each_token_of_the_context_are_kept():
     assert words == CONTEXT.split() and last - first + 1 == len(words)
 
 
-def test_a_question_without_an_answer_points_to_cls_and_one_that_is_not_known_has_no_label():
+def test_a_question_without_an_answer_is_labeled_cls_and_an_unknown_answer_has_no_label():
     task, split = None, make_questions(6, kinds=("answer", "no answer", "unknown"))
     task = task_of(split)
     rows = task.prepare(split, tiny_tokenizer())
@@ -172,7 +172,7 @@ def test_a_split_without_answers_is_learned_from_the_teacher_alone():
     assert joined["labels"][:] == [[10, 11], [-100, -100]] and joined["example_id"][:] == [0, 1]
 
 
-def test_an_answer_that_is_in_no_window_whole_has_no_label_and_is_counted(caplog):
+def test_an_answer_longer_than_the_overlap_has_no_label_and_is_counted(caplog):
     context = " ".join(["good"] * 40)
     split = rows_of(answer(context[:149], 0), answer("good", 5), context=context)
     rows = prepared(split, max_length=24, doc_stride=8)

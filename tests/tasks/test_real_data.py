@@ -38,7 +38,7 @@ def test_the_77_intents_survive_a_subset_in_their_order(shared_data):
     assert len(set(splits["train"]["label"])) < 77
 
 
-def test_prepared_sst2_is_what_a_bert_takes(shared_data):
+def test_prepared_sst2_is_valid_input_of_bert(shared_data):
     from transformers import AutoTokenizer
 
     splits, task = load(shared_data / "glue" / "sst2", max_eval_samples=8)

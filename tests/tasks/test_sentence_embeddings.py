@@ -1,4 +1,4 @@
-"""Pairs with a score, pairs without, and plain texts become pairs of texts."""
+"""Pairs with a score, pairs without, and single texts become pairs of texts."""
 
 import datasets
 import numpy as np
@@ -62,7 +62,7 @@ def test_longer_texts_are_cut_each_by_itself():
     assert max(len(ids) for pair in rows["input_ids"] for ids in pair) == 4
 
 
-def test_of_plain_texts_two_in_a_row_make_a_pair_and_an_odd_one_meets_the_first():
+def test_consecutive_single_texts_make_a_pair_and_the_last_of_an_odd_number_pairs_with_the_first():
     data, tokenizer = splits(unlabeled={"text": ["good", "bad", "it was fine"]}), tiny_tokenizer()
     task = SentenceEmbeddings.from_splits(data)
     rows = task.prepare(data["unlabeled"], tokenizer, with_labels=False)
@@ -74,7 +74,7 @@ def test_of_plain_texts_two_in_a_row_make_a_pair_and_an_odd_one_meets_the_first(
     assert together["example_id"][:] == [0, 1, 2, 3, 4]
 
 
-def test_training_texts_may_lack_scores_and_come_one_by_one():
+def test_training_texts_may_be_single_and_without_scores():
     for train in (without_score(), {"text": ["good", "bad"]}, None):
         task = SentenceEmbeddings.from_splits(splits(train=train))
         assert task.score_range == (0.0, 5.0)  # of validation

@@ -1,4 +1,4 @@
-"""Sound and texts become features and tokens, and tokens become texts again."""
+"""Audio and texts become features and tokens, and tokens become texts again."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def task_and_splits():
     return Seq2SeqSpeechRecognition.from_splits(splits), splits
 
 
-def test_named_models_hear_as_long_as_the_longest_clip(task_and_splits):
+def test_the_input_length_of_named_models_is_that_of_the_longest_clip(task_and_splits):
     task, _ = task_and_splits
     processor = task.load_processor("whisper-1x16")
     assert processor.feature_extractor.chunk_length == 2
@@ -24,12 +24,12 @@ def test_named_models_hear_as_long_as_the_longest_clip(task_and_splits):
     assert task.cache_format == "float32"
 
 
-def test_a_vocabulary_of_somebody_else_is_cached_in_parts_and_no_clip_is_read_for_a_tokenizer_of_ours():
+def test_a_large_vocabulary_is_cached_sampled_and_no_processor_is_made_for_it():
     task = Seq2SeqSpeechRecognition.from_splits({"train": spoken(2)})
     assert task.auto_class is not None and task._new_processor is None and task.cache_format == "sampled"
 
 
-def test_a_batch_shows_what_was_written_so_far_and_asks_for_the_next_token(task_and_splits):
+def test_decoder_inputs_are_the_labels_shifted_by_a_token(task_and_splits):
     task, splits = task_and_splits
     processor = task.load_processor("whisper-1x16")
     rows = task.prepare(splits["train"], processor)
@@ -52,7 +52,7 @@ def test_a_batch_shows_what_was_written_so_far_and_asks_for_the_next_token(task_
     ]
 
 
-def test_a_cache_knows_a_row_whatever_it_is_batched_with(task_and_splits, tmp_path):
+def test_cached_logits_of_a_row_do_not_depend_on_its_batch(task_and_splits, tmp_path):
     task, splits = task_and_splits
     processor = task.load_processor("whisper-1x16")
     rows, collator = task.prepare(splits["train"], processor), task.collator(processor)
@@ -67,7 +67,7 @@ def test_a_cache_knows_a_row_whatever_it_is_batched_with(task_and_splits, tmp_pa
         assert (said - kept)[batch["soft_items"]].abs().max() < 1e-5
 
 
-def test_a_clip_longer_than_what_is_heard_at_once_is_named(task_and_splits):
+def test_a_clip_longer_than_the_models_input_is_reported_with_its_row(task_and_splits):
     task, splits = task_and_splits
     processor = task.load_processor("whisper-1x16")
     longer = spoken(1).select([0])
@@ -79,7 +79,7 @@ def test_a_clip_longer_than_what_is_heard_at_once_is_named(task_and_splits):
         processor.feature_extractor.chunk_length = 2
 
 
-def test_models_may_write_as_much_as_the_longest_text_of_any_split_and_all_they_can_where_nobody_knows_it():
+def test_max_new_tokens_fits_the_longest_text_of_any_split_and_is_the_models_limit_with_unlabeled_clips():
     short, long = spoken(4), spoken(1).map(lambda row: {"text": "ho " * 50}, load_from_cache_file=False)
     splits = {"train": short, "validation": short}
     usual = Seq2SeqSpeechRecognition.from_splits(splits).max_new_tokens
@@ -92,7 +92,7 @@ def test_models_may_write_as_much_as_the_longest_text_of_any_split_and_all_they_
     )
 
 
-def test_a_text_that_the_model_has_no_positions_for_is_named(task_and_splits):
+def test_a_text_longer_than_the_models_positions_is_reported_with_its_row(task_and_splits):
     task, splits = task_and_splits
     processor = task.load_processor("whisper-1x16")
     split = splits["validation"]
@@ -104,8 +104,8 @@ def test_a_text_that_the_model_has_no_positions_for_is_named(task_and_splits):
         task.with_texts(task.prepare(split, processor), ["ho", "x " * 300, "ho", "ho"], processor)
 
 
-class _Hears:
-    """In the place of a task's speaker: it writes given texts, whatever the sound is."""
+class _FixedPredictions:
+    """A task whose predictor returns fixed texts, whatever the audio."""
 
     def __init__(self, task, processor, texts):
         self.task, self.tokens = task, [processor.tokenizer(text).input_ids for text in texts]
@@ -123,7 +123,7 @@ class _Hears:
         return write
 
 
-def test_a_student_learns_what_the_teacher_wrote_where_that_is_nearly_the_text(task_and_splits, tmp_path):
+def test_pseudo_labels_replace_texts_that_the_teacher_transcribes_with_few_errors(task_and_splits, tmp_path):
     task, splits = task_and_splits
     processor = task.load_processor("whisper-1x16")
     rows = task.prepare(splits["train"], processor)
@@ -132,7 +132,7 @@ def test_a_student_learns_what_the_teacher_wrote_where_that_is_nearly_the_text(t
     wrote = [text.upper() for text in texts]
     wrote[3], wrote[11] = "he he he he he he", "hi hi"  # wrong, but of the last nobody knows it
     teacher = OnlineTeacher(task.auto_class.from_pretrained("whisper-1x16"))
-    hears = _Hears(task, processor, wrote)
+    hears = _FixedPredictions(task, processor, wrote)
     found, kept = pseudo_labeled(rows, hears, teacher, processor, tmp_path)
     assert kept == [number for number in range(12) if number != 3]
     assert task.texts_of(found, processor) == [wrote[number] for number in kept]
@@ -144,12 +144,14 @@ def test_a_student_learns_what_the_teacher_wrote_where_that_is_nearly_the_text(t
     assert hears.calls == 2  # another teacher's texts are no use
 
 
-def test_a_teacher_that_hears_nothing_right_stops_the_run(task_and_splits, tmp_path):
+def test_a_teacher_with_errors_in_every_clip_is_refused(task_and_splits, tmp_path):
     task, splits = task_and_splits
     processor = task.load_processor("whisper-1x16")
     rows = task.prepare(splits["train"], processor)
     teacher = OnlineTeacher(task.auto_class.from_pretrained("whisper-1x16"))
-    with pytest.raises(ValueError, match=r"more than 0.1 errors a word in every one of 12 clips"):
-        pseudo_labeled(rows, _Hears(task, processor, ["x"] * 12), teacher, processor, tmp_path)
+    with pytest.raises(ValueError, match=r"word error rate is above 0.1 in every one of 12 clips"):
+        pseudo_labeled(rows, _FixedPredictions(task, processor, ["x"] * 12), teacher, processor, tmp_path)
     with pytest.raises(ValueError, match="max_word_error is a share"):
-        pseudo_labeled(rows, _Hears(task, processor, ["x"] * 12), teacher, processor, tmp_path, max_word_error=-1)
+        pseudo_labeled(
+            rows, _FixedPredictions(task, processor, ["x"] * 12), teacher, processor, tmp_path, max_word_error=-1
+        )

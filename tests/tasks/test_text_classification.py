@@ -94,7 +94,7 @@ def test_columns_are_found_by_their_usual_names_or_as_given(columns, settings, e
         ),
     ],
 )
-def test_columns_that_cannot_be_told_are_refused_with_those_that_are_there(columns, settings, said):
+def test_ambiguous_columns_are_refused_with_a_list_of_the_columns(columns, settings, said):
     data = {name: [0, 1] if name in ("label", "labels", "stars") else ["a", "b"] for name in columns.split()}
     with pytest.raises(ValueError, match=said):
         TextClassification.from_splits(splits_of(data), **settings)
@@ -130,7 +130,7 @@ def test_kinds_mixed_in_one_json_column_are_refused(write):
         TextClassification.from_splits(load_splits(validation_file=path))
 
 
-def test_validation_decides_where_only_unlabeled_rows_are_learned_from(splits):
+def test_classes_come_from_validation_without_a_train_split(splits):
     del splits["train"]
     task = TextClassification.from_splits(splits)
     assert (task.label_column, task.num_labels) == ("label", 2)
@@ -148,7 +148,7 @@ def test_validation_decides_where_only_unlabeled_rows_are_learned_from(splits):
         ([["x"], ["y"]], MULTI, 2, {0: "x", 1: "y"}),
     ],
 )
-def test_config_labels_are_what_a_config_takes(labels, problem_type, num_labels, id2label):
+def test_a_config_accepts_the_config_labels(labels, problem_type, num_labels, id2label):
     from transformers import BertConfig
 
     task = TextClassification.from_splits(splits_of({"text": ["a", "b"], "labels": labels}))
@@ -219,7 +219,7 @@ def test_long_texts_are_cut_at_max_length(task, splits, tokenizer):
     assert task.prepare(splits["train"], tokenizer, max_length=4)["length"][:] == [4, 3, 4]
 
 
-def test_the_tokenizers_own_limit_holds_and_is_said(task, splits, caplog):
+def test_the_tokenizers_own_limit_applies_with_a_warning(task, splits, caplog):
     assert task.prepare(splits["train"], tiny_tokenizer(max_length=4))["length"][:] == [4, 3, 4]
     assert "max_length=128 is more than the model reads (4)" in caplog.text
 
@@ -235,7 +235,7 @@ def test_columns_of_the_data_do_not_mix_with_prepared_ones(tokenizer):
     assert (rows["length"][:], rows["example_id"][:], rows["labels"][:]) == ([3, 3], [0, 1], [0, 1])
 
 
-def test_labels_are_not_read_where_they_are_not_wanted(task, tokenizer):
+def test_labels_are_not_read_without_with_labels(task, tokenizer):
     junk = datasets.Dataset.from_dict({"sentence": ["a"], "label": ["no class at all"]})
     assert task.prepare(junk, tokenizer, with_labels=False)["labels"][:] == [-100]
     with pytest.raises(ValueError, match="Row 0 .* of the given split: label 'no class at all'"):

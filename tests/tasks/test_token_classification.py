@@ -1,4 +1,4 @@
-"""Tags of words: read off the data, laid on first pieces, padded, altered, judged; what cannot be used is refused."""
+"""Tags of words are read, assigned to first subwords, padded, augmented and evaluated; invalid data is refused."""
 
 import logging
 
@@ -110,7 +110,7 @@ LISTS = {"tokens": [["a", "b"], ["c"]], "tags": [[0, 1], [1]]}
         ),
     ],
 )
-def test_what_cannot_be_used_is_refused_before_training(train, settings, said):
+def test_data_that_cannot_be_used_is_refused_before_training(train, settings, said):
     with pytest.raises(ValueError, match=said):
         TokenClassification.from_splits(splits_of(train), **settings)
 
@@ -138,7 +138,7 @@ def test_words_without_a_tag_are_counted_in_a_warning(splits, caplog):
 # ---- Words and pieces ----
 
 
-def test_a_tag_stands_at_the_first_piece_of_its_word_and_the_teacher_speaks_there_too(task, splits, tokenizer):
+def test_the_first_subword_of_a_word_has_its_tag_and_the_soft_target(task, splits, tokenizer):
     rows = task.prepare(splits["train"], tokenizer)
     assert tokenizer.convert_ids_to_tokens(rows[0]["input_ids"]) == ["[CLS]", "good", "film", "##s", "is", "[SEP]"]
     assert rows["labels"] == [[-100, 1, 2, -100, 0, -100], [-100, -100], [-100, 1, -100, -100], [-100] * 4]
@@ -148,7 +148,7 @@ def test_a_tag_stands_at_the_first_piece_of_its_word_and_the_teacher_speaks_ther
     assert task.labeled(rows).tolist() == [True, False, True, False]
 
 
-def test_the_teacher_may_speak_on_all_pieces(task, splits, tokenizer):
+def test_soft_targets_can_be_at_all_subwords(task, splits, tokenizer):
     rows = task.prepare(splits["train"], tokenizer, soft_pieces="all")
     assert rows[0]["soft_items"] == [False, True, True, True, True, False]
     with pytest.raises(ValueError, match="soft_pieces must be one of first, all; got 'last'"):
@@ -160,14 +160,14 @@ def test_without_labels_every_tag_is_missing(task, splits, tokenizer):
     assert not task.labeled(rows).any() and sum(map(sum, rows["soft_items"])) == 6
 
 
-def test_a_word_alone_in_a_row_twice_over_is_not_taken_for_one_word(tokenizer):
+def test_the_same_single_word_in_consecutive_rows_counts_as_two_words(tokenizer):
     splits = splits_of({"tokens": [["a"], ["a"], ["a", "a"]], "tags": [[0], [1], [1, 0]]})
     tokenizer.backend_tokenizer.post_processor = None  # no [CLS] between the rows
     rows = TokenClassification.from_splits(splits).prepare(splits["train"], tokenizer)
     assert rows["labels"] == [[0], [1], [1, 0]]
 
 
-def test_lost_words_are_counted_and_are_wrong_where_models_are_judged(task, tokenizer, caplog):
+def test_lost_words_are_counted_and_evaluated_as_wrong(task, tokenizer, caplog):
     split = datasets.Dataset.from_dict(
         {"tokens": [["good", " ", "film", "is"], ["bad"]], "ner_tags": [["B-X", "I-X", "O", "B-X"], ["O"]]}
     )
@@ -195,7 +195,7 @@ def test_tokens_kept_in_a_file_are_read_again(task, splits, tokenizer, tmp_path)
     assert once == again and len(list(tmp_path.glob("*.arrow"))) == 1
 
 
-def test_a_tokenizer_that_tells_words_by_their_space_gets_one_before_each(task):
+def test_a_tokenizer_that_marks_words_by_a_space_gets_a_space_before_each(task):
     vocabulary = {piece: index for index, piece in enumerate(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])}
     for piece in ["a", "b", "Ġ", "Ġa", "Ġb"]:
         vocabulary[piece] = len(vocabulary)
@@ -218,7 +218,7 @@ def test_a_slow_tokenizer_is_refused(task, splits):
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
-def test_what_is_said_of_tokens_is_padded_where_the_tokens_are(task, splits, tokenizer, side):
+def test_columns_per_token_are_padded_on_the_tokenizers_side(task, splits, tokenizer, side):
     tokenizer.padding_side = side
     rows = task.prepare(splits["train"], tokenizer)
     batch = task.collator(tokenizer, pad_to_multiple_of=8)(list(rows))
@@ -231,7 +231,7 @@ def test_what_is_said_of_tokens_is_padded_where_the_tokens_are(task, splits, tok
     assert {"length", "lost_words"}.isdisjoint(batch)
 
 
-def test_altered_copies_keep_what_is_said_of_a_token_beside_it_and_lose_their_tags(task, splits, tokenizer):
+def test_augmented_copies_keep_columns_per_token_aligned_and_lose_their_tags(task, splits, tokenizer):
     split = datasets.Dataset.from_dict({"tokens": [["good", "films", "is"] * 5, ["badly"]] * 30})
     rows = task.prepare(split, tokenizer)
     altered = augmented_copies(rows, tokenizer, num_copies=2, per_token=task.per_token)
@@ -257,7 +257,7 @@ def test_a_model_gets_the_names_of_the_tags(task):
     assert labels["num_labels"] == 3 and labels["problem_type"] == "single_label_classification"
 
 
-def test_entities_are_shown_whole_and_parts_of_speech_word_by_word(task, splits):
+def test_the_usage_example_aggregates_entities_but_not_parts_of_speech(task, splits):
     assert 'aggregation_strategy="first"' in task.usage_example("folder")
     others = TokenClassification.from_splits(splits_of({"tokens": [["a", "b"]], "tags": [["N", "V"]]}))
     assert "aggregation" not in others.usage_example("folder")
