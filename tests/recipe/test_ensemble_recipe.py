@@ -113,7 +113,7 @@ def test_what_cannot_be_with_several_teachers_is_refused_before_anything_is_trai
     assert "would have no effect: there is one teacher" in refused(more, tmp_path, teacher_weights=1)
     template = {"hypothesis_template": "It is {}."}
     assert "is for a single teacher" in refused(more, tmp_path, **two, **template)
-    assert "whole ones are averaged" in refused(more, tmp_path, cache="true", cache_form="sampled", **two)
+    assert "averaged over whole distributions" in refused(more, tmp_path, cache="true", cache_form="sampled", **two)
     missing = {**two, "more_teachers": tmp_path / "gone"}
     assert "There is no folder" in refused(more, tmp_path, **missing)
     reader = {**two, "more_teachers": more / "reader"}

@@ -156,7 +156,7 @@ def test_views_that_are_new_in_every_epoch_reach_the_teacher_and_mixed_labels_th
         ({"augmentation": "{mixup: 0.2}", "num_augmented_copies": 1}, "labels are shares.*num_augmented_copies=0"),
         ({"text_column": "image"}, "text_column='image' would have no effect"),
         ({"max_length": "64"}, "max_length=64 would have no effect"),
-        ({"trim_vocabulary": "true"}, "trim_vocabulary=true drops tokens"),
+        ({"trim_vocabulary": "true"}, "trim_vocabulary=true removes tokens"),
         ({"tfidf_control": "true"}, "tfidf_control"),
         ({"student": "resnet9"}, "6n \\+ 2.*got 9"),
         ({"student": "4x256"}, "network"),

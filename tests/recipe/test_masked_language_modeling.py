@@ -127,7 +127,7 @@ def test_a_cache_keeps_some_tokens_of_each_hidden_word_unless_told_otherwise(tex
         for form in ("None", "top_k", "float32")
     }
     assert perplexity["None"] == pytest.approx(perplexity["float32"], rel=0.02)
-    with pytest.raises(ValueError, match=r"at one temperature, and the stages soften at \[2.0, 4.0\]"):
+    with pytest.raises(ValueError, match=r"at one temperature; the stages soften at \[2.0, 4.0\]"):
         stages = "[{objective: [soft: {temperature: 2}]}, {objective: [soft: {temperature: 4}]}]"
         run(flags(texts, tmp_path / "stages", cache="true", stages=stages))
 
@@ -150,6 +150,6 @@ def test_a_sweep_reads_a_sampled_cache_at_one_temperature_and_refuses_two(texts,
     more = {"control": "false", "num_mask_copies": 1, "cache": "true"}
     report = sweep(flags(texts, tmp_path / "out", sweep="{learning_rate: [1e-4, 1e-2]}", **more))
     assert len(report["trials"]) == 2 and (tmp_path / "out" / "teacher_cache" / "cache.json").is_file()
-    with pytest.raises(ValueError, match=r"at one temperature, and the stages soften at \[1.0, 4.0\]"):
+    with pytest.raises(ValueError, match=r"at one temperature; the stages soften at \[1.0, 4.0\]"):
         sweep(flags(texts, tmp_path / "two", sweep="{temperature: [1, 4]}", **more))
     assert not (tmp_path / "two").exists()

@@ -86,5 +86,5 @@ def test_a_teacher_asked_once_makes_the_student_that_one_asked_at_every_step_mak
 
 
 def test_mirrored_images_and_a_cache_are_refused(things, tmp_path):
-    with pytest.raises(ValueError, match="anew in every epoch"):
+    with pytest.raises(ValueError, match="again in every epoch"):
         run(arguments(things, tmp_path / "out", cache="true", augmentation="{flip: 0.5}"))
