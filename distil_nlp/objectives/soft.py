@@ -127,7 +127,7 @@ class SoftTargets(TeacherPredictions):
             raise ValueError(
                 f"The teacher's distribution was softened at temperature {targets.temperature:g} before a part of it was "
                 f"stored, and SoftTargets soften the student's at {self.temperature:g}, so the two cannot match. Set "
-                f"temperature={targets.temperature:g}, or build the cache anew at {self.temperature:g}."
+                f"temperature={targets.temperature:g}, or rebuild the cache at {self.temperature:g}."
             )
         return sparse_target_kl(
             self.logits_of(student),

@@ -1,9 +1,16 @@
 """Images with boxes drawn on them: the true ones, and beside them what each model found."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..internals.files import replacing
 from ..internals.imports import import_extra
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
 
 SURE = 0.3  # the score from which a box is drawn
 _WIDTH, _HEAD, _GAP = 320, 18, 4  # pixels: of an image, of the line above it, between images
@@ -11,7 +18,12 @@ _WIDTH, _HEAD, _GAP = 320, 18, 4  # pixels: of an image, of the line above it, b
 _COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 
 
-def draw_pictures(path, images, columns, label_names):
+def draw_pictures(
+    path: Path,
+    images: Sequence["PILImage"],
+    columns: Mapping[str, Sequence[np.ndarray]],
+    label_names: Sequence[str],
+) -> None:
     """A picture with a row for each image and a column for each list of boxes.
 
     Args:
@@ -38,7 +50,7 @@ def draw_pictures(path, images, columns, label_names):
         sheet.save(temporary, format="PNG")
 
 
-def true_boxes(labels, boxes):
+def true_boxes(labels: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Labels and boxes (center and size) of an image in the form of found ones, sure of all.
 
     Args:

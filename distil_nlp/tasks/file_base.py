@@ -302,11 +302,11 @@ def _hold_out_speakers(splits: Splits, held_out: Sequence[str], column: str) -> 
     known = sorted({speaker for values in speakers.values() for speaker in values})
     if unknown := [speaker for speaker in held_out if speaker not in known]:
         raise ValueError(
-            f"held_out_speakers names {unknown[0]!r}, who is not among the {len(known)} speakers of the data "
+            f"held_out_speakers contains {unknown[0]!r}, which is not among the {len(known)} speakers of the data "
             f"({', '.join(known[:10])})."
         )
     if not set(known) - set(held_out):
-        raise ValueError(f"held_out_speakers names all {len(known)} speakers, and nobody is left to train on.")
+        raise ValueError(f"held_out_speakers contains all {len(known)} speakers, so no clip is left to train on.")
     test = [
         split.select([row for row, speaker in enumerate(speakers[name]) if speaker in held_out])
         for name, split in splits.items()
@@ -314,8 +314,8 @@ def _hold_out_speakers(splits: Splits, held_out: Sequence[str], column: str) -> 
     ]
     if not any(map(len, test)):
         raise ValueError(
-            f"held_out_speakers names {', '.join(held_out)}, of whom there are unlabeled clips only, so nothing could be "
-            f"compared on them. Name speakers of the labeled splits."
+            f"held_out_speakers contains {', '.join(held_out)}, with unlabeled clips only, so models cannot be compared "
+            f"on them. Name speakers of the labeled splits."
         )
     rest = {
         name: split.select([row for row, speaker in enumerate(speakers[name]) if speaker not in held_out])

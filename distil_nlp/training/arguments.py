@@ -1,9 +1,13 @@
 """The training arguments of transformers, and the few that distillation adds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from transformers import TrainingArguments
+
+if TYPE_CHECKING:
+    from ..objectives import Objective
 
 TeacherDtype = Literal["float32", "bfloat16", "float16"]
 KdSchedule = Literal["constant", "linear", "cosine"]
@@ -106,28 +110,30 @@ class DistillationTrainingArguments(TrainingArguments):
         }
         if ends and self.kd_schedule == "constant":
             raise ValueError(
-                f"{format_settings(ends)} would have no effect: kd_schedule says how they are reached, and it is "
-                f"'constant'. Set kd_schedule to linear or cosine."
+                f"{format_settings(ends)} would have no effect: kd_schedule is 'constant'. "
+                f"Set kd_schedule to linear or cosine."
             )
         if not ends and self.kd_schedule != "constant":
             raise ValueError(
-                f"kd_schedule={self.kd_schedule!r} would have no effect: it says how temperature and kd_ratio reach their "
-                f"ends, and neither has one. Set temperature_end or kd_ratio_end."
+                f"kd_schedule={self.kd_schedule!r} would have no effect: neither temperature nor kd_ratio has an end "
+                f"value. Set temperature_end or kd_ratio_end."
             )
 
 
-def objective_settings(args):
+def objective_settings(args: "DistillationTrainingArguments") -> dict[str, Any]:
     """The settings of the default objective by name, for `default_objective`."""
     return {name: getattr(args, name) for name in NO_BLEND}
 
 
-def format_settings(settings):
+def format_settings(settings: Mapping[str, Any]) -> str:
     """`temperature=3, kd_ratio=0.5`: those of the settings of the default objective that differ from their defaults."""
     given = {name: value for name, value in settings.items() if value != NO_BLEND[name]}
     return ", ".join(f"{name}={value if isinstance(value, str) else f'{value:g}'}" for name, value in given.items())
 
 
-def check_unused(args, objective, teacher, kwargs):
+def check_unused(
+    args: TrainingArguments, objective: "Objective | None", teacher: object, kwargs: Mapping[str, Any]
+) -> None:
     """Refuse what a trainer was given and would not use.
 
     Args:

@@ -68,7 +68,7 @@ class PrivateHooks(Trainer):
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         """Save the projections beside optimizer and scheduler.
 
-        Reason: the optimizer's state includes theirs, and resuming needs both.
+        Reason: the optimizer's state includes that of the projections, and resuming needs both.
         """
         super()._save_optimizer_and_scheduler(output_dir)
         if self.args.should_save:

@@ -207,15 +207,15 @@ def test_unlabeled_clips_of_held_out_speakers_are_in_no_split():
     assert len(found["test"]) == 3 + 3 and set(found["unlabeled"]["speaker"]) == {0, 2}
     assert set(found["test"]["speaker"]) == {1} and None not in found["test"]["label"]
     splits["unlabeled"] = bare.remove_columns("speaker").add_column("speaker", ["dan"] * 12)
-    with pytest.raises(ValueError, match="names dan, of whom there are unlabeled clips only"):
+    with pytest.raises(ValueError, match="contains dan, with unlabeled clips only"):
         HybridSpeechRecognition.arrange_splits(splits, held_out_speakers=["dan"])
 
 
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"held_out_speakers": ["zoe"]}, "'zoe', who is not among the 3 speakers"),
-        ({"held_out_speakers": ["ada", "bea", "cem"]}, "nobody is left to train on"),
+        ({"held_out_speakers": ["zoe"]}, "'zoe', which is not among the 3 speakers"),
+        ({"held_out_speakers": ["ada", "bea", "cem"]}, "no clip is left to train on"),
         ({"joined_clips": 0}, "1 or more; got 0"),
     ],
 )
