@@ -156,6 +156,7 @@ class QuestionAnswering(Task):
         answers = self._answers_of(split) if with_labels else [None] * len(split)
         to_windows = _Windows(tokenizer, questions, answers, max_length=max_length, doc_stride=doc_stride)
         contexts = split.with_format(None).select_columns([self.context_column])
+        key = [split._fingerprint, max_length, doc_stride, with_labels, tokenizer.get_vocab()]
         windows = contexts.map(
             lambda rows, indices: to_windows(rows[self.context_column], indices),
             batched=True,
@@ -165,17 +166,14 @@ class QuestionAnswering(Task):
             load_from_cache_file=False,
             features=_features(tokenizer),
             # An explicit key, because a tokenizer pickles to other bytes after its first use.
-            new_fingerprint=Hasher.hash(
-                [split._fingerprint, max_length, doc_stride, with_labels, tokenizer.get_vocab()]
-            ),
+            new_fingerprint=Hasher.hash(key),
             desc="Tokenizing",
         )
         if to_windows.num_lost:
-            settings = f"max_length={max_length}, doc_stride={doc_stride}"
             logger.warning(
-                "The answers to %d of %d questions lie in no window whole (%s): only a teacher has targets for them. A "
-                "larger doc_stride keeps longer answers whole.",
-                *(to_windows.num_lost, len(split), settings),
+                f"The answers to {to_windows.num_lost} of {len(split)} questions lie in no window whole "
+                f"({max_length=}, {doc_stride=}): only a teacher has targets for them. A larger doc_stride keeps longer "
+                f"answers whole."
             )
         return add_ids(windows)
 

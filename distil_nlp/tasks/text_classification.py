@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +148,7 @@ class TextClassification(ClassificationTask):
     ) -> datasets.Dataset:
         texts = split.with_format(None).select_columns(list(self.text_columns))
 
-        def tokenize(rows):
+        def tokenize(rows: Mapping[str, list]) -> dict[str, list]:
             tokens = tokenizer(*(rows[name] for name in self.text_columns), truncation=True, max_length=max_length)
             return {**tokens, "length": [len(ids) for ids in tokens["input_ids"]]}
 

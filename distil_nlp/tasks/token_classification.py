@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -222,7 +222,7 @@ class TokenClassification(Task):
         texts = split.with_format(None).select_columns([self.words_column])
         before = " " if _needs_spaces(tokenizer) else ""
 
-        def tokenize(rows):
+        def tokenize(rows: Mapping[str, list]) -> dict[str, list]:
             words = [[before + word for word in row] for row in rows[self.words_column]]
             tokens = tokenizer(words, is_split_into_words=True, truncation=True, max_length=max_length)
             numbers = [tokens.word_ids(row) for row in range(len(words))]
