@@ -286,5 +286,5 @@ def test_what_an_encoder_decoder_cannot_do_is_said_first(changes, message, folde
 
 def test_only_what_writes_has_pseudo_labels(folder, tmp_path):
     changes = {"task": "hybrid-speech-recognition", "num_states": 3, "pseudo_labels": "true"}
-    with pytest.raises(ValueError, match="hybrid-speech-recognition writes none"):
+    with pytest.raises(ValueError, match="hybrid-speech-recognition generates none"):
         run(arguments(folder, tmp_path / "out", "sentences", **changes))
