@@ -21,15 +21,12 @@ LEVELS = {
     **dict.fromkeys(["cli"], 8),
     **dict.fromkeys(["__init__", "__main__"], 9),
 }
-# Imports within a level that are allowed: messages, files and batch columns serve the other rooms of level 0, and rooms
-# that take a collator of the user's wrap it with `as_collator`.
+# Imports within a level that are allowed: messages, files and batch columns serve the other rooms of level 0.
 SIDEWAYS = {
     ("metrics", "internals"),
     ("metrics", "signals"),
     ("signals", "internals"),
     ("hmm", "internals"),
-    ("teachers", "collators"),
-    ("evaluation", "collators"),
     ("__main__", "__init__"),
 }
 

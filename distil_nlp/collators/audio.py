@@ -8,11 +8,11 @@ import torch
 from transformers import BatchFeature, ProcessorMixin, SequenceFeatureExtractor
 
 from ..data.audio_files import resample
+from ..data.collator import Batch, Collator, Row, pad, require_example_ids
 from ..data.examples import EXAMPLE_ID
 from ..models import LogMel
 from ..signals.columns import FRAMES, SOFT_ITEMS
 from ..signals.problem_kinds import MISSING
-from .base import Batch, Collator, Row, pad, require_example_ids
 
 AUDIO = "audio"
 

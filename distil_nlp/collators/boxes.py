@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 
+from ..data.collator import Batch, Row, pad
 from ..data.examples import EXAMPLE_ID
 from ..models.pixel_preprocessor import PixelPreprocessor
 from ..signals.problem_kinds import MISSING
-from .base import Batch, Row, pad
 from .images import ImageCollator
 
 

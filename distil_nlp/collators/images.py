@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
+from ..data.collator import Batch, Collator, Row, require_example_ids
 from ..data.examples import EXAMPLE_ID
 from ..models.pixel_preprocessor import PixelPreprocessor
-from .base import Batch, Collator, Row, require_example_ids
 
 IMAGE = "image"
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import datasets
 
+from ..data.collator import Batch, Collator, Row, as_collator
 from ..data.examples import EXAMPLE_ID, TOKENS
-from .base import Batch, Collator, Row, as_collator
 
 
 def with_separate_inputs(rows: datasets.Dataset, others: Mapping[str, datasets.Dataset]) -> datasets.Dataset:

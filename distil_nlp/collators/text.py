@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ..data.collator import Batch, Collator, Row, pad
 from ..data.examples import TOKENS
 from ..signals.columns import POSITIONS, SOFT_ITEMS
 from ..signals.problem_kinds import MISSING
-from .base import Batch, Collator, Row, pad
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

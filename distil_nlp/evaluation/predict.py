@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from ..collators import as_collator
+from ..data.collator import as_collator
 from ..data.examples import column_names, columns_to_collate, longest_first, with_columns
 from ..metrics.base import rows_of
 from ..signals.columns import CONTEXT_SPAN, LABELS

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ...collators import as_collator
+from ...data.collator import as_collator
 from ...data.examples import (
     EXAMPLE_ID,
     column_names,

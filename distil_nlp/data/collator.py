@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from ..data.examples import EXAMPLE_ID
+from .examples import EXAMPLE_ID
 
 Row = Mapping[str, Any]
 Batch = dict[str, torch.Tensor]

@@ -6,8 +6,7 @@ import pytest
 import torch
 from transformers import default_data_collator
 
-from distil_nlp.collators import Collator, as_collator
-from distil_nlp.collators.base import pad
+from distil_nlp.data.collator import Collator, as_collator, pad
 
 
 class Doubling(Collator):
