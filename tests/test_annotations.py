@@ -32,26 +32,10 @@ def missing_annotations(source):
     return missing
 
 
-UNFINISHED = {
-    "distil_nlp.evaluation.bootstrap",
-    "distil_nlp.evaluation.comparison",
-    "distil_nlp.evaluation.latency",
-    "distil_nlp.evaluation.predict",
-    "distil_nlp.hub.card",
-    "distil_nlp.hub.caveats",
-    "distil_nlp.hub.push",
-    "distil_nlp.hub.redaction",
-    "distil_nlp.hub.report_view",
-    "distil_nlp.recipe.baselines",
-    "distil_nlp.recipe.compare",
-    "distil_nlp.reports.markdown",
-    "distil_nlp.reports.tables",
-    "distil_nlp.training.reporting",
-}  # to be rewritten; no module may join
 SOURCES = package_sources()
 
 
-@pytest.mark.parametrize("module", [module for module in SOURCES if module not in UNFINISHED])
+@pytest.mark.parametrize("module", SOURCES)
 def test_the_public_functions_of_a_module_are_annotated(module):
     assert missing_annotations(SOURCES[module]) == []
 

@@ -31,21 +31,10 @@ def odd_words(source):
     return [f"line {line}: {word}" for line, text in texts(ast.parse(source)) for word in WORDS.findall(text)]
 
 
-UNFINISHED = {
-    "distil_nlp.evaluation.bootstrap",
-    "distil_nlp.evaluation.latency",
-    "distil_nlp.evaluation.predict",
-    "distil_nlp.hub.card",
-    "distil_nlp.hub.caveats",
-    "distil_nlp.hub.push",
-    "distil_nlp.hub.redaction",
-    "distil_nlp.recipe.compare",
-    "distil_nlp.reports.tables",
-}  # to be rewritten; no module may join
 SOURCES = package_sources()
 
 
-@pytest.mark.parametrize("module", [module for module in SOURCES if module not in UNFINISHED])
+@pytest.mark.parametrize("module", SOURCES)
 def test_docstrings_and_messages_of_a_module_are_plain(module):
     assert odd_words(SOURCES[module]) == []
 
