@@ -146,8 +146,7 @@ class QuestionAnswering(Task):
         """
         if not tokenizer.is_fast:
             raise ValueError(
-                f"{type(tokenizer).__name__} does not say which characters a token stands for, so answers cannot be "
-                f"found in the text. Use a fast tokenizer."
+                f"{type(tokenizer).__name__} has no character offsets of tokens, which answers need. Use a fast tokenizer."
             )
         check_texts(split, "given", (self.question_column, self.context_column))
         max_length = clamp_max_length(max_length, tokenizer, is_pair=True)
@@ -156,6 +155,7 @@ class QuestionAnswering(Task):
         answers = self._answers_of(split) if with_labels else [None] * len(split)
         to_windows = _Windows(tokenizer, questions, answers, max_length=max_length, doc_stride=doc_stride)
         contexts = split.with_format(None).select_columns([self.context_column])
+        # An explicit key, because a tokenizer pickles to other bytes after its first use.
         key = [split._fingerprint, max_length, doc_stride, with_labels, tokenizer.get_vocab()]
         windows = contexts.map(
             lambda rows, indices: to_windows(rows[self.context_column], indices),
@@ -165,15 +165,13 @@ class QuestionAnswering(Task):
             keep_in_memory=True,
             load_from_cache_file=False,
             features=_features(tokenizer),
-            # An explicit key, because a tokenizer pickles to other bytes after its first use.
             new_fingerprint=Hasher.hash(key),
             desc="Tokenizing",
         )
         if to_windows.num_lost:
             logger.warning(
-                f"The answers to {to_windows.num_lost} of {len(split)} questions lie in no window whole "
-                f"({max_length=}, {doc_stride=}): only a teacher has targets for them. A larger doc_stride keeps longer "
-                f"answers whole."
+                f"No window contains the whole answer of {to_windows.num_lost} of {len(split)} questions ({max_length=}, "
+                f"{doc_stride=}); only a teacher has targets for them. A larger doc_stride keeps longer answers whole."
             )
         return add_ids(windows)
 

@@ -179,7 +179,7 @@ def test_an_answer_longer_than_the_overlap_has_no_label_and_is_counted(caplog):
     labels = np.asarray(rows["labels"])
     assert (labels[np.asarray(rows["example"]) == 0] == -100).all()
     assert (labels[np.asarray(rows["example"]) == 1] >= 0).all()
-    assert "The answers to 1 of 2 questions lie in no window whole" in caplog.text
+    assert "No window contains the whole answer of 1 of 2 questions" in caplog.text
 
 
 def test_long_questions_are_cut_and_counted_and_leave_room_for_the_context(caplog):
