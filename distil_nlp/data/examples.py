@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
     from datasets import Dataset
 
-    Rows = Dataset | Sequence[Mapping[str, Any]]
+    Rows: TypeAlias = "Dataset | Sequence[Mapping[str, Any]]"
 
 EXAMPLE_ID = "example_id"
 TOKENS = ("input_ids", "token_type_ids", "attention_mask")  # the columns that a tokenizer makes

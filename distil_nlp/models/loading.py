@@ -1,5 +1,6 @@
 """Load models and tokenizers from the Hub or a folder: safetensors only, no remote code by default, clear errors."""
 
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 def load_model(
     auto_class: Any,
-    name_or_path: str | Path,
+    name_or_path: str | PathLike[str],
     *,
     dtype: str = "float32",
     trust_remote_code: bool = False,
@@ -55,7 +56,9 @@ def load_model(
     return model.eval(), sorted({*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])})
 
 
-def load_tokenizer(name_or_path: str | Path, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase | None:
+def load_tokenizer(
+    name_or_path: str | PathLike[str], *, trust_remote_code: bool = False
+) -> PreTrainedTokenizerBase | None:
     """Load the tokenizer of a Hub id or folder, or return None where there is none."""
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=trust_remote_code)
@@ -67,7 +70,7 @@ def load_tokenizer(name_or_path: str | Path, *, trust_remote_code: bool = False)
     return None if is_empty else tokenizer
 
 
-def check_folder(name_or_path: str | Path) -> None:
+def check_folder(name_or_path: str | PathLike[str]) -> None:
     """Raise early for a local folder that cannot be loaded. Hub ids pass.
 
     Raises:

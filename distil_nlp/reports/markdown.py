@@ -82,11 +82,15 @@ def _draw(report: Report, path: Path) -> bool:
     axes = figure.add_subplot(xlabel="latency at batch 1, ms (median)", ylabel=ylabel)
     for model in timed:
         color, label = _COLORS[model.role], f"{model.role}: {model.name}"
-        axes.scatter(model.latency_ms.p50, _quality(report, model), s=60, color=color, label=label)
+        latency, quality = model.latency_ms, _quality(report, model)
+        assert latency is not None and latency.p50 is not None and quality is not None
+        axes.scatter(latency.p50, quality, s=60, color=color, label=label)
     for model in measured:
         if model not in timed:
             label = f"{model.role}: {model.name} (not timed)"
-            axes.axhline(_quality(report, model), linestyle="--", color=_COLORS[model.role], label=label)
+            quality = _quality(report, model)
+            assert quality is not None
+            axes.axhline(quality, linestyle="--", color=_COLORS[model.role], label=label)
     axes.set_xlim(left=0)
     axes.grid(color="0.9")
     axes.set_axisbelow(True)

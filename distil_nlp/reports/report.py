@@ -277,7 +277,7 @@ def _row(model: ModelResult, names: list[str]) -> list[str]:
         NOTHING if model.parameters is None else short_count(model.parameters),
         _number(None if model.size_bytes is None else model.size_bytes / 1e6, ".1f"),
         NOTHING if latency is None else "/".join(_number(value, ".1f") for value in (latency.p50, latency.p95)),
-        _number(model.speed_up and model.speed_up.value, ".1f", "x"),
+        _number(None if model.speed_up is None else model.speed_up.value, ".1f", "x"),
         _number(model.throughput_per_s, ",.0f"),
     ]
 

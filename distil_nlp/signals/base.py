@@ -56,17 +56,9 @@ class Signals:
 
     def best(self) -> torch.Tensor:
         """The class with the largest probability of each item: shape of the logits without their last dimension."""
-        if self.sparse is not None:
-            return self.sparse.best()
-        logits = self.logits
-        assert logits is not None
-        return logits.argmax(-1)
+        return self.logits.argmax(-1) if self.sparse is None else self.sparse.best()
 
     @property
     def num_classes(self) -> int:
         """Number of classes of the predicted distributions."""
-        if self.sparse is not None:
-            return self.sparse.vocabulary
-        logits = self.logits
-        assert logits is not None
-        return logits.shape[-1]
+        return self.logits.shape[-1] if self.sparse is None else self.sparse.vocabulary

@@ -158,7 +158,12 @@ class TeacherEnsemble(Teacher):
                 f"An ensemble averages probabilities or numbers, and the problem of the batch is {kind.name!r} (teachers: "
                 f"{self.name}): {kind.not_averaged_because}. Use one teacher."
             )
-        if self._kind.exclusive_classes and kind.several_labels and not self._kind.labels_fit(labels):
+        if (
+            labels is not None
+            and self._kind.exclusive_classes
+            and kind.several_labels
+            and not self._kind.labels_fit(labels)
+        ):
             raise ValueError(
                 f"The labels of the batch are floats of shape {tuple(labels.shape)}, several labels per item, and the "
                 f"ensemble averages softmaxes, with one label per item. Set problem_type='multi_label_classification' in "
@@ -178,7 +183,9 @@ class TeacherEnsemble(Teacher):
         """
 
         def compute_logits(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-            logits = self._in_student_labels(self.members[index](batch).logits, self._known[index])
+            member_logits = self.members[index](batch).logits
+            assert member_logits is not None
+            logits = self._in_student_labels(member_logits, self._known[index])
             return logits.clamp(min=torch.finfo(logits.dtype).min)
 
         compute_logits.columns = self.members[index].columns  # type: ignore[attr-defined]
@@ -186,19 +193,24 @@ class TeacherEnsemble(Teacher):
 
     def _mean(self, signals: list[Signals], temperature: float) -> torch.Tensor:
         """Mean of the members' predictions at a temperature, as logits."""
-        logits = [member_signals.at(temperature) for member_signals in signals]
-        sparse = [member.name for member, tensor in zip(self.members, logits, strict=True) if tensor is None]
+        predictions = [member_signals.at(temperature) for member_signals in signals]
+        sparse = [member.name for member, tensor in zip(self.members, predictions, strict=True) if tensor is None]
         if sparse:
             raise ValueError(
                 f"An ensemble averages whole distributions, and {', '.join(sparse)} gives parts of them. Build a cache of "
                 f"dense logits, or use it as the only teacher."
             )
-        logits = [self._in_student_labels(tensor, known) for tensor, known in zip(logits, self._known, strict=True)]
+        logits = [
+            self._in_student_labels(tensor, known)
+            for tensor, known in zip(predictions, self._known, strict=True)
+            if tensor is not None
+        ]
         if len({tensor.shape for tensor in logits}) > 1:
             shapes = "; ".join(
                 f"{member.name}: {tuple(tensor.shape)}" for member, tensor in zip(self.members, logits, strict=True)
             )
             raise ValueError(f"The teachers of an ensemble must return logits of one shape; got {shapes}.")
+        assert self._kind.averaging is not None
         return _MEANS[self._kind.averaging](torch.stack(logits), self._label_weights, temperature=temperature)
 
     def _in_student_labels(self, logits: torch.Tensor, known: list[int] | None) -> torch.Tensor:

@@ -43,7 +43,7 @@ class OnlineTeacher(Teacher):
         self.name = name or getattr(model, "name_or_path", "") or type(model).__name__
         self.tokenizer = tokenizer
         self._columns = accepted_columns(model)
-        self._order = None
+        self._order: list[int] | None = None
         self._tap = FeatureTap(model, ())
 
     @property
@@ -81,7 +81,7 @@ class OnlineTeacher(Teacher):
             logits = frame_logits(self.model, batch, self._columns)
             features = tap.take()
             if self._order is not None:
-                logits = ordered(logits, self._order, len(self.label_names))
+                logits = ordered(logits, self._order, len(self.label_names or ()))
         # Inference tensors cannot enter a graph. A clone made outside is an ordinary tensor; taps clone already.
         return Signals(logits.clone(), features)
 
@@ -177,5 +177,5 @@ def auto_class_for(model: nn.Module | None) -> str | type[SentenceEncoder]:
     )
 
 
-def _has(entry: str | tuple[str, ...], cls) -> bool:
+def _has(entry: str | tuple[str, ...], cls: type) -> bool:
     return cls.__name__ == entry if isinstance(entry, str) else cls.__name__ in entry

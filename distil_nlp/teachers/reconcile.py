@@ -111,7 +111,7 @@ def shared_labels(student_labels: Sequence[str] | None, teacher_labels: Sequence
 def label_names(model: nn.Module) -> list[str] | None:
     """Label names of a classifier in order, or None for other models."""
     config = getattr(model, "config", None)
-    if getattr(config, "id2label", None) is None or getattr(config, "num_labels", 1) < 2:
+    if config is None or getattr(config, "id2label", None) is None or getattr(config, "num_labels", 1) < 2:
         return None
     if predicts_spans(model):
         return None  # its two logits are start and end of a span
@@ -198,8 +198,9 @@ class StudentProxy:
     """
 
     def __init__(self, student: nn.Module, *, label_names: list[str] | None = None, own_tokens: bool = False) -> None:
-        self._student, self._own_tokens = student, own_tokens
-        self.config = getattr(student, "config", None)
+        self._student: Any = student  # a transformers model, or any other module
+        self._own_tokens = own_tokens
+        self.config: Any = getattr(student, "config", None)
         if label_names is not None:
             self.config = copy.deepcopy(self.config)
             self.config.id2label = dict(enumerate(label_names))

@@ -93,8 +93,13 @@ class SparseFormat:
     ) -> SparseTargets:
         """See `DenseFormat.restore`; returns `SparseTargets` with every tensor placed into the batch."""
         targets = self._format.decode({name[1:]: array for name, array in arrays.items()})
-        tensors = {name: getattr(targets, name) for name in ("ids", "weights", "rest", "entropy")}
-        return replace(targets, **{name: into_batch(tensor) for name, tensor in tensors.items() if tensor is not None})
+        return replace(
+            targets,
+            ids=into_batch(targets.ids),
+            weights=into_batch(targets.weights),
+            rest=None if targets.rest is None else into_batch(targets.rest),
+            entropy=None if targets.entropy is None else into_batch(targets.entropy),
+        )
 
 
 def format_from(description: Mapping) -> DenseFormat | SparseFormat:
@@ -125,5 +130,5 @@ def full_description(storage: str | Mapping, num_classes: int) -> dict:
     return format_from(description).describe()
 
 
-def _split(rows: np.ndarray, counts: Sequence[int]) -> list[np.ndarray]:
+def _split(rows: np.ndarray, counts: Sequence[int] | np.ndarray) -> list[np.ndarray]:
     return np.split(rows, np.cumsum(counts)[:-1])

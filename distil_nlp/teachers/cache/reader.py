@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -59,7 +59,7 @@ class CacheInputReader:
         if len(dataset) == 0:
             raise ValueError(f"A cache needs at least one example; the data set has {len(dataset)}.")
         numbers = (
-            np.asarray(dataset[EXAMPLE_ID])
+            np.asarray(cast("Dataset", dataset)[EXAMPLE_ID])
             if hasattr(dataset, "column_names") and EXAMPLE_ID in column_names(dataset)
             else None
         )
@@ -123,7 +123,7 @@ def _device_of(teacher: Teacher) -> torch.device:
 @contextmanager
 def _perturbed_rng() -> Iterator[None]:
     """Change the random state inside the context and restore it afterwards."""
-    states = random.getstate(), np.random.get_state()
+    states = random.getstate(), cast(tuple, np.random.get_state())
     with torch.random.fork_rng():
         random.seed(states[0][1][0] + 1)
         np.random.seed((int(states[1][1][0]) + 1) % 2**32)

@@ -5,12 +5,12 @@ examples have different numbers of rows has a second array with the first row of
 example's rows is known without reading other examples.
 """
 
+import io
 import json
 import os
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from safetensors.numpy import save
@@ -178,7 +178,7 @@ class _Shard:
         }
         self._starts = {name: self._starts_of(name, num_examples) for name in self.arrays if _STARTS not in name}
 
-    def place(self, name: str, example: int) -> tuple[BinaryIO, int, int]:
+    def place(self, name: str, example: int) -> tuple[io.FileIO, int, int]:
         """Return file, offset in bytes and number of rows of an example."""
         array, starts = self.arrays[name], self._starts[name]
         if isinstance(starts, int):  # the same number of rows for all
@@ -209,7 +209,7 @@ class _Array:
         self.row_bytes = self.dtype.itemsize * int(np.prod(self.row_shape, dtype=np.int64))
 
 
-def _read(file: BinaryIO, view: memoryview, offset: int) -> None:
+def _read(file: io.FileIO, view: memoryview, offset: int) -> None:
     """Fill `view` from an offset of a file. `preadv` does not use the file position, which forked processes share."""
     if hasattr(os, "preadv"):
         num_bytes = os.preadv(file.fileno(), [view], offset)

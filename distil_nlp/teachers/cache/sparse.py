@@ -341,7 +341,7 @@ def _pack(values: np.ndarray, width: int) -> np.ndarray:
 
 def _unpack(entries: np.ndarray) -> np.ndarray:
     """Integers from their bytes, lowest first."""
-    values = entries[..., 0].astype(np.int32 if entries.shape[-1] < 4 else np.int64)
+    values: np.ndarray = entries[..., 0].astype(np.int32 if entries.shape[-1] < 4 else np.int64)
     for place in range(1, entries.shape[-1]):
-        values |= entries[..., place].astype(values.dtype) << (8 * place)
+        values = values | (entries[..., place].astype(values.dtype) << (8 * place))
     return values

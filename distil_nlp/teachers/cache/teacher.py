@@ -117,8 +117,8 @@ class CachedTeacher(Teacher):
         if self._order is not None and "sparse" in self._signals:
             raise ValueError(
                 f"The cache in {self.folder} stores some of {len(teacher_labels)} labels in the teacher's order, and the "
-                f"student's order differs ({listed(student_labels)}). Give the student the teacher's labels, or store all "
-                f"logits (float32)."
+                f"student's order differs ({listed(student_labels or ())}). Give the student the teacher's labels, or "
+                f"store all logits (float32)."
             )
 
     def __call__(self, batch: Mapping[str, torch.Tensor]) -> Signals:
@@ -126,7 +126,8 @@ class CachedTeacher(Teacher):
         self._check_digests(batch, ids)
         features = {name: self._read(name, ids, batch) for name in self._features}
         if "sparse" in self._signals:
-            return Signals(None, features, self._read("sparse", ids, batch))
+            sparse = self._read("sparse", ids, batch)
+            return Signals(None, features, sparse)  # type: ignore[arg-type]  # there are no logits beside `sparse`
         logits = self._read("logits", ids, batch)
         if self._order is not None:
             logits = ordered(logits, self._order, len(self.header["labels"]))
