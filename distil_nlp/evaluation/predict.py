@@ -85,16 +85,20 @@ def predict(
             batch = collator([dataset[int(index)] for index in indices])
             logits = compute_logits(batch)
             batch_predictions = keep(logits, _moved(batch, logits.device))
-            if len(batch_predictions) != len(indices):
-                raise ValueError(
-                    f"{description}: there should be {len(indices)} predictions, one for each example of the batch; got "
-                    f"{len(batch_predictions)} from logits of shape {tuple(logits.shape)}. The model or `keep` joins or "
-                    f"drops rows, so predictions cannot be matched with examples."
-                )
+            _check_count(batch_predictions, len(indices), logits, description)
             for index, prediction in zip(indices, batch_predictions, strict=True):
                 predictions[index] = prediction
             progress.update(len(indices))
     return predictions
+
+
+def _check_count(predictions: Sequence, num_examples: int, logits: torch.Tensor, description: str) -> None:
+    if len(predictions) != num_examples:
+        raise ValueError(
+            f"{description}: there should be {num_examples} predictions, one for each example of the batch; got "
+            f"{len(predictions)} from logits of shape {tuple(logits.shape)}. The model or `keep` joins or drops rows, so "
+            f"predictions cannot be matched with examples."
+        )
 
 
 @contextmanager

@@ -103,31 +103,38 @@ def model_card(
     metadata |= _results_metadata(report, pipeline_tag, dataset, dataset_config, dataset_split, data)
     return render(
         _TEMPLATES / "card.md.jinja",
-        report=report,
+        **_results(report),
         version=__version__,
         metadata=ModelCardData(**metadata).to_yaml(),
         title=model_name.split("/")[-1],
         teacher=_linked(teacher),
         data=data,
         split=dataset_split,
-        strengths=_strengths(report),
-        table=markdown_table(report),
-        legend=" ".join(legend(report)),
-        has_agreement=any(_is_finite(model.agreement) for model in report.models),
-        has_spread=any(model.spread for model in report.models),
-        has_control=report.of_role("control") is not None,
-        has_latency=any(model.latency_ms for model in report.models),
-        differences=difference_lines(report),
         loading=_loading(report, pipeline_tag, model_name, example, imports, loading_code),
         start=student_start and " ".join(public_name(word) for word in student_start.split()),
-        assistants=_assistants(report),
-        learned_from=_learned_from((report.data or {}).get("learned_from") or {}),
         terms=_terms(report.objective if objective is None else objective),
         hyperparameters=_hyperparameters(arguments),
         limits=caveats(report, data=data),
-        environment=_environment(report.environment),
-        command=report.command and public_command(report.command),
     )
+
+
+def _results(report: Report) -> dict[str, Any]:
+    """The values of the template that the report alone decides."""
+    return {
+        "report": report,
+        "strengths": _strengths(report),
+        "table": markdown_table(report),
+        "legend": " ".join(legend(report)),
+        "has_agreement": any(_is_finite(model.agreement) for model in report.models),
+        "has_spread": any(model.spread for model in report.models),
+        "has_control": report.of_role("control") is not None,
+        "has_latency": any(model.latency_ms for model in report.models),
+        "differences": difference_lines(report),
+        "assistants": _assistants(report),
+        "learned_from": _learned_from((report.data or {}).get("learned_from") or {}),
+        "environment": _environment(report.environment),
+        "command": report.command and public_command(report.command),
+    }
 
 
 def pipeline_tag_of(model: nn.Module) -> str:

@@ -1,4 +1,4 @@
-"""Images with boxes drawn on them: the true ones, and beside them what each model found."""
+"""Images with boxes drawn on them: the true boxes, and beside them those of each model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +12,9 @@ from ..internals.imports import import_extra
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-SURE = 0.3  # the score from which a box is drawn
-_WIDTH, _HEAD, _GAP = 320, 18, 4  # pixels: of an image, of the line above it, between images
-# One for each class, the first again after the last: apart from each other for color-blind eyes, too (Okabe and Ito 2008).
+SURE = 0.3  # minimum score of a box that is drawn
+_WIDTH, _HEAD, _GAP = 320, 18, 4  # pixels: width of an image, height of a line of text, distance between images
+# Colors of the classes, repeated after the last; distinguishable with color blindness (Okabe and Ito 2008).
 _COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 
 
@@ -27,11 +27,11 @@ def draw_pictures(
     """A picture with a row for each image and a column for each list of boxes.
 
     Args:
-        path (`Path`): Of the PNG, written whole or not at all.
+        path (`Path`): The PNG file, written whole or not at all.
         images (list of `PIL.Image.Image`): Of any size.
         columns (`dict[str, list]`): Title to one array for each image, shape (boxes, 6): class, score, left, top, right and
-            bottom, the last four 0 to 1 of the image. Those with a score below `SURE` are left out.
-        label_names (`list[str]`): By class; they stand in the titles of the columns in their colors.
+            bottom, the last four as fractions of the image. Boxes with a score below `SURE` are left out.
+        label_names (`list[str]`): By class; written above the columns in their colors.
     """
     Image = import_extra("vision")
     cells = [[_drawn(image, boxes[row]) for boxes in columns.values()] for row, image in enumerate(images)]
@@ -39,12 +39,12 @@ def draw_pictures(
     width = len(columns) * (_WIDTH + _GAP) - _GAP
     sheet = Image.new("RGB", (width, 2 * _HEAD + sum(heights) + len(heights) * _GAP), "white")
     _write_names(sheet, label_names)
-    for place, title in enumerate(columns):
-        _pen(sheet).text((place * (_WIDTH + _GAP) + 2, _HEAD + 3), title, fill="black")
+    for index, title in enumerate(columns):
+        _pen(sheet).text((index * (_WIDTH + _GAP) + 2, _HEAD + 3), title, fill="black")
     top = 2 * _HEAD
     for row, height in zip(cells, heights, strict=True):
-        for place, cell in enumerate(row):
-            sheet.paste(cell, (place * (_WIDTH + _GAP), top))
+        for index, cell in enumerate(row):
+            sheet.paste(cell, (index * (_WIDTH + _GAP), top))
         top += height + _GAP
     with replacing(path) as temporary:
         sheet.save(temporary, format="PNG")

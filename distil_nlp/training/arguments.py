@@ -19,10 +19,10 @@ NO_BLEND = {
 
 @dataclass
 class DistillationTrainingArguments(TrainingArguments):
-    """Everything `transformers.TrainingArguments` takes, and what distillation adds.
+    """`transformers.TrainingArguments` with the settings of distillation.
 
-    One default differs: `train_sampling_strategy` is "group_by_length", by our own seeded sampler.
-    A setting that could have no effect is refused.
+    One default differs: `train_sampling_strategy` is "group_by_length", with a seeded sampler of this package.
+    A setting that could have no effect is an error.
 
     Raises:
         ValueError: `kd_ratio` outside 0 to 1, `temperature` not above 0, a schedule without an end or an end without a
@@ -44,34 +44,34 @@ class DistillationTrainingArguments(TrainingArguments):
         },
     )
     temperature_end: float | None = field(
-        default=None, metadata={"help": "What temperature comes to at the last step, by kd_schedule."}
+        default=None, metadata={"help": "Value of temperature at the last step, reached by kd_schedule."}
     )
     kd_ratio_end: float | None = field(
         default=None,
-        metadata={"help": "What kd_ratio comes to at the last step, by kd_schedule; 0 gives labels the last word."},
+        metadata={"help": "Value of kd_ratio at the last step, reached by kd_schedule; 0: labels only at the end."},
     )
     kd_schedule: KdSchedule = field(
         default="constant",
         metadata={
-            "help": "How temperature and kd_ratio move to their ends over the training: linear, or cosine, which starts "
-            "and ends slowly. constant: they stay."
+            "help": "How temperature and kd_ratio change to their end values over the training: linear, or cosine, which "
+            "starts and ends slowly. constant: no change."
         },
     )
     teacher_dtype: TeacherDtype = field(
         default="float32",
         metadata={
-            "help": "Precision a teacher given by name is loaded in: float32, bfloat16 or float16. Half precision pays "
-            "on GPUs; the loss is computed in float32 whatever comes."
+            "help": "Precision of a teacher given by name: float32, bfloat16 or float16. Half precision is faster on GPUs; "
+            "the loss is always computed in float32."
         },
     )
     eval_with_teacher: bool = field(
         default=False,
-        metadata={"help": "Ask the teacher during evaluation, too: adds its loss terms and agreement to the metrics."},
+        metadata={"help": "Run the teacher during evaluation, too: adds its loss terms and agreement to the metrics."},
     )
     train_sampling_strategy: str = field(
         default="group_by_length",
         metadata={
-            "help": "How training meets its examples: group_by_length (seeded, resumes bit-identically), random, "
+            "help": "Order of the training examples: group_by_length (seeded, resumes bit-identically), random, "
             "sequential or batch_rebalance."
         },
     )
@@ -127,8 +127,8 @@ def objective_settings(args: "DistillationTrainingArguments") -> dict[str, Any]:
 
 def format_settings(settings: Mapping[str, Any]) -> str:
     """`temperature=3, kd_ratio=0.5`: those of the settings of the default objective that differ from their defaults."""
-    given = {name: value for name, value in settings.items() if value != NO_BLEND[name]}
-    return ", ".join(f"{name}={value if isinstance(value, str) else f'{value:g}'}" for name, value in given.items())
+    changed = {name: value for name, value in settings.items() if value != NO_BLEND[name]}
+    return ", ".join(f"{name}={value if isinstance(value, str) else f'{value:g}'}" for name, value in changed.items())
 
 
 def check_unused(
@@ -137,8 +137,8 @@ def check_unused(
     """Refuse what a trainer was given and would not use.
 
     Args:
-        args: Should be `DistillationTrainingArguments`.
-        objective (`Objective`, *optional*), teacher (*optional*), kwargs (`dict`): As given to the trainer.
+        args: Expected to be `DistillationTrainingArguments`.
+        objective (`Objective`, *optional*), teacher (*optional*), kwargs (`dict`): The trainer's.
 
     Raises:
         TypeError, ValueError: See the messages.
@@ -155,9 +155,9 @@ def check_unused(
         )
     if objective is None:
         return
-    if idle := format_settings(objective_settings(args)):
+    if unused := format_settings(objective_settings(args)):
         raise ValueError(
-            f"Got an objective and {idle}; these set the default objective and would have no effect on yours. Set "
+            f"Got an objective and {unused}; these set the default objective and would have no effect on yours. Set "
             f"them on its terms: {', '.join(objective.names)}."
         )
     if objective.needs_teacher and teacher is None:

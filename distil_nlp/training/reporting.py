@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from ..evaluation import Candidate, compare, measure_latency, predict
+from ..evaluation import Candidate, Latency, compare, measure_latency, predict
 from ..hub import model_card, pipeline_tag_of, push_to_hub
 from ..internals.files import write_text
 from ..metrics import default_evaluator
@@ -67,26 +67,28 @@ class ReportingMixin(PreparationMixin):
             for role, predictor, model in predictors
             if predictor is not None
         ]
-        # A single model is timed alone; an ensemble as a whole, its members one after the other.
-        timed_teacher = teacher if teacher.model is None else teacher.model
-        timed = {
-            "teacher": None if teacher_models is None else timed_teacher, "student": self.model, "control": control,
-        }  # fmt: skip
-        latency = measure_latency(
-            {role: model for role, model in timed.items() if model is not None},
-            lambda size: next(self._batches_of(dataset, [0] * size, size)),
-            seconds=seconds,
-            device=self.args.device,
-        )
         self.comparison = compare(
             candidates,
             evaluator,
-            latency=latency,
+            latency=self._latency(dataset, teacher, control, seconds),
             seeds=[self.args.seed],
             objective=self.objective.describe(),
             training_curves={"student": self.state.log_history},
         )
         return self.comparison
+
+    def _latency(
+        self, dataset: Any, teacher: Teacher, control: nn.Module | None, seconds: float
+    ) -> dict[str, Latency]:
+        # A single model is timed alone; an ensemble as a whole, its members one after the other.
+        timed_teacher = teacher if teacher.model is None else teacher.model
+        timed = {"teacher": timed_teacher if teacher.models else None, "student": self.model, "control": control}
+        return measure_latency(
+            {role: model for role, model in timed.items() if model is not None},
+            lambda size: next(self._batches_of(dataset, [0] * size, size)),
+            seconds=seconds,
+            device=self.args.device,
+        )
 
     def _default_evaluator(self, dataset: Any, teacher: Teacher) -> Evaluator:
         batches = list(self._batches_of(dataset, range(len(dataset))))
