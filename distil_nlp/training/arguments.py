@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 TeacherDtype = Literal["float32", "bfloat16", "float16"]
 KdSchedule = Literal["constant", "linear", "cosine"]
-# The settings of the default objective, as they are where nobody says anything.
+# The settings of the default objective and their defaults.
 NO_BLEND = {
     "temperature": None, "kd_ratio": None, "temperature_end": None, "kd_ratio_end": None, "kd_schedule": "constant",
 }  # fmt: skip
@@ -134,7 +134,7 @@ def format_settings(settings: Mapping[str, Any]) -> str:
 def check_unused(
     args: TrainingArguments, objective: "Objective | None", teacher: object, kwargs: Mapping[str, Any]
 ) -> None:
-    """Refuse what a trainer was given and would not use.
+    """Raise for arguments of a trainer that would have no effect, or that are missing.
 
     Args:
         args: Expected to be `DistillationTrainingArguments`.
