@@ -76,7 +76,7 @@ class DistillationTrainingArguments(TrainingArguments):
         },
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("kd_ratio", "kd_ratio_end"):
             value = getattr(self, name)
@@ -100,7 +100,7 @@ class DistillationTrainingArguments(TrainingArguments):
                 f"objective's, and soft targets are already smooth. Set it to 0."
             )
 
-    def _check_schedule(self):
+    def _check_schedule(self) -> None:
         if self.kd_schedule not in get_args(KdSchedule):
             raise ValueError(
                 f"kd_schedule must be one of {', '.join(get_args(KdSchedule))}; got {self.kd_schedule!r}."

@@ -90,8 +90,11 @@ def test_a_training_of_one_step_takes_the_first_value(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"temperature_end": 1.0}, "temperature_end=1 would have no effect: kd_schedule .* is 'constant'"),
-        ({"kd_schedule": "linear"}, "kd_schedule='linear' would have no effect: .* neither has one"),
+        ({"temperature_end": 1.0}, "temperature_end=1 would have no effect: kd_schedule is 'constant'"),
+        (
+            {"kd_schedule": "linear"},
+            "kd_schedule='linear' would have no effect: neither temperature nor kd_ratio has an end",
+        ),
         (
             {"kd_schedule": "step", "kd_ratio_end": 0.0},
             "kd_schedule must be one of constant, linear, cosine; got 'step'",
