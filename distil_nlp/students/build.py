@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import transformers
 from torch import nn
@@ -60,18 +60,18 @@ def build_student(
     config_options = {"embeddings": None if embeddings == "random" else embeddings}
     if student is None:
         _refuse(config_options, "A student made of the teacher's layers has the teacher's own embeddings")
-        return student_from_teacher(teacher, **teacher_options)
+        return student_from_teacher(cast(PreTrainedModel, teacher), **teacher_options)
     if teacher_options.get("width_init") == WIDTH_INITS[0]:  # the default
         del teacher_options["width_init"]
     if is_size_name(student):
         _refuse(teacher_options, f"student={student!r} is a size to start from scratch")
-        return student_from_config(student, teacher, embeddings=embeddings)
+        return student_from_config(student, cast(PreTrainedModel, teacher), embeddings=embeddings)
     options = {**teacher_options, **config_options}
     for parse, noun, build in _NAMED:
-        if parse(student) is not None:
+        if isinstance(student, str) and parse(student) is not None:
             _refuse(options, f"student={student!r} is a {noun} to start from scratch")
             check_teacher(teacher)
-            return build(student, teacher, image_size)
+            return build(student, cast(PreTrainedModel, teacher), image_size)
     _refuse(options, f"student={_repr(student)} is already a model")
     if isinstance(student, nn.Module):
         return student
@@ -80,7 +80,7 @@ def build_student(
             f"student must be None (made of the teacher's layers), a size such as '4x256', a Hub id, a folder or an "
             f"nn.Module that returns logits; got {_repr(student)}."
         )
-    return _load(student, teacher, trust_remote_code)
+    return _load(student, cast(PreTrainedModel, teacher), trust_remote_code)
 
 
 def student_start(
@@ -107,7 +107,7 @@ def student_start(
     if is_size_name(student):
         reduced = ", word embeddings by a PCA of the teacher's" if embeddings == "pca" else ""
         return f"random weights ({student}){reduced}"
-    is_from_scratch = any(parse(student) is not None for parse, _, _ in _NAMED)
+    is_from_scratch = isinstance(student, str) and any(parse(student) is not None for parse, _, _ in _NAMED)
     return f"random weights ({student})" if is_from_scratch else str(student)
 
 
@@ -117,7 +117,7 @@ def _network(name: str, teacher: PreTrainedModel, image_size: int | tuple[int, i
 
 
 def _detector(name: str, teacher: PreTrainedModel, image_size: Any) -> PreTrainedModel:
-    return make_detector(name, id2label=teacher.config.id2label)
+    return make_detector(name, id2label=cast(dict[int, str], teacher.config.id2label))
 
 
 def _whisper(name: str, teacher: PreTrainedModel, image_size: Any) -> PreTrainedModel:
@@ -132,7 +132,7 @@ _NAMED = (
 )
 
 
-def _load(name_or_path: str | Path, teacher: PreTrainedModel | None, trust_remote_code: bool) -> PreTrainedModel:
+def _load(name_or_path: str | Path, teacher: PreTrainedModel, trust_remote_code: bool) -> PreTrainedModel:
     check_teacher(teacher)
     config = teacher.config
     _check_label_order(name_or_path, config, trust_remote_code)
@@ -156,7 +156,11 @@ def _check_label_order(name_or_path: str | Path, config: PreTrainedConfig, trust
         id2label = transformers.AutoConfig.from_pretrained(name_or_path, trust_remote_code=trust_remote_code).id2label
     except (OSError, ValueError):
         return  # load_model raises a clearer error
-    if id2label and id2label != config.id2label and sorted(id2label.values()) == sorted(config.id2label.values()):
+    if (
+        id2label
+        and id2label != config.id2label
+        and sorted(id2label.values()) == sorted((config.id2label or {}).values())
+    ):
         raise ValueError(
             f"The student {str(name_or_path)!r} has the teacher's labels in another order: {id2label}; the teacher's are "
             f"{config.id2label}. Its head would start with the wrong label names. Reorder the rows of its head and its "

@@ -102,8 +102,8 @@ def fold_segment(student: PreTrainedModel, teacher: PreTrainedModel) -> list[str
     Returns:
         `list` of `str`: Notes for the report.
     """
-    segments = teacher.base_model.embeddings.token_type_embeddings.weight
-    positions = student.base_model.embeddings.position_embeddings.weight
+    segments = teacher.base_model.get_parameter("embeddings.token_type_embeddings.weight")
+    positions = student.base_model.get_parameter("embeddings.position_embeddings.weight")
     positions.add_(segments[0].to(positions))
     notes = [
         "segment 0 (token_type_embeddings[0]) is added to the position embeddings; the student cannot tell the "

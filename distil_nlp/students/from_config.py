@@ -1,7 +1,7 @@
 """A student of the teacher's architecture in another size, with weights from scratch."""
 
 import re
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
@@ -44,10 +44,11 @@ def student_from_config(size: str, teacher: PreTrainedModel, *, embeddings: str 
     student = type(teacher)(_resized_config(teacher, num_layers, hidden_size))
     if embeddings == "pca":
         _start_from_pca(student, teacher, size)
-    return student.to(device=teacher.device, dtype=torch.float32).train()
+    student.to(device=teacher.device, dtype=torch.float32)  # type: ignore[call-arg]  # transformers wraps `to` without its `self`
+    return student.train()
 
 
-def is_size_name(value: Any) -> bool:
+def is_size_name(value: Any) -> TypeGuard[str]:
     """Whether a value has the form of a size such as "4x256"; a folder of that name is written "./4x256"."""
     return isinstance(value, str) and _SIZE_NAME.fullmatch(value) is not None
 
@@ -108,8 +109,8 @@ def _resized_config(teacher: PreTrainedModel, num_layers: int, hidden_size: int)
 
 
 def _start_from_pca(student: PreTrainedModel, teacher: PreTrainedModel, size: str) -> None:
-    student_weight = student.get_input_embeddings().weight
-    teacher_weight = teacher.get_input_embeddings().weight
+    student_weight = cast(torch.Tensor, student.get_input_embeddings().weight)
+    teacher_weight = cast(torch.Tensor, teacher.get_input_embeddings().weight)
     student_width, teacher_width = student_weight.shape[1], teacher_weight.shape[1]
     if student_width > teacher_width:
         raise ValueError(

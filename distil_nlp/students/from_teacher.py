@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
@@ -11,6 +11,9 @@ from ..models.architectures import DECODERS, ENCODERS, layer_count, layer_list, 
 from .distilbert import distilbert_class, distilbert_config
 from .sizes import Sizes, check_layers, choose_layers, student_sizes
 from .transfer import TransferReport, transfer_weights
+
+if TYPE_CHECKING:
+    from transformers import BertConfig
 
 
 def student_from_teacher(
@@ -101,6 +104,7 @@ def chosen_layers(
         return choose_layers(num_teacher_layers, (num_teacher_layers + 1) // 2 if num_layers is None else num_layers)
     if num_layers is not None:
         raise ValueError(f"num_layers={num_layers} and layers={list(layers)} exclude each other. Give one of them.")
+    assert num_teacher_layers is not None
     return check_layers(layers, num_teacher_layers)
 
 
@@ -120,7 +124,10 @@ def _build(
             setattr(config, name, [values[layer] for layer in layers])
         student_class = type(teacher)
     elif (model_type, architecture) == ("bert", "distilbert"):
-        student_class, config = distilbert_class(teacher), distilbert_config(teacher.config, len(layers))
+        student_class, config = (
+            distilbert_class(teacher),
+            distilbert_config(cast("BertConfig", teacher.config), len(layers)),
+        )
         config.dtype = torch.float32
     else:
         known = ", ".join([*ENCODERS, *DECODERS])
@@ -130,7 +137,8 @@ def _build(
         )
     if sizes is not None:
         sizes.apply_to(config)
-    student = student_class(config).to(device=teacher.device, dtype=torch.float32)
+    student = student_class(config)
+    student.to(device=teacher.device, dtype=torch.float32)  # type: ignore[call-arg]  # transformers wraps `to` without its `self`
     if teacher.can_generate():
         student.generation_config = copy.deepcopy(teacher.generation_config)
     return student

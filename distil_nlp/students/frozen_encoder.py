@@ -64,7 +64,9 @@ class _MemoizedForward:
     """A forward that returns its last output again when it is called with the same tensor."""
 
     def __init__(self, forward: Callable[..., Any]):
-        self.forward, self.last_call, self.output = forward, None, None
+        self.forward = forward
+        self.last_call: tuple[torch.Tensor, tuple[tuple[Any, ...], dict[str, Any]]] | None = None
+        self.output: Any = None
 
     def __call__(self, input_features: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         last_call = self.last_call

@@ -111,7 +111,7 @@ class _Svd:
         if sizes.hidden_size == width:
             return
         outputs = (recorded.output.double() for recorded in self._norms.values())
-        moment = sum(output.T @ output for output in outputs)
+        moment = sum((output.T @ output for output in outputs), start=torch.zeros((), dtype=torch.float64))
         self.hidden = principal_directions(moment, sizes.hidden_size)
         share = (self.hidden.T @ moment @ self.hidden).trace() / moment.trace()
         self.notes.append(f"the projection keeps {100 * share:.1f} % of the squared length of hidden states")
@@ -186,7 +186,8 @@ def _layers(
         outputs = method.hidden.T @ tensors[f"{out}.weight"]
         reduced.update(_units(tensors, into, out, outputs, sizes.intermediate_size, method))
     if pooled := pooled_units(wide):
-        reduced.update(_units(tensors, *pooled, tensors[f"{pooled[1]}.weight"], sizes.hidden_size, method))
+        into, out = pooled
+        reduced.update(_units(tensors, into, out, tensors[f"{out}.weight"], sizes.hidden_size, method))
     if encoder.head_bias:
         name = f"{base_prefix(wide)}{encoder.head_bias}.weight"
         reduced[name] = tensors[name][:, heads]

@@ -86,12 +86,12 @@ def student_sizes(
         ValueError: A size that is impossible, larger than the teacher's or not known for the architecture; a
             `width_init` that is unknown or would have no effect.
     """
-    requested = {
+    settings = {
         "hidden_size": hidden_size,
         "intermediate_size": intermediate_size,
         "num_attention_heads": num_attention_heads,
     }
-    requested = {name: value for name, value in requested.items() if value is not None}
+    requested = {name: value for name, value in settings.items() if value is not None}
     if width_init not in WIDTH_INITS:
         raise ValueError(f"width_init must be one of {', '.join(WIDTH_INITS)}; got {width_init!r}.")
     sizes = None

@@ -77,6 +77,7 @@ def transfer_weights(
     if width_init not in (None, *WIDTH_INITS):
         raise ValueError(f"width_init must be one of {', '.join(WIDTH_INITS)} or None; got {width_init!r}.")
     num_layers, num_teacher_layers = layer_count(student.config), layer_count(teacher.config)
+    assert num_layers is not None and num_teacher_layers is not None
     if layers is None:
         layers = choose_layers(num_teacher_layers, num_layers)
     layers = check_layers(layers, num_teacher_layers)
@@ -88,7 +89,7 @@ def transfer_weights(
     if _is_translated(wide, teacher):
         with torch.no_grad():
             report.notes = fold_segment(wide, teacher)
-    if wide is not student:
+    if wide is not student and width_init is not None:
         report.width_init = width_init
         report.reduced = Sizes.of(student.config).changes_from(Sizes.of(teacher.config))
         report.notes += narrow(student, wide, width_init, skip=report.newly_initialized)
@@ -118,7 +119,9 @@ def _wide_model(student: PreTrainedModel, teacher: PreTrainedModel) -> PreTraine
     teacher_sizes.apply_to(config)
     if hasattr(config, "embedding_size"):
         config.embedding_size = teacher.config.embedding_size
-    return type(student)(config).to(device=teacher.device, dtype=torch.float32).eval()
+    model = type(student)(config)
+    model.to(device=teacher.device, dtype=torch.float32)  # type: ignore[call-arg]  # transformers wraps `to` without its `self`
+    return model.eval()
 
 
 def counterparts(student: PreTrainedModel, teacher: PreTrainedModel, layers: list[int]) -> dict[str, str]:

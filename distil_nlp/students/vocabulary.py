@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -91,7 +91,7 @@ def trim_vocabulary(
     """
     _check_model(model)
     _check_tokenizer(tokenizer)
-    num_rows, vocabulary = model.get_input_embeddings().num_embeddings, tokenizer.get_vocab()
+    num_rows, vocabulary = cast(int, model.get_input_embeddings().num_embeddings), tokenizer.get_vocab()
     _check_rows(model, tokenizer, vocabulary, num_rows)
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
@@ -178,7 +178,7 @@ def _referred(
         referred.update(value if isinstance(value, list) else [value])
     if hasattr(getattr(model.base_model, EMBEDDINGS), "padding_idx"):
         # RoBERTa and similar models count positions from the padding id on, so this id must not change.
-        referred.update(range(model.get_input_embeddings().padding_idx))
+        referred.update(range(cast(int, model.get_input_embeddings().padding_idx)))
     return referred & set(vocabulary.values())
 
 
@@ -200,7 +200,9 @@ def _trimmed_model(model: PreTrainedModel, kept_ids: list[int], new_ids: Mapping
     for name, value in _token_settings(config):
         ids = [new_ids.get(index, index) for index in value] if isinstance(value, list) else new_ids.get(value, value)
         setattr(config, name, ids)
-    smaller = type(model)(config).to(device=model.device, dtype=model.dtype).train(model.training)
+    smaller = type(model)(config)
+    smaller.to(device=model.device, dtype=model.dtype)  # type: ignore[call-arg]  # transformers wraps `to` without its `self`
+    smaller.train(model.training)
     tensors, rows = model.state_dict(), torch.tensor(kept_ids, device=model.device)
     for name, tensor in smaller.state_dict().items():  # tensors of another shape have one row per token
         source = tensors[name]
