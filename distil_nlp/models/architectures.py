@@ -157,6 +157,21 @@ def layer_count(config: PreTrainedConfig | None) -> int | None:
     return getattr(config, _count_name(config), None)
 
 
+def required_layer_count(model: PreTrainedModel) -> int:
+    """Number of layers of a model.
+
+    Raises:
+        ValueError: Its config has no such entry.
+    """
+    count = layer_count(model.config)
+    if count is None:
+        raise ValueError(
+            f"The config of {type(model).__name__} has no {_count_name(model.config)}, so its layers cannot be selected. "
+            f"Build the student yourself and pass the module, or give it by size or by name."
+        )
+    return count
+
+
 def set_layer_count(config: PreTrainedConfig, count: int) -> None:
     """Set the number of layers in a config, of an encoder-decoder that of its decoder."""
     setattr(config, _count_name(config), count)

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from ..models.architectures import DECODERS, ENCODERS, layer_count, layer_list, per_layer_settings, set_layer_count
+from ..models.architectures import (
+    DECODERS,
+    ENCODERS,
+    layer_list,
+    per_layer_settings,
+    required_layer_count,
+    set_layer_count,
+)
 from .distilbert import distilbert_class, distilbert_config
 from .sizes import Sizes, check_layers, choose_layers, student_sizes
 from .transfer import TransferReport, transfer_weights
@@ -98,13 +105,11 @@ def chosen_layers(
     teacher: PreTrainedModel, num_layers: int | None = None, layers: Iterable[int] | None = None
 ) -> list[int]:
     """The teacher's layers that `student_from_teacher` would copy, counted from 0."""
-    num_teacher_layers = layer_count(teacher.config)
+    num_teacher_layers = required_layer_count(teacher)
     if layers is None:
-        assert num_teacher_layers is not None
         return choose_layers(num_teacher_layers, (num_teacher_layers + 1) // 2 if num_layers is None else num_layers)
     if num_layers is not None:
         raise ValueError(f"num_layers={num_layers} and layers={list(layers)} exclude each other. Give one of them.")
-    assert num_teacher_layers is not None
     return check_layers(layers, num_teacher_layers)
 
 

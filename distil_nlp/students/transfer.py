@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from transformers import PreTrainedModel
 
-from ..models.architectures import ENCODERS, base_prefix, layer_count, layer_list
+from ..models.architectures import ENCODERS, base_prefix, layer_list, required_layer_count
 from .distilbert import bert_names, fold_segment
 from .narrow import narrow
 from .sizes import WIDTH_INITS, Sizes, check_layers, choose_layers
@@ -76,8 +76,7 @@ def transfer_weights(
     """
     if width_init not in (None, *WIDTH_INITS):
         raise ValueError(f"width_init must be one of {', '.join(WIDTH_INITS)} or None; got {width_init!r}.")
-    num_layers, num_teacher_layers = layer_count(student.config), layer_count(teacher.config)
-    assert num_layers is not None and num_teacher_layers is not None
+    num_layers, num_teacher_layers = required_layer_count(student), required_layer_count(teacher)
     if layers is None:
         layers = choose_layers(num_teacher_layers, num_layers)
     layers = check_layers(layers, num_teacher_layers)

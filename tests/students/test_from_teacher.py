@@ -235,3 +235,13 @@ def test_weights_do_not_go_between_architectures():
 def test_one_layer_is_needed_for_each_of_the_students():
     with pytest.raises(ValueError, match=r"each of the student's 2; got \[0, 1, 2\]"):
         transfer_weights(make_teacher(num_hidden_layers=2), make_teacher(), layers=[0, 1, 2])
+
+
+def test_a_teacher_whose_config_has_no_layer_count_is_refused_before_anything_is_built():
+    from transformers import ResNetConfig, ResNetForImageClassification
+
+    teacher = ResNetForImageClassification(
+        ResNetConfig(embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1], num_labels=2)
+    )
+    with pytest.raises(ValueError, match="config of ResNetForImageClassification has no num_hidden_layers"):
+        student_from_teacher(teacher, num_layers=1)
