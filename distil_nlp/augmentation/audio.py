@@ -83,8 +83,8 @@ class AudioAugmentation:
         if self.time_mask:
             edges = _random_interval(draw("time mask") * self.time_mask, draw("time mask start"))
             starts, ends = (torch.from_numpy(edge * lengths.numpy()).unsqueeze(1) for edge in edges)
-            places = torch.arange(waves.shape[1])
-            waves = waves.masked_fill((places >= starts) & (places < ends), 0)
+            positions = torch.arange(waves.shape[1])
+            waves = waves.masked_fill((positions >= starts) & (positions < ends), 0)
         if self.frequency_mask:
             waves = self._without_band(waves, lengths, draw, sampling_rate)
         return waves
@@ -92,9 +92,9 @@ class AudioAugmentation:
     def _noise(self, waves: torch.Tensor, lengths: torch.Tensor, draw: Callable) -> torch.Tensor:
         """White noise for some of the clips, scaled to a random signal-to-noise ratio: a random part of one long noise."""
         size = waves.shape[1]
-        places = torch.from_numpy((draw("audio noise place") * _NUM_STARTS).astype(np.int64))
+        starts = torch.from_numpy((draw("audio noise start") * _NUM_STARTS).astype(np.int64))
         long_noise = _white_noise(self.seed, _NUM_STARTS + (1 << (size - 1).bit_length()))
-        noise = long_noise[places.unsqueeze(1) + torch.arange(size)]
+        noise = long_noise[starts.unsqueeze(1) + torch.arange(size)]
         power = waves.square().sum(1) / lengths.clamp(min=1)
         decibels = _SNR[0] + torch.from_numpy(draw("audio noise level")).float() * (_SNR[1] - _SNR[0])
         has_noise = torch.from_numpy(draw("audio noise") < self.noise)
@@ -117,7 +117,7 @@ class AudioAugmentation:
         return masked
 
 
-# Places at which a clip's noise may start, in samples: so many that no two clips are likely to share one.
+# Number of samples of the long noise at which the noise of a clip may start: so many that two clips rarely share one.
 _NUM_STARTS = 1 << 17
 
 
@@ -135,9 +135,9 @@ def _white_noise(seed: int, size: int) -> torch.Tensor:
 
 def _shifted(waves: torch.Tensor, shifts: torch.Tensor, is_inside: torch.Tensor) -> torch.Tensor:
     """Each clip later by its shift in samples (earlier where it is negative), silence in the gap."""
-    places = torch.arange(waves.shape[1]) - shifts.unsqueeze(1)
-    has_source = (places >= 0) & (places < waves.shape[1])
-    return waves.gather(1, places.clamp(0, waves.shape[1] - 1)) * (has_source & is_inside)
+    positions = torch.arange(waves.shape[1]) - shifts.unsqueeze(1)
+    has_source = (positions >= 0) & (positions < waves.shape[1])
+    return waves.gather(1, positions.clamp(0, waves.shape[1] - 1)) * (has_source & is_inside)
 
 
 def _random_interval(share: np.ndarray, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -57,7 +57,7 @@ def augmented_files(
     *,
     num_copies: int,
 ) -> datasets.Dataset:
-    """Copies of rows in which one column is altered and the others stay.
+    """Copies of rows with one column augmented and the others unchanged.
 
     Args:
         rows (`datasets.Dataset`): With example ids.

@@ -8,9 +8,9 @@ import numpy as np
 _PURPOSES = (
     "flip", "top", "left",
     "scale", "ratio", "crop top", "crop left",
-    "erase", "erased area", "erased ratio", "erased top", "erased left", "noise", "noise place",
+    "erase", "erased area", "erased ratio", "erased top", "erased left", "noise", "noise start",
     "mix or cut", "mixed share", "cut share", "cut row", "cut column",
-    "shift", "audio noise", "audio noise level", "audio noise place", "audio noise radius", "audio noise angle",
+    "shift", "audio noise", "audio noise level", "audio noise start", "audio noise radius", "audio noise angle",
     "time mask", "time mask start", "frequency mask", "frequency mask start",
 )  # fmt: skip
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -63,15 +63,19 @@ def beta_quantile(probabilities: np.ndarray, concentration: float) -> np.ndarray
     Returns:
         `np.ndarray` of the same shape, 0 to 1, to about six digits.
     """
-    parts, places = _beta_table(float(concentration))
-    below = 0.5 * np.interp(np.minimum(probabilities, 1 - probabilities), parts, places) ** (1 / min(concentration, 1))
+    cumulative, points = _beta_table(float(concentration))
+    lower_half = np.interp(np.minimum(probabilities, 1 - probabilities), cumulative, points)
+    below = 0.5 * lower_half ** (1 / min(concentration, 1))
     return np.where(probabilities < 0.5, below, 1 - below)
 
 
 @functools.lru_cache(maxsize=8)
 def _beta_table(concentration: float) -> tuple[np.ndarray, np.ndarray]:
-    """Half of the distribution function over v = (2 x) ** min(concentration, 1), where its density has no pole at 0."""
-    power, places = min(concentration, 1), np.linspace(0, 1, 4097)
-    density = places ** ((concentration - power) / power) * (1 - 0.5 * places ** (1 / power)) ** (concentration - 1)
-    parts = np.concatenate([[0], np.cumsum(density[1:] + density[:-1])])
-    return 0.5 * parts / parts[-1], places
+    """The distribution function for x up to 1/2: its values, and v = (2 x) ** min(concentration, 1) at each of them.
+
+    As a function of v its density is finite at 0.
+    """
+    power, points = min(concentration, 1), np.linspace(0, 1, 4097)
+    density = points ** ((concentration - power) / power) * (1 - 0.5 * points ** (1 / power)) ** (concentration - 1)
+    cumulative = np.concatenate([[0], np.cumsum(density[1:] + density[:-1])])
+    return 0.5 * cumulative / cumulative[-1], points

@@ -28,13 +28,13 @@ class ImageAugmentation:
 
     Args:
         flip (`float`): Probability of a horizontal flip.
-        crop_padding (`int`): Pixels added on every side before a crop of the old size; 0: no crop.
+        crop_padding (`int`): Pixels added on every side before a crop to the original size; 0: no crop.
         padding (`str`): The pixels added: "zero" (black, as in the paper) or "reflect" (the image mirrored).
         min_scale (`float`): Smallest share of the area of a random resized crop: its share is in [min_scale, 1], its aspect
-            3/4 to 4/3 (cut down to the image where it would be larger), and it is enlarged to the old size, bilinearly.
-            1: no such crop.
+            3/4 to 4/3 (limited to the image), and it is resized bilinearly to the original size. 1: no such crop.
         erasing (`float`): Probability that a rectangle (2 to 40 % of the area, aspect 0.3 to 1/0.3) becomes noise.
-        mixup (`float`): alpha of the Beta(alpha, alpha) distribution of an example's own share; 0: no mixup.
+        mixup (`float`): alpha of the Beta(alpha, alpha) distribution of an example's weight in the mean with its partner;
+            0: no mixup.
         cutmix (`float`): The same for CutMix, where a rectangle is copied from the partner; the share is corrected to the
             true area. With both, each example gets one of the two at random.
         num_classes (`int`, *optional*): Needed for mixup and CutMix.
@@ -111,7 +111,7 @@ class ImageAugmentation:
         _check(images, labels, ids)
         draw = functools.partial(uniform, self.seed, int(epoch), ids)
         if self.min_scale < 1 or self.crop_padding or self.flip:
-            images = self._moved(images, self.flipped(ids, epoch), draw)
+            images = self._crop_and_flip(images, self.flipped(ids, epoch), draw)
         if self.erasing:
             images = _erased(images, self.erasing, self.seed, draw)
         return self._mixed(images, labels, draw) if self.mixes else (images, labels)
@@ -120,29 +120,31 @@ class ImageAugmentation:
         """Mask of the examples that are mirrored in an epoch: bool, shape (batch,)."""
         return uniform(self.seed, int(epoch), np.asarray(example_ids), "flip") < self.flip
 
-    def _moved(self, images: torch.Tensor, is_flipped: np.ndarray, draw: Callable) -> torch.Tensor:
+    def _crop_and_flip(self, images: torch.Tensor, is_flipped: np.ndarray, draw: Callable) -> torch.Tensor:
         """Resized crop, crop and flip in one pass: the source of each pixel is computed from the last operation back."""
         height, width = images.shape[-2:]
         rows, columns = np.arange(height)[None], np.arange(width)[None]
         columns = np.where(is_flipped[:, None], columns[:, ::-1], columns)
         if self.crop_padding:
-            rows, columns = (self._shifted(places, draw(side)) for places, side in ((rows, "top"), (columns, "left")))
+            rows, columns = (
+                self._crop_positions(positions, draw(side)) for positions, side in ((rows, "top"), (columns, "left"))
+            )
         if self.min_scale < 1:
             return _resized(images, rows, columns, self.min_scale, draw)
         return _gathered(images, rows, columns)
 
-    def _shifted(self, places: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
+    def _crop_positions(self, positions: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
         """Source positions along one side after a crop: with padding "zero" up to `crop_padding` outside of the image."""
-        pixels, size = self.crop_padding, places.shape[1]
-        places = places + (uniforms * (2 * pixels + 1)).astype(np.int64)[:, None] - pixels
+        pixels, size = self.crop_padding, positions.shape[1]
+        positions = positions + (uniforms * (2 * pixels + 1)).astype(np.int64)[:, None] - pixels
         if self.padding == "zero":
-            return places
+            return positions
         if pixels >= size:
             raise ValueError(
                 f"Mirrored at both ends, the {size} pixels of a side give at most {size - 1} more at each end; got "
                 f"crop_padding={pixels}. Choose a smaller one, or padding='zero'."
             )
-        return size - 1 - np.abs(size - 1 - np.abs(places))
+        return size - 1 - np.abs(size - 1 - np.abs(positions))
 
     def _mixed(
         self, images: torch.Tensor, labels: torch.Tensor | None, draw: Callable
@@ -152,7 +154,7 @@ class ImageAugmentation:
         partners, share = images.roll(-1, 0), np.ones(len(images))
         if self.cutmix:
             wanted_share = np.where(is_cut, beta_quantile(draw("cut share"), self.cutmix), 1)  # 1: no rectangle
-            is_cut_out, share = _cuts(images, wanted_share, draw)
+            is_cut_out, share = _cutmix_masks(images, wanted_share, draw)
             images = _where(is_cut_out, partners, images)
         if self.mixup:
             share = np.where(is_cut, share, beta_quantile(draw("mixed share"), self.mixup))
@@ -192,9 +194,9 @@ def _gathered(images: torch.Tensor, rows: np.ndarray, columns: np.ndarray) -> to
     """
     batch, channels, height, width = images.shape
     row, column = (torch.from_numpy(axis.clip(0, size - 1)) for axis, size in ((rows, height), (columns, width)))
-    places = (row * width).unsqueeze(2) + column.unsqueeze(1)
-    places = places.view(-1, 1, height * width).expand(batch, channels, -1)
-    pixels = images.flatten(2).gather(2, places).view(images.shape)
+    indices = (row * width).unsqueeze(2) + column.unsqueeze(1)
+    indices = indices.view(-1, 1, height * width).expand(batch, channels, -1)
+    pixels = images.flatten(2).gather(2, indices).view(images.shape)
     in_row, in_column = (
         torch.from_numpy((axis >= 0) & (axis < size)).to(images.dtype)
         for axis, size in ((rows, height), (columns, width))
@@ -207,7 +209,7 @@ def _resized(
 ) -> torch.Tensor:
     """Images gathered from these rows and columns of a random part of each, enlarged bilinearly to the image's size."""
     height, width = images.shape[-2:]
-    tall, wide = _sides(draw("scale"), draw("ratio"), (min_scale, 1.0), _CROP_RATIOS, height, width)
+    tall, wide = _rectangle_sides(draw("scale"), draw("ratio"), (min_scale, 1.0), _CROP_RATIOS, height, width)
     grid = torch.empty(len(images), 2, height, width)  # not (..., 2): each half is written in one piece
     grid[:, 0] = _grid_positions(columns, draw("crop left") * (width - wide), wide, width).unsqueeze(1)
     grid[:, 1] = _grid_positions(rows, draw("crop top") * (height - tall), tall, height).unsqueeze(2)
@@ -215,11 +217,11 @@ def _resized(
     return resized.round_().byte() if images.dtype == torch.uint8 else resized.to(images.dtype)
 
 
-def _grid_positions(places: np.ndarray, starts: np.ndarray, lengths: np.ndarray, size: int) -> torch.Tensor:
+def _grid_positions(positions: np.ndarray, starts: np.ndarray, lengths: np.ndarray, size: int) -> torch.Tensor:
     """Positions of enlarged pixels along one side of the image, for `grid_sample`.
 
     Args:
-        places (`np.ndarray`): Shape (batch or 1, size), indices of enlarged pixels.
+        positions (`np.ndarray`): Shape (batch or 1, size), indices of enlarged pixels.
         starts, lengths (`np.ndarray`): Shape (batch,), the part of the side that is enlarged to `size` pixels.
         size (`int`): Pixels of the side.
 
@@ -227,12 +229,12 @@ def _grid_positions(places: np.ndarray, starts: np.ndarray, lengths: np.ndarray,
         `torch.Tensor`: -1 and 1 are the edges of the image. Positions are clipped to the centers of the first and last
         pixel; indices outside of 0 to `size` give 3, which is black.
     """
-    is_inside = (places >= 0) & (places < size)
-    centers = starts[:, None] + (places + 0.5) * (lengths[:, None] / size)
+    is_inside = (positions >= 0) & (positions < size)
+    centers = starts[:, None] + (positions + 0.5) * (lengths[:, None] / size)
     return torch.from_numpy(np.where(is_inside, 2 * centers.clip(0.5, size - 0.5) / size - 1, 3)).float()
 
 
-def _sides(
+def _rectangle_sides(
     area_uniforms: np.ndarray,
     ratio_uniforms: np.ndarray,
     areas: tuple[float, float],
@@ -254,17 +256,17 @@ def _erased(images: torch.Tensor, probability: float, seed: int, draw: Callable)
     chosen = np.flatnonzero(draw("erase") < probability)
     uniforms = {name: draw(f"erased {name}")[chosen] for name in ("area", "ratio", "top", "left")}
     height, width = images.shape[-2:]
-    sides = _sides(uniforms["area"], uniforms["ratio"], _ERASED_AREA, _ERASED_RATIOS, height, width)
+    sides = _rectangle_sides(uniforms["area"], uniforms["ratio"], _ERASED_AREA, _ERASED_RATIOS, height, width)
     tall, wide = (np.maximum(np.rint(side), 1).astype(np.int64) for side in sides)
     tops = (uniforms["top"] * (height - tall + 1)).astype(np.int64)
     lefts = (uniforms["left"] * (width - wide + 1)).astype(np.int64)
     # New noise for every pixel would take longer than everything else: each image gets a random part of a long noise.
     size = images.shape[1:].numel()
-    places = torch.from_numpy((draw("noise place")[chosen] * size).astype(np.int64))
-    noise = _noise(seed, size).unfold(0, size, 1)[places].view(-1, *images.shape[1:])
+    starts = torch.from_numpy((draw("noise start")[chosen] * size).astype(np.int64))
+    noise = _noise(seed, size).unfold(0, size, 1)[starts].view(-1, *images.shape[1:])
     noise = noise if images.dtype == torch.uint8 else noise.to(images.dtype).div_(255)
     chosen, erased = torch.from_numpy(chosen), images.clone()
-    is_erased = _inside(tops, tops + tall, lefts, lefts + wide, height, width)
+    is_erased = _rectangle_mask(tops, tops + tall, lefts, lefts + wide, height, width)
     erased[chosen] = _where(is_erased, noise, images[chosen])
     return erased
 
@@ -275,12 +277,13 @@ def _noise(seed: int, size: int) -> torch.Tensor:
     return torch.from_numpy((uniform(seed, 0, np.arange(2 * size), "noise") * 256).astype(np.uint8))
 
 
-def _cuts(images: torch.Tensor, share: np.ndarray, draw: Callable) -> tuple[torch.Tensor, np.ndarray]:
-    """Rectangles for CutMix: their mask, and the share of each image outside of its rectangle.
+def _cutmix_masks(images: torch.Tensor, share: np.ndarray, draw: Callable) -> tuple[torch.Tensor, np.ndarray]:
+    """Mask of a rectangle in each image for CutMix, and the share of the image outside of it.
 
     Args:
         images (`torch.Tensor`): Shape (batch, channels, height, width).
-        share (`np.ndarray`): Shape (batch,), wanted share outside; a rectangle over the edge is cut, so more is outside.
+        share (`np.ndarray`): Shape (batch,), wanted share outside. A rectangle that crosses an edge is clipped, and the
+            share outside becomes larger.
         draw (callable): Purpose -> uniform random numbers.
     """
     height, width = images.shape[-2:]
@@ -290,10 +293,10 @@ def _cuts(images: torch.Tensor, share: np.ndarray, draw: Callable) -> tuple[torc
         center = (draw(name) * size).astype(np.int64)
         edges += [np.maximum(center - half, 0), np.minimum(center + half, size)]
     top, bottom, left, right = edges
-    return _inside(*edges, height, width), 1 - (bottom - top) * (right - left) / (height * width)
+    return _rectangle_mask(*edges, height, width), 1 - (bottom - top) * (right - left) / (height * width)
 
 
-def _inside(
+def _rectangle_mask(
     tops: np.ndarray, bottoms: np.ndarray, lefts: np.ndarray, rights: np.ndarray, height: int, width: int
 ) -> torch.Tensor:
     """Mask of the pixels inside each image's rectangle, shape (batch, 1, height, width)."""

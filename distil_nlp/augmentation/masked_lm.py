@@ -37,10 +37,10 @@ def replaced_copies(
     """Copies of tokenized rows, in which words are replaced by likely predictions of a masked language model.
 
     Each word of a text is replaced with `probability`. The model reads the row with this one word masked; its
-    `num_candidates` most probable other words are the candidates, and one of them is drawn uniformly. Every place that any
-    copy replaces takes one prediction. Words of several pieces are not replaced (the paper takes their neighbors among
-    GloVe vectors), nor are punctuation and special tokens; pieces and punctuation are not candidates. The label of such a
-    row is unknown, so the result goes through `Task.with_unlabeled` and the teacher labels it.
+    `num_candidates` most probable other words are the candidates, and one of them is drawn uniformly. Each position that is
+    replaced in any copy costs one prediction. Words of several pieces are not replaced (the paper takes their neighbors
+    among GloVe vectors), nor are punctuation and special tokens; pieces and punctuation are not candidates. The label of
+    such a row is unknown, so the result goes through `Task.with_unlabeled` and the teacher labels it.
 
     Args:
         rows (`datasets.Dataset`): From `Task.prepare`.
@@ -75,21 +75,21 @@ def replaced_copies(
         )
         for _ in range(num_copies)
     ]
-    places = np.flatnonzero(np.any([is_replaced for is_replaced, _ in choices], axis=0))
-    candidates = _candidates(originals, places, tokenizer, model, vocabulary, num_candidates, batch_size, device)
-    copies = [_replaced(originals, places, candidates, *choice).to_dataset(rows) for choice in choices]
+    positions = np.flatnonzero(np.any([is_replaced for is_replaced, _ in choices], axis=0))
+    candidates = _candidates(originals, positions, tokenizer, model, vocabulary, num_candidates, batch_size, device)
+    copies = [_replaced(originals, positions, candidates, *choice).to_dataset(rows) for choice in choices]
     return datasets.concatenate_datasets(copies)
 
 
 def _replaced(
-    rows: FlatRows, places: np.ndarray, candidates: np.ndarray, is_replaced: np.ndarray, rank: np.ndarray
+    rows: FlatRows, positions: np.ndarray, candidates: np.ndarray, is_replaced: np.ndarray, rank: np.ndarray
 ) -> FlatRows:
-    """Rows with the candidate of rank `rank` at the tokens of the mask `is_replaced`, each of which is one of `places`."""
+    """Rows with the candidate of rank `rank` at the tokens of the mask `is_replaced`, which are some of `positions`."""
     ids = rows.columns["input_ids"].copy()
-    index_of_place = np.zeros(len(ids), dtype=np.int64)
-    index_of_place[places] = np.arange(len(places))
+    index_of_position = np.zeros(len(ids), dtype=np.int64)
+    index_of_position[positions] = np.arange(len(positions))
     ranks = rank[is_replaced] % max(candidates.shape[1], 1)
-    ids[is_replaced] = candidates[index_of_place[is_replaced], ranks]
+    ids[is_replaced] = candidates[index_of_position[is_replaced], ranks]
     return FlatRows({**rows.columns, "input_ids": ids}, rows.starts, rows.special)
 
 
@@ -171,7 +171,7 @@ class _Vocabulary:
 
 def _candidates(
     rows: FlatRows,
-    places: np.ndarray,
+    positions: np.ndarray,
     tokenizer: PreTrainedTokenizerBase,
     model: PreTrainedModel,
     vocabulary: _Vocabulary,
@@ -179,19 +179,24 @@ def _candidates(
     batch_size: int,
     device: torch.device | None,
 ) -> np.ndarray:
-    """The most probable other words at places of `rows`, shape (places, num_candidates or fewer), int64."""
+    """The most probable other words at positions of `rows`, shape (positions, num_candidates or fewer), int64."""
     model = (model if device is None else model.to(device)).eval()
-    columns, row_of = accepted_columns(model), np.searchsorted(rows.starts, places, side="right") - 1
+    columns, row_of = accepted_columns(model), np.searchsorted(rows.starts, positions, side="right") - 1
     num_candidates = min(num_candidates, int(vocabulary.candidates.sum()) - 1)
-    candidates = np.zeros((len(places), num_candidates), dtype=np.int64)
-    order = np.argsort(-np.diff(rows.starts)[row_of], kind="stable")  # of like length together, the longest first
-    with torch.inference_mode(), tqdm(total=len(places), desc="Replacing words", unit=" words", delay=3.0) as progress:
-        for start in range(0, len(places), batch_size):
+    candidates = np.zeros((len(positions), num_candidates), dtype=np.int64)
+    order = np.argsort(
+        -np.diff(rows.starts)[row_of], kind="stable"
+    )  # rows of similar length together, the longest first
+    with (
+        torch.inference_mode(),
+        tqdm(total=len(positions), desc="Replacing words", unit=" words", delay=3.0) as progress,
+    ):
+        for start in range(0, len(positions), batch_size):
             members = order[start : start + batch_size]
-            batch = _masked_batch(rows, places[members], row_of[members], tokenizer, model.device)
+            batch = _masked_batch(rows, positions[members], row_of[members], tokenizer, model.device)
             logits = forward_logits(model, batch, columns)[:, : len(vocabulary.candidates)]
             is_allowed = torch.as_tensor(vocabulary.candidates, device=logits.device).repeat(len(members), 1)
-            original_ids = torch.as_tensor(rows.columns["input_ids"][places[members]], device=logits.device)
+            original_ids = torch.as_tensor(rows.columns["input_ids"][positions[members]], device=logits.device)
             is_allowed[torch.arange(len(members), device=logits.device), original_ids.long()] = False
             top = logits.masked_fill(~is_allowed, -torch.inf).topk(num_candidates)
             candidates[members] = top.indices.cpu().numpy()
@@ -201,20 +206,20 @@ def _candidates(
 
 def _masked_batch(
     rows: FlatRows,
-    places: np.ndarray,
+    positions: np.ndarray,
     row_of: np.ndarray,
     tokenizer: PreTrainedTokenizerBase,
     device: torch.device,
 ) -> dict[str, torch.Tensor]:
-    """One row for each place, masked there and padded on the right, so that predictions do not depend on other rows."""
+    """One row per position, masked there and padded on the right, so that predictions do not depend on other rows."""
     spans = [slice(rows.starts[row], rows.starts[row + 1]) for row in row_of]
-    offsets = torch.as_tensor(places - rows.starts[row_of], device=device)
+    offsets = torch.as_tensor(positions - rows.starts[row_of], device=device)
     batch = {}
     for name, column in rows.columns.items():
         padding = (tokenizer.pad_token_id or 0) if name == "input_ids" else 0
         parts = [torch.as_tensor(column[span], dtype=torch.int64) for span in spans]
         batch[name] = pad_sequence(parts, batch_first=True, padding_value=padding).to(device)
     batch[POSITIONS] = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
-    batch[POSITIONS][torch.arange(len(places), device=device), offsets] = True
+    batch[POSITIONS][torch.arange(len(positions), device=device), offsets] = True
     batch["input_ids"][batch[POSITIONS]] = tokenizer.mask_token_id
     return batch

@@ -29,16 +29,16 @@ def augmented_copies(
     Half of the copies, chosen at random, continue with the text of another row where the result is not longer than the
     longest row. Then each token of the text is masked with probability 0.1, swapped for a token drawn from all the
     texts (frequent ones more often) with 0.15, dropped with 0.1; special tokens stay. The label of such a row is unknown,
-    so the result goes through `Task.with_unlabeled` and the teacher labels it. Copies are for teachers that fit their
-    training rows so well that their outputs there tell hardly more than the labels. A pair continues in its second text.
+    so the result goes through `Task.with_unlabeled` and the teacher labels it. Copies are useful with teachers
+    that fit their training rows so well that their outputs add little to the labels. Of a pair, the second text continues.
 
     Args:
         rows (`datasets.Dataset`): From `Task.prepare`.
         tokenizer: The tokenizer given to `prepare`. Without a mask token, tokens to be masked are dropped.
         num_copies (`int`): Copies of every row, 1 or more.
         seed (`int`): The same rows and seed give the same copies.
-        per_token (iterable of `str`): Columns with one value per token, beside the model's inputs: `Task.per_token`. Their
-            values move with the tokens.
+        per_token (iterable of `str`): Columns with one value per token, in addition to the inputs: `Task.per_token`.
+            Their values move with the tokens.
 
     Returns:
         `datasets.Dataset`: `num_copies` times as many rows, with the same columns; of every text with tokens at least one
@@ -78,7 +78,7 @@ class FlatRows:
     def from_dataset(
         cls, rows: datasets.Dataset, special_ids: Iterable[int], *, per_token: Iterable[str] = ()
     ) -> FlatRows:
-        """The model's inputs of prepared rows and the columns `per_token`, which have a value per token."""
+        """The columns of prepared rows that have a value per token: the model's inputs and `per_token`."""
         per_token = [name for name in (*TOKENS, *per_token) if name in rows.column_names]
         lists = rows.select_columns(per_token).with_format("numpy")[:]
         starts = np.cumsum([0, *map(len, lists["input_ids"])])
@@ -86,26 +86,26 @@ class FlatRows:
         return cls(columns, starts, np.isin(columns["input_ids"], special_ids))
 
     def join_texts(self, generator: np.random.Generator) -> FlatRows:
-        """Rows of which half, at random, continue with the text of another row behind their last token of text."""
+        """Rows, a random half of them with the text of another row appended after their last token of text."""
         num_rows, longest = len(self.starts) - 1, np.diff(self.starts).max()
         texts = [start + np.flatnonzero(~self.special[start:end]) for start, end in self._spans()]
         partners = generator.integers(num_rows, size=num_rows)
         is_joined = generator.random(num_rows) < JOINED
-        places, segments, starts = [], [], [0]
+        positions, segments, starts = [], [], [0]
         for row, (start, end) in enumerate(self._spans()):
             added = texts[partners[row]]
             if not is_joined[row] or not len(texts[row]) or end - start + len(added) > longest:
                 added = added[:0]
             last = texts[row][-1] if len(texts[row]) else start
-            places += [np.arange(start, last + 1), added, np.arange(last + 1, end)]
+            positions += [np.arange(start, last + 1), added, np.arange(last + 1, end)]
             # Added tokens belong to the segment they continue.
-            segments += [places[-3], np.full(len(added), last), places[-1]]
+            segments += [positions[-3], np.full(len(added), last), positions[-1]]
             starts.append(starts[-1] + end - start + len(added))
-        places, segments = np.concatenate(places), np.concatenate(segments)
+        positions, segments = np.concatenate(positions), np.concatenate(segments)
         columns = {
-            name: column[segments if name == "token_type_ids" else places] for name, column in self.columns.items()
+            name: column[segments if name == "token_type_ids" else positions] for name, column in self.columns.items()
         }
-        return FlatRows(columns, np.array(starts), self.special[places])
+        return FlatRows(columns, np.array(starts), self.special[positions])
 
     def alter_tokens(self, mask_token: int | None, generator: np.random.Generator) -> FlatRows:
         """Rows with some tokens of their text masked, swapped for others of the texts, or dropped."""
@@ -138,10 +138,10 @@ class FlatRows:
         """Mask of the first token of every text that would lose all of its tokens."""
         has_text_left = np.zeros(len(self.starts) - 1, dtype=bool)
         has_text_left[row[~self.special & ~dropped]] = True
-        places = np.flatnonzero(~self.special & ~has_text_left[row])
-        _, first = np.unique(row[places], return_index=True)
+        positions = np.flatnonzero(~self.special & ~has_text_left[row])
+        _, first = np.unique(row[positions], return_index=True)
         is_first = np.zeros(len(row), dtype=bool)
-        is_first[places[first]] = True
+        is_first[positions[first]] = True
         return is_first
 
     def _spans(self) -> Iterator[tuple[int, int]]:

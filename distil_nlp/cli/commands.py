@@ -22,9 +22,9 @@ def main(argv: Sequence[str] | None = None, *, action: Callable[[list[str]], obj
     try:
         (action or run)(argv)
     except Interrupted as stop:
-        sys.exit(f"{stop} The same command goes on from there.")
+        sys.exit(f"{stop} Run the same command again to continue from there.")
     except KeyboardInterrupt:
-        sys.exit("Stopped. Finished models are kept; the same command goes on from the last checkpoint.")
+        sys.exit("Stopped. Finished models are kept. Run the same command again to continue from the last checkpoint.")
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         sys.exit(f"error: {error}")
 
@@ -70,7 +70,7 @@ def sweep(argv: Sequence[str]) -> dict[str, Any]:
 
     Raises:
         ImportError: Optuna is not installed.
-        ValueError: Settings of which a student cannot be trained, before anything is trained.
+        ValueError: Settings with which a student cannot be trained; raised before anything is trained.
     """
     import_extra("sweep")
     recipe, training, arguments, overrides = parse(argv, SweepArguments, output="runs/{}-sweep")

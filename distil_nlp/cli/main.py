@@ -16,7 +16,7 @@ examples:
   distil-nlp sweep sst2.yaml --sweep "{temperature: [1, 2, 4]}"   try settings, keep the best
   distil-nlp compare runs/sst2                           the table of a finished run
   distil-nlp push runs/sst2/student user/my-student      put a student on the Hub
-  distil-nlp export runs/digits/student student.onnx     a network of images or sound as an ONNX file
+  distil-nlp export runs/digits/student student.onnx     an image or audio network as an ONNX file
   distil-nlp listen runs/digits/student clip.wav         recognize a recording in small chunks, as live audio
 
 With several processes: accelerate launch recipes/text_classification.py FILE.yaml [settings]
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     push.add_argument("folder", help="folder of the student")
     push.add_argument("repo_id", help="user/name")
     push.add_argument("--private", action="store_true", default=None, help="make a new repository private")
-    export = subcommands.add_parser("export", help="write a network of images or sound as an ONNX file")
+    export = subcommands.add_parser("export", help="write an image or audio network as an ONNX file")
     export.add_argument("folder", help="folder of the model, or its Hub id")
     export.add_argument("file", help="the ONNX file")
     listen = subcommands.add_parser(

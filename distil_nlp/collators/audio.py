@@ -162,7 +162,7 @@ def augment_waves(
     epoch: int,
     sampling_rate: int,
 ) -> list[np.ndarray]:
-    """Waves altered by a `AudioAugmentation`, each of its former length.
+    """Augment waves; their lengths do not change.
 
     Args:
         waves (`list` of `np.ndarray`): float32, shape (samples,).
@@ -170,6 +170,9 @@ def augment_waves(
         ids (`list[int]`): Example ids.
         epoch (`int`): From 0.
         sampling_rate (`int`): Samples per second.
+
+    Returns:
+        `list` of `np.ndarray`: float32, of the same shapes.
     """
     lengths = torch.tensor([len(wave) for wave in waves])
     padded = pad([wave.copy() for wave in waves], 0.0)

@@ -53,7 +53,7 @@ class BoxCollator(ImageCollator):
 
 
 def mirror_boxes(boxes: torch.Tensor, labels: torch.Tensor, is_mirrored: torch.Tensor) -> torch.Tensor:
-    """The boxes of images of which some are mirrored horizontally.
+    """Mirror the boxes of the images that are mirrored horizontally.
 
     Args:
         boxes (`torch.Tensor`): Shape (batch, most boxes, 4), the center's x first, 0 to 1.

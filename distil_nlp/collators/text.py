@@ -81,8 +81,8 @@ class PaddingCollator(Collator):
 class MaskedCollator(Collator):
     """Pads rows with masked words, and marks the masked positions.
 
-    Logits at all positions would be seven times what is needed, over a vocabulary of 30,000 the largest tensors of a
-    step; `forward_logits` computes the logits at `positions` only.
+    `forward_logits` computes logits at `positions` only, about one in seven: with a vocabulary of 30,000, logits at all
+    positions would be the largest tensors of a training step.
 
     Args:
         tokenizer, pad_to_multiple_of: See `PaddingCollator`.

@@ -93,11 +93,14 @@ def read_audio_file(path: str | Path) -> tuple[np.ndarray, int]:
 
 
 def resample(wave: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
-    """A wave at another sampling rate.
+    """Resample a wave.
 
     Args:
-        wave (`np.ndarray`): Shape (samples,).
+        wave (`np.ndarray`): Shape (samples,), float32.
         rate, new_rate (`int`): Samples per second, before and after.
+
+    Returns:
+        `np.ndarray` of float32, shape (samples * new_rate / rate, rounded up); the same array if the rates are equal.
     """
     if rate == new_rate:
         return wave

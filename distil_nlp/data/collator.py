@@ -45,7 +45,7 @@ class Collator(ABC):
         return training
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch of the batches that follow, from 0. It decides, with the example id, how an example is altered."""
+        """Set the epoch of the batches that follow, from 0. Epoch and example id determine how an example is augmented."""
         if self._epoch is None:
             return
         if not self._epoch.is_shared():
@@ -74,7 +74,7 @@ class FunctionCollator(Collator):
 
 
 def as_collator(collator: Callable) -> Collator:
-    """A `Collator` as it is, and any other callable wrapped as one."""
+    """Return a `Collator` unchanged, and wrap any other callable in a `FunctionCollator`."""
     return collator if isinstance(collator, Collator) else FunctionCollator(collator)
 
 

@@ -58,18 +58,18 @@ def join_clips(
     if speaker_column is not None:
         features[speaker_column] = split.features[speaker_column]
     rows = {name: [] for name in features}
-    for places in _utterances(speakers, max_words, generator):
+    for indices in _utterances(speakers, max_words, generator):
         parts = [_silence(generator, rate)]
-        for place in places:
-            parts += [resample(*waves[place], rate), _silence(generator, rate)]
+        for index in indices:
+            parts += [resample(*waves[index], rate), _silence(generator, rate)]
         wave = np.concatenate(parts)
         scale = np.exp(generator.uniform(*np.log(_NOISE)))
         wave += generator.normal(scale=scale, size=len(wave)).astype(np.float32)
         rows["audio"].append({"bytes": _wav(wave, rate), "path": None})
         if words is not None:
-            rows["text"].append(" ".join(words[place] for place in places))
+            rows["text"].append(" ".join(words[index] for index in indices))
         if speaker_column is not None:
-            rows[speaker_column].append(speakers[places[0]])
+            rows[speaker_column].append(speakers[indices[0]])
     return datasets.Dataset.from_dict(rows, datasets.Features(features)).cast_column(
         "audio", datasets.Audio(decode=False)
     )
@@ -91,11 +91,11 @@ def _utterances(speakers: Sequence, max_words: int, generator: np.random.Generat
     """The clips of each utterance, as indices; each clip once."""
     utterances = []
     for speaker in sorted(set(speakers)):
-        places = generator.permutation([place for place, name in enumerate(speakers) if name == speaker])
-        while len(places):
+        indices = generator.permutation([index for index, name in enumerate(speakers) if name == speaker])
+        while len(indices):
             count = int(generator.integers(1, max_words + 1))
-            utterances.append(places[:count].tolist())
-            places = places[count:]
+            utterances.append(indices[:count].tolist())
+            indices = indices[count:]
     return [utterances[index] for index in generator.permutation(len(utterances))]
 
 

@@ -94,10 +94,10 @@ def row_digests(
         num_rows = num_digests * rows_per_example
         rows, mask = batch[name][:num_rows].cpu(), _mask_of(name, batch)
         mask = None if mask is None else mask[:num_rows].cpu().bool()
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             if mask is not None and rows.shape[:2] == mask.shape:
-                row = row[mask[place]]
-            digests[place // rows_per_example].update(row.contiguous().numpy())
+                row = row[mask[index]]
+            digests[index // rows_per_example].update(row.contiguous().numpy())
     return np.frombuffer(b"".join(digest.digest() for digest in digests), dtype=np.int64)
 
 

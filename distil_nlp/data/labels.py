@@ -86,7 +86,7 @@ class LabelEncoder:
             if not self._numbers_are_names and 0 <= number < self.num_labels:
                 return number
         raise ValueError(
-            f"label {_short(value)} is none of the {self.num_labels} known classes "
+            f"label {_short(value)} is not one of the {self.num_labels} known classes "
             f"({listed(self.names or range(self.num_labels))}). The classes are those of label_names, or else those "
             f"of the training split. Correct the label, or pass label_names with every class."
         )

@@ -54,7 +54,8 @@ def load_splits(
         dataset_name, dataset_config_name (`str`, *optional*): As for `datasets.load_dataset`: a Hub id such as "glue"
             with "sst2", or a folder of files.
         train_file, validation_file, test_file (`str` or `Path`, *optional*): Instead of `dataset_name`.
-        unlabeled_file (`str` or `Path`, *optional*): Texts that only the teacher labels, beside either.
+        unlabeled_file (`str` or `Path`, *optional*): Texts without labels, which the teacher labels, in addition to
+            a data set or files.
         train_val_split (`float`, *optional*): Where there is no validation split: hold out this share of the training
             rows as validation, above 0 and below 1; by a fixed seed, so that all runs hold out the same rows.
         max_train_samples (`int`, *optional*): Number of training rows: the first of a shuffle by `seed`, so a larger
@@ -178,9 +179,9 @@ def _check_file(path: Path, argument: str) -> None:
     if path.is_dir():
         raise ValueError(f"{argument}={str(path)!r} is a folder; pass a file in it, or the folder as dataset_name.")
     if not path.is_file():
-        beside = sorted(other.name for other in path.parent.glob("*") if other.suffix.lower() in READERS)
+        data_files = sorted(other.name for other in path.parent.glob("*") if other.suffix.lower() in READERS)
         raise FileNotFoundError(
-            f"{argument}={str(path)!r} does not exist. Data files in {str(path.parent)!r}: {listed(beside) or 'none'}."
+            f"{argument}={str(path)!r} does not exist. Data files in {str(path.parent)!r}: {listed(data_files) or 'none'}."
         )
     if path.suffix.lower() not in READERS:
         raise ValueError(
@@ -219,7 +220,7 @@ def _hub_splits(name: str, config: str | None, *, holds_out: bool = False) -> di
 
 
 def _read(path: Path, split: str) -> datasets.Dataset:
-    """The rows of one file. Its arrow copy goes to the cache of `datasets`, never beside the file."""
+    """The rows of one file. Its Arrow copy goes to the cache of `datasets`, not to the folder of the file."""
     suffix = path.suffix.lower()
     try:
         if suffix == ".parquet" and pyarrow.parquet.read_metadata(path).num_rows == 0:

@@ -30,7 +30,7 @@ def pseudo_labeled(
     max_word_error: float = MAX_WORD_ERROR,
     device: torch.device | None = None,
 ) -> tuple[datasets.Dataset, list[int]]:
-    """Rows with the teacher's texts, without those where these differ too much from the reference texts.
+    """Replace the texts of rows by the teacher's, and leave out rows where the two differ too much.
 
     Gandhi et al. 2023, "Distil-Whisper: Robust Knowledge Distillation via Large-Scale Pseudo Labeling", section 3.
 
@@ -43,7 +43,7 @@ def pseudo_labeled(
         device (`torch.device`, *optional*): Device of the teacher.
 
     Returns:
-        `(datasets.Dataset, list[int])`: the rows, with ids from 0; their numbers among the given rows.
+        `(datasets.Dataset, list[int])`: the rows, with ids from 0; their indices in `rows`.
 
     Raises:
         ValueError: A limit below 0; no row is left.

@@ -17,7 +17,7 @@ class Word:
 
     Args:
         word (`str`): The word.
-        first, last (`int`): Its first and last frame.
+        first, last (`int`): Index of its first and of its last frame (included).
     """
 
     word: str
@@ -93,8 +93,11 @@ def log_state_prior(states: np.ndarray, lexicon: Lexicon) -> torch.Tensor:
     """Log probability of each state in an alignment, with add-one smoothing.
 
     Args:
-        states (`np.ndarray`): States of frames, -100 where unknown.
+        states (`np.ndarray`): States of frames, shape (frames,), -100 where unknown.
         lexicon (`Lexicon`): Lexicon of the states.
+
+    Returns:
+        `torch.Tensor` of shape (states,), natural logarithms.
     """
     counts = torch.bincount(torch.from_numpy(states[states >= 0]), minlength=lexicon.num_states) + 1
     return (counts / counts.sum()).log()

@@ -79,7 +79,7 @@ class GaussianAligner:
     def align(self, clips: Sequence[np.ndarray], sentences: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """Return the state of every frame of each clip: a `forced_alignment` with the Gaussians."""
         return forced_alignment(
-            lambda place: self._log_likelihoods(clips[place]),
+            lambda index: self._log_likelihoods(clips[index]),
             [len(clip) for clip in clips],
             sentences,
             self.lexicon,

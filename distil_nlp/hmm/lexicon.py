@@ -45,7 +45,7 @@ class Lexicon:
         names, first = [], {}
         for unit, length in self.lengths.items():
             first[unit] = len(names)
-            names += [f"{unit}.{place}" for place in range(length)]
+            names += [f"{unit}.{index}" for index in range(length)]
         object.__setattr__(self, "state_names", names)
         object.__setattr__(self, "_first", first)
 
@@ -78,7 +78,7 @@ class Lexicon:
                 f"The word {word!r} is not among the {len(self.words)} of the lexicon ({', '.join(list(self.words)[:10])})."
             )
         units = [SILENCE] if word == SILENCE else self.words[word]
-        return [self._first[unit] + place for unit in units for place in range(self.lengths[unit])]
+        return [self._first[unit] + index for unit in units for index in range(self.lengths[unit])]
 
     def to_dict(self) -> dict:
         """Return a JSON-ready dict. Units are a list, because their order numbers the states and configs sort keys."""

@@ -1,1 +1,1 @@
-"""Files, imports, messages and process settings that every room may use."""
+"""Files, imports, messages and process settings that every subpackage may use."""

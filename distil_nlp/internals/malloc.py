@@ -13,8 +13,8 @@ def keep_freed_memory() -> bool:
 
     The activations of a step are blocks of megabytes. glibc returns most of them to the system when they are freed, and
     requests as many in the next step; the system has to zero them every time. `benchmarks/freed_memory.py` prints the
-    cost. A recipe calls this when it trains on a CPU. The setting concerns the whole process, so library code must not
-    call it by itself.
+    cost. A recipe calls this when it trains on a CPU. The setting concerns the whole process, so only the
+    program may call it, not library code.
 
     Returns:
         `bool`: Whether the setting was made. It is not made with another C library than glibc, or where environment

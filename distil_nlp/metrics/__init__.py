@@ -1,4 +1,4 @@
-"""Metrics: how the answers of a model become numbers, an evaluator for each kind of task. Knows no model."""
+"""Metrics, and an evaluator for each kind of task. Independent of models."""
 
 from .base import Evaluator
 from .classification import ClassificationEvaluator, compute_metrics, decide, labeled_rows, metrics_for, score

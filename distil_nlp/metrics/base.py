@@ -34,7 +34,7 @@ class Evaluator(ABC):
         main (`str`): The metric that models are compared by. `display(name)` has whether lower is better.
 
     Raises:
-        ValueError: `main_metric` is none of the names.
+        ValueError: `main_metric` is not one of the names.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Evaluator(ABC):
         """One metric of rows of the statistics; nan where it is undefined."""
 
     def per_example(self, name: str, statistics: np.ndarray) -> np.ndarray | None:
-        """Values whose mean is the metric, shape (rows of the statistics,); None where the metric is no such mean.
+        """Values whose mean is the metric, shape (rows of the statistics,); None where the metric is not such a mean.
 
         Default: None. The bootstrap of a mean is a hundred times cheaper.
         """

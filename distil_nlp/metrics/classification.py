@@ -266,7 +266,7 @@ def score(problem_type: str, logits: np.ndarray, labels: np.ndarray) -> dict[str
 class ClassificationEvaluator(Evaluator):
     """Evaluates rows of logits against classes, sets of classes or numbers.
 
-    An answer is a row of logits, shape (labels,). The statistics of an example are its decision beside its reference: two
+    An answer is a row of logits, shape (labels,). The statistics of an example are its decision and its reference: two
     classes for a single label, twice as many zeros and ones as labels for multi-label, two numbers for a regression.
 
     Args:

@@ -93,7 +93,7 @@ class SimilarityEvaluator(Evaluator):
     def agreement(
         self, student_answers: Sequence[np.ndarray] | np.ndarray, teacher_answers: Sequence[np.ndarray] | np.ndarray
     ) -> None:
-        """None: a cosine is no decision."""
+        """None: nothing is decided."""
 
 
 def similarity_metrics(prediction: EvalPrediction) -> dict[str, float]:

@@ -54,7 +54,7 @@ class TaggingEvaluator(Evaluator):
 
     Args:
         tags (list of `np.ndarray`): For each row, the classes of its words that are scored, in order. A row without any
-            is no example.
+            is not counted as an example.
         num_labels (`int`): Number of classes.
         label_names (`list[str]`, *optional*): Names of the classes; without them there are no entities.
         seen (list of `np.ndarray` of bool, *optional*): For each row, which of these words were not truncated. Default:

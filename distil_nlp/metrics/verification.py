@@ -30,7 +30,7 @@ class VerificationEvaluator(Evaluator):
     the same person.
 
     An answer is an embedding. The statistics of an image are its number, its identity and its normalized embedding, so
-    that an image which a bootstrap draws twice is no pair with itself. Agreement is the share of images whose nearest
+    that an image which a bootstrap draws twice is not paired with itself. Agreement is the share of images whose nearest
     other image has the same identity for both models.
 
     Args:
@@ -125,7 +125,7 @@ def _cosines(statistics: np.ndarray) -> np.ndarray:
 
 
 def _pairs(statistics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines of the pairs of the same person and of different people; an image is no pair with itself."""
+    """Cosines of the pairs of the same person and of different people; an image is not paired with itself."""
     first, second = np.triu_indices(len(statistics), k=1)
     cosines = _cosines(statistics)[first, second]
     same = statistics[first, 1] == statistics[second, 1]

@@ -149,7 +149,7 @@ def layer_names(model: nn.Module) -> list[str]:
         if getattr(model, "main_input_name", None) != "pixel_values":
             raise
         return stage_names(model)  # a detector, or a config that counts convolutions
-    return [f"{layers}.{place}" for place in range(layer_count(config))]
+    return [f"{layers}.{index}" for index in range(layer_count(config))]
 
 
 def layer_count(config: PreTrainedConfig | None) -> int | None:

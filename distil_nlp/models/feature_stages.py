@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 _IMAGE = "pixel_values"
 _CHANNELS, _SIZE = 3, 64  # large enough for five halvings
-# These modules do not end a stage: they pad or pass on. (Dropout occurs on attention maps, which are no feature maps.)
+# These modules do not end a stage: they pad or pass on. (Dropout occurs on attention maps, which are not feature maps.)
 _NO_MAP = (nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.Dropout)
 
 

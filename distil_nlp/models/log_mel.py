@@ -82,6 +82,6 @@ class LogMel(nn.Module):
             features = ((power @ filters + _FLOOR).log() - _MEAN) / _STD
         if mask is None:
             return features, features.new_ones(features.shape[:2], dtype=torch.bool)
-        places = torch.arange(features.shape[1], device=waves.device)
-        frame_mask = places < self.num_frames(mask.long().sum(-1)).unsqueeze(-1)
+        frames = torch.arange(features.shape[1], device=waves.device)
+        frame_mask = frames < self.num_frames(mask.long().sum(-1)).unsqueeze(-1)
         return features.masked_fill(~frame_mask.unsqueeze(-1), 0), frame_mask

@@ -40,7 +40,7 @@ class NetworkModel(PreTrainedModel):
 
     base_model_prefix = "network"
     accepts_loss_kwargs = False
-    extra_settings: ClassVar[tuple[str, ...]] = ()  # config entries of the subclass, beside those of every network
+    extra_settings: ClassVar[tuple[str, ...]] = ()  # config entries of the subclass, besides those of every network
 
     def __init__(self, config: NetworkConfig):
         super().__init__(config)
@@ -172,7 +172,7 @@ class NetworkLoader:
 def with_loading_info(
     model: PreTrainedModel, output_loading_info: bool
 ) -> PreTrainedModel | tuple[PreTrainedModel, dict[str, Any]]:
-    """A model with random weights as `from_pretrained` returns it: with all parameters as missing keys if asked for."""
+    """A model with random weights as `from_pretrained` returns it; in its loading info all parameters are missing keys."""
     if not output_loading_info:
         return model
     return model, {"missing_keys": {key for key, _ in model.named_parameters()}, "mismatched_keys": set()}

@@ -141,7 +141,7 @@ def _subclass_of(encoder: type[PreTrainedModel]) -> type[SentenceEncoder]:
     return type(name, (SentenceEncoder, encoder), settings)
 
 
-# ---- The files of sentence-transformers beside the weights ----
+# ---- Files of sentence-transformers other than the weights ----
 
 
 def _settings_of(name_or_path: str | Path, hub: Mapping[str, Any]) -> dict[str, Any]:

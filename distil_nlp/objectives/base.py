@@ -57,11 +57,11 @@ class Term(nn.Module):
         return not_negative(value, f"The {name} of {type(self).__name__}")
 
     def follow(self, name: str, value: Scheduled, check: Callable[[float, str], float]) -> float:
-        """The first value of a setting that may be a number, a `Schedule` or a mapping that describes one.
+        """Register the schedule of a setting, if it has one, and return the first value of the setting.
 
         Args:
             name (`str`): Name of the attribute that follows the schedule.
-            value (`float`, `Schedule` or `dict`): The setting.
+            value (`float`, `Schedule` or `dict`): The setting; a `dict` has the fields of a `Schedule`.
             check (`Callable`): (value, name) -> float; raises for an invalid value. Applied to both ends of a schedule.
         """
         schedule = Schedule.of(value)
@@ -103,7 +103,7 @@ class Term(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} must define items(batch).")
 
     def normalizer(self, batch: Batch) -> torch.Tensor:
-        """The number by which the values are divided, before it is summed over the step: the items that count."""
+        """Divisor of the values: the items that count in a micro-batch. It is summed over the optimizer step."""
         return self.items(batch).sum()
 
     def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
@@ -127,7 +127,7 @@ class Term(nn.Module):
     def fit_statistics(self, batches: Iterable[Batch], teacher: Callable[[Batch], Signals] | None) -> None:
         """Read all training data, once, after `setup`. Called where `needs_fit` is True.
 
-        Results are stored in a buffer, so that they move to the device and are saved beside the student in checkpoints.
+        Results are stored in a buffer, so that they move to the device and are saved in checkpoints.
 
         Args:
             batches (`Iterable[Mapping[str, torch.Tensor]]`): The columns, as in training, in the order of the data.

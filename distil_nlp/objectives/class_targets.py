@@ -59,20 +59,20 @@ class ClassCorrelation(ClassTargets):
 
 
 class LabeledClassTargets(ClassTargets):
-    """Base class of soft targets with a part of its own for the labeled class: items without a label do not count."""
+    """Base class of soft targets that treat the labeled class separately: items without a label do not count."""
 
     def setup(self, student: Signals, teacher: Signals, batch: Batch) -> None:
         super().setup(student, teacher, batch)
         if "labels" not in batch:
             raise ValueError(
-                f"{type(self).__name__} has a part of its own for the labeled class, and the data has no 'labels' column "
+                f"{type(self).__name__} treats the labeled class separately, and the data has no 'labels' column "
                 f"(columns: {', '.join(batch)}). Use SoftTargets, which need no labels."
             )
 
     def items(self, batch: Batch) -> torch.Tensor:
         if batch["labels"].is_floating_point():
             raise ValueError(
-                f"{type(self).__name__} has a part of its own for the labeled class, and soft labels of shape "
+                f"{type(self).__name__} treats the labeled class separately, and soft labels of shape "
                 f"{tuple(batch['labels'].shape)} have several: mixup or cutmix and {type(self).__name__} exclude each "
                 f"other. Train without mixing, or use SoftTargets or ClassCorrelation, which need no label."
             )

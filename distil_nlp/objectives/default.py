@@ -95,12 +95,12 @@ def kd_weight(value: float) -> float:
 
 
 def label_terms(weight: Scheduled, *, problem_type: str, has_teacher: bool) -> list[Term]:
-    """The default terms on the labels: one, and for a detector one on classes and one on boxes.
+    """The default terms on the labels: a single one, except for detectors (one on classes, one on boxes).
 
     Args:
         weight (`float` or `Schedule`): Weight of each term.
         problem_type (`str`): Name of the problem kind.
-        has_teacher (`bool`): Whether a teacher is there to compare with.
+        has_teacher (`bool`): Whether the student is also compared with a teacher.
     """
     row = kind_objective(problem_type)
     if row.label_terms is not None:
@@ -114,7 +114,7 @@ def predictions(
     temperature: Scheduled = TEMPERATURE,
     problem_type: str = "single_label_classification",
 ) -> Term:
-    """The default term on the teacher's predictions: soft targets, or its number, its vector, its boxes.
+    """The default term on the teacher's predictions: soft targets, or a match of numbers, of embeddings or of boxes.
 
     Args:
         weight (`float` or `Schedule`): Weight in the objective.
@@ -192,8 +192,8 @@ register_kind_objective(
     KindObjective(
         label_terms=lambda weight, *, has_teacher: [CtcLabels(weight)],
         teacher_term=lambda weight, *, temperature: CtcSoftTargets(weight, temperature=temperature),
-        own_terms="labels of a clip are for all its frames together. Use CtcLabels ('ctc') for the labels, CtcSoftTargets "
-        "('ctc_frames') and CtcTranscript ('ctc_transcript') for the teacher.",
+        no_label_per_prediction="labels of a clip are for all its frames together. Use CtcLabels ('ctc') for the labels, "
+        "CtcSoftTargets ('ctc_frames') and CtcTranscript ('ctc_transcript') for the teacher.",
     ),
 )
 register_kind_objective(
@@ -201,7 +201,7 @@ register_kind_objective(
     KindObjective(
         label_terms=lambda weight, *, has_teacher: [QueryLabels(weight), BoxLabels(weight)],
         teacher_term=lambda weight, *, temperature: QuerySoftTargets(weight, temperature=temperature),
-        own_terms="a detector predicts a set of queries, each a class and a box. Use QueryLabels and BoxLabels ('classes' "
-        "and 'boxes') for the labels, QuerySoftTargets ('queries') for the teacher.",
+        no_label_per_prediction="a detector predicts a set of queries, each a class and a box. Use QueryLabels and "
+        "BoxLabels ('classes' and 'boxes') for the labels, QuerySoftTargets ('queries') for the teacher.",
     ),
 )

@@ -21,8 +21,8 @@ DISTANCES = {
 class ProjectedTerm(LayerTerm):
     """Base class of terms on the outputs of pairs of layers, with the student's projected to the teacher's width.
 
-    The projections (linear maps without bias, one for each pair of different widths) are trained with the student,
-    saved beside it for resuming, and no part of it.
+    The projections (linear maps without bias, one for each pair of different widths) are trained with the student and
+    saved in checkpoints for resuming. They are not part of the student.
     """
 
     def __init__(self, weight: Scheduled, *, layers: Layers):

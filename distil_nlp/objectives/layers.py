@@ -47,7 +47,7 @@ def layer_pairs(layers: str, num_layers: int, num_teacher_layers: int) -> list[t
             f"layers={layers!r} spreads the teacher's {num_teacher_layers} layers over the student's {num_layers}: "
             f"there are not enough. Give pairs (student layer, teacher layer), or layers='last'."
         )
-    ends = [(2 * (place + 1) * num_teacher_layers + num_layers) // (2 * num_layers) - 1 for place in range(num_layers)]
+    ends = [(2 * (index + 1) * num_teacher_layers + num_layers) // (2 * num_layers) - 1 for index in range(num_layers)]
     pairs = list(enumerate(ends))
     if layers == "uniform":
         return pairs

@@ -44,7 +44,7 @@ class Objective(nn.Module):
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether any term does."""
+        """Whether any term needs a teacher."""
         return any(term.needs_teacher for term in self.terms)
 
     @property
@@ -107,7 +107,7 @@ class Objective(nn.Module):
             term.resolve_layers(student, teacher)
 
     def setup(self, student: Signals, teacher: Signals | None, batch: Batch) -> None:
-        """Set up every term with one dry forward pass, then compute the loss once so that misfits raise here."""
+        """Set up every term with one dry forward pass, then compute the loss once to raise errors early."""
         for term in self.terms:
             _check_dense(term, teacher)
             term.setup(student, teacher, batch)  # type: ignore[arg-type]  # None: for terms without a teacher

@@ -112,7 +112,7 @@ PRESETS: dict[str, list[dict[str, Any]]] = {
             "objective": [{"ctc_transcript": {"weight": 0.8}}, {"ctc_frames": {"weight": 1.0, "temperature": 2.0}}],
         }
     ],
-    # The last three learn from maps, beside soft targets with the usual weights (0.1 labels, 0.9 at temperature 4): alone,
+    # The last three add maps to soft targets with the usual weights (0.1 labels, 0.9 at temperature 4): alone,
     # maps are worse than soft targets, and across architectures worse than no teacher, see docs/objectives.md. The
     # weights of the maps are not the papers' (losses are averaged here and summed there): 10 or 100, of hints also 1,
     # whichever was better on rows held out of Fashion-MNIST's training images, one epoch, one seed. The differences were

@@ -12,21 +12,21 @@ from .base import Term
 
 @dataclass(frozen=True)
 class KindObjective:
-    """How students of one problem kind are trained, unless an objective is given.
+    """Losses and default terms of one problem kind: a row of the table.
 
     Args:
         hard_loss (`Callable`, *optional*): (logits, labels) -> one value per item, for `HardLabels`; None where another
             term compares with the labels.
         soft_loss (`Callable`, *optional*): (student_logits, teacher_logits, temperature=) -> one value per item, for
-            `SoftTargets`; None where predictions are no distributions, or another term compares them.
+            `SoftTargets`; None where predictions are not distributions, or another term compares them.
         agreement (`Callable`, *optional*): (student, teacher), both `Signals` -> a value from 0 to 1 per item, for the log.
         kd_ratio (`float`): Default weight of the soft targets, 0 to 1.
         label_terms (`Callable`, *optional*): (weight, has_teacher=) -> the default terms on the labels. Default:
             `HardLabels`.
         teacher_term (`Callable`, *optional*): (weight, temperature=) -> the default term on the teacher's predictions.
             Default: `SoftTargets`.
-        own_terms (`str`): For kinds whose predictions have no label each: why, and which terms to use instead. Terms that
-            compare one prediction with one label are refused with it.
+        no_label_per_prediction (`str`): For kinds whose predictions do not each have a label: the reason, and the
+            terms to use instead. It ends the error message of terms that compare one prediction with one label.
     """
 
     hard_loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
@@ -35,7 +35,7 @@ class KindObjective:
     kd_ratio: float = 0.5
     label_terms: Callable[..., list[Term]] | None = None
     teacher_term: Callable[..., Term] | None = None
-    own_terms: str = ""
+    no_label_per_prediction: str = ""
 
 
 KIND_OBJECTIVES: dict[str, KindObjective] = {}
@@ -70,7 +70,7 @@ def kind_objective(problem_type: str) -> KindObjective:
 
 
 def check_label_per_prediction(problem_type: str, term: str) -> None:
-    """Refuse a kind whose predictions have no label each (frames of a clip, queries of a detector).
+    """Refuse a kind whose predictions do not each have a label (frames of a clip, queries of a detector).
 
     Args:
         problem_type (`str`): Name of the problem kind.
@@ -80,12 +80,12 @@ def check_label_per_prediction(problem_type: str, term: str) -> None:
         ValueError: Names the terms to use instead.
     """
     row = KIND_OBJECTIVES.get(problem_type)
-    if row is not None and row.own_terms:
-        raise ValueError(f"{term} compares one prediction with one label, and {row.own_terms}")
+    if row is not None and row.no_label_per_prediction:
+        raise ValueError(f"{term} compares one prediction with one label, and {row.no_label_per_prediction}")
 
 
 def check_exclusive_classes(problem_type: str, term: str) -> None:
-    """Refuse a kind without probabilities over classes of which one is the label.
+    """Refuse a kind whose predictions are not distributions over classes, one of which is the label.
 
     Args:
         problem_type (`str`): Name of the problem kind.

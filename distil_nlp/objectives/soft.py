@@ -155,7 +155,7 @@ class TeacherLabels(TeacherPredictions):
     """Use the most probable class of the teacher as the label: cross-entropy (hard distillation).
 
     Args:
-        weight (`float` or `Schedule`): 0.5 in the paper, beside 0.5 for the labels.
+        weight (`float` or `Schedule`): 0.5 in the paper, with 0.5 for the labels.
         problem_type (`str`): Must have classes that exclude each other; others raise.
         head (`str`, *optional*): A module of the student whose logits are read instead of the model's. Agreement is
             computed from the model's.

@@ -1,4 +1,8 @@
-"""The settings of a recipe by subject. Every field is a flag of the command line and a key of a YAML file."""
+"""The settings of a recipe by subject. Every field is a flag of the command line and a key of a YAML file.
+
+The settings of the training loop are those of `distil_nlp.training.arguments`. Commands without a recipe (`push`, `export`)
+have their flags in `distil_nlp.cli.main`.
+"""
 
 import dataclasses
 import re
@@ -228,7 +232,7 @@ class PreprocessingArguments:
 
 @dataclass
 class TransferArguments:
-    """The transfer set: what the student learns from beside the labeled training rows.
+    """The transfer set: data that the student learns from in addition to the labeled training rows.
 
     Raises:
         ValueError: A negative number of copies; a model for copies of which there are none.
@@ -373,7 +377,7 @@ class RecipeArguments:
 
 @dataclass
 class SweepArguments:
-    """The settings of a sweep, beside those of the recipe.
+    """The settings of a sweep, in addition to those of the recipe.
 
     Raises:
         ValueError: Fewer than one trial; no search space.

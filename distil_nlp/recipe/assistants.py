@@ -83,7 +83,7 @@ def _assistant(name: str, entry: str | Mapping[str, Any]) -> Assistant:
     for key, value in entry.items():
         if key not in known:
             raise ValueError(
-                f"The {name} sets {key!r}, which is no setting of an assistant{nearest(key, known)}. It may have "
+                f"The {name} sets {key!r}, which is not a setting of an assistant{nearest(key, known)}. It may have "
                 f"{', '.join(known)}."
             )
         if key in _TRAINING and (isinstance(value, bool) or not isinstance(value, (int, float))):

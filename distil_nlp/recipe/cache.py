@@ -13,7 +13,7 @@ from .context import CacheContents, as_ensemble
 from .data import RecipeData
 from .run_folder import teacher_name
 
-# Settings that determine the rows of a recipe, beside the data itself and the tokenizer.
+# Settings that determine the rows of a recipe, in addition to the data itself and the tokenizer.
 _PREPROCESSING = (
     "task", "max_length", "image_size", "doc_stride", "mask_probability", "num_mask_copies", "num_augmented_copies",
     "augmentation", "augmentation_model", "max_train_samples", "hypothesis_template",
@@ -21,7 +21,7 @@ _PREPROCESSING = (
 
 
 class TeacherSource:
-    """A model of the chain from teacher to student as the teacher of the next one: running, or as a cache of its outputs.
+    """The teacher or an assistant, as a running model or as a cache of its outputs, for the model trained on it.
 
     Args:
         role (`str`): "teacher", or the name of an assistant.

@@ -45,7 +45,7 @@ def parse(argv: Sequence[str], *more: type, output: str = "runs/{}") -> tuple:
 
     Args:
         argv (`list[str]`): Command line, without the program's name.
-        more (dataclasses): Groups of settings beside those of the recipe and of training.
+        more (dataclasses): Further groups of settings, in addition to those of the recipe and of training.
         output (`str`): Default of output_dir; {} is the name of the last file.
 
     Returns:
@@ -79,7 +79,9 @@ def _parse(classes: Sequence[type], settings: Mapping[str, Any], flags: Sequence
     namespace, rest = parser.parse_known_args(flags)
     if rest:
         unknown = next((word for word in rest if word.startswith("-")), rest[0])
-        raise ValueError(f"{unknown} is no setting{nearest(unknown.lstrip('-'), defaults, '--')}. See --help for all.")
+        raise ValueError(
+            f"{unknown} is not a setting{nearest(unknown.lstrip('-'), defaults, '--')}. See --help for all."
+        )
     parsed = parser.parse_args_into_dataclasses(args=flags, look_for_args_file=False)
     recipe, others = RecipeArguments(*parsed[: len(_SUBJECTS)]), parsed[len(_SUBJECTS) :]
     values = vars(namespace)
@@ -115,7 +117,7 @@ def read_yaml(path: str | Path, known: Sequence[str]) -> dict[str, Any]:
                 f"first and run the best.yaml that the sweep writes, or remove the line."
             )
         if name not in known:
-            raise ValueError(f"{path} sets '{name}', which is no setting{nearest(name, known)}.")
+            raise ValueError(f"{path} sets '{name}', which is not a setting{nearest(name, known)}.")
     return settings
 
 

@@ -57,7 +57,7 @@ class Stage:
             settings["max_steps"] = max(1, round(self.share * num_steps(training, num_examples)))
         elif "num_train_epochs" in settings:
             settings.setdefault("max_steps", -1)
-        # The trainer gets the objective of the stage, beside which the settings of a default objective are an error.
+        # The trainer gets the objective of the stage; settings of a default objective would then be an error.
         return replace(training, **settings, **NO_BLEND)
 
 
@@ -87,7 +87,7 @@ def stages_of(
         default (`str`): The preset of a recipe without preset and stages.
 
     Raises:
-        ValueError: A malformed stage, a preset beside stages, settings that would have no effect.
+        ValueError: A malformed stage, both a preset and stages, settings that would have no effect.
     """
     method = recipe.method
     if method.preset is not None and method.stages is not None:
@@ -127,7 +127,7 @@ def _stage(entry: Mapping[str, Any], number: int) -> Stage:
     for key in entry:
         if key not in _KEYS:
             raise ValueError(
-                f"Stage {number} sets {key!r}, which is no setting of a stage{nearest(key, _KEYS)}. It may have "
+                f"Stage {number} sets {key!r}, which is not a setting of a stage{nearest(key, _KEYS)}. It may have "
                 f"{', '.join(_KEYS)}."
             )
     share = entry.get("share")

@@ -119,7 +119,7 @@ def train_control(context: RunContext, seed: int) -> None:
 
 
 def student_parts(context: RunContext, seed: int) -> list[str]:
-    """The names of what the stages of a student wrote, in order; the last one is the student."""
+    """Names of the models that the stages of a student write, in order; the last one is the student."""
     name = model_name("student", seed, context.seeds)
     return [*(f"{name}.{stage.name}" for stage in context.stages[:-1]), name]
 

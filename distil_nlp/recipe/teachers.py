@@ -88,7 +88,7 @@ def _first_teacher(context: RunContext, model: nn.Module) -> Teacher:
 
 
 def _further_teachers(context: RunContext, *, train: bool) -> list[Teacher]:
-    """The teachers beside the first.
+    """The teachers after the first.
 
     Args:
         context (`RunContext`): With prepared data.

@@ -1,4 +1,4 @@
-"""Names of the batch columns that losses and evaluators read beside the inputs of the models."""
+"""Names of the batch columns that losses and evaluators read in addition to the inputs of the models."""
 
 LABELS = ("labels", "label", "label_ids")
 # Bool, of the shape of the items: the items on which the student learns from the teacher's predictions.

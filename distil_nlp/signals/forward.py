@@ -20,7 +20,7 @@ NO_PROBABILITY = -1e30
 def accepted_columns(model: nn.Module) -> tuple[str, ...] | None:
     """The names of the columns that the model's forward takes, labels excepted.
 
-    With labels a head would compute its own loss, divided in its own way; the loss comes from the objective.
+    Labels are left out because a head that receives them computes its own loss, which the objective replaces.
 
     Returns:
         `tuple[str]`, or None where the forward names no column and takes any (`**kwargs`).
@@ -134,10 +134,10 @@ def _span_logits(output, batch):
 
 @contextmanager
 def _at_positions(model: nn.Module, positions: torch.Tensor) -> Iterator[None]:
-    """Inside, the output layer of the model runs at the chosen positions only: logits (chosen, vocabulary).
+    """Context in which the model computes logits at the chosen positions only, shape (chosen, vocabulary).
 
-    Over 30,000 words it is the most expensive layer of a small model, and masked language modeling uses one position in
-    seven.
+    With a vocabulary of 30,000 the output layer is the most expensive layer of a small model, and masked language modeling
+    uses one position in seven.
     """
     unwrapped = getattr(model, "module", model)  # DistributedDataParallel
     head = getattr(unwrapped, "get_output_embeddings", lambda: None)()

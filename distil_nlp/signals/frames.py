@@ -26,7 +26,7 @@ def frame_stride(model: nn.Module) -> float | None:
 
 
 def align_to_frames(tensor: torch.Tensor, count: int, frame_stride: float | None) -> torch.Tensor:
-    """The outputs for clips repeated so that there is one for each frame: the output during which the frame begins.
+    """Repeat the outputs of clips so that there is one for each frame of 10 ms: the output during which the frame begins.
 
     Args:
         tensor (`torch.Tensor`): Shape (batch, output frames, ...).
@@ -41,9 +41,9 @@ def align_to_frames(tensor: torch.Tensor, count: int, frame_stride: float | None
     """
     if _has_output_per_frame(frame_stride, tensor.shape[1], count):
         return tensor
-    places = _places(torch.arange(count, device=tensor.device), frame_stride)
+    indices = _output_index(torch.arange(count, device=tensor.device), frame_stride)
     # A model with a receptive field wider than a frame may have no output for the last frames.
-    return tensor[:, places.clamp(max=tensor.shape[1] - 1)]
+    return tensor[:, indices.clamp(max=tensor.shape[1] - 1)]
 
 
 def output_frame_mask(frames: torch.Tensor, count: int, frame_stride: float | None) -> torch.Tensor:
@@ -65,10 +65,10 @@ def output_frame_mask(frames: torch.Tensor, count: int, frame_stride: float | No
 def num_output_frames(frames: torch.Tensor, frame_stride: float | None) -> torch.Tensor:
     """Number of output frames that belong to each clip, shape (batch,); arguments as for `output_frame_mask`."""
     num_frames = frames.sum(1)
-    return num_frames if frame_stride is None else _places(num_frames - 1, frame_stride) + 1
+    return num_frames if frame_stride is None else _output_index(num_frames - 1, frame_stride) + 1
 
 
-def _places(frames, frame_stride):
+def _output_index(frames, frame_stride):
     """Index of the output frame during which each frame begins; -1 for frame -1."""
     return ((frames + 0.5) / frame_stride).floor().long()
 

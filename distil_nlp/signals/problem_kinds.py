@@ -1,10 +1,12 @@
 """The table of problem kinds: how each is recognized, what its labels look like, what its predictions allow.
 
-Every other room that treats kinds differently keeps a table of its own, keyed by the name of the kind: losses and default
-terms in `objectives.problem_kinds`, the default evaluator in `metrics.default`. A new kind is one row in each.
+Two other tables have a row for each kind, under the same name: its losses and default terms (`KindObjective`, rows in
+`objectives/default.py`) and its default evaluator (`metrics/default.py`). A new kind is one row in each of the three.
 """
 
-from __future__ import annotations  # torch is for annotations only: rooms that read data import this module without it
+from __future__ import (
+    annotations,
+)  # torch is for annotations only: subpackages that read data import this module without it
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -34,7 +36,7 @@ class ProblemKind:
         config_field (`str`, *optional*): A field that is set only in configs of models of this kind.
         implied_by (`Callable`): (config, batch) -> whether they imply this kind. Consulted where no column, no field and no
             `config.problem_type` names a kind.
-        exclusive_classes (`bool`): Each prediction is a distribution over classes of which one is the label.
+        exclusive_classes (`bool`): Each prediction is a distribution over classes, one of which is the label.
         several_labels (`bool`): Each class is a yes or no, and an example has any number of them.
         named_classes (`bool`): The logits are over classes, and `config.id2label` has their names.
         float_labels (`bool`): Labels are floats.
@@ -67,7 +69,7 @@ class ProblemKind:
 
 
 def _has_class(labels: torch.Tensor) -> torch.Tensor:
-    """Mask of the labels that are not -100; of soft labels, (batch, classes), of the rows that are not."""
+    """Mask of the labels that are not -100. For soft labels, (batch, classes), a mask of the rows, (batch,)."""
     return (labels >= 0).all(-1) if labels.is_floating_point() else labels >= 0
 
 
@@ -129,7 +131,7 @@ def problem_kind_of(config: Any, batch: Mapping[str, torch.Tensor] | None = None
         batch (`Mapping[str, torch.Tensor]`, *optional*): With labels, if there are any.
 
     Raises:
-        ValueError: `config.problem_type` is no registered kind.
+        ValueError: `config.problem_type` is not a registered kind.
     """
     batch = batch or {}
     kinds = list(reversed(PROBLEM_KINDS.values()))
@@ -215,7 +217,7 @@ register_problem_kind(
 register_problem_kind(
     ProblemKind(
         CTC,
-        labels="whole numbers of shape (batch, most tokens), -100 behind the last, beside the column 'frames'",
+        labels="whole numbers of shape (batch, most tokens), -100 after the last, with a column 'frames'",
         is_labeled=lambda labels: (labels >= 0).any(1),
         labels_fit=lambda labels: not labels.is_floating_point() and labels.dim() == 2,
         column=FRAMES,
@@ -226,7 +228,7 @@ register_problem_kind(
 register_problem_kind(
     ProblemKind(
         DETECTION,
-        labels="whole numbers of shape (batch, most boxes), -100 where there is no box, beside the column 'boxes'",
+        labels="whole numbers of shape (batch, most boxes), -100 where there is no box, with a column 'boxes'",
         is_labeled=lambda labels: labels >= 0,
         labels_fit=lambda labels: not labels.is_floating_point() and labels.dim() == 2,
         column=BOXES,

@@ -114,7 +114,7 @@ def student_sizes(
 def choose_layers(num_teacher_layers: int, num_layers: int, strategy: str = DEFAULT_LAYER_CHOICE) -> list[int]:
     """Choose `num_layers` of the teacher's layers.
 
-    - "even": evenly spaced from the first layer to the last, both included. Place `i` gets layer
+    - "even": evenly spaced from the first layer to the last, both included. Student layer `i` is teacher layer
       `i * (num_teacher_layers - 1) / (num_layers - 1)`, halves rounded up; a single layer is layer 0. 6 of 12
       gives 0, 2, 4, 7, 9, 11: the layers of DistilBERT (Sanh et al. 2019, in its published code).
     - "lower": the first `num_layers` layers. Lower layers are more general and less specific to the teacher's task;
@@ -241,7 +241,7 @@ def _even(num_teacher_layers: int, num_layers: int) -> list[int]:
     if num_layers == 1:
         return [0]
     steps, span = num_layers - 1, num_teacher_layers - 1
-    return [(2 * place * span + steps) // (2 * steps) for place in range(num_layers)]
+    return [(2 * index * span + steps) // (2 * steps) for index in range(num_layers)]
 
 
 def _lower(num_teacher_layers: int, num_layers: int) -> list[int]:

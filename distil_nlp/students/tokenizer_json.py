@@ -35,7 +35,7 @@ def needed_pieces(backend: Mapping[str, Any], kept: Iterable[int]) -> set[int]:
 
 
 def special_ids(backend: Mapping[str, Any]) -> set[int]:
-    """Ids of the tokens that the tokenizer adds by itself: of its template, padding, unknown token."""
+    """Ids of the tokens that the tokenizer adds to texts: those of its template, padding and the unknown token."""
     model = backend["model"]
     ids: set[int] = set()
     _renumber_processor(copy.deepcopy(backend.get("post_processor")), _Collector(ids))
@@ -135,11 +135,11 @@ def _intermediate_merges(model: Mapping[str, Any], vocabulary: Mapping[str, int]
         body = piece.removesuffix(suffix) if suffix else piece
         parts = [*body[:-1], body[-1:] + piece[len(body) :]]
         while len(parts) > 1:
-            rank, place = min(
-                (ranks.get(pair, len(ranks)), place) for place, pair in enumerate(zip(parts, parts[1:], strict=False))
+            rank, index = min(
+                (ranks.get(pair, len(ranks)), index) for index, pair in enumerate(zip(parts, parts[1:], strict=False))
             )
             if rank == len(ranks):
                 break  # a piece that no merges build
-            parts[place : place + 2] = [parts[place] + parts[place + 1]]
-            ids.add(vocabulary[parts[place]])
+            parts[index : index + 2] = [parts[index] + parts[index + 1]]
+            ids.add(vocabulary[parts[index]])
     return ids

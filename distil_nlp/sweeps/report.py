@@ -170,5 +170,5 @@ def _finish(axes: "Axes", report: Mapping[str, Any], label: str) -> None:
 
 
 def _height(report: Mapping[str, Any], value: float | None) -> float | None:
-    """A value as it is plotted: in percent where the metric is."""
+    """The value to plot: in percent if the metric is shown in percent."""
     return 100 * value if value is not None and display(report["metric"]).percent else value

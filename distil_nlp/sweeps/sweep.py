@@ -53,7 +53,7 @@ def run_sweep(context: RunContext, arguments: SweepArguments) -> dict[str, Any]:
 
     Raises:
         ImportError: Optuna is not installed.
-        ValueError: Settings of which a student cannot be trained, before anything is trained.
+        ValueError: Settings with which a student cannot be trained; raised before anything is trained.
     """
     sweep = Sweep(context, arguments)
     source = prepare(context, check=sweep.check)
@@ -102,7 +102,7 @@ class Sweep:
             `dict[str, CacheContents]`: What the cache has to contain for all trials.
 
         Raises:
-            ValueError: A setting of which a student cannot be trained.
+            ValueError: A setting with which a student cannot be trained.
         """
         context.data.compared_on = SPLIT
         check_data(context.recipe, context.data)
@@ -327,7 +327,7 @@ def _reads_same_cache(trial: RunContext, cache_contents: Mapping[str, CacheConte
 
 @contextmanager
 def _imports_not_collected() -> Iterator[None]:
-    """Every training collects garbage; without the objects of all imported modules that is a second faster."""
+    """Exclude the objects of imported modules from garbage collection, which every training starts: a second less."""
     gc.collect()
     gc.freeze()
     try:

@@ -1,4 +1,7 @@
-"""Tasks: columns, labels, preprocessing, collator and evaluator of a kind of data. Adding a task is adding one file."""
+"""Tasks: columns, labels, preprocessing, collator and evaluator of a kind of data.
+
+One file per task, listed in `_ALL`.
+"""
 
 from ..internals.messages import nearest
 from .audio_classification import AudioClassification

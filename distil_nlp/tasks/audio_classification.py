@@ -47,7 +47,7 @@ class AudioClassification(AudioTask, ClassificationTask):
         problem_type: str | None = None,
         label_names: Sequence[str] | None = None,
     ) -> AudioClassification:
-        """Infer columns, classes and sampling rate from the data.
+        """Create the task: infer columns, classes and sampling rate from the data.
 
         Args:
             splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabeled".
@@ -55,7 +55,7 @@ class AudioClassification(AudioTask, ClassificationTask):
             label_column (`str`, *optional*), problem_type, label_names (*optional*): As for `TextClassification`.
 
         Raises:
-            ValueError: Columns, clips or labels that cannot be used, with the place and the way out.
+            ValueError: Columns, clips or labels that cannot be used. The message names the column or row.
         """
         check_problem_type(problem_type)
         audio, rate = audio_format(splits, audio_column)

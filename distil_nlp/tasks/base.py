@@ -33,12 +33,12 @@ Processor = Any
 class Task(ABC):
     """The columns of a data set, its labels, its preprocessing, collator and evaluator.
 
-    Adding a task is adding one file with a subclass of this. A task has no model: `auto_class` is a name or a loader, and
-    the labels go to a model's config as plain values.
+    To add a task, write a subclass in a new file and list it in `tasks/__init__.py`. A task has no model: `auto_class` is a
+    name or a loader, and the labels go to a model's config as plain values.
 
     Attributes:
-        name (`str`): The Hub's name of the task, such as "text-classification"; a name of its own where the Hub has one
-            for several tasks.
+        name (`str`): The Hub's name of the task, such as "text-classification"; another name where the Hub has a single
+            one for several tasks.
         pipeline_tag (`str`): The Hub's name, for the model card.
         auto_class (`str` or `type`): The class that loads a model for it, or its name in `transformers`.
         problem_type (`str`): Name of the problem kind, see `signals.problem_kinds`.
@@ -54,8 +54,8 @@ class Task(ABC):
             text has no label; only the teacher supplies targets.
         preset_for_large_gap (`str` or None): Default objective preset of a recipe where the teacher is far larger than the
             student; None: the same as without a gap.
-        per_token (`dict[str, int or bool]`): Columns with one value per token, beside the model's inputs: name to the
-            padding value.
+        per_token (`dict[str, int or bool]`): Columns with one value per token, other than the model's inputs: name to
+            the padding value.
         example (`str` or `dict`): Input of the usage example in the model card.
         text_columns (`tuple[str]`): Columns of the raw data that contain its texts, if any.
         reads_tokens (`bool`): Its models take token ids.
@@ -91,7 +91,7 @@ class Task(ABC):
     @classmethod
     @abstractmethod
     def from_splits(cls, splits: Splits, **columns: Any) -> Task:
-        """Infer the task's columns and labels from the data, and reject data that would fail later."""
+        """Create the task: infer its columns and labels from the data, and reject data that would fail later."""
 
     @classmethod
     def arrange_splits(cls, splits: Splits, *, label_column: str | None = None) -> Splits:
@@ -160,6 +160,9 @@ class Task(ABC):
             processor: The student's.
             others (`dict`): Prefix of the columns of another model to its processor.
             settings: Arguments of `prepare`.
+
+        Returns:
+            `datasets.Dataset`: The rows of `prepare`, for models with other inputs with further columns under their prefix.
         """
         rows = self.prepare(split, processor, **settings)
         other_rows = {prefix: self.prepare(split, other, **settings) for prefix, other in others.items()}
@@ -186,13 +189,16 @@ class Task(ABC):
             processor: Of the models.
             models (`list[nn.Module]`): Those that have a config.
             batch_size (`int`): Number of examples.
+
+        Returns:
+            `dict[str, torch.Tensor]`: The columns that the models take, with `batch_size` rows and without labels.
         """
         return text_batch(min(model.config.vocab_size for model in models), batch_size)
 
     # ---- Evaluation ----
 
     def predictor(self, model: nn.Module, *, timed: bool = False) -> Callable:
-        """The callable that maps a batch to what is evaluated, or timed. Default: the model itself."""
+        """The callable from a batch to the outputs to evaluate (`timed`: to time). Default: the model itself."""
         return model
 
     @abstractmethod

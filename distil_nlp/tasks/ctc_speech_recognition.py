@@ -67,7 +67,7 @@ class CtcSpeechRecognition(TranscriptTask):
         text_column: str | None = None,
         label_names: Sequence[str] | None = None,
     ) -> CtcSpeechRecognition:
-        """Infer columns and characters from the data.
+        """Create the task: infer columns and characters from the data.
 
         Args:
             splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabeled".
@@ -77,7 +77,7 @@ class CtcSpeechRecognition(TranscriptTask):
 
         Raises:
             ValueError: Columns, clips or texts that cannot be used; a teacher that lacks a token of the texts, or whose
-                first token is no blank.
+                first token is not the blank.
         """
         audio, text, rate, texts = read_sentences(splits, audio_column, text_column)
         letters = sorted({letter for transcript in texts for letter in transcript} - {" ", _SPACE})

@@ -64,7 +64,7 @@ class FaceVerification(ImageClassification):
         label_column: str | None = None,
         image_size: int | None = None,
     ) -> FaceVerification:
-        """Infer columns, people and image format from the data.
+        """Create the task: infer columns, people and image format from the data.
 
         Args:
             splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabeled".
@@ -73,7 +73,7 @@ class FaceVerification(ImageClassification):
                 "labels".
 
         Raises:
-            ValueError: Columns, images or labels that cannot be used, with the place and the way out.
+            ValueError: Columns, images or labels that cannot be used. The message names the column or row.
         """
         whole = getattr(splits, "whole", splits)
         image, channels, native = image_format(splits, image_column)

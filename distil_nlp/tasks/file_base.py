@@ -251,14 +251,15 @@ class AudioTask(FileTask):
         num_copies: int,
         augmentation: Mapping[str, Any] | None = None,
     ) -> datasets.Dataset:
-        """Copies of prepared rows, altered by `AudioAugmentation` with its defaults or with the settings given."""
+        """Copies of prepared rows, augmented by `AudioAugmentation` with its defaults or with the settings given."""
         rate = feature_extractor_of(highest_rate(processor, others)).sampling_rate
-        augment = self.augmentation_from(augmentation or {})
+        audio_augmentation = self.augmentation_from(augmentation or {})
 
-        def alter(clips: list[bytes], ids: list[int], epoch: int) -> list[np.ndarray]:
-            return augment_waves(stored_waves([{AUDIO: clip} for clip in clips]), augment, ids, epoch, rate)
+        def augment(clips: list[bytes], ids: list[int], epoch: int) -> list[np.ndarray]:
+            waves = stored_waves([{AUDIO: clip} for clip in clips])
+            return augment_waves(waves, audio_augmentation, ids, epoch, rate)
 
-        return augmented_files(rows, AUDIO, alter, num_copies=num_copies)
+        return augmented_files(rows, AUDIO, augment, num_copies=num_copies)
 
     def augmentation_from(self, settings: Mapping[str, Any] | None) -> AudioAugmentation | None:
         """An `AudioAugmentation` from its settings in a recipe; None without settings."""

@@ -74,7 +74,7 @@ class HybridSpeechRecognition(SpeechTask):
         num_states: int = 8,
         insertion_penalty: float = 0.0,
     ) -> HybridSpeechRecognition:
-        """Infer columns and words from the data, and align the training split with its words.
+        """Create the task: infer columns and words from the data, and align the training split with its words.
 
         Args:
             splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabeled".

@@ -72,7 +72,7 @@ class ImageClassification(ImageTask, ClassificationTask):
         label_names: Sequence[str] | None = None,
         image_size: int | None = None,
     ) -> ImageClassification:
-        """Infer columns, classes and image format from the data.
+        """Create the task: infer columns, classes and image format from the data.
 
         Args:
             splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabeled".
@@ -81,7 +81,7 @@ class ImageClassification(ImageTask, ClassificationTask):
             image_size (`int`, *optional*): Height and width for networks given by name. Default: that of the images.
 
         Raises:
-            ValueError: Columns, images or labels that cannot be used, with the place and the way out.
+            ValueError: Columns, images or labels that cannot be used. The message names the column or row.
         """
         check_problem_type(problem_type)
         image, channels, native = image_format(splits, image_column)

@@ -43,7 +43,7 @@ class MaskedLanguageModeling(Task):
 
     @classmethod
     def from_splits(cls, splits: Splits, *, text_column: str | None = None) -> MaskedLanguageModeling:
-        """Find the column of the text.
+        """Create the task: find the column of the text.
 
         Args:
             splits (`dict[str, datasets.Dataset]`): Any of "train", "validation" and "test".

@@ -70,7 +70,7 @@ class ObjectDetection(ImageTask):
         label_names: Sequence[str] | None = None,
         image_size: int | None = None,
     ) -> ObjectDetection:
-        """Infer columns and categories from the data, and reject boxes that would be wrong labels.
+        """Create the task: infer columns and categories from the data, and reject boxes that would be wrong labels.
 
         The column of objects contains, for each row, {"bbox": [[left, top, width, height], ...], "category": [...]}, in
         pixels, or a list of {"bbox": ..., "category": ...}. Empty lists are an image without objects.

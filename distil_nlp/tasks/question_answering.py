@@ -69,7 +69,7 @@ class QuestionAnswering(Task):
         label_column: str = "answers",
         max_answer_length: int = MAX_ANSWER_LENGTH,
     ) -> QuestionAnswering:
-        """Check questions, contexts and answers before training; answers that do not fit would be wrong labels.
+        """Create the task: check questions, contexts and answers, because answers that do not fit would be wrong labels.
 
         An answers column contains, for each row, {"text": [...], "answer_start": [...]} or a list of {"text": ...,
         "answer_start": ...}; `answer_start` counts characters of the context from 0. An empty list is a question that

@@ -61,7 +61,7 @@ class SentenceEmbeddings(Task):
         text_pair_column: str | None = None,
         label_column: str | None = None,
     ) -> SentenceEmbeddings:
-        """Infer columns and score range from the data, and reject data that would fail after training.
+        """Create the task: infer columns and score range from the data, and reject data that would fail after training.
 
         Args:
             splits (`dict[str, datasets.Dataset]`): Pairs with a score in "validation", and where given in "test" and
@@ -71,7 +71,7 @@ class SentenceEmbeddings(Task):
             label_column (`str`, *optional*): By default "label" or "labels".
 
         Raises:
-            ValueError: Columns, texts or scores that cannot be used, with the place and the way out.
+            ValueError: Columns, texts or scores that cannot be used. The message names the column or row.
         """
         whole = getattr(splits, "whole", splits)
         scored = [name for name in _SCORED if name in whole]

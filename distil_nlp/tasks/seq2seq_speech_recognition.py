@@ -77,7 +77,7 @@ class Seq2SeqSpeechRecognition(TranscriptTask):
         label_names: Sequence[str] | None = None,
         language: str | None = None,
     ) -> Seq2SeqSpeechRecognition:
-        """Infer the columns from the data.
+        """Create the task: infer its columns from the data.
 
         Args:
             splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabeled".
@@ -92,7 +92,7 @@ class Seq2SeqSpeechRecognition(TranscriptTask):
         return cls(audio, text, rate, texts, splits, language=language)
 
     def config_labels(self) -> dict[str, Any]:
-        """Empty: the tokens of a vocabulary are no labels."""
+        """Empty: the tokens of a vocabulary are not labels."""
         return {}
 
     def named_processor(self, name: str) -> Processor | None:
@@ -116,7 +116,7 @@ class Seq2SeqSpeechRecognition(TranscriptTask):
             return math.inf
         column = self.text_column
         columns = [self._texts, *(split[column] for split in self._splits.values() if column in split.column_names)]
-        # A tokenizer makes at most as many tokens of a text as it has bytes, beside the special tokens.
+        # Without special tokens, a tokenizer makes at most as many tokens of a text as the text has bytes.
         return _NUM_SPECIAL_TOKENS + max(len(text.encode()) for texts in columns for text in texts)
 
     def saved_processor(self, name_or_path: str, *, trust_remote_code: bool = False) -> Processor | None:

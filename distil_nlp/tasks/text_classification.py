@@ -49,7 +49,7 @@ class TextClassification(ClassificationTask):
         problem_type: str | None = None,
         label_names: Sequence[str] | None = None,
     ) -> TextClassification:
-        """Infer columns, problem kind and classes from the data, and reject data that would fail after training.
+        """Create the task: infer columns, problem kind and classes, and reject data that would fail after training.
 
         The columns and the classes are those of the training split (of validation where there is none), and hold for
         all splits: a label of another split that training does not have is an error. From `load_splits` with
@@ -70,7 +70,7 @@ class TextClassification(ClassificationTask):
                 data are then indices into it, unless the names are numbers.
 
         Raises:
-            ValueError: Columns, texts or labels that cannot be used, with the place and the way out.
+            ValueError: Columns, texts or labels that cannot be used. The message names the column or row.
         """
         check_problem_type(problem_type)
         whole = getattr(splits, "whole", splits)

@@ -69,11 +69,11 @@ class TokenClassification(Task):
         label_column: str | None = None,
         label_names: Sequence[str] | None = None,
     ) -> TokenClassification:
-        """Infer columns and tags from the data, and reject data that would fail after training.
+        """Create the task: infer columns and tags, and reject data that would fail after training.
 
         The classes are those of the training split, and hold for all splits. Tags may be class labels, words (sorted,
         so that the same data gives the same indices) or whole numbers. A row without tags (null, or an empty list
-        beside words) is unlabeled; so is a word whose tag is empty, null, -1 or -100.
+        in a row with words) is unlabeled; so is a word whose tag is empty, null, -1 or -100.
 
         Args:
             splits (`dict[str, datasets.Dataset]`): "train", "validation", and where given "test" and "unlabeled".
@@ -82,7 +82,7 @@ class TokenClassification(Task):
             label_names (`list[str]`, *optional*): The classes in order, a teacher's for example.
 
         Raises:
-            ValueError: Columns, words or tags that cannot be used, with the place and the way out.
+            ValueError: Columns, words or tags that cannot be used. The message names the column or row.
         """
         whole = getattr(splits, "whole", splits)
         words = find_words_column(
@@ -286,7 +286,7 @@ class TokenClassification(Task):
 
 
 def _check_tags(split: datasets.Dataset, split_name: str, column: str) -> None:
-    """Raise a ValueError for tags that are no list of classes."""
+    """Raise a ValueError for tags that are not lists of classes."""
     kind = arrow_column(split, column).type
     lists = (pyarrow.types.is_list, pyarrow.types.is_large_list)
     if not any(is_list(kind) for is_list in lists):

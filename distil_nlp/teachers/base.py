@@ -57,7 +57,7 @@ class Teacher:
         raise NotImplementedError
 
     def tap_layers(self, names: Iterable[str]) -> None:
-        """Return the outputs of these modules as features from the next batch on."""
+        """From the next batch on, include the outputs of these modules in `Signals.features`."""
         if names:
             raise ValueError(
                 f"The objective needs outputs of {', '.join(names)}, and {type(self).__name__} has no features. "

@@ -95,6 +95,9 @@ def ordered(logits: torch.Tensor, order: list[int], num_classes: int) -> torch.T
         logits (`torch.Tensor`): Shape (..., classes), or more columns for a detector.
         order (`list[int]`): Result of `label_order`.
         num_classes (`int`): Number of the teacher's classes.
+
+    Returns:
+        `torch.Tensor` of shape (..., student's classes), with the further columns of a detector last.
     """
     return logits[..., [*order, *range(num_classes, logits.shape[-1])]]
 

@@ -103,9 +103,9 @@ class ZeroShotClassifier(nn.Module):
         }
         pair["input_ids"][:, :width] = input_ids[:, :width]
         pair["token_type_ids"][:, :width] = token_type_ids[:, :width]
-        places = lengths[:, None] + torch.arange(len(ids), device=lengths.device)
-        pair["input_ids"].scatter_(1, places, ids.expand_as(places))
-        pair["token_type_ids"].scatter_(1, places, types.expand_as(places))
+        hypothesis_positions = lengths[:, None] + torch.arange(len(ids), device=lengths.device)
+        pair["input_ids"].scatter_(1, hypothesis_positions, ids.expand_as(hypothesis_positions))
+        pair["token_type_ids"].scatter_(1, hypothesis_positions, types.expand_as(hypothesis_positions))
         positions = torch.arange(length, device=lengths.device)
         pair["attention_mask"] = (positions < (lengths + len(ids))[:, None]).to(attention_mask.dtype)
         return forward_logits(self.model, pair, self._columns)[:, self._entailment]
@@ -128,7 +128,7 @@ def _endings(
 ) -> tuple[int, list[tuple[list[int], list[int]]]]:
     """The number of closing tokens of a single text, and what replaces them in a pair: (ids, types) per hypothesis."""
     text, single = tokenizer("a", add_special_tokens=False)["input_ids"], tokenizer("a")["input_ids"]
-    start = next(place for place in range(len(single)) if single[place : place + len(text)] == text)
+    start = next(index for index in range(len(single)) if single[index : index + len(text)] == text)
     end, endings = start + len(text), []
     for hypothesis in hypotheses:
         pair = tokenizer("a", hypothesis)

@@ -104,7 +104,7 @@ def test_the_quickstart_refuses_a_flag_that_nobody_knows_before_it_reads_a_docst
         monkeypatch.setitem(start.__globals__, name, fake)
     with pytest.raises(SystemExit) as stop:
         quickstart["main"](["--studnet", "2x128"], action=start)
-    assert "--studnet is no setting; the nearest is '--student'" in stop.value.code and not done
+    assert "--studnet is not a setting; the nearest is '--student'" in stop.value.code and not done
     quickstart["main"](["--student", "2x64"], action=start)
     assert (
         done[:2] == ["teacher", "docstrings"]

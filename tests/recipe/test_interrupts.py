@@ -53,7 +53,7 @@ def test_ctrl_c_saves_the_step_says_how_to_go_on_and_the_same_command_does(folde
     process.send_signal(signal.SIGINT)
     assert process.wait() == 1
     said = process.stderr()
-    assert "student is at step" in said and "The same command goes on from there." in said
+    assert "student is at step" in said and "Run the same command again to continue from there." in said
     assert "Traceback" not in said
     assert newest(tmp_path / "stopped" / "checkpoints" / "student") > 0
     run(arguments)

@@ -175,7 +175,7 @@ def test_data_with_more_classes_than_the_teacher_is_refused(folder, tmp_path):
     ("flags", "message"),
     [
         (["--kd_ratio", "1.5"], "kd_ratio must lie in 0 to 1; got 1.5"),
-        (["--temprature", "4"], "--temprature is no setting; the nearest is '--temperature'"),
+        (["--temprature", "4"], "--temprature is not a setting; the nearest is '--temperature'"),
         (["--num_layers", "9"], "num_layers must be a whole number from 1 to 2"),
     ],
 )
@@ -199,7 +199,7 @@ def test_a_temperature_for_a_regression_is_refused_before_training(folder, tmp_p
 
 def test_an_unknown_key_in_yaml_is_refused_with_the_nearest(tmp_path):
     (tmp_path / "bad.yaml").write_text("teacher: x\nnum_layer: 3\n")
-    with pytest.raises(ValueError, match="sets 'num_layer', which is no setting; the nearest is 'num_layers'"):
+    with pytest.raises(ValueError, match="sets 'num_layer', which is not a setting; the nearest is 'num_layers'"):
         parse([str(tmp_path / "bad.yaml")])
 
 

@@ -164,7 +164,9 @@ def test_a_label_out_of_range_is_named_with_its_row():
     validation = (
         split(3).cast_column("label", datasets.Value("int64")).remove_columns("label").add_column("label", [0, 7, 1])
     )
-    with pytest.raises(ValueError, match=r"Row 1 .* of the validation split: label 7 is none of the 3 known classes"):
+    with pytest.raises(
+        ValueError, match=r"Row 1 .* of the validation split: label 7 is not one of the 3 known classes"
+    ):
         ImageClassification.from_splits({"train": train, "validation": validation})
 
 

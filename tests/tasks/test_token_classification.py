@@ -106,7 +106,7 @@ LISTS = {"tokens": [["a", "b"], ["c"]], "tags": [[0, 1], [1]]}
         (
             {**LISTS, "tags": [["O", "B"], ["X"]]},
             {"label_names": ["O", "B"]},
-            "Row 1 .*label 'X' is none of the 2 known",
+            "Row 1 .*label 'X' is not one of the 2 known",
         ),
     ],
 )
@@ -119,7 +119,7 @@ def test_a_tag_that_training_does_not_have_is_an_error_with_its_row(splits):
     splits["validation"] = datasets.Dataset.from_dict(
         {"tokens": [["a"], ["b", "c"]], "ner_tags": [["O"], ["O", "B-Y"]]}
     )
-    with pytest.raises(ValueError, match="Row 1 .*validation split: label 'B-Y' is none of the 3 known classes"):
+    with pytest.raises(ValueError, match="Row 1 .*validation split: label 'B-Y' is not one of the 3 known classes"):
         TokenClassification.from_splits(splits)
 
 

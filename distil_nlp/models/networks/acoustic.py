@@ -71,7 +71,7 @@ class StreamCnn(StreamingNetwork):
         self.lookahead = lookahead
         self.stem = CausalConv(num_mels, channels, kernel_size)
         self.blocks = nn.ModuleList(
-            CausalBlock(channels, kernel_size, dilation=1 + place % 2) for place in range(num_blocks)
+            CausalBlock(channels, kernel_size, dilation=1 + index % 2) for index in range(num_blocks)
         )
         self.norm = FrameNorm(channels)
         self.classifier = nn.Conv1d(channels, num_labels, 1)

@@ -14,7 +14,7 @@ _DOWNSAMPLING = 16  # of height and width before the global depthwise convolutio
 class MobileFaceNet(nn.Module):
     """A MobileNetV2 for faces with a global depthwise convolution instead of average pooling.
 
-    It has a weight for each place of the last map, because the middle of an aligned face is more informative than its
+    It has a weight for each position of the last map, because the middle of an aligned face is more informative than its
     rim. "mobilefacenet" is the paper's network; "mobilefacenetx0.35" has 0.35 of its channels.
 
     Args:
@@ -62,7 +62,7 @@ class MobileFaceNet(nn.Module):
         if hidden.shape[2:] != self.grid:
             height, width = (side * _DOWNSAMPLING for side in self.grid)
             raise ValueError(
-                f"This network has a weight for each of {self.grid[0]} x {self.grid[1]} places of its last map, so it "
+                f"This network has a weight for each of {self.grid[0]} x {self.grid[1]} positions of its last map, so it "
                 f"needs images of {height} x {width} pixels, at most 15 less each; got {pixel_values.shape[2]} x "
                 f"{pixel_values.shape[3]}. Resize them, or build the network for your size (image_size)."
             )

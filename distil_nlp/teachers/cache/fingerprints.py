@@ -40,6 +40,9 @@ def data_fingerprint(dataset: "Dataset | Sequence[Mapping]", columns: Iterable[s
     Args:
         dataset (`datasets.Dataset` or list of dict): The examples.
         columns (`Iterable[str]`): Columns to include; all, if the data set has none of these.
+
+    Returns:
+        `str`: 64 hexadecimal digits.
     """
     present = column_names(dataset)
     chosen = [name for name in present if name in columns] or present

@@ -45,6 +45,9 @@ class DenseFormat:
             rows (`torch.Tensor`): Shape (sum of counts, ...).
             counts (`list[int]`): Number of rows of each example.
             example_ids (`list[int]`): Ids of the examples.
+
+        Returns:
+            `list[dict[str, np.ndarray]]`: One dictionary per example, with the names in `arrays` as keys.
         """
         return [{"": part} for part in _split(rows.cpu().float().numpy().astype(self._dtype), counts)]
 
@@ -56,6 +59,9 @@ class DenseFormat:
         Args:
             arrays (`dict[str, np.ndarray]`): Arrays by the names in `arrays`.
             into_batch (callable): float32 rows -> tensor of the batch, see `Layout.tensor`.
+
+        Returns:
+            `torch.Tensor`, float32, of the shape that the teacher returned for the batch.
         """
         return into_batch(torch.from_numpy(arrays[""]).float())
 
@@ -123,6 +129,9 @@ def full_description(storage: str | Mapping, num_classes: int) -> dict:
         storage (`str` or `dict`): One of `STORAGE_KINDS`, or {"kind": "sampled", "num_draws": 50, "temperature": 2}, or
             {"kind": "top_k", "k": 50, "temperature": 2}.
         num_classes (`int`): Number of classes of the teacher's logits.
+
+    Returns:
+        `dict`: A description that `format_from` accepts.
     """
     description = {"kind": storage} if isinstance(storage, str) else dict(storage)
     if description.get("kind") in FORMATS:

@@ -135,19 +135,19 @@ class Shards:
         if (table := self._in_memory[name]) is not None:
             rows = table[examples]
             return rows.reshape(-1, *table.shape[2:]), np.full(len(examples), table.shape[1])
-        places = [
-            self._files[example // self._per_shard].place(name, example % self._per_shard)
+        locations = [
+            self._files[example // self._per_shard].locate(name, example % self._per_shard)
             for example in examples.tolist()
         ]
         array = self._files[0].arrays[name]
-        rows = np.empty((sum(count for *_, count in places), *array.row_shape), dtype=array.dtype)
+        rows = np.empty((sum(count for *_, count in locations), *array.row_shape), dtype=array.dtype)
         out, done = rows.reshape(-1).view(np.uint8).data, 0
-        for file, offset, count in places:
+        for file, offset, count in locations:
             length = count * array.row_bytes
             if length:
                 _read(file, out[done : done + length], offset)
             done += length
-        return rows, np.asarray([count for *_, count in places])
+        return rows, np.asarray([count for *_, count in locations])
 
     def _load(self, name: str) -> np.ndarray | None:
         """All rows of an array, shape (examples, rows per example, ...); None if it is large or the counts differ."""
@@ -178,7 +178,7 @@ class _Shard:
         }
         self._starts = {name: self._starts_of(name, num_examples) for name in self.arrays if _STARTS not in name}
 
-    def place(self, name: str, example: int) -> tuple[io.FileIO, int, int]:
+    def locate(self, name: str, example: int) -> tuple[io.FileIO, int, int]:
         """Return file, offset in bytes and number of rows of an example."""
         array, starts = self.arrays[name], self._starts[name]
         if isinstance(starts, int):  # the same number of rows for all
