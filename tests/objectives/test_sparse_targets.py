@@ -108,7 +108,7 @@ def test_a_term_between_layers_needs_no_logits():
 
 
 def test_the_error_for_another_temperature_than_that_of_the_sparse_targets_has_both():
-    with pytest.raises(ValueError, match="softened at temperature 2 .* student's at 3, .*temperature=2, .* anew at 3"):
+    with pytest.raises(ValueError, match="temperature 2 .* student's at 3, .*temperature=2, .*rebuild the cache at 3"):
         built([SoftTargets(1.0, temperature=3.0)], signals())
 
 
