@@ -57,21 +57,22 @@ def build_student(
     Raises:
         TypeError, ValueError: Another `student`; an option that it would ignore; the errors of the functions above.
     """
+    source = cast(PreTrainedModel, teacher)  # checked by every function below that reads it
     config_options = {"embeddings": None if embeddings == "random" else embeddings}
     if student is None:
         _refuse(config_options, "A student made of the teacher's layers has the teacher's own embeddings")
-        return student_from_teacher(cast(PreTrainedModel, teacher), **teacher_options)
+        return student_from_teacher(source, **teacher_options)
     if teacher_options.get("width_init") == WIDTH_INITS[0]:  # the default
         del teacher_options["width_init"]
     if is_size_name(student):
         _refuse(teacher_options, f"student={student!r} is a size to start from scratch")
-        return student_from_config(student, cast(PreTrainedModel, teacher), embeddings=embeddings)
+        return student_from_config(student, source, embeddings=embeddings)
     options = {**teacher_options, **config_options}
     for parse, noun, build in _NAMED:
         if isinstance(student, str) and parse(student) is not None:
             _refuse(options, f"student={student!r} is a {noun} to start from scratch")
-            check_teacher(teacher)
-            return build(student, cast(PreTrainedModel, teacher), image_size)
+            check_teacher(source)
+            return build(student, source, image_size)
     _refuse(options, f"student={_repr(student)} is already a model")
     if isinstance(student, nn.Module):
         return student
@@ -80,7 +81,7 @@ def build_student(
             f"student must be None (made of the teacher's layers), a size such as '4x256', a Hub id, a folder or an "
             f"nn.Module that returns logits; got {_repr(student)}."
         )
-    return _load(student, cast(PreTrainedModel, teacher), trust_remote_code)
+    return _load(student, source, trust_remote_code)
 
 
 def student_start(

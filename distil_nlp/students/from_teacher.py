@@ -129,10 +129,8 @@ def _build(
             setattr(config, name, [values[layer] for layer in layers])
         student_class = type(teacher)
     elif (model_type, architecture) == ("bert", "distilbert"):
-        student_class, config = (
-            distilbert_class(teacher),
-            distilbert_config(cast("BertConfig", teacher.config), len(layers)),
-        )
+        student_class = distilbert_class(teacher)
+        config = distilbert_config(cast("BertConfig", teacher.config), len(layers))
         config.dtype = torch.float32
     else:
         known = ", ".join([*ENCODERS, *DECODERS])

@@ -183,9 +183,7 @@ class TeacherEnsemble(Teacher):
         """
 
         def compute_logits(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-            member_logits = self.members[index](batch).logits
-            assert member_logits is not None
-            logits = self._in_student_labels(member_logits, self._known[index])
+            logits = self._in_student_labels(self.members[index](batch).logits, self._known[index])
             return logits.clamp(min=torch.finfo(logits.dtype).min)
 
         compute_logits.columns = self.members[index].columns  # type: ignore[attr-defined]
@@ -193,18 +191,14 @@ class TeacherEnsemble(Teacher):
 
     def _mean(self, signals: list[Signals], temperature: float) -> torch.Tensor:
         """Mean of the members' predictions at a temperature, as logits."""
-        predictions = [member_signals.at(temperature) for member_signals in signals]
-        sparse = [member.name for member, tensor in zip(self.members, predictions, strict=True) if tensor is None]
+        logits = [member_signals.at(temperature) for member_signals in signals]
+        sparse = [member.name for member, tensor in zip(self.members, logits, strict=True) if tensor is None]
         if sparse:
             raise ValueError(
                 f"An ensemble averages whole distributions, and {', '.join(sparse)} gives parts of them. Build a cache of "
                 f"dense logits, or use it as the only teacher."
             )
-        logits = [
-            self._in_student_labels(tensor, known)
-            for tensor, known in zip(predictions, self._known, strict=True)
-            if tensor is not None
-        ]
+        logits = [self._in_student_labels(tensor, known) for tensor, known in zip(logits, self._known, strict=True)]
         if len({tensor.shape for tensor in logits}) > 1:
             shapes = "; ".join(
                 f"{member.name}: {tuple(tensor.shape)}" for member, tensor in zip(self.members, logits, strict=True)

@@ -155,7 +155,6 @@ class _Build:
         examples = [{DIGEST: digest.reshape(1, 1)} for digest in row_digests(batch, self.header["columns"])]
         for name, (layout, storage) in self._signals.items():
             tensor = signals.features[name] if name in signals.features else signals.logits
-            assert tensor is not None
             counts = layout.counts(tensor, batch, len(ids)).tolist()
             packed = storage.pack(layout.rows(tensor, batch), counts, ids)
             for arrays, example in zip(packed, examples, strict=True):
@@ -204,7 +203,6 @@ def _header(
     batch = reader.batch(range(min(2, reader.batch_size, reader.num_examples)))
     signals, spans = teacher(batch), predicts_spans(teacher.model)
     logit_format = format_from(full_description(storage, signals.num_classes))
-    assert signals.logits is not None
     tensors = {logit_format.signal: (signals.logits, logit_format.describe())}
     tensors |= {name: (signals.features[name], logit_format.features) for name in features}
     header = {

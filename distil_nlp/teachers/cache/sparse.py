@@ -343,5 +343,5 @@ def _unpack(entries: np.ndarray) -> np.ndarray:
     """Integers from their bytes, lowest first."""
     values: np.ndarray = entries[..., 0].astype(np.int32 if entries.shape[-1] < 4 else np.int64)
     for index in range(1, entries.shape[-1]):
-        values = values | (entries[..., index].astype(values.dtype) << (8 * index))
+        values |= entries[..., index].astype(values.dtype) << (8 * index)
     return values
