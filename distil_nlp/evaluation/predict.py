@@ -37,7 +37,7 @@ def predict(
     dataset: Any,
     collator: Callable,
     *,
-    keep: Callable[[torch.Tensor, dict[str, Any]], Sequence],
+    keep: Callable[[torch.Tensor, dict[str, Any]], Sequence | np.ndarray],
     batch_size: int = 64,
     device: torch.device | str | None = None,
     columns: Sequence[str] | None = None,
@@ -92,7 +92,9 @@ def predict(
     return predictions
 
 
-def _check_count(predictions: Sequence, num_examples: int, logits: torch.Tensor, description: str) -> None:
+def _check_count(
+    predictions: Sequence | np.ndarray, num_examples: int, logits: torch.Tensor, description: str
+) -> None:
     if len(predictions) != num_examples:
         raise ValueError(
             f"{description}: there should be {num_examples} predictions, one for each example of the batch; got "

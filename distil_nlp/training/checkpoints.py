@@ -3,6 +3,7 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from safetensors import safe_open
@@ -42,9 +43,10 @@ def load_renamed(model: nn.Module, folder: str | Path) -> bool:
     if not isinstance(model, PreTrainedModel) or names <= set(model.state_dict()):
         return False
     with torch.random.fork_rng():
-        loaded, info = type(model).from_pretrained(
+        result = type(model).from_pretrained(
             folder, config=model.config, dtype=model.dtype, use_safetensors=True, output_loading_info=True
         )
+    loaded, info = cast(tuple[PreTrainedModel, dict[str, Any]], result)  # a pair, with output_loading_info
     if info["missing_keys"]:
         raise ValueError(
             f"{folder} contains {len(names)} weights and lacks {len(info['missing_keys'])} of {type(model).__name__}'s "

@@ -6,7 +6,7 @@ new version no longer has or no longer calls.
 
 import inspect
 import re
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -15,10 +15,12 @@ from transformers import Trainer
 from transformers.trainer_utils import has_length
 
 from ..collators import Collator
+from ..objectives import Objective
 from ..signals.columns import TASK_COLUMNS
+from ..teachers import Teacher
 from .checkpoints import load_renamed
 from .projections import Projections
-from .sampling import length_grouped_sampler
+from .sampling import LengthGroupedSampler, length_grouped_sampler
 
 # Private members of Trainer that other modules of this room call or read.
 CALLED = ("_prepare_inputs", "_remove_unused_columns", "_get_collator_with_removed_columns", "_signature_columns")
@@ -27,11 +29,14 @@ CALLED = ("_prepare_inputs", "_remove_unused_columns", "_get_collator_with_remov
 class PrivateHooks(Trainer):
     """`transformers.Trainer` with the private methods that distillation overrides. Each docstring gives the reason."""
 
-    objective: Any
+    model: nn.Module
+    teacher: Teacher | None
+    objective: Objective
     projections: Projections
     _collator: Collator
-    teacher: Any
-    _train_sampler: Sampler | None = None
+    _training_collator: Collator
+    _train_sampler: LengthGroupedSampler | None = None
+    _signature_columns: list[str] | None  # type: ignore[assignment]  # None in Trainer's constructor, a list later
 
     # ---- Training ----
 
@@ -45,14 +50,14 @@ class PrivateHooks(Trainer):
         counts = self.objective.count(batch_samples).to(device)
         return self.accelerator.reduce(counts, "sum") if self.accelerator.num_processes > 1 else counts
 
-    def _run_epoch(self, **kwargs: Any) -> None:
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """Train for one epoch, unless all steps are done.
 
         Reason: a resumed run that is already at its end would be trained for one step more.
         """
         self.control.should_training_stop |= self.state.global_step >= self.state.max_steps
         if not self.control.should_training_stop:
-            super()._run_epoch(**kwargs)
+            super()._run_epoch(*args, **kwargs)
 
     def _clip_grad_norm(self, model: nn.Module) -> torch.Tensor | None:
         """Clip the gradients of student and projections together.
@@ -96,9 +101,10 @@ class PrivateHooks(Trainer):
 
         Reason: as for `_load_from_checkpoint`.
         """
-        if not load_renamed(self.model, self.state.best_model_checkpoint):
+        checkpoint = cast(str, self.state.best_model_checkpoint)  # Trainer calls this only if there is one
+        if not load_renamed(self.model, checkpoint):
             super()._load_best_model()
-        self.projections.load(self.state.best_model_checkpoint)
+        self.projections.load(checkpoint)
 
     # ---- Data ----
 
@@ -110,7 +116,7 @@ class PrivateHooks(Trainer):
         if self._signature_columns is None:
             super()._set_signature_columns_if_needed()
             teacher = () if self.teacher is None else self.teacher.columns
-            columns = [*self._signature_columns, *TASK_COLUMNS, *teacher, *self._collator.columns]
+            columns = [*(self._signature_columns or ()), *TASK_COLUMNS, *teacher, *self._collator.columns]
             self._signature_columns = list(dict.fromkeys(columns))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:

@@ -3,10 +3,9 @@
 import copy
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import BestRun, default_compute_objective, default_hp_space_optuna
 
@@ -30,7 +29,8 @@ class TrialRunner:
     def __init__(self, args: TrainingArguments, run_trial: Callable[[Any], dict[str, float]]):
         self.args, self._run_trial = args, run_trial
         self.model_init = run_trial  # transformers checks that it exists
-        self.model = self.model_wrapped = self.objective = self._metrics = None
+        self.model = self.model_wrapped = self.objective = None
+        self._metrics: dict[str, float] | None = None
         self.accelerator = self  # transformers clears it after a trial; there is nothing to clear
 
     def train(self, resume_from_checkpoint: str | None = None, trial: Any = None) -> None:
@@ -56,7 +56,8 @@ class TrialRunner:
             `BestRun`, or a list of them for several directions; None on processes other than the first.
         """
         import_extra("sweep")
-        return Trainer.hyperparameter_search(self, hp_space, compute_objective, backend="optuna", **settings)
+        runner: Any = self  # not a Trainer, but all that this method needs of one
+        return Trainer.hyperparameter_search(runner, hp_space, compute_objective, backend="optuna", **settings)
 
 
 class HyperparameterSearchMixin(PreparationMixin):
@@ -64,7 +65,7 @@ class HyperparameterSearchMixin(PreparationMixin):
 
     _made_with: dict[str, Any]
 
-    def hyperparameter_search(
+    def hyperparameter_search(  # type: ignore[override]  # transformers returns None, too, and does not say so
         self,
         hp_space: Callable[[Any], dict[str, Any]] | None = None,
         compute_objective: Callable[[dict[str, float]], float | list[float]] | None = None,
@@ -157,10 +158,12 @@ class HyperparameterSearchMixin(PreparationMixin):
                     f"hp_space returned {setting!r}, which is no training argument{nearest(setting, known)}. Suggest "
                     f"settings of the student in model_init(trial)."
                 )
-        output_dir = str(Path(self.args.output_dir) / name)
+        output_dir = str(self._output_dir / name)
         made_with = dict(self._made_with)
         callbacks = [_unused_copy(callback) for callback in made_with.pop("callbacks", None) or []]
-        trainer = type(self)(
+        # A DistillationTrainer, whose constructor takes a teacher and an objective, too.
+        construct: Callable[..., HyperparameterSearchMixin] = type(self)
+        trainer = construct(
             model_init=lambda: self.call_model_init(trial),
             teacher=self.teacher,
             args=dataclasses.replace(self.args, **{"output_dir": output_dir, "push_to_hub": False, **settings}),
@@ -184,7 +187,9 @@ class HyperparameterSearchMixin(PreparationMixin):
     def _restore_teacher(self) -> None:
         """Reconcile the teacher with this trainer's student again: a trial may have tapped other layers."""
         if self.teacher is not None:
-            self.teacher.reconcile(self.model, self.processing_class)
+            # Processors of images and audio are passed, too; teachers compare tokenizers only.
+            tokenizer = cast(PreTrainedTokenizerBase | None, self.processing_class)
+            self.teacher.reconcile(self.model, tokenizer)
             self.teacher.tap_layers(self.objective.teacher_taps if self.objective.needs_teacher else ())
 
 

@@ -2,15 +2,15 @@
 
 import copy
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import nn
 from transformers import TrainingArguments
 from transformers.trainer_utils import has_length
 
-from ..collators import Collator
 from ..objectives import Objective, default_objective
 from ..signals.forward import accepted_columns, forward_logits
 from ..signals.problem_kinds import problem_kind_of
@@ -27,7 +27,10 @@ class PreparationMixin(PrivateHooks):
 
     args: DistillationTrainingArguments
     probes_teacher = True  # False if the teacher was probed before on these examples
-    _training_collator: Collator
+
+    @property
+    def _output_dir(self) -> Path:
+        return Path(self.args.output_dir or "")  # never None: TrainingArguments has a default
 
     def _prepare_teacher(self, teacher: Any) -> Teacher | None:
         """The teacher as a `Teacher`, reconciled with the student and placed on the device."""
@@ -59,7 +62,7 @@ class PreparationMixin(PrivateHooks):
         if self.args.eval_with_teacher and objective.needs_teacher and self.eval_dataset is not None:
             # A cache may lack the evaluation examples: fail now, not after the training.
             with torch.random.fork_rng():
-                self.teacher(next(self._batches_of(self.eval_dataset, range(2))))
+                cast(Teacher, self.teacher)(next(self._batches_of(self.eval_dataset, range(2))))
         return objective.to(self.args.device)
 
     def _check_training_batches(self, objective: Objective, batch: Mapping[str, torch.Tensor]) -> None:
@@ -103,7 +106,7 @@ class PreparationMixin(PrivateHooks):
             self.accelerator.print(result)
 
     def _batches_of(
-        self, dataset: Any, items: Iterable[int], batch_size: int = 32, collate: Callable | None = None
+        self, dataset: Any, items: Collection[int], batch_size: int = 32, collate: Callable | None = None
     ) -> Iterator[dict[str, torch.Tensor]]:
         """Collated batches of chosen examples, with the columns that training uses, on the device.
 
@@ -116,8 +119,10 @@ class PreparationMixin(PrivateHooks):
             dataset = self._remove_unused_columns(dataset)
         else:
             collate = self._get_collator_with_removed_columns(collate)
-        if has_length(dataset):
-            examples = (dataset[index] for index in items if index < len(dataset))
+        num_rows = len(dataset) if has_length(dataset) else None
+        examples: Iterator[Any]
+        if num_rows is not None:
+            examples = (dataset[index] for index in items if index < num_rows)
         else:
             examples = itertools.islice(iter(dataset), len(items))
         while chunk := list(itertools.islice(examples, batch_size)):

@@ -1,6 +1,5 @@
 """After training: the comparison, the model card, the upload."""
 
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -99,15 +98,24 @@ class ReportingMixin(PreparationMixin):
     def _answers(self, dataset: Any, predictor: Any, evaluator: Evaluator) -> list:
         return predict(predictor, dataset, self.data_collator, keep=evaluator.answers, device=self.args.device)
 
-    def create_model_card(self, **kwargs: Any) -> None:
+    def create_model_card(self, **kwargs: Any) -> None:  # type: ignore[override]  # by keyword only
         """Write the card of the student into `output_dir`, built from the comparison.
 
         Args:
             kwargs: `model_name` (default: the repository or folder) and `dataset` (a short description).
+
+        Raises:
+            ValueError: The student was trained without a teacher.
         """
         if not self.is_world_process_zero():
             return
         report, tag = self.comparison or self.compare(), pipeline_tag_of(self.model)
+        if self.teacher is None:
+            raise ValueError(
+                f"A card names the teacher of the student, and this {type(self.model).__name__} was trained without one "
+                f"(teacher=None). Write one with `distil_nlp.hub.model_card`."
+            )
+        config = getattr(self.model, "config", None)
         card = model_card(
             report,
             model_name=kwargs.get("model_name") or self._repo_id(),
@@ -116,11 +124,11 @@ class ReportingMixin(PreparationMixin):
             arguments=self.args,
             pipeline_tag=tag,
             example="image.png" if "image" in tag or tag == "object-detection" else "One sentence to judge.",
-            imports=import_line(self.model.config.to_dict() if hasattr(self.model, "config") else {}),
+            imports=import_line({} if config is None else config.to_dict()),
         )
-        write_text(Path(self.args.output_dir) / "README.md", card)
+        write_text(self._output_dir / "README.md", card)
 
-    def push_to_hub(
+    def push_to_hub(  # type: ignore[override]  # always waits, and returns the address instead of the commit
         self,
         commit_message: str = "Upload distilled student",
         token: str | None = None,
@@ -137,7 +145,7 @@ class ReportingMixin(PreparationMixin):
             return None
         self.create_model_card(**kwargs)
         return push_to_hub(
-            self.args.output_dir,
+            self._output_dir,
             self._repo_id(),
             private=self.args.hub_private_repo or None,
             commit_message=commit_message,
@@ -146,4 +154,4 @@ class ReportingMixin(PreparationMixin):
         )
 
     def _repo_id(self) -> str:
-        return self.args.hub_model_id or Path(self.args.output_dir).resolve().name
+        return self.args.hub_model_id or self._output_dir.resolve().name

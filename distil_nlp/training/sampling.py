@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch.utils.data import Sampler
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import TrainingArguments
 
 _BATCHES_PER_POOL = 50
 
@@ -62,26 +62,6 @@ def length_grouped_sampler(dataset: Any, args: TrainingArguments) -> LengthGroup
     lengths = dataset_lengths(dataset, length_column=args.length_column_name)
     seed = args.seed if args.data_seed is None else args.data_seed
     return LengthGroupedSampler([1] * len(dataset) if lengths is None else lengths, args.train_batch_size, seed)
-
-
-class EpochCallback(TrainerCallback):
-    """Sets the epoch of the sampler and the collator before their first batch.
-
-    Needed when several processes resume inside an epoch: accelerate's own call does not reach the sampler then.
-
-    Args:
-        trainer (`DistillationTrainer`): Its `_train_sampler` and `_training_collator` are read at each epoch.
-    """
-
-    def __init__(self, trainer: Trainer):
-        self.trainer = trainer
-
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Set the epoch."""
-        epoch = int(state.epoch or 0)
-        if self.trainer._train_sampler is not None:
-            self.trainer._train_sampler.set_epoch(epoch)
-        self.trainer._training_collator.set_epoch(epoch)
 
 
 def dataset_lengths(

@@ -1,7 +1,7 @@
 """`DistillationTrainer`: a `transformers.Trainer` that compares a student with a teacher and with labels."""
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -14,13 +14,13 @@ from ..signals.base import Signals
 from ..signals.forward import accepted_columns, forward_logits, gatherable_logits
 from ..signals.frames import frame_stride
 from ..signals.taps import FeatureTap
+from ..teachers import Teacher
 from .arguments import DistillationTrainingArguments, check_unused
 from .checkpoints import last_complete_checkpoint
 from .hyperparameter_search import HyperparameterSearchMixin
 from .meters import MetricSums, StepMeter, Stopwatch, sum_over_processes
 from .projections import Projections
 from .reporting import ReportingMixin
-from .sampling import EpochCallback
 
 
 class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
@@ -76,7 +76,7 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
 
     # ---- One step ----
 
-    def compute_loss(
+    def compute_loss(  # type: ignore[override]  # counts of each term, where Trainer has one number
         self,
         model: nn.Module,
         inputs: dict[str, torch.Tensor],
@@ -104,10 +104,11 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
             return Signals(logits, tap.take(), frame_stride=frame_stride(self.model))
 
     def _teacher_signals(self, inputs: dict[str, torch.Tensor]) -> Signals | None:
-        return self.teacher(inputs) if self.objective.needs_teacher else None
+        # `check_unused` refuses terms that need a teacher where there is none.
+        return cast(Teacher, self.teacher)(inputs) if self.objective.needs_teacher else None
 
     def training_step(
-        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | None = None
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
         """`Trainer.training_step`, timed."""
         with self._stopwatch.measure("step"):
@@ -153,14 +154,15 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
                 self._evaluation_sums.add({name: part * rows for name, part in parts.items()} | {"rows": rows})
         if prediction_loss_only:
             return loss, None, None
-        return loss, gatherable_logits(self.model, student.logits, labels), labels
+        logits = gatherable_logits(self.model, student.logits, labels)
+        return loss, logits, labels  # type: ignore[return-value]  # Trainer gathers a tuple of logits, too
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """`Trainer.evaluation_loop`; with `eval_with_teacher`, all terms of the objective are added to the metrics."""
         self._evaluation_sums.take()
         output = super().evaluation_loop(*args, **kwargs)
         sums = self._evaluation_sums.take()
-        if self.args.eval_with_teacher and sums:
+        if self.args.eval_with_teacher and sums and output.metrics is not None:
             totals = sum_over_processes(sums, self.accelerator)
             rows, prefix = totals.pop("rows"), kwargs.get("metric_key_prefix", "eval")
             output.metrics.update({f"{prefix}_{name}": value / rows for name, value in totals.items()})
@@ -168,17 +170,17 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
 
     # ---- Training ----
 
-    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> TrainOutput:
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
         """`Trainer.train`, after a check of the teacher on a few labeled examples.
 
         `resume_from_checkpoint=True` takes the newest complete checkpoint, and starts from the beginning if there is
         none.
         """
         if resume_from_checkpoint is True:
-            checkpoint = last_complete_checkpoint(self.args.output_dir)
+            checkpoint = last_complete_checkpoint(self._output_dir)
             resume_from_checkpoint = None if checkpoint is None else str(checkpoint)
         self._probe_teacher()
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def get_train_dataloader(self) -> torch.utils.data.DataLoader:
         """`Trainer.get_train_dataloader`, with the collator's variant for training."""
@@ -187,6 +189,26 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
             return super().get_train_dataloader()
         finally:
             self.data_collator = plain
+
+
+class EpochCallback(TrainerCallback):
+    """Sets the epoch of the sampler and the collator before their first batch.
+
+    Needed when several processes resume inside an epoch: accelerate's own call does not reach the sampler then.
+
+    Args:
+        trainer (`DistillationTrainer`): Its `_train_sampler` and `_training_collator` are read at each epoch.
+    """
+
+    def __init__(self, trainer: DistillationTrainer):
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Set the epoch."""
+        epoch = int(state.epoch or 0)
+        if self.trainer._train_sampler is not None:
+            self.trainer._train_sampler.set_epoch(epoch)
+        self.trainer._training_collator.set_epoch(epoch)
 
 
 class ScheduleCallback(TrainerCallback):

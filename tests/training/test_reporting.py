@@ -23,6 +23,14 @@ def test_compare_without_a_teacher_is_refused(tmp_path):
         trainer.compare(rows)
 
 
+def test_a_card_of_a_student_without_a_teacher_is_refused(tmp_path):
+    student, teacher = make_pair()
+    trainer = make_trainer(student, None, rows := make_rows(8), tmp_path)
+    trainer.compare(rows, teacher=teacher, seconds=0.1)
+    with pytest.raises(ValueError, match=r"was trained without one \(teacher=None\)"):
+        trainer.create_model_card()
+
+
 def test_the_card_of_a_trainer_names_teacher_objective_and_figures(tmp_path):
     rows = make_rows(24)
     trainer = make_trainer(*make_pair(), rows, tmp_path, temperature=3.0)
