@@ -131,5 +131,5 @@ def test_teacher_and_student_are_compared_with_the_yardstick_of_the_task(prepare
     trainer = make_trainer(prepared, tmp_path)
     comparison = trainer.compare(rows, evaluator=task.evaluator(rows), seconds=0.1)
     assert comparison.to_dict()["metric"] == "f1"
-    with pytest.raises(ValueError, match=r"are of tokens.*compare\(dataset, evaluator=task.evaluator\(dataset\)\)"):
+    with pytest.raises(ValueError, match=r"labels of tokens.*compare\(dataset, evaluator=task.evaluator\(dataset\)\)"):
         trainer.compare(rows)
