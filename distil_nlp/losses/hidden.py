@@ -74,6 +74,6 @@ def mean_of_tokens(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     Returns:
         `torch.Tensor` of shape (batch, width), float32 or wider; 0 for a text without tokens.
     """
-    # masked_fill, not a product with 0: padding may hold NaN or infinity.
+    # masked_fill, not a product with 0: padding may contain NaN or infinity.
     total = upcast(hidden).masked_fill(mask.unsqueeze(-1) == 0, 0).sum(dim=1)
     return total / mask.sum(dim=1, keepdim=True).clamp(min=1)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Evaluator(ABC):
-    """Computes the metrics of models on one split, whose references it holds.
+    """Computes the metrics of models on one split. It contains the references of the split.
 
     Three steps, so that a bootstrap can repeat the last one alone: `answers` reduces the logits of each row to what the
     metrics need, `statistics` compares the answers of each example with its reference, `compute` is a metric of chosen

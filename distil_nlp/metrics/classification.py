@@ -308,7 +308,7 @@ class ClassificationEvaluator(Evaluator):
         predictions = decide(self.problem_type, logits)
         num_bad = int(np.isnan(logits).reshape(len(logits), -1).any(axis=1).sum())
         if num_bad:
-            warnings.warn(f"{num_bad} of {len(logits)} rows of logits hold NaN; every metric is nan.", stacklevel=2)
+            warnings.warn(f"{num_bad} of {len(logits)} rows of logits contain NaN; every metric is nan.", stacklevel=2)
             predictions = np.full(predictions.shape, np.nan)
         return np.column_stack([predictions, self._references])
 

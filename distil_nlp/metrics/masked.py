@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class MaskedTokenEvaluator(Evaluator):
     """Evaluates a model over a vocabulary at the masked positions.
 
-    An answer holds, for each masked position of a row, the negative log-likelihood of the masked token in nats and the
+    An answer contains, for each masked position of a row, the negative log-likelihood of the masked token in nats and the
     predicted token, shape (masked positions, 2). The statistics of a row are the sum of the negative log-likelihoods,
     the number of masked positions, and the number of correct predictions. Bootstrap samples keep rows whole.
 

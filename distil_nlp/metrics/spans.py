@@ -176,7 +176,7 @@ class SpanEvaluator(Evaluator):
     def statistics(self, answers: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         num_undefined = int(np.isnan(np.asarray(answers)).any(axis=1).sum())
         if num_undefined:
-            warnings.warn(f"{num_undefined} of {len(answers)} windows hold NaN; every metric is nan.", stacklevel=2)
+            warnings.warn(f"{num_undefined} of {len(answers)} windows contain NaN; every metric is nan.", stacklevel=2)
             return np.full((self.num_examples, 2), np.nan)
         texts = self.texts(answers)
         pairs = ((texts[index], accepted) for index, accepted in zip(self._labeled, self._references, strict=True))

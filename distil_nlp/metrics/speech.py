@@ -56,7 +56,7 @@ class SpeechEvaluator(Evaluator):
             raise ValueError(f"There should be an answer for each of {self.num_rows} rows; got {len(answers)}.")
         if num_bad := sum(np.isnan(answer).any() for answer in answers):
             warnings.warn(
-                f"The logits of {num_bad} of {len(answers)} clips hold NaN; every metric is nan.", stacklevel=2
+                f"The logits of {num_bad} of {len(answers)} clips contain NaN; every metric is nan.", stacklevel=2
             )
             return np.full((self.num_rows, 5), np.nan)
         numbers = (np.asarray(answer, dtype=np.int64).tolist() for answer in answers)

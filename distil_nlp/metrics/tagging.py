@@ -135,7 +135,9 @@ class TaggingEvaluator(Evaluator):
             statistics = np.column_stack([self._entity_counts(tags, self._entities), statistics])
         num_bad = int(np.sum(tags == _NOT_A_NUMBER))
         if num_bad:
-            warnings.warn(f"The logits of {num_bad} of {len(tags)} words hold NaN; every metric is nan.", stacklevel=2)
+            warnings.warn(
+                f"The logits of {num_bad} of {len(tags)} words contain NaN; every metric is nan.", stacklevel=2
+            )
             return np.full(statistics.shape, np.nan)
         return statistics
 

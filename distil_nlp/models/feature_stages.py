@@ -77,7 +77,7 @@ def _full_name(model: nn.Module, path: str) -> str:
 class _Run:
     """The last run of a module: its start and end, and the size (height, width) of the maps before and after it.
 
-    `mixes`: it is a convolution with a kernel larger than one pixel.
+    `mixes`: whether it is a convolution with a kernel larger than one pixel.
     """
 
     start: int

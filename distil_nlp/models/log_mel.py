@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from transformers.audio_utils import mel_filter_bank
 
-# So that silence has a logarithm. Waveforms lie in -1 to 1: this is far below a microphone's noise in a band.
+# Added to the energy of a band, because log(0) is -inf. For waveforms in -1 to 1 it is far below a microphone's noise.
 _FLOOR = 1e-6
 # Approximate mean and deviation of close-talking speech: they only bring the features near 0 and 1.
 _MEAN, _STD = -5.0, 4.0
@@ -13,8 +13,8 @@ _MEAN, _STD = -5.0, 4.0
 class LogMel(nn.Module):
     """Log-mel features as part of the model, so that training, saved files, exports and serving share one front end.
 
-    No frame reaches beyond the clip, so a frame is known as soon as its last sample is, and the frames of a clip do not
-    depend on its padding.
+    No frame reaches beyond the clip, so a frame can be computed as soon as its last sample is available, and the frames of
+    a clip do not depend on its padding.
 
     Args:
         sampling_rate (`int`): In Hz.

@@ -16,7 +16,7 @@ class NetworkConfig(PreTrainedConfig):
 
     Args:
         network (`str`): A name given to `register_network`.
-        options (`dict`): Arguments of the network's `__init__`: numbers, strings, lists, as config.json can hold.
+        options (`dict`): Arguments of the network's `__init__`: numbers, strings, lists, as config.json can contain.
         feature_paths (`list[str]`, *optional*): Modules that end a stage, for terms that refer to stages by number.
     """
 

@@ -89,7 +89,7 @@ class LayerTerm(Term):
         if teacher is None:
             raise ValueError(
                 f"{type(self).__name__} reads layers of the teacher ({self.layers!r}), and there is no model of it: "
-                f"an ensemble has no layers of its own, and a cache does not have those of every model. Use one "
+                f"an ensemble has no layers, and a cache has them for some architectures only. Use one "
                 f"teacher that runs (OnlineTeacher)."
             )
         if isinstance(self.layers, str):
@@ -133,7 +133,7 @@ def total(values: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def of_images(batch: Batch) -> bool:
-    """Whether the batch holds images: no position is padding, and the number of positions depends on the model."""
+    """Whether the batch contains images: no position is padding, and the number of positions depends on the model."""
     return "pixel_values" in batch and "attention_mask" not in batch
 
 

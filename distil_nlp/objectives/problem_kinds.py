@@ -70,7 +70,7 @@ def kind_objective(problem_type: str) -> KindObjective:
 
 
 def check_label_per_prediction(problem_type: str, term: str) -> None:
-    """Refuse a kind whose predictions do not each have a label (frames of a clip, queries of a detector).
+    """Raise for a kind whose predictions do not each have a label (frames of a clip, queries of a detector).
 
     Args:
         problem_type (`str`): Name of the problem kind.
@@ -85,7 +85,7 @@ def check_label_per_prediction(problem_type: str, term: str) -> None:
 
 
 def check_exclusive_classes(problem_type: str, term: str) -> None:
-    """Refuse a kind whose predictions are not distributions over classes, one of which is the label.
+    """Raise for a kind whose predictions are not distributions over classes, one of which is the label.
 
     Args:
         problem_type (`str`): Name of the problem kind.

@@ -26,11 +26,11 @@ from .schedules import Scheduled
 
 
 class PooledTerm(LayerTerm):
-    """A term between the examples of a micro-batch, each of them one point.
+    """Base class of terms that compare the examples of a micro-batch with each other, each as one vector (a point).
 
     A point is the mean of hidden states (batch, sequence, width) without padding, or of the pixels of a feature map
     (batch, channels, height, width), or a vector (batch, width). Averaged over the pairs of layers. The widths of student
-    and teacher may differ, and so may the kinds of their outputs.
+    and teacher may differ, and one may be hidden states where the other is a map.
 
     Args:
         weight (`float` or `Schedule`): Weight in the objective.

@@ -210,9 +210,8 @@ class EmbeddingMatching(TeacherPredictions):
     """Match the teacher's embedding of every text or image.
 
     Where the student's embedding is narrower, a linear map without bias projects it to the teacher's width. The map is
-    trained with the student, is no part of it, and may rotate and stretch: the similarities among the student's own vectors
-    are then learned only as far as the map preserves them. There `SimilarityTargets` is the better choice: it compares
-    these similarities.
+    trained with the student and is not part of it. It may rotate and stretch vectors, so the similarities between the
+    student's own vectors need not become the teacher's. `SimilarityTargets` compares these and is the better choice then.
 
     Args:
         weight (`float` or `Schedule`): `kd_ratio` in the default objective of embeddings.

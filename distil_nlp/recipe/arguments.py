@@ -37,7 +37,7 @@ def _setting(help: str, default: Any = None) -> Any:
 
 
 def _parse_yaml(arguments: Any, name: str) -> None:
-    """Replace a setting by its parsed value: a flag holds YAML (of which JSON is a part) in one word."""
+    """Replace a setting by its parsed value: a flag contains YAML (of which JSON is a part) in one word."""
     if isinstance(getattr(arguments, name), str):
         setattr(arguments, name, load_yaml(getattr(arguments, name)))
 

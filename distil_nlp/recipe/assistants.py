@@ -97,7 +97,7 @@ def _assistant(name: str, entry: str | Mapping[str, Any]) -> Assistant:
 
 
 def check_sizes(chain: Sequence[tuple[str, nn.Module]]) -> None:
-    """Refuse a chain in which a model is larger than its teacher.
+    """Check that no model of the chain is larger than its teacher.
 
     Args:
         chain (`list` of `(str, nn.Module)`): Names and models: teacher, assistants, student.

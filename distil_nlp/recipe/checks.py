@@ -25,7 +25,7 @@ from .students import new_student, reads_cache, stage_objective, stage_rows
 
 
 def check_zero_shot(recipe: RecipeArguments, task: Task, missing: Sequence[str]) -> None:
-    """Refuse a zero-shot teacher that is not trained, or a task that it cannot predict.
+    """Check that a zero-shot teacher is trained and can predict the task.
 
     Args:
         recipe (`RecipeArguments`): With a hypothesis template.
@@ -52,7 +52,7 @@ def check_zero_shot(recipe: RecipeArguments, task: Task, missing: Sequence[str])
 
 
 def check_teacher_stop(recipe: RecipeArguments, *, is_trained: bool) -> None:
-    """Refuse an early stop of a teacher that is not trained, or outside of its training.
+    """Check that a teacher with an early stop is trained, and for at least as many epochs.
 
     Raises:
         ValueError: `teacher_stop_epoch` has no effect or is out of range.
@@ -72,10 +72,10 @@ def check_teacher_stop(recipe: RecipeArguments, *, is_trained: bool) -> None:
 
 
 def check_data(recipe: RecipeArguments, data: RecipeData) -> None:
-    """Refuse a main metric and settings that the task or the rows do not allow.
+    """Check that the task and the rows allow the main metric and the settings.
 
     Raises:
-        ValueError: The setting is named.
+        ValueError: A setting that they do not allow; the message names it.
     """
     data.evaluator()
     task, report, models, transfer = data.task, recipe.report, recipe.models, recipe.transfer
@@ -128,7 +128,7 @@ def check_training(context: RunContext, teachers: Teachers) -> dict[str, CacheCo
         `dict[str, CacheContents]`: Role of each model that teaches to what its cache has to contain.
 
     Raises:
-        ValueError: A model that cannot be built, or whatever the trainer would refuse.
+        ValueError: A model that cannot be built, or any error that the trainer would raise.
     """
     student = new_student(context, teachers.reference_model)
     _use_preset_for_large_gap(context, teachers.combined, student)
@@ -155,7 +155,7 @@ def check_training(context: RunContext, teachers: Teachers) -> dict[str, CacheCo
 
 
 def _use_preset_for_large_gap(context: RunContext, teacher: Teacher, student: nn.Module) -> None:
-    """Where the recipe does not choose a method and the teacher is far larger: learn by the task's preset for that."""
+    """Set the task's preset for a large gap if the teacher is far larger and the recipe does not choose a method."""
     preset = context.data.task.preset_for_large_gap
     chosen = is_method_chosen(context.recipe, context.training)
     if preset in (None, context.stages[0].name) or chosen or not len(context.data.labeled):
@@ -172,8 +172,7 @@ def _try_stages(
     collator: Collator,
     training: DistillationTrainingArguments,
 ) -> None:
-    """Reconcile a student with its teacher, and try every stage (with its objective and rows) on two examples: labels,
-    vocabularies, layers, data."""
+    """Reconcile a student with its teacher, and try every stage on two examples, to check labels, vocabulary and layers."""
     teacher.reconcile(student)
     collator = as_collator(collator)
     for stage, objective, rows in plan:

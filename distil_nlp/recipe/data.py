@@ -98,8 +98,8 @@ class RecipeData:
         self.separate_processors: dict[str, Processor] = {}
         if num_copies and not self.task.supports_augmentation:
             raise ValueError(
-                f"num_augmented_copies={num_copies} joins texts and changes their tokens, and the result is no example of "
-                f"{self.task.name}. Leave it out; use unlabeled_file for texts that only the teacher labels."
+                f"num_augmented_copies={num_copies} joins texts and changes their tokens, and the result is not an example "
+                f"of {self.task.name}. Leave it out; use unlabeled_file for texts that only the teacher labels."
             )
 
     def load_processors(self, teacher: str | Path) -> None:
@@ -211,7 +211,7 @@ class RecipeData:
         self._indices = self._indices[indices]
 
     def collator_for(self, processor: Processor) -> Collator:
-        """The collator of the prepared rows for a model with this processor that is trained on its own."""
+        """The collator of the prepared rows for training a model with this processor without a teacher."""
         if processor is self.processor:
             return self.collator
         separate = {**self.separate_processors, "student_": self.processor}

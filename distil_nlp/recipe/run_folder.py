@@ -32,12 +32,12 @@ class RunFolder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
 
-    def claim(self, overrides: Mapping[str, Any]) -> None:
-        """Write recipe.yaml. Called after all checks, so that a recipe that is refused leaves no folder."""
+    def write_recipe(self, overrides: Mapping[str, Any]) -> None:
+        """Write the settings to recipe.yaml. Called after all checks, so that a recipe with an error leaves no folder."""
         write_text(self.path / _RECIPE, yaml.safe_dump(overrides, sort_keys=False))
 
     def check(self, overrides: Mapping[str, Any]) -> None:
-        """Refuse a folder that a run with these settings cannot use.
+        """Check that a run with these settings can use the folder.
 
         Raises:
             ValueError: The folder contains another run (the settings that differ are named), or other files.
@@ -46,8 +46,8 @@ class RunFolder:
             other_files = sorted(path.name for path in self.path.iterdir()) if self.path.is_dir() else []
             if other_files:
                 raise ValueError(
-                    f"{self.path} is not empty ({', '.join(other_files[:5])}) and contains no {_RECIPE}, so it is no run "
-                    f"that could be continued. Choose another --output_dir."
+                    f"{self.path} is not empty ({', '.join(other_files[:5])}) and contains no {_RECIPE}, so it is not the "
+                    f"folder of a run that could be continued. Choose another --output_dir."
                 )
         else:
             before = yaml.safe_load((self.path / _RECIPE).read_text(encoding="utf-8")) or {}
@@ -58,7 +58,7 @@ class RunFolder:
             ]
             if differing:
                 raise ValueError(
-                    f"{self.path} holds another run: {'; '.join(differing)}. Its finished models would be mixed with "
+                    f"{self.path} contains another run: {'; '.join(differing)}. Its finished models would be mixed with "
                     f"those of this run. Choose another --output_dir, or delete the folder to start again."
                 )
 

@@ -60,7 +60,7 @@ def stage_rows(context: RunContext, stage: Stage, objective: Objective) -> Datas
 
 
 def reads_cache(context: RunContext, stage: Stage) -> bool:
-    """Whether a stage can read the cache, which contains the recipe's rows but not those of a stage's own file."""
+    """Whether a stage can read the cache, which contains the rows of the recipe but not those of a file of a stage."""
     return context.recipe.caching.cache and stage.data in (None, *ROW_KINDS)
 
 
@@ -104,8 +104,10 @@ def train_student(context: RunContext, source: TeacherSource, seed: int) -> None
 
 
 def train_control(context: RunContext, seed: int) -> None:
-    """Train the student of one seed without the teacher, if that is not finished: on the labels, for as many steps, so
-    that fewer examples do not mean less training."""
+    """Train the student of one seed without the teacher, if that is not finished.
+
+    It learns from the labels for as many steps as the student, so that fewer examples do not mean less training.
+    """
     name = model_name("control", seed, context.seeds)
     if context.folder.finished(name):
         return
@@ -133,7 +135,7 @@ def _train_stages(
     build: Callable[[], nn.Module],
     save: Callable[[nn.Module, Path, Processor], None],
 ) -> None:
-    """Train a model in all stages; `build` makes it before the first, `save` writes the result of the last."""
+    """Train a model in all stages; `build` creates it before the first stage, `save` writes the result of the last."""
     model = None
     if context.folder.finished(name):
         return
@@ -174,7 +176,7 @@ def _load(context: RunContext, folder: Path, **settings: Any) -> nn.Module:
 
 
 def _save_student(context: RunContext, model: nn.Module, folder: Path, processor: Processor) -> None:
-    """Write a finished student, without the tokens that its training data does not contain if the recipe sets that."""
+    """Write a finished student; with `trim_vocabulary`, without the tokens that its training data does not contain."""
     if context.recipe.method.trim_vocabulary:
         trimmed = trim_vocabulary(model, processor, context.data.token_ids())
         model, processor = trimmed.model, trimmed.tokenizer

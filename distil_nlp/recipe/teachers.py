@@ -22,8 +22,9 @@ Check = Callable[[RunContext, Teachers], dict[str, CacheContents]]
 
 
 def prepare_teachers(context: RunContext, *, check: Check) -> None:
-    """Load the teachers, and set `context.teachers` and `context.cache_contents`. Everything that a later part of the run
-    would refuse is refused here, before a teacher is fine-tuned.
+    """Load the teachers, and set `context.teachers` and `context.cache_contents`.
+
+    Errors of all later parts of the run are raised here, before a teacher is fine-tuned.
 
     Args:
         context (`RunContext`): With data.
@@ -51,11 +52,11 @@ def prepare_teachers(context: RunContext, *, check: Check) -> None:
         check_teacher_stop(context.recipe, is_trained=trained_here)
         if trained_here and not finished:
             untrained = _with_new_head(context, models.teacher)
-            _check_and_claim(context, untrained, untrained, check)
+            _check_and_write_recipe(context, untrained, untrained, check)
             model, _ = _load(context, _fine_tune(context, untrained, models.teacher, 0))
         data.adopt_labels(model, trained_here=trained_here)
         reference_model = model
-    _check_and_claim(context, model, reference_model, check)
+    _check_and_write_recipe(context, model, reference_model, check)
     members = [_first_teacher(context, model), *_further_teachers(context, train=True)]
     context.teachers = Teachers(members, as_ensemble(members, context.recipe), reference_model)
 
@@ -69,7 +70,7 @@ def write_pseudo_labels(context: RunContext) -> None:
             )
 
 
-def _check_and_claim(context: RunContext, model: nn.Module, reference_model: nn.Module, check: Check) -> None:
+def _check_and_write_recipe(context: RunContext, model: nn.Module, reference_model: nn.Module, check: Check) -> None:
     """Run every check with these teachers, then write recipe.yaml."""
     with context.process.main_process_first():
         context.data.prepare()
@@ -77,7 +78,7 @@ def _check_and_claim(context: RunContext, model: nn.Module, reference_model: nn.
     members = [_first_teacher(context, model), *_further_teachers(context, train=False)]
     context.cache_contents = check(context, Teachers(members, as_ensemble(members, context.recipe), reference_model))
     if context.process.is_main_process:
-        context.folder.claim(context.overrides)
+        context.folder.write_recipe(context.overrides)
 
 
 def _first_teacher(context: RunContext, model: nn.Module) -> Teacher:
@@ -96,7 +97,7 @@ def _further_teachers(context: RunContext, *, train: bool) -> list[Teacher]:
             the checks.
 
     Raises:
-        ValueError: A teacher that would have to be fine-tuned with a tokenizer of its own.
+        ValueError: A teacher that would have to be fine-tuned with another tokenizer than the first teacher's.
     """
     data, models = context.data, context.recipe.models
     names, teachers = [public_name(models.teacher)], []
@@ -155,7 +156,7 @@ def _with_new_head(context: RunContext, source: str, index: int = 0) -> nn.Modul
 
 
 def _fine_tune(context: RunContext, model: nn.Module, source: str, index: int) -> Path:
-    """Train a teacher on the labels, each teacher with a seed of its own; the folder of the result."""
+    """Train a teacher on the labels, each teacher with another seed; return the folder of the result."""
     data, method, name = context.data, context.recipe.method, teacher_name(index)
     context.announce(f"{name}: fine-tuning {source} on {len(data.labeled):,} labeled examples")
     training = replace(

@@ -56,7 +56,7 @@ def load_recognizer(name_or_path: str | PathLike[str]) -> StreamingModel:
     if type(model) not in _STREAMING_MODELS:
         kinds = " or ".join(kind.__name__ for kind in _STREAMING_MODELS)
         raise TypeError(
-            f"{name_or_path} holds a {type(model).__name__}, which cannot process a stream. Expected a {kinds}."
+            f"{name_or_path} contains a {type(model).__name__}, which cannot process a stream. Expected a {kinds}."
         )
     return _STREAMING_MODELS[type(model)](model)
 

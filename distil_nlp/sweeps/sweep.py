@@ -113,7 +113,7 @@ class Sweep:
             try:
                 contents = check_training(self.trial_context(settings, "check"), teachers)["teacher"]
             except ValueError as error:
-                raise ValueError(f"A trial with {settings_line(settings)} cannot be: {error}") from error
+                raise ValueError(f"A trial with {settings_line(settings)} cannot be trained: {error}") from error
             features += contents.features
             temperatures += contents.temperatures
         contents = CacheContents(list(dict.fromkeys(features)), list(dict.fromkeys(temperatures)))
@@ -204,7 +204,7 @@ class Sweep:
                 return {**result, "seconds": 0.0, "repeats": result.get("repeats", index + 1)}
         trial = self.trial_context(settings, self._folder_of(len(earlier) + 1))
         began = time.perf_counter()
-        _claim(trial)
+        _write_trial_recipe(trial)
         train_student(trial, source, trial.seeds[0])
         scores = stage_scores(trial, "student")
         records = [trial.folder.training_record(name) for name in student_parts(trial, trial.seeds[0])]
@@ -280,7 +280,7 @@ class Sweep:
 
     def _train_control(self, best: RunContext, source: TeacherSource) -> dict[str, Any] | None:
         """Train the best student, if its folder is gone, and its control; the scores of the control."""
-        _claim(best)
+        _write_trial_recipe(best)
         train_student(best, source, best.seeds[0])
         if not best.recipe.report.control:
             return None
@@ -310,17 +310,17 @@ class Sweep:
         }
 
 
-def _claim(trial: RunContext) -> None:
-    """Write the trial's recipe.yaml, and delete what an interrupted sweep left there of a trial with other settings."""
+def _write_trial_recipe(trial: RunContext) -> None:
+    """Write the trial's recipe.yaml; delete the folder first if an interrupted sweep left it with other settings."""
     try:
         trial.folder.check(trial.overrides)
     except ValueError:
         shutil.rmtree(trial.folder.path)
-    trial.folder.claim(trial.overrides)
+    trial.folder.write_recipe(trial.overrides)
 
 
 def _reads_same_cache(trial: RunContext, cache_contents: Mapping[str, CacheContents]) -> bool:
-    """Whether a run of the trial's recipe would cache what the sweep has cached, no more and no less."""
+    """Whether a run of the trial's recipe would cache exactly the outputs that the sweep has cached."""
     contents = check_training(trial, trial.teachers)["teacher"]
     return trial.recipe.caching.cache and contents.features == cache_contents["teacher"].features
 

@@ -194,8 +194,8 @@ def _people(splits: Mapping[str, datasets.Dataset], names: Sequence[str], label:
         return sorted(numbers)
     if any(number % 1 for number in numbers.values()):
         raise ValueError(
-            f"Column {label!r} holds fractions ({listed(sorted(values), 5)}), but people are whole numbers or names. Set "
-            f"label_column."
+            f"Column {label!r} contains fractions ({listed(sorted(values), 5)}), but people are whole numbers or names. "
+            f"Set label_column."
         )
     return sorted(numbers, key=numbers.get)
 

@@ -117,8 +117,8 @@ class MaskedLanguageModeling(Task):
         rows = [row for row in rows if tokens.maskable(row).any()]
         if not rows:
             raise ValueError(
-                f"None of the {len(split)} texts of the split holds a word of the tokenizer's vocabulary, so no token can "
-                f"be masked. Is this the right text_column, and the tokenizer of this language?"
+                f"None of the {len(split)} texts of the split contains a word of the tokenizer's vocabulary, so no token "
+                f"can be masked. Is this the right text_column, and the tokenizer of this language?"
             )
         self.example = self.example.replace("[MASK]", tokenizer.mask_token)
         pairs = [

@@ -291,13 +291,13 @@ def _check_tags(split: datasets.Dataset, split_name: str, column: str) -> None:
     lists = (pyarrow.types.is_list, pyarrow.types.is_large_list)
     if not any(is_list(kind) for is_list in lists):
         raise ValueError(
-            f"Column {column!r} of the {split_name} split holds {kind}, but each row needs a list of tags, one for each "
+            f"Column {column!r} of the {split_name} split contains {kind}, but each row needs a list of tags, one for each "
             f"word. If each row has one label, the task is text-classification; otherwise split it, or set label_column."
         )
     if any(is_list(kind.value_type) for is_list in lists) or pyarrow.types.is_struct(kind.value_type):
         raise ValueError(
-            f"Column {column!r} of the {split_name} split holds {kind}, but a word has one tag: a class or a number. Make "
-            f"each row a plain list of tags, or set label_column."
+            f"Column {column!r} of the {split_name} split contains {kind}, but a word has one tag: a class or a number. "
+            f"Make each row a plain list of tags, or set label_column."
         )
 
 
@@ -307,7 +307,7 @@ def _read_tags(split: datasets.Dataset, column: str, label_names: Sequence[str] 
     feature = split.features[column].feature
     if pyarrow.types.is_null(tags.type) or tags.null_count == len(tags):
         raise ValueError(
-            f"Column {column!r} holds no tag in any of {len(split)} rows, so there are no classes. Set another "
+            f"Column {column!r} contains no tag in any of {len(split)} rows, so there are no classes. Set another "
             f"label_column, or give rows with tags."
         )
     flat = datasets.Dataset(

@@ -161,7 +161,7 @@ def test_sets_of_labels_agree_when_they_are_the_same_set():
 
 def test_a_model_that_gave_nan_is_in_the_report_without_numbers(candidates, labels):
     broken = Candidate("student", "broken", np.full((200, 3), np.nan))
-    with pytest.warns(UserWarning, match="200 of 200 rows of logits hold NaN"):
+    with pytest.warns(UserWarning, match="200 of 200 rows of logits contain NaN"):
         report = compare([candidates[0], broken], classes(labels)).to_dict()
     model, difference = report["models"][1], report["differences"][0]
     assert [model["metrics"]["accuracy"], model["kept"], model["agreement"], difference["low"]] == [None] * 4

@@ -115,7 +115,7 @@ def test_the_correlation_of_constant_predictions_is_nan_and_not_zero():
 
 def test_nan_in_the_logits_makes_every_metric_nan():
     logits = np.array([[1.0, 0.0], [np.nan, np.nan]])
-    with pytest.warns(UserWarning, match="1 of 2 rows of logits hold NaN"):
+    with pytest.warns(UserWarning, match="1 of 2 rows of logits contain NaN"):
         values = score(SINGLE, logits, np.array([0, 0]))
     assert np.isnan(values["accuracy"])
 

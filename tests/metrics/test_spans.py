@@ -134,7 +134,7 @@ def test_answers_that_differ_by_an_article_agree():
 def test_nan_in_the_logits_makes_every_metric_nan():
     evaluator, logits = span_evaluator(), logits_for((3, 4, 5.0), (4, 5, 6.0), (1, 2, 1.0))
     logits[1, 0, 3] = float("nan")
-    with pytest.warns(UserWarning, match="1 of 3 windows hold NaN"):
+    with pytest.warns(UserWarning, match="1 of 3 windows contain NaN"):
         statistics = evaluator.statistics(answers_of(evaluator, logits))
     assert np.isnan(statistics).all() and statistics.shape == (2, 2)
     assert np.isnan(evaluator.agreement(answers_of(evaluator, logits), answers_of(evaluator, logits)))

@@ -115,7 +115,7 @@ def test_nan_in_the_logits_makes_metrics_and_agreement_nan():
     logits = torch.zeros(1, 2, 5)
     logits[0, 1, 3] = torch.nan
     answers = evaluator.answers(logits, {"labels": torch.tensor([[1, 0]])})
-    with pytest.warns(UserWarning, match="1 of 2 words hold NaN; every metric is nan"):
+    with pytest.warns(UserWarning, match="1 of 2 words contain NaN; every metric is nan"):
         statistics = evaluator.statistics(answers)
     assert np.isnan(list(evaluator.scores(statistics).values())).all()
     assert np.isnan(evaluator.agreement(answers, [np.array([1, 0])]))

@@ -205,7 +205,7 @@ def test_an_unknown_key_in_yaml_is_refused_with_the_nearest(tmp_path):
 
 def test_a_folder_of_another_run_is_refused_with_what_differs(folder, finished):
     more = {"seeds": 2, "unlabeled_file": folder / "train.jsonl"}
-    with pytest.raises(ValueError, match="holds another run: temperature was None and is 9.0"):
+    with pytest.raises(ValueError, match="contains another run: temperature was None and is 9.0"):
         run(words(folder, finished, temperature=9.0, **more))
 
 

@@ -174,5 +174,5 @@ def test_a_stream_in_half_precision_gives_the_outputs_of_the_whole_waveform():
 
 def test_a_model_without_streams_ends_the_command_with_a_message(tmp_path):
     NetworkForCTC.from_network("streamcnn4", sampling_rate=RATE, num_labels=3).save_pretrained(tmp_path)
-    with pytest.raises(SystemExit, match="holds a NetworkForCTC, which cannot process a stream"):
+    with pytest.raises(SystemExit, match="contains a NetworkForCTC, which cannot process a stream"):
         main(["listen", str(tmp_path), "clip.wav"])

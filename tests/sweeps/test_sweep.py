@@ -268,13 +268,13 @@ def test_settings_that_were_tried_before_are_not_trained_again(folder, tmp_path,
         ("{kd_ratio: {low: 0, high: 1, log: true}}", "logarithmic range .* starts above 0"),
         ("{kd_ratio: {low: 0, high: 1, step: 2}}", "step of kd_ratio should be above 0 and at most"),
         ("{kd_ratio: {low: 0, hihg: 1}}", "a range has low and high"),
-        ("{kd_ratio: [0.5, 1.5]}", "kd_ratio 1.5 cannot be: kd_ratio must lie in 0 to 1"),
+        ("{kd_ratio: [0.5, 1.5]}", "kd_ratio 1.5 cannot be trained: kd_ratio must lie in 0 to 1"),
         ("{kd_ratio: {low: 0.5, high: 2}}", "kd_ratio 2 cannot be"),
         ("{temperature: [2, 0]}", "temperature 0 cannot be"),
         ("{preset: [pkd, tinybert], temperature: [1, 2]}", "temperature would have no effect: only the preset logits"),
-        ("{preset: [logits, tinybart]}", "preset tinybart cannot be: preset must be one of"),
+        ("{preset: [logits, tinybart]}", "preset tinybart cannot be trained: preset must be one of"),
         ("{num_layers: [1, 3]}", "num_layers 3 cannot be"),
-        ("{num_layers: [1, 2], preset: [logits, pkd]}", "preset pkd, num_layers 1 cannot be: layers='skip'"),
+        ("{num_layers: [1, 2], preset: [logits, pkd]}", "preset pkd, num_layers 1 cannot be trained: layers='skip'"),
         ("{student: [2x16], num_layers: [1, 2]}", "student='2x16' is a size .* num_layers=1 would have no effect"),
         ("{hidden_size: [7]}", "hidden_size 7 cannot be"),
         ("{layers: [[0], [5]]}", r"layers \[5\] cannot be"),
@@ -300,7 +300,7 @@ def test_settings_of_the_recipe_that_would_fight_with_the_sweep_are_refused(fold
 
 
 def test_a_folder_of_other_trials_is_refused_with_what_differs(finished, folder):
-    with pytest.raises(SystemExit, match="holds another run: sweep was"):
+    with pytest.raises(SystemExit, match="contains another run: sweep was"):
         refused(swept(folder, finished[0], "{temperature: [1]}"))
     with pytest.raises(SystemExit, match="were decided by accuracy, and now it is f1"):
         refused(swept(folder, finished[0], main_metric="f1"))

@@ -95,7 +95,7 @@ def test_logits_of_the_reference_letters_have_no_error(task_and_splits):
         "sentences": 1,
     }
     logits[0] = float("nan")
-    with pytest.warns(UserWarning, match="1 of 4 clips hold NaN"):
+    with pytest.warns(UserWarning, match="1 of 4 clips contain NaN"):
         assert np.isnan(evaluator.compute("wer", evaluator.statistics(evaluator.answers(logits, batch))))
 
 

@@ -119,7 +119,7 @@ def test_people_are_not_mixed():
 
 
 def test_fractions_are_no_people():
-    with pytest.raises(ValueError, match="holds fractions"):
+    with pytest.raises(ValueError, match="contains fractions"):
         FaceVerification.from_splits(splits(renamed([0.5, 1.5])))
 
 

@@ -149,7 +149,7 @@ def test_a_word_outside_the_lexicon_counts_as_an_error_and_nan_gives_nan(task_an
     number = list(task.decoder.lexicon.words).index("ho")
     statistics = evaluator.statistics([np.array([3, 4, number]), np.array([0, 0])])
     assert evaluator.scores(statistics) == {"wer": 0.5, "sentences": 0.5, "frames": 0.75}
-    with pytest.warns(UserWarning, match="1 of 2 clips hold NaN"):
+    with pytest.warns(UserWarning, match="1 of 2 clips contain NaN"):
         statistics = evaluator.statistics([np.array([np.nan]), np.array([0, 0])])
     assert np.isnan(evaluator.compute("wer", statistics))
 

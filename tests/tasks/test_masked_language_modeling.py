@@ -114,7 +114,7 @@ def test_a_config_gets_no_labels_and_the_model_card_a_sentence_with_the_mask_of_
         ({"text": TEXTS}, {"mask_probability": 1.0}, "above 0 and below 1, in BERT 0.15; got 1.0"),
         ({"text": TEXTS}, {"num_mask_copies": 0}, "num_mask_copies counts the copies of every row, 1 or more; got 0"),
         ({"text": TEXTS}, {"max_length": 2}, "max_length=2 leaves no room for text"),
-        ({"text": ["", "nowhere"]}, {}, "None of the 2 texts of the split holds a word"),
+        ({"text": ["", "nowhere"]}, {}, "None of the 2 texts of the split contains a word"),
         ({"sentence1": TEXTS, "sentence2": TEXTS}, {}, "sentence1 and sentence2 both could. Set text_column"),
         ({"text": [1, 2]}, {}, "contains int64, but a text is a string"),
     ],

@@ -118,7 +118,7 @@ def test_cached_logits_are_in_the_students_label_order(tmp_path):
 def test_an_unfinished_cache_is_rejected(tmp_path):
     make_cache(tmp_path)
     (tmp_path / "cache.json").unlink()
-    with pytest.raises(FileNotFoundError, match="holds no finished cache"):
+    with pytest.raises(FileNotFoundError, match="contains no finished cache"):
         CachedTeacher(tmp_path)
 
 
@@ -167,12 +167,12 @@ def test_other_data_with_the_same_ids_is_rejected_before_the_first_step(tmp_path
 
 def test_examples_without_ids_are_rejected(tmp_path):
     rows = make_rows()
-    with pytest.raises(ValueError, match="'example_id' must hold each of 0 to 31 once.*add_example_ids"):
+    with pytest.raises(ValueError, match="'example_id' must contain each of 0 to 31 once.*add_example_ids"):
         build_cache(tmp_path, teacher_of(), rows, collator_of())
     make_cache(tmp_path)
     with pytest.raises(ValueError, match="looks up its outputs by the column 'example_id'"):
         make_trainer(make_pair()[0], CachedTeacher(tmp_path), rows, tmp_path / "run")
-    with pytest.raises(ValueError, match="example_id 0 to 99, and the cache .* holds 0 to 31"):
+    with pytest.raises(ValueError, match="example_id 0 to 99, and the cache .* contains 0 to 31"):
         CachedTeacher(tmp_path)({"example_id": torch.tensor([0, 99])})
 
 

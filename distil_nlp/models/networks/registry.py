@@ -96,7 +96,7 @@ def import_line(config: Mapping[str, Any]) -> str | None:
         return None
     module = find_network(name).__module__
     if module.startswith(f"{__package__}."):
-        return "import distil_nlp.models  # transformers then knows the network"
+        return "import distil_nlp.models  # registers the network with transformers"
     module = "your_networks" if module == "__main__" else module
     return f"import distil_nlp.models\n\nimport {module}  # it registers the network {name!r}"
 

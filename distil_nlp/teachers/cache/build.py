@@ -70,7 +70,7 @@ def build_cache(
         `dict`: The header. `CachedTeacher(folder, expect=...)` can require any part of it.
 
     Raises:
-        ValueError: Examples have no ids or differ when they are read again; the folder holds a finished or unfinished
+        ValueError: Examples have no ids or differ when they are read again; the folder contains a finished or unfinished
             cache with another header (the message names the parts that differ).
         OSError: The disk is too small.
     """

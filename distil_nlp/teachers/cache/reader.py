@@ -68,7 +68,7 @@ class CacheInputReader:
         order = np.argsort(numbers)
         if not np.array_equal(numbers[order], np.arange(len(dataset))):
             raise ValueError(
-                f"A cache is keyed by example id: the column {EXAMPLE_ID!r} must hold each of 0 to {len(dataset) - 1} "
+                f"A cache is keyed by example id: the column {EXAMPLE_ID!r} must contain each of 0 to {len(dataset) - 1} "
                 f"once; got {numbers[:5].tolist()}... Use `add_example_ids(dataset)`."
             )
         dataset = dataset if np.array_equal(order, numbers) else select(dataset, order)

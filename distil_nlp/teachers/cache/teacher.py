@@ -65,7 +65,7 @@ class CachedTeacher(Teacher):
         self.folder = Path(folder)
         if not (self.folder / HEADER).is_file():
             raise FileNotFoundError(
-                f"{self.folder} holds no finished cache of a teacher ({HEADER} is missing). Build one, or resume an "
+                f"{self.folder} contains no finished cache of a teacher ({HEADER} is missing). Build one, or resume an "
                 f"interrupted build, with `distil-nlp cache` or `build_cache`."
             )
         self.header = read_json(self.folder / HEADER)
@@ -151,7 +151,7 @@ class CachedTeacher(Teacher):
         ids = batch[EXAMPLE_ID].cpu().numpy()
         if len(ids) and (ids.min() < 0 or ids.max() >= self._shards.num_examples):
             raise ValueError(
-                f"The batch has example_id {ids.min()} to {ids.max()}, and the cache in {self.folder} holds 0 to "
+                f"The batch has example_id {ids.min()} to {ids.max()}, and the cache in {self.folder} contains 0 to "
                 f"{self._shards.num_examples - 1}: it was built for other data. Build a cache for this data."
             )
         return ids
