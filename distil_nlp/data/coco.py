@@ -57,7 +57,7 @@ def _objects(row: Any, index: int, column: str, location: Callable[[int], str]) 
 def _parse(row: Any) -> Objects:
     """Categories and boxes of a row in either format."""
     if not isinstance(row, dict):
-        row = {key: [thing[key] for thing in row] for key in row[0]} if row else {"bbox": [], "category": []}
+        row = {key: [entry[key] for entry in row] for key in row[0]} if row else {"bbox": [], "category": []}
     boxes = next(row[key] for key in _BOXES if key in row)
     categories = next(row[key] for key in _CATEGORIES if key in row)
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4) if len(boxes) else np.zeros((0, 4))
@@ -172,9 +172,11 @@ def _check_boxes(boxes: np.ndarray, rows: np.ndarray, sizes: np.ndarray, split_n
     """Raise ValueError if a box has no extent or is outside of its image. `sizes`: width and height for each box."""
     flat = (boxes[:, 2:] <= 0).any(1)
     if flat.any():
-        _refuse(flat, boxes, rows, sizes, split_name, "are no wider or higher than 0", _other_format(boxes, sizes))
+        _raise_for_boxes(
+            flat, boxes, rows, sizes, split_name, "are no wider or higher than 0", _other_format(boxes, sizes)
+        )
     if len(boxes) and (boxes <= 1).all():
-        _refuse(
+        _raise_for_boxes(
             np.ones(len(boxes), dtype=bool), boxes, rows, sizes, split_name, "are within one pixel",
             "These are fractions of the image: multiply by its width and height. ",
         )  # fmt: skip
@@ -182,7 +184,9 @@ def _check_boxes(boxes: np.ndarray, rows: np.ndarray, sizes: np.ndarray, split_n
     beyond = (first < -_ROUNDING) | (last > sizes + _ROUNDING)
     outside = (beyond | (first >= sizes) | (last <= 0)).any(1)  # the last two: nothing left after the cut
     if outside.any():
-        _refuse(outside, boxes, rows, sizes, split_name, "lie outside of their image", _other_format(boxes, sizes))
+        _raise_for_boxes(
+            outside, boxes, rows, sizes, split_name, "lie outside of their image", _other_format(boxes, sizes)
+        )
 
 
 def _other_format(boxes: np.ndarray, sizes: np.ndarray) -> str:
@@ -193,7 +197,7 @@ def _other_format(boxes: np.ndarray, sizes: np.ndarray) -> str:
     return ""
 
 
-def _refuse(
+def _raise_for_boxes(
     wrong: np.ndarray, boxes: np.ndarray, rows: np.ndarray, sizes: np.ndarray, split_name: str, fault: str, hint: str
 ) -> None:
     """Raise the ValueError for the boxes of the mask `wrong`."""

@@ -189,7 +189,7 @@ def check_texts(split: datasets.Dataset, split_name: str, columns: Iterable[str]
                 f"is the text, set text_column; otherwise make it one string per row."
             )
         if texts.null_count:
-            rows = source_rows(split)[_true_places(texts.is_null())]
+            rows = source_rows(split)[_true_indices(texts.is_null())]
             raise ValueError(
                 f"{len(rows)} of {len(texts)} rows of the {source_split(split, split_name)} split have no text in column "
                 f"{name!r} (rows {listed(rows)}, counted from 0). Fill or remove these rows: a model needs text."
@@ -210,10 +210,10 @@ def check_words(split: datasets.Dataset, split_name: str, column: str) -> None:
             f"because each word has its tag.{hint} If another column has the words, set text_column."
         )
     words, num_words = flat_lists(split, column)
-    missing_words = _true_places(words.is_null())
+    missing_words = _true_indices(words.is_null())
     if rows.null_count or len(missing_words):
         row_of_word = np.repeat(np.arange(len(num_words)), num_words)
-        bad = np.unique(np.concatenate([_true_places(rows.is_null()), row_of_word[missing_words]]))
+        bad = np.unique(np.concatenate([_true_indices(rows.is_null()), row_of_word[missing_words]]))
         raise ValueError(
             f"{len(bad)} of {len(rows)} rows of the {source_split(split, split_name)} split have no list of words in "
             f"column {column!r}, or one with a missing word (rows {listed(source_rows(split)[bad])}, counted from 0). "
@@ -242,7 +242,7 @@ def _check_columns(split: datasets.Dataset, split_name: str, columns: Iterable[s
         )
 
 
-def _true_places(mask: pyarrow.ChunkedArray) -> np.ndarray:
+def _true_indices(mask: pyarrow.ChunkedArray) -> np.ndarray:
     return np.array(pyarrow.compute.indices_nonzero(mask).to_pylist(), dtype=np.int64)
 
 

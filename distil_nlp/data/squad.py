@@ -84,12 +84,12 @@ def check_answers(
         f"{len(rows)} of {len(contexts)} rows of the {source_split(split, split_name)} split have an answer that is not at "
         f"its answer_start (rows {listed(numbers[rows])}, counted from 0). In row {numbers[row]} the answer is "
         f"{_short(text)}, and the context's characters {start} to {start + len(text)} are {_short(actual)}. "
-        f"{_elsewhere(contexts[row], text)} A model would learn wrong positions, so nothing is trained."
+        f"{_position_hint(contexts[row], text)} A model would learn wrong positions, so nothing is trained."
     )
 
 
-def _elsewhere(context: str, text: str) -> str:
-    """Where the answer does occur, and the way out."""
+def _position_hint(context: str, text: str) -> str:
+    """Sentences for the message: where the text does occur in the context, and how to correct the row."""
     positions = [position for position in range(len(context)) if context.startswith(text, position)]
     if positions:
         return (

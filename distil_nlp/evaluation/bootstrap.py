@@ -1,4 +1,4 @@
-"""Paired bootstrap: is a difference between two models more than the luck of the evaluation set?
+"""Paired bootstrap: is a difference between two models larger than the sampling noise of the evaluation set?
 
 Both models are scored on the same resampled examples, so that examples that are difficult for both cancel out. The
 interval is the percentile interval: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", section 13.3; for
@@ -6,7 +6,7 @@ comparing systems on one test set: Koehn 2004, "Statistical Significance Tests f
 
 Several seeds: the examples are resampled jointly and each model's metric is the mean over its seeds. The interval is
 how much another evaluation set would move these trained models, not how much other seeds would: the spread over seeds
-is reported beside it.
+is reported separately.
 """
 
 import warnings

@@ -182,7 +182,7 @@ def _check(candidates: Sequence[Candidate], evaluator: Evaluator, latency: Mappi
             f"A comparison needs exactly one teacher, which retention refers to; got {len(teachers)} ({roles})."
         )
     if len(set(names)) != len(names):
-        raise ValueError(f"Each candidate needs a name of its own, it is the key of its latency; got {names}.")
+        raise ValueError(f"Each candidate needs a unique name, because latencies are given by name; got {names}.")
     unknown = [name for name in latency if name not in names]
     if unknown:
         raise ValueError(f"Got a latency for {unknown[0]!r}, which is not a candidate{nearest(unknown[0], names)}.")

@@ -133,14 +133,14 @@ def _rounds(
 
 
 def _seconds(predict: Callable, batch: dict[str, Any], device: torch.device) -> float:
-    _finish(device)
+    _synchronize(device)
     start = time.perf_counter()
     predict(batch)
-    _finish(device)
+    _synchronize(device)
     return time.perf_counter() - start
 
 
-def _finish(device: torch.device) -> None:
+def _synchronize(device: torch.device) -> None:
     # An accelerator returns before it has computed; without this the launch would be timed.
     if device.type == "cuda":
         torch.cuda.synchronize(device)

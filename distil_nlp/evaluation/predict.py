@@ -45,9 +45,9 @@ def predict(
 ) -> list:
     """Predictions of a model for every example, in the order of the data set.
 
-    Batches hold examples of similar length, the longest first: little padding, memory runs out at once or never, and
-    the remaining time on the progress bar (shown after three seconds) is overestimated. Dropout is off, no gradient
-    is computed, and the mode of every module is restored when this returns or raises.
+    Batches contain examples of similar length, the longest first. So there is little padding, and a batch that does not
+    fit in memory fails at the start; the progress bar (shown after three seconds) overestimates the remaining time.
+    Dropout is off, no gradient is computed, and the mode of every module is restored when this returns or raises.
 
     Args:
         model (`torch.nn.Module` or callable): A module is called with keywords, without labels (see
@@ -56,7 +56,7 @@ def predict(
         dataset (`datasets.Dataset` or list of dict): The examples, tokenized.
         collator (callable): list of examples -> batch, a dictionary of tensors.
         keep (`Callable`): (logits, batch) -> a list with one entry for each example of the batch, or an array of as many
-            rows, on the CPU: `Evaluator.answers`. It gets the whole batch, labels included, beside the logits on
+            rows, on the CPU: `Evaluator.answers`. It gets the whole batch, labels included, and the logits on
             their device, so that large values (logits for each token) are never stored for the whole data set.
         batch_size (`int`): Examples per batch.
         device (`torch.device`, *optional*): A module is moved there and back. Default: the device it is on.

@@ -5,7 +5,7 @@ import torch
 from .decoding import Word, WordTracker
 from .graphs import Graph
 
-_SETTLE_EVERY = 50  # frames between two checks for final words, if many arrive at once
+_COMMIT_EVERY = 50  # frames between two checks for final words, if many arrive at once
 
 
 class OnlinePath:
@@ -37,13 +37,13 @@ class OnlinePath:
             self._pasts = torch.cat([self._pasts[:, came_from], nodes.unsqueeze(0)])
             # Only differences count; subtracting the maximum avoids large sums, which would lose precision.
             self._best = reached + emitted - reached.max()
-            if number % _SETTLE_EVERY == 0:
-                self._settle()
+            if number % _COMMIT_EVERY == 0:
+                self._commit_shared_past()
         if len(scores):
-            self._settle()
+            self._commit_shared_past()
 
-    def _settle(self) -> None:
-        """Track the words of the past that all paths share, and drop it."""
+    def _commit_shared_past(self) -> None:
+        """Pass the past that all paths share to the word tracker, and drop it."""
         pasts = self._pasts[:, self._best.isfinite()]
         if pasts.shape[1] == 0:
             return

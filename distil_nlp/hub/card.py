@@ -18,7 +18,7 @@ from ..reports.markdown import render
 from ..reports.report import Report, difference_lines, legend, markdown_table
 from ..signals.problem_kinds import PROBLEM_KINDS
 from .caveats import caveats, percent
-from .redaction import is_hub_id, public_command, public_facts, public_name, public_report
+from .redaction import is_hub_id, public_command, public_name, public_pairs, public_report
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _METRIC_IDS = {"pearson": "pearsonr", "f1_micro": "f1", "f1_macro": "f1"}  # the Hub's other names
@@ -239,7 +239,7 @@ def _terms(objective: Any) -> list[dict[str, Any]]:
             {
                 "name": term.get("name", "–"),
                 "weight": _schedule_text(term.get("weight", "–")),
-                "settings": ", ".join(f"{key} {value}" for key, value in public_facts(settings)) or "–",
+                "settings": ", ".join(f"{key} {value}" for key, value in public_pairs(settings)) or "–",
                 "paper": term.get("paper") or "–",
             }
         )
@@ -264,7 +264,7 @@ def _assistants(report: Report) -> list[str]:
 
 def _learned_from(counts: Mapping[str, int]) -> list[str]:
     """Numbers of labeled, unlabeled and augmented texts, as text; empty if they were not recorded."""
-    words = {"labeled": "with a label", "unlabeled": "without one", "altered": "altered copies that nobody labeled"}
+    words = {"labeled": "with a label", "unlabeled": "without one", "altered": "augmented copies without a label"}
     return [f"{counts[kind]:,} {words[kind]}" for kind in words if counts.get(kind)]
 
 
@@ -284,7 +284,7 @@ def _environment(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
     pairs = []
     for key, value in environment.items():
         if isinstance(value, dict):
-            pairs.append((key, ", ".join(" ".join(pair) for pair in public_facts(value))))
+            pairs.append((key, ", ".join(" ".join(pair) for pair in public_pairs(value))))
         else:
-            pairs += public_facts({key: value})
+            pairs += public_pairs({key: value})
     return pairs

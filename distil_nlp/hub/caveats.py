@@ -48,8 +48,8 @@ def _controls(report: Report) -> list[str]:
     controls = [model for model in report.models if model.role == "control"]
     if not controls:
         return [
-            "No control run: the same student was not trained without the teacher, so this card cannot say how much "
-            "of the result is owed to distillation."
+            "No control run: the same student was not trained without the teacher, so how much of the result is due to "
+            "distillation is unknown."
         ]
     return [sentence for control in controls if (sentence := _control_caveat(report, control)) is not None]
 

@@ -38,8 +38,8 @@ def is_hub_id(name: Any) -> bool:
 def public_name(name: Any) -> str:
     """`name` for public text: a Hub id unchanged, a path by its last component.
 
-    Examples: "google-bert/bert-base-uncased" stays; "/home/ada/runs/teacher" becomes "teacher". Several, joined by
-    " + " as the name of an ensemble is, are redacted one by one.
+    Examples: "google-bert/bert-base-uncased" stays; "/home/ada/runs/teacher" becomes "teacher". The names of an
+    ensemble, joined by " + ", are redacted one by one.
     """
     if " + " in str(name):
         return " + ".join(map(public_name, str(name).split(" + ")))
@@ -72,20 +72,20 @@ def public_command(command: str | Sequence[str]) -> str:
     return " ".join(word if word == HIDDEN else _quoted(word) for word in shown)
 
 
-def public_facts(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def public_pairs(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """A nested dict as flat pairs of strings, in order; names of machines and persons are left out.
 
     Returns:
         `list[tuple[str, str]]`: ("torch", "2.13.0+cpu"), ("cpu.cores", "2"), ...
     """
     pairs = []
-    for key, value in facts.items():
+    for key, value in values.items():
         if str(key).lower() in _MACHINE_KEYS or value is None:
             continue
         if _SECRET_OPTION.search(str(key)):
             continue
         if isinstance(value, dict):
-            pairs.extend(public_facts(value, prefix=f"{prefix}{key}."))
+            pairs.extend(public_pairs(value, prefix=f"{prefix}{key}."))
         elif isinstance(value, (list, tuple)):
             pairs.append((f"{prefix}{key}", ", ".join(public_name(item) for item in value)))
         else:

@@ -1,4 +1,4 @@
-"""Images with boxes drawn on them: the true boxes, and beside them those of each model."""
+"""Images with boxes drawn on them: the true boxes, then those of each model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from ..internals.imports import import_extra
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-SURE = 0.3  # minimum score of a box that is drawn
+MIN_SCORE = 0.3  # minimum score of a box that is drawn
 _WIDTH, _HEAD, _GAP = 320, 18, 4  # pixels: width of an image, height of a line of text, distance between images
 # Colors of the classes, repeated after the last; distinguishable with color blindness (Okabe and Ito 2008).
 _COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
@@ -30,7 +30,7 @@ def draw_pictures(
         path (`Path`): The PNG file, written whole or not at all.
         images (list of `PIL.Image.Image`): Of any size.
         columns (`dict[str, list]`): Title to one array for each image, shape (boxes, 6): class, score, left, top, right and
-            bottom, the last four as fractions of the image. Boxes with a score below `SURE` are left out.
+            bottom, the last four as fractions of the image. Boxes with a score below `MIN_SCORE` are left out.
         label_names (`list[str]`): By class; written above the columns in their colors.
     """
     Image = import_extra("vision")
@@ -51,10 +51,14 @@ def draw_pictures(
 
 
 def true_boxes(labels: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Labels and boxes (center and size) of an image in the form of found ones, sure of all.
+    """The true boxes of an image in the format of `draw_pictures`, with a score of 1.
 
     Args:
-        labels (`np.ndarray`): Shape (boxes,). boxes (`np.ndarray`): Shape (boxes, 4).
+        labels (`np.ndarray`): Class of each box, shape (boxes,).
+        boxes (`np.ndarray`): Center x, center y, width and height as fractions of the image, shape (boxes, 4).
+
+    Returns:
+        `np.ndarray` of shape (boxes, 6): class, score, left, top, right and bottom.
     """
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)[: len(labels)]
     half = boxes[:, 2:] / 2
@@ -66,7 +70,7 @@ def _drawn(image, boxes):
     cell = image.convert("RGB").resize((_WIDTH, height))
     pen = _pen(cell)
     for label, score, *corners in boxes:
-        if score >= SURE:
+        if score >= MIN_SCORE:
             left, top, right, bottom = np.clip(corners, 0, 1) * np.tile([_WIDTH - 1, height - 1], 2)
             if right >= left and bottom >= top:
                 pen.rectangle([left, top, right, bottom], outline=_COLORS[int(label) % len(_COLORS)], width=2)

@@ -66,7 +66,7 @@ def render(template: Path, **values: Any) -> str:
 
 def _draw(report: Report, path: Path) -> bool:
     """Plot quality against latency. Logs the reason and returns False if no model was timed or matplotlib is missing."""
-    path.unlink(missing_ok=True)  # a plot of an earlier report would stay beside this one
+    path.unlink(missing_ok=True)  # otherwise a plot of an earlier report would stay in the folder
     measured = [model for model in report.models if _quality(report, model) is not None]
     timed = [model for model in measured if model.latency_ms]
     if not timed:

@@ -143,7 +143,7 @@ class Report:
         stages (`dict[str, dict]`): "steps" and "seconds" of each training by its name.
         recipe (`dict`): The settings given to the recipe.
         vocabulary (`dict[str, int]`): Tokens of teacher and student, where the vocabulary was trimmed.
-        pictures (`dict[str, str]`): File names of pictures beside the report, with their captions.
+        pictures (`dict[str, str]`): File names of pictures in the folder of the report, with their captions.
         training_curves (`dict[str, list[dict]]`): Log lines of each training by its name: every loss term, learning rate
             and evaluation with its step and epoch.
         version (`int`): Of the keys of report.json.
@@ -329,7 +329,7 @@ def _known(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON can hold it: NaN and infinities become None, numpy numbers and arrays Python's, keys strings."""
+    """`value` in types of JSON: NaN and infinities become None, numpy numbers and arrays Python's, keys strings."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if hasattr(value, "tolist"):

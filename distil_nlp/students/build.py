@@ -60,20 +60,20 @@ def build_student(
     source = cast(PreTrainedModel, teacher)  # checked by every function below that reads it
     config_options = {"embeddings": None if embeddings == "random" else embeddings}
     if student is None:
-        _refuse(config_options, "A student made of the teacher's layers has the teacher's own embeddings")
+        _check_no_effect(config_options, "A student made of the teacher's layers has the teacher's own embeddings")
         return student_from_teacher(source, **teacher_options)
     if teacher_options.get("width_init") == WIDTH_INITS[0]:  # the default
         del teacher_options["width_init"]
     if is_size_name(student):
-        _refuse(teacher_options, f"student={student!r} is a size to start from scratch")
+        _check_no_effect(teacher_options, f"student={student!r} is a size to start from scratch")
         return student_from_config(student, source, embeddings=embeddings)
     options = {**teacher_options, **config_options}
     for parse, noun, build in _NAMED:
         if isinstance(student, str) and parse(student) is not None:
-            _refuse(options, f"student={student!r} is a {noun} to start from scratch")
+            _check_no_effect(options, f"student={student!r} is a {noun} to start from scratch")
             check_teacher(source)
             return build(student, source, image_size)
-    _refuse(options, f"student={_repr(student)} is already a model")
+    _check_no_effect(options, f"student={_repr(student)} is already a model")
     if isinstance(student, nn.Module):
         return student
     if not isinstance(student, str) and not hasattr(student, "__fspath__"):
@@ -185,7 +185,7 @@ def _auto_class(teacher: PreTrainedModel) -> str | type[SentenceEncoder]:
     return name
 
 
-def _refuse(options: Mapping[str, Any], reason: str) -> None:
+def _check_no_effect(options: Mapping[str, Any], reason: str) -> None:
     """Raise if an option is set that would have no effect."""
     listed = ", ".join(f"{name}={value!r}" for name, value in options.items() if value is not None)
     if listed:

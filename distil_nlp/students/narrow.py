@@ -230,8 +230,10 @@ class _Attention:
             for (first, second), (left, right) in pairs.items():
                 if sizes.head_size < self.sizes.head_size:
                     left, right = self.method.cut(left, right, sizes.head_size)
-                rows[first].append(_grown(left, sizes.head_size, 0.0))  # zeros here do not change the products
-                rows[second].append(_grown(right, sizes.head_size, std))
+                rows[first].append(
+                    _with_random_rows(left, sizes.head_size, 0.0)
+                )  # zeros here do not change the products
+                rows[second].append(_with_random_rows(right, sizes.head_size, std))
         made = {name: torch.cat(parts) for name, parts in rows.items()}
         scale = (sizes.head_size / self.sizes.head_size) ** 0.25  # scores are divided by the root of the head size
         parts = [made["query"] * scale, made["key"] * scale, made["value"]]
@@ -282,7 +284,7 @@ def _top(importance: torch.Tensor, count: int) -> torch.Tensor:
     return importance.topk(count).indices.sort().values
 
 
-def _grown(rows: torch.Tensor, size: int, std: float) -> torch.Tensor:
+def _with_random_rows(rows: torch.Tensor, size: int, std: float) -> torch.Tensor:
     """`rows` with random rows of standard deviation `std` appended, `size` in total."""
     return torch.cat([rows, torch.randn(size - len(rows), rows.shape[1]).double() * std])
 

@@ -101,7 +101,7 @@ def trim_vocabulary(
         kept_ids = sorted(needed_pieces(backend, required))
         new_ids = {old: new for new, old in enumerate(kept_ids)}
         write_json(path, trimmed_json(backend, new_ids))
-        smaller_tokenizer = _load_like(tokenizer, folder)
+        smaller_tokenizer = _load_saved(tokenizer, folder)
     expected = {token: new_ids[old] for token, old in vocabulary.items() if old in new_ids}
     if smaller_tokenizer.get_vocab() != expected:
         raise ValueError(
@@ -187,7 +187,7 @@ def _token_settings(config: PreTrainedConfig) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in vars(config).items() if _TOKEN_ID.fullmatch(name) and value is not None]
 
 
-def _load_like(tokenizer: PreTrainedTokenizerBase, folder: str) -> PreTrainedTokenizerBase:
+def _load_saved(tokenizer: PreTrainedTokenizerBase, folder: str) -> PreTrainedTokenizerBase:
     smaller = type(tokenizer).from_pretrained(folder)
     smaller.name_or_path = smaller.init_kwargs["name_or_path"] = ""  # neither the temporary folder nor the original
     return smaller

@@ -143,7 +143,7 @@ def _over_trials(axes: "Axes", report: Mapping[str, Any], known: Sequence[Mappin
             level = _height(report, report[role]["metrics"][report["metric"]])
             if level is not None:
                 axes.axhline(level, linestyle="--", color=_COLORS[role], label=role)
-    _finish(axes, report, "trial")
+    _label_axes(axes, report, "trial")
 
 
 def _over_setting(axes: "Axes", report: Mapping[str, Any], known: Sequence[Mapping[str, Any]], name: str) -> None:
@@ -158,10 +158,10 @@ def _over_setting(axes: "Axes", report: Mapping[str, Any], known: Sequence[Mappi
         axes.tick_params(axis="x", which="minor", labelbottom=False)
     heights = [_height(report, trial["value"]) for trial in known]
     axes.scatter(values, heights, s=20, color=_COLORS["student"])
-    _finish(axes, report, name)
+    _label_axes(axes, report, name)
 
 
-def _finish(axes: "Axes", report: Mapping[str, Any], label: str) -> None:
+def _label_axes(axes: "Axes", report: Mapping[str, Any], label: str) -> None:
     metric = display(report["metric"])
     axes.set_xlabel(label)
     axes.set_ylabel(f"{metric.short}, %" if metric.percent else metric.short)

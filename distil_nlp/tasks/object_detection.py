@@ -16,7 +16,7 @@ from ..data.columns import first_split, listed, require_column, row_location
 from ..data.images import image_format, open_images, pixel_rows
 from ..metrics import DetectionEvaluator
 from ..models.detectors import AutoDetector, detector_processor, parse_detector_name
-from ..reports.box_plots import SURE, draw_pictures, true_boxes
+from ..reports.box_plots import MIN_SCORE, draw_pictures, true_boxes
 from .base import Processor, Splits, add_ids
 from .file_base import ImageTask, image_augmentation, image_inputs
 
@@ -190,7 +190,7 @@ class ObjectDetection(ImageTask):
         images = list(open_images(raw, self.image_column, "given", rows))
         draw_pictures(folder / "boxes.png", images, columns, self.label_names)
         return {
-            "boxes.png": f"Boxes on {len(rows)} images: the true ones, and those found with a score of {SURE} or more"
+            "boxes.png": f"Boxes on {len(rows)} images: the true ones, and those found with a score of {MIN_SCORE} or more"
         }
 
     def config_labels(self) -> dict[str, Any]:

@@ -83,11 +83,12 @@ class ZeroShotClassifier(nn.Module):
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(input_ids)
         columns = [
-            self._against(index, input_ids, attention_mask, token_type_ids) for index in range(len(self.ending_ids))
+            self._entailment_logits(index, input_ids, attention_mask, token_type_ids)
+            for index in range(len(self.ending_ids))
         ]
         return torch.stack(columns, dim=-1)
 
-    def _against(
+    def _entailment_logits(
         self, index: int, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
     ) -> torch.Tensor:
         """Entailment logits of one hypothesis for every text, shape (batch,)."""

@@ -1,4 +1,8 @@
-"""Complete checkpoints, and student weights saved under other names."""
+"""Complete checkpoints, and student weights saved under other names.
+
+A run is resumed by `DistillationTrainer.train`, which chooses the checkpoint, and by the hooks in `training.compat`, which
+save and load it.
+"""
 
 import json
 import logging

@@ -22,7 +22,7 @@ from .checkpoints import load_renamed
 from .projections import Projections
 from .sampling import LengthGroupedSampler, length_grouped_sampler
 
-# Private members of Trainer that other modules of this room call or read.
+# Private members of Trainer that other modules of this subpackage call or read.
 CALLED = ("_prepare_inputs", "_remove_unused_columns", "_get_collator_with_removed_columns", "_signature_columns")
 
 
@@ -43,7 +43,7 @@ class PrivateHooks(Trainer):
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> torch.Tensor | None:
         """Count the items of each term over all micro-batches of a step and all processes: shape (terms,).
 
-        Reason: Trainer counts labels that are not -100; each term counts items of its own.
+        Reason: Trainer counts labels that are not -100; what a term counts depends on the term.
         """
         if not batch_samples:
             return None
@@ -71,7 +71,7 @@ class PrivateHooks(Trainer):
     # ---- Checkpoints ----
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        """Save the projections beside optimizer and scheduler.
+        """Save the projections with optimizer and scheduler.
 
         Reason: the optimizer's state includes that of the projections, and resuming needs both.
         """

@@ -97,8 +97,8 @@ class HyperparameterSearchMixin(PreparationMixin):
 
         Raises:
             ImportError: Optuna is missing.
-            ValueError: No `model_init`, no evaluation data, settings that would have no effect, names that are no
-                training argument.
+            ValueError: No `model_init`, no evaluation data, settings that would have no effect, names that are not
+                training arguments.
         """
         import_extra("sweep")
         self._check_search(backend, compute_objective, kwargs)
@@ -150,12 +150,12 @@ class HyperparameterSearchMixin(PreparationMixin):
         return trainer.evaluate()
 
     def _trial_trainer(self, trial: Any, settings: dict[str, Any], name: str) -> "HyperparameterSearchMixin":
-        """A trainer constructed like this one, with other settings and a folder of its own."""
+        """A trainer constructed like this one, with other settings and another folder."""
         known = [field.name for field in dataclasses.fields(self.args) if field.init]
         for setting in settings:
             if setting not in known:
                 raise ValueError(
-                    f"hp_space returned {setting!r}, which is no training argument{nearest(setting, known)}. Suggest "
+                    f"hp_space returned {setting!r}, which is not a training argument{nearest(setting, known)}. Suggest "
                     f"settings of the student in model_init(trial)."
                 )
         output_dir = str(self._output_dir / name)

@@ -1,7 +1,7 @@
 """Projections: the weights of an objective, such as the linear maps that bridge two hidden sizes.
 
 They are built from one dry forward pass, optimized, clipped and cleared with the student, synchronized over
-processes, saved beside the student and loaded when a run is resumed. They are never part of the student:
+processes, saved in checkpoints and loaded when a run is resumed. They are never part of the student:
 `from_pretrained` loads it without unexpected keys.
 """
 
@@ -83,7 +83,7 @@ class Projections(TrainerCallback):
         is_trained = any(parameter.requires_grad for parameter in self.objective.parameters())
         return accelerator.prepare_model(self.objective) if is_trained else self.objective
 
-    def beside(self, student: nn.Module) -> nn.ModuleDict:
+    def with_student(self, student: nn.Module) -> nn.ModuleDict:
         """Student and objective as one module, for the optimizer to find the parameters of both."""
         return nn.ModuleDict({"student": student, "objective": self.objective})
 
@@ -118,7 +118,7 @@ class Projections(TrainerCallback):
         path = Path(folder) / _FILE
         if not path.is_file():
             raise FileNotFoundError(
-                f"{folder} contains no {_FILE}, but the objective has {len(expected)} weights of its own "
+                f"{folder} contains no {_FILE}, but the objective has {len(expected)} weights "
                 f"({', '.join(list(expected)[:3])}). Resume with the objective the run was started with."
             )
         self.objective.load_state_dict(load_file(path))

@@ -83,7 +83,7 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """The loss of one micro-batch: its share of the whole optimizer step.
+        """The loss of one micro-batch: its contribution to the loss of the whole optimizer step.
 
         `num_items_in_batch` is a vector of counts, one for each term (see `PrivateHooks._get_num_items_in_batch`).
         """
@@ -118,7 +118,7 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
         """`Trainer.create_optimizer` over the student and the projections."""
         if not self.projections.exist:
             return super().create_optimizer(model)
-        return super().create_optimizer(self.projections.beside(self.model if model is None else model))
+        return super().create_optimizer(self.projections.with_student(self.model if model is None else model))
 
     # ---- Logging ----
 

@@ -186,7 +186,7 @@ def test_a_comparison_has_one_teacher(labels, roles, message):
 
 def test_a_name_twice_is_refused(labels):
     pair = [Candidate(role, "bert", guesses(labels, 0.5, 0)) for role in ("teacher", "student")]
-    with pytest.raises(ValueError, match=r"name of its own.*\['bert', 'bert'\]"):
+    with pytest.raises(ValueError, match=r"a unique name.*\['bert', 'bert'\]"):
         compare(pair, classes(labels))
 
 

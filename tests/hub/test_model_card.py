@@ -218,7 +218,7 @@ def test_the_same_report_gives_the_same_card(report):
 def test_the_card_says_how_many_texts_student_and_control_learned_from(report):
     counts = {"labeled": 250, "unlabeled": 6_381, "altered": 13_262}
     card = make_card({**report, "data": {"learned_from": counts}})
-    assert "250 with a label, 6,381 without one, 13,262 altered copies that nobody labeled" in card
+    assert "250 with a label, 6,381 without one, 13,262 augmented copies without a label" in card
     assert "learned from" not in make_card(report)
 
 

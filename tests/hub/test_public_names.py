@@ -2,7 +2,7 @@
 
 import pytest
 
-from distil_nlp.hub.redaction import public_command, public_facts, public_name
+from distil_nlp.hub.redaction import public_command, public_name, public_pairs
 
 
 @pytest.mark.parametrize(
@@ -47,4 +47,4 @@ def test_a_command_keeps_its_options_and_loses_folders_and_secrets(command, show
 
 def test_facts_are_flat_and_without_names_of_machines_people_and_secrets():
     facts = {"torch": "2.13.0+cpu", "cpu": {"cores": 2, "model": "x"}, "hostname": "h", "user": "ada", "api_key": "k"}
-    assert public_facts(facts) == [("torch", "2.13.0+cpu"), ("cpu.cores", "2"), ("cpu.model", "x")]
+    assert public_pairs(facts) == [("torch", "2.13.0+cpu"), ("cpu.cores", "2"), ("cpu.model", "x")]

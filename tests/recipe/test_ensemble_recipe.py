@@ -108,7 +108,7 @@ def refused(more, tmp_path, *flags, **changes):
 
 def test_what_cannot_be_with_several_teachers_is_refused_before_anything_is_trained(more, tmp_path):
     two = {"teacher": more / "encoder", "more_teachers": more / "second"}
-    assert "an ensemble has no layers of its own" in refused(more, tmp_path, preset="tinybert", **two)
+    assert "an ensemble has no layers, and a cache" in refused(more, tmp_path, preset="tinybert", **two)
     assert "one weight for each teacher; got 1 for 2" in refused(more, tmp_path, teacher_weights=1, **two)
     assert "would have no effect: there is one teacher" in refused(more, tmp_path, teacher_weights=1)
     template = {"hypothesis_template": "It is {}."}

@@ -76,7 +76,7 @@ def test_rows_to_learn_from_are_masked_four_times_where_nothing_is_said_and_othe
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_augmented_copies": 1}, "result is no example of fill-mask"),
+        ({"num_augmented_copies": 1}, "result is not an example of fill-mask"),
         (
             {"label_column": "label"},
             "label_column='label' would have no effect: the task fill-mask takes no such setting",

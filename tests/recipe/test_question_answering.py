@@ -103,7 +103,7 @@ def test_presets_run_on_questions(preset, questions, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_augmented_copies": 2}, "result is no example of question-answering"),
+        ({"num_augmented_copies": 2}, "result is not an example of question-answering"),
         ({"tfidf_control": "true"}, "tfidf_control fits a logistic regression to single classes of whole texts"),
         ({"problem_type": "regression"}, "problem_type='regression' would have no effect"),
         ({"max_answer_length": 0}, "max_answer_length counts tokens of an answer, 1 or more; got 0"),

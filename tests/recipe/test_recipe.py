@@ -99,7 +99,7 @@ def test_altered_copies_are_for_the_student_and_not_for_the_control(folder, tmp_
     data = json.loads((tmp_path / "out" / "report.json").read_text())["data"]
     assert data["learned_from"] == {"labeled": 48, "unlabeled": 48, "altered": 192}
     card = (tmp_path / "out" / "student" / "README.md").read_text()
-    assert "48 with a label, 48 without one, 192 altered copies" in card
+    assert "48 with a label, 48 without one, 192 augmented copies" in card
     assert "The student started from layer 0 of the teacher." in card
 
 

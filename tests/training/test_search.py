@@ -194,7 +194,7 @@ def test_a_search_that_could_not_be_is_refused_before_any_training(tmp_path, mon
     assert "backend must be 'optuna'; got 'ray'" in refused(trainer, backend="ray")
     assert "pruner='x' would have no effect" in refused(trainer, pruner="x")
     assert "n_jobs=2 trains in several threads" in refused(trainer, n_jobs=2)
-    assert "'temprature', which is no training argument; the nearest is 'temperature'" in refused(
+    assert "'temprature', which is not a training argument; the nearest is 'temperature'" in refused(
         trainer, [{"temprature": 1.0}]
     )
     assert "temperature must be greater than 0; got -1" in refused(trainer, [{"temperature": -1}])
