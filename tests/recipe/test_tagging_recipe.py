@@ -129,7 +129,7 @@ def test_soft_pieces_are_refused_where_texts_have_one_label(folder, tmp_path):
 
 def test_altered_copies_are_refused_where_a_task_does_not_say_that_it_bears_them(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("distil_nlp.tasks.TokenClassification.supports_augmentation", False)
-    with pytest.raises(ValueError, match="num_augmented_copies=2 joins texts.*no example of token-classification"):
+    with pytest.raises(ValueError, match="num_augmented_copies=2 joins texts.*not an example of token-classification"):
         run(tagging(folder, tmp_path / "out", num_augmented_copies=2))
 
 
