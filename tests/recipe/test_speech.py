@@ -244,7 +244,7 @@ def writing(folder, output, **changes):
 
 @pytest.mark.parametrize("cache", CACHE)
 def test_an_encoder_decoder_learns_what_its_teacher_writes(cache, folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(seq2seq_speech_recognition, "_MOST_TOKENS", 32)  # it has learned little and would never end
+    monkeypatch.setattr(seq2seq_speech_recognition, "_MAX_TOKENS", 32)  # it has learned little and would never end
     sentences = datasets.Dataset.from_parquet(str(folder / "sentences-train.parquet"))
     sentences.remove_columns("text").select(range(20)).to_parquet(tmp_path / "more.parquet")
     run(writing(folder, tmp_path / "out", cache=cache, unlabeled_file=tmp_path / "more.parquet"))
