@@ -17,7 +17,7 @@ from timing import parse
 from distil_nlp.evaluation.comparison import count_parameters
 from distil_nlp.metrics.display import short_count
 from distil_nlp.models import NetworkForAudioClassification, parse_network_name
-from distil_nlp.reports.tables import text_rows
+from distil_nlp.reports.layout import text_rows
 from distil_nlp.streaming import KeywordSpotter, load_recognizer, stream_waveform
 
 UNTRAINED = ["streamcnn192", "streamcnn24"]

@@ -9,12 +9,12 @@ from .default import default_objective, kd_weight
 from .from_config import objective_from
 from .hard_labels import HardLabels
 from .hidden import HiddenStates, PatientStates
+from .kind_objectives import KindObjective, register_kind_objective
 from .layers import layer_pairs
 from .maps import AttentionMaps, ChannelMaps, FeatureMaps, PearsonMaps
 from .margins import MarginLabels
 from .objective import Objective
 from .presets import PRESETS, preset
-from .problem_kinds import KindObjective, register_kind_objective
 from .relational import BatchCorrelation, RelationalAngle, RelationalDistance, SimilarityPreserving, SimilarityTargets
 from .schedules import Schedule
 from .soft import EmbeddingMatching, LogitMatching, SoftTargets, TeacherLabels

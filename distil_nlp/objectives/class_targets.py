@@ -7,7 +7,7 @@ import torch
 from ..losses import class_correlation, decoupled_kl, normalized_soft_targets, standardized_kl
 from ..signals.base import Signals
 from .base import Batch, positive
-from .problem_kinds import check_exclusive_classes
+from .kind_objectives import check_exclusive_classes
 from .schedules import Scheduled
 from .soft import TeacherPredictions
 

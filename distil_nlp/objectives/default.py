@@ -18,9 +18,9 @@ from .base import Term
 from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
 from .ctc import CtcLabels, CtcSoftTargets
 from .hard_labels import HardLabels
+from .kind_objectives import KindObjective, kind_objective, register_kind_objective
 from .margins import MarginLabels
 from .objective import Objective
-from .problem_kinds import KindObjective, kind_objective, register_kind_objective
 from .schedules import Schedule, Scheduled
 from .soft import EmbeddingMatching, LogitMatching, SoftTargets
 

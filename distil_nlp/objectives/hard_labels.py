@@ -7,7 +7,7 @@ import torch
 from ..signals.base import Signals
 from ..signals.problem_kinds import problem_kind, problem_kind_of
 from .base import Batch, Term
-from .problem_kinds import check_label_per_prediction, kind_objective
+from .kind_objectives import check_label_per_prediction, kind_objective
 from .schedules import Scheduled
 
 

@@ -20,8 +20,8 @@ from ..losses import (
 )
 from ..signals.base import Signals
 from .base import Batch, Term, positive, whole_batch
+from .kind_objectives import check_exclusive_classes
 from .layers import Layers, LayerTerm, check_examples, check_positions, of_images, total
-from .problem_kinds import check_exclusive_classes
 from .schedules import Scheduled
 
 

@@ -13,7 +13,7 @@ from ..signals.forward import predicts_spans
 from ..signals.problem_kinds import problem_kind_of
 from .base import Batch, Term, every_example, positive
 from .hidden import DISTANCES, projection
-from .problem_kinds import check_exclusive_classes, check_label_per_prediction, kind_objective
+from .kind_objectives import check_exclusive_classes, check_label_per_prediction, kind_objective
 from .schedules import Scheduled
 
 

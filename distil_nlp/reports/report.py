@@ -16,7 +16,7 @@ import torch
 
 from ..metrics import display
 from ..metrics.display import NOTHING, short_count
-from .tables import markdown_rows, text_rows
+from .layout import markdown_rows, text_rows
 
 VERSION = 1  # of the keys of report.json; raised when a key changes its meaning
 

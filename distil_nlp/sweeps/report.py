@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..internals.files import replacing, write_json, write_text
 from ..metrics import display
 from ..metrics.display import NOTHING
-from ..reports.tables import markdown_rows, text_rows
+from ..reports.layout import markdown_rows, text_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from distil_nlp.metrics.classification import PROBLEM_TYPES
-from distil_nlp.objectives.problem_kinds import KIND_OBJECTIVES
+from distil_nlp.objectives.kind_objectives import KIND_OBJECTIVES
 from distil_nlp.signals.problem_kinds import (
     PROBLEM_KINDS,
     ProblemKind,

@@ -12,7 +12,7 @@ from distil_nlp.losses import soft_target_bce
 from distil_nlp.metrics import Evaluator
 from distil_nlp.metrics.default import EVALUATORS, default_evaluator, register_evaluator
 from distil_nlp.objectives import KindObjective, default_objective, register_kind_objective
-from distil_nlp.objectives.problem_kinds import KIND_OBJECTIVES
+from distil_nlp.objectives.kind_objectives import KIND_OBJECTIVES
 from distil_nlp.signals.problem_kinds import PROBLEM_KINDS, ProblemKind, problem_kind_of, register_problem_kind
 from distil_nlp.teachers.ensemble import TeacherEnsemble
 from tests.training.runs import make_pair, make_rows, make_trainer
