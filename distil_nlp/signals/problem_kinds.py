@@ -4,9 +4,8 @@ Two other tables have a row for each kind, under the same name: its losses and d
 `objectives/default.py`) and its default evaluator (`metrics/default.py`). A new kind is one row in each of the three.
 """
 
-from __future__ import (
-    annotations,
-)  # torch is for annotations only: subpackages that read data import this module without it
+# torch is imported for annotations only: subpackages that read data import this module without it.
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
