@@ -70,41 +70,35 @@ def model_card(
 ) -> str:
     """The text of a student's `README.md`: metadata for the Hub, then results, use, training and limits.
 
-    The card names every part that is missing. Folders of this machine are shown by their last component; only Hub ids
-    enter the metadata. The student may have been trained elsewhere: only its report is needed.
+    The card names every missing part. Local folders are shown by their last component; only Hub ids enter the metadata.
+    The student may have been trained elsewhere: only its report is needed.
 
     Args:
         report (`Report`): Models with metrics, differences, environment, command, seeds; see `Report.from_json`.
         model_name (`str`): Where the card will be, "user/name", or a plain name.
         teacher (`str`): Hub id or folder of the teacher.
         dataset (`str`): Hub id or file of the data, or a short description.
-        objective (`Objective` or `list[dict]`, *optional*): Any object with `describe()`, or the result of
-            `describe()`. Default: the report's.
+        objective (`Objective` or `list[dict]`, *optional*): Or the result of its `describe()`. Default: the report's.
         arguments (`TrainingArguments` or `dict`, *optional*): The hyper-parameters of the training.
-        dataset_config (`str`, *optional*): "sst2" of "nyu-mll/glue".
-        dataset_split (`str`): The split of the comparison.
+        dataset_config, dataset_split (`str`): "sst2" of "nyu-mll/glue", and the split of the comparison.
         pipeline_tag (`str`): The Hub's name of the task.
         example (`str` or `dict`): Input of the pipeline in the loading lines; {"text": ..., "text_pair": ...} for pairs.
-        base_model (`str`, *optional*): Origin of the first weights; shown if it is a Hub id. None: random.
-        student_start (`str`, *optional*): The origin of the first weights in words: "layers 0, 4, 8 of the teacher".
-        imports (`str`, *optional*): Imports needed to load the student, see `distil_nlp.models.import_line`.
-        loading_code (`str`, *optional*): Python that loads and runs the student, instead of what `pipeline_tag` implies.
+        base_model, student_start (`str`, *optional*): Origin of the first weights, as a Hub id and in words, such as
+            "layers 0, 4, 8 of the teacher". None: random.
+        imports, loading_code (`str`, *optional*): Imports that loading the student needs, see
+            `distil_nlp.models.import_line`, and Python that loads and runs it, instead of what `pipeline_tag` implies.
         metadata: Further metadata for the Hub: `license`, `language`, ... None of it is guessed.
 
     Returns:
-        `str`: Markdown with a YAML block, as `huggingface_hub.ModelCard` reads it.
-
-    Raises:
-        ValueError: The report has no student.
+        `str`: Markdown with a YAML block, as `huggingface_hub.ModelCard` reads it. ValueError if there is no student.
     """
     report, model_name = public_report(report), public_name(model_name)
     data = public_name(dataset) + (f" ({dataset_config})" if dataset_config else "")
-    metadata |= _metadata(report, pipeline_tag, model_name, base_model)
-    metadata |= _results_metadata(report, pipeline_tag, dataset, dataset_config, dataset_split, data)
+    results = _results_metadata(report, pipeline_tag, dataset, dataset_config, dataset_split, data)
+    metadata |= {**_metadata(report, pipeline_tag, model_name, base_model), **results}
     return render(
         _TEMPLATES / "card.md.jinja",
-        **_results(report),
-        version=__version__,
+        **_results(report) | {"version": __version__},
         metadata=ModelCardData(**metadata).to_yaml(),
         title=model_name.split("/")[-1],
         teacher=_linked(teacher),

@@ -1,7 +1,6 @@
 """The settings of a recipe by subject. Every field is a flag of the command line and a key of a YAML file.
 
-The settings of the training loop are those of `distil_nlp.training.arguments`. Commands without a recipe (`push`, `export`)
-have their flags in `distil_nlp.cli.main`.
+Settings of the training loop: `distil_nlp.training.arguments`. Flags of `push` and `export`: `distil_nlp.cli.main`.
 """
 
 import dataclasses

@@ -46,8 +46,7 @@ def build_student(
         student (`None`, `str`, `Path` or `nn.Module`): See above.
         teacher (`PreTrainedModel`): May be None where `student` is a module.
         embeddings (`str`): See `student_from_config`.
-        image_size (`int` or `(int, int)`, *optional*): Image size of a network by name, where it is not the teacher's;
-            students of other kinds keep their own.
+        image_size (`int` or `(int, int)`, *optional*): Image size of a network by name. Default: the teacher's.
         trust_remote_code (`bool`): Run code that comes with a Hub student. Off unless the user turns it on.
         teacher_options: `num_layers`, `layers`, `architecture`, sizes, `width_init`: see `student_from_teacher`.
 
