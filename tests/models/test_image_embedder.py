@@ -74,7 +74,7 @@ def test_a_teacher_given_by_its_folder_is_an_embedder_too(tmp_path):
 
 def test_pictures_of_another_size_or_kind_are_refused():
     model = tiny_embedder(network="mobilefacenetx0.1")
-    with pytest.raises(ValueError, match="1 x 1 places .* 16 x 16 pixels.* got 40 x 12"):
+    with pytest.raises(ValueError, match="1 x 1 positions .* 16 x 16 pixels.* got 40 x 12"):
         model(torch.zeros(1, 1, 40, 12))
     with pytest.raises(ValueError, match=r"\(batch, 1, height, width\).*got \(3, 3, 16, 12\)"):
         model(pixels(channels=3))
