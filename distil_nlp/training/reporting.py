@@ -133,9 +133,15 @@ class ReportingMixin(PreparationMixin):
         commit_message: str = "Upload distilled student",
         token: str | None = None,
         revision: str | None = None,
+        *,
+        private: bool | None = None,
         **kwargs: Any,
     ) -> str | None:
         """Save the student, write its card, upload both; no pickle is uploaded.
+
+        Args:
+            private (`bool`, *optional*): Make a new repository private. Default: `args.hub_private_repo`.
+            kwargs: Of `create_model_card`.
 
         Returns:
             `str`: Address of the repository, or None on processes other than the first.
@@ -147,7 +153,7 @@ class ReportingMixin(PreparationMixin):
         return push_to_hub(
             self._output_dir,
             self._repo_id(),
-            private=self.args.hub_private_repo or None,
+            private=(self.args.hub_private_repo or None) if private is None else private,
             commit_message=commit_message,
             token=token or self.args.hub_token,
             revision=revision or self.args.hub_revision,

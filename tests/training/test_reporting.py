@@ -49,3 +49,16 @@ def test_the_training_curves_are_in_the_report_of_the_comparison(tmp_path):
     assert [line["step"] for line in lines if "loss" in line] == [1, 2]
     assert {"loss", "loss/hard", "loss/soft", "learning_rate", "epoch"} <= lines[0].keys()
     assert [term["name"] for term in report.objective] == ["hard", "soft"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "argument", "expected"),
+    [(None, True, True), (True, None, True), (True, False, False), (None, None, None)],
+)
+def test_a_private_push_is_private_by_argument_and_by_setting(tmp_path, monkeypatch, setting, argument, expected):
+    trainer = make_trainer(*make_pair(), make_rows(), tmp_path, hub_private_repo=setting)
+    calls = []
+    monkeypatch.setattr("distil_nlp.training.reporting.push_to_hub", lambda *args, **settings: calls.append(settings))
+    monkeypatch.setattr(trainer, "create_model_card", lambda **settings: None)
+    trainer.push_to_hub(private=argument)
+    assert calls[0]["private"] is expected
