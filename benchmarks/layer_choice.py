@@ -3,7 +3,7 @@
     python benchmarks/layer_choice.py [--num_layers 2 3] [--seeds 2] [--max_train_samples 4000]
 
 The same trainer, data, steps and seeds for both; accuracy on the SST-2 validation sentences before and after
-distillation. The winner is `DEFAULT_LAYER_CHOICE` in `distil_nlp/students/layer_choice.py`.
+distillation. The winner is `DEFAULT_LAYER_CHOICE` in `distil_nlp/students/sizes.py`.
 """
 
 import tempfile

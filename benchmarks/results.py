@@ -56,7 +56,7 @@ def row(name, report):
     metric, student = report["metric"], models["student"]
     cells = [
         name,
-        f"{report['data']['learned_from']['labelled']:,}",
+        f"{report['data']['learned_from']['labeled']:,}",
         str(len(report["seeds"])),
         *(quality(models.get(role), metric) for role in ("teacher", "student", "control")),
         f"{100 * student['kept']:.1f} %",
