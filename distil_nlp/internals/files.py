@@ -1,5 +1,6 @@
-"""Atomic writing of files, so that an interrupted run leaves no incomplete file behind."""
+"""Atomic writing of files, so that an interrupted run or a power cut leaves no incomplete file behind."""
 
+import errno
 import json
 import os
 import uuid
@@ -11,7 +12,7 @@ from typing import Any
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path` in one step.
+    """Yield a temporary path beside `path`; on success it is flushed to the disk and replaces `path` in one step.
 
     Args:
         path (`str` or `Path`): The file to write. Its folder is created if it is missing.
@@ -24,9 +25,34 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         yield temporary
+        flush(temporary)  # a name that is on the disk before its content would be an empty file after a power cut
         os.replace(temporary, path)
+        flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def flush(path: str | Path) -> None:
+    """Wait until a file, or the names of the files in a folder, are on the disk and survive a power cut."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except PermissionError:  # Windows does not open folders
+        return
+    try:
+        os.fsync(file)
+    except OSError as error:  # a file system that cannot flush folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(file)
+
+
+def flush_folder(folder: str | Path) -> None:
+    """Wait until all files in a folder and below it are on the disk. Call it before a rename makes the folder visible."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            flush(Path(parent) / name)
+        flush(parent)
 
 
 def write_text(path: str | Path, text: str) -> None:

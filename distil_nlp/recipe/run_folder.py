@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from ..internals.files import read_json, write_json, write_text
+from ..internals.files import flush, flush_folder, read_json, write_json, write_text
 
 _RECIPE, _RECORD = "recipe.yaml", "_stage.json"  # a file whose name begins with _ is not pushed
 
@@ -84,8 +84,10 @@ class RunFolder:
         unfinished.mkdir(parents=True)
         save(unfinished)
         write_json(unfinished / _RECORD, record)
+        flush_folder(unfinished)
         shutil.rmtree(self.path / name, ignore_errors=True)
         unfinished.rename(self.path / name)
+        flush(self.path)
         shutil.rmtree(self.checkpoints(name), ignore_errors=True)
         return self.path / name
 

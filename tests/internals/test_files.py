@@ -1,8 +1,11 @@
 """Files are written completely or not at all."""
 
+import os
+from pathlib import Path
+
 import pytest
 
-from distil_nlp.internals.files import read_json, replacing, write_json, write_text
+from distil_nlp.internals.files import flush_folder, read_json, replacing, write_json, write_text
 
 
 def test_a_written_file_exists_and_no_temporary_file_is_left(tmp_path):
@@ -43,3 +46,20 @@ def test_broken_json_is_an_error_that_names_the_file(tmp_path):
     (tmp_path / "a.json").write_text('{"cut": ')
     with pytest.raises(ValueError, match=r"a\.json should contain JSON but does not parse .*line 1"):
         read_json(tmp_path / "a.json")
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    order, flush, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (order.append(os.readlink(f"/proc/self/fd/{file}")), flush(file)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (order.append("replace"), replace(*paths)))
+    write_text(tmp_path / "a.txt", "new")
+    assert order[0].endswith(".part") and order[1:] == ["replace", str(tmp_path)]
+
+
+def test_a_folder_is_flushed_with_everything_in_it(tmp_path, monkeypatch):
+    write_text(tmp_path / "in" / "a.txt", "a")
+    write_text(tmp_path / "b.txt", "b")
+    flushed = []
+    monkeypatch.setattr(os, "fsync", lambda file: flushed.append(os.readlink(f"/proc/self/fd/{file}")))
+    flush_folder(tmp_path)
+    assert {Path(path).name for path in flushed} == {"a.txt", "b.txt", "in", tmp_path.name}
