@@ -1,5 +1,6 @@
 """Terms on attention and on relations between positions. Queries, keys and values are tapped, so sdpa stays on."""
 
+import logging
 from collections.abc import Sequence
 from math import gcd
 from typing import Any
@@ -11,8 +12,10 @@ from ..losses import attention_kl, attention_mse, dot_products
 from ..models.architectures import ENCODERS, QKV, qkv_slices
 from ..signals.base import Signals
 from .base import Batch
-from .layers import Layers, LayerTerm, total
+from .layers import Layers, LayerTerm, check_reduction, reduced, total
 from .schedules import Scheduled
+
+logger = logging.getLogger(__name__)
 
 _MIN_HEAD_WIDTH = 16  # MiniLMv2's 48 relation heads of a 768 wide teacher
 _MAPS = {
@@ -50,7 +53,7 @@ class QKVTerm(LayerTerm):
 
 
 class Attention(QKVTerm):
-    """Match attention maps, averaged over heads and pairs of layers.
+    """Match attention maps, averaged over heads.
 
     Args:
         weight (`float` or `Schedule`): Weight in the objective.
@@ -58,6 +61,7 @@ class Attention(QKVTerm):
         compare (`str`): "scores", before the softmax, by squared distance; or "probabilities", after it, by KL.
         average_heads (`bool`, *optional*): Compare the means over heads, for models with different numbers of heads.
             None: only where the numbers differ.
+        layer_reduction (`str`): "mean" over the pairs of layers, or "sum" (Jiao et al. 2020, TinyBERT, equation 11).
 
     Raises:
         ValueError: Different numbers of heads without `average_heads`; an architecture whose scores depend on more
@@ -73,6 +77,7 @@ class Attention(QKVTerm):
         layers: Layers = "uniform",
         compare: str = "scores",
         average_heads: bool | None = False,
+        layer_reduction: str = "mean",
     ):
         super().__init__(weight, layers=layers)
         if compare not in _MAPS:
@@ -80,6 +85,7 @@ class Attention(QKVTerm):
         if average_heads and compare != "scores":
             raise ValueError(f"average_heads goes with compare='scores'; got compare={compare!r}. Use Relations.")
         self.compare, self.average_heads = compare, average_heads
+        self.layer_reduction = check_reduction(layer_reduction)
         self._loss, self.paper = _MAPS[compare]
 
     def parts(self) -> Sequence[str]:
@@ -115,10 +121,11 @@ class Attention(QKVTerm):
                 scores = [heads.mean(dim=1, keepdim=True) for heads in scores]
             student_scores, teacher_scores = scores
             values.append(self._loss(student_scores, teacher_scores, mask))
-        return total(values) / len(values)
+        return reduced(values, self.layer_reduction)
 
     def settings(self) -> dict[str, Any]:
-        return {**super().settings(), "compare": self.compare, "average_heads": self.average_heads}
+        names = ("compare", "average_heads", "layer_reduction")
+        return {**super().settings(), **{name: getattr(self, name) for name in names}}
 
 
 class Relations(QKVTerm):
@@ -132,11 +139,13 @@ class Relations(QKVTerm):
         layers: See `LayerTerm`. One layer is enough; for large teachers the papers take an upper middle one.
         relations (`tuple` of `str`): Pairs such as "query-query"; "query-key" is the attention map where the heads
             are the models' own.
-        num_heads (`int`, *optional*): Relation heads; they must divide the widths of both. Default: the largest number
-            that does and gives the teacher's heads a width of at least 16, as in the paper.
+        num_heads (`int` or `str`, *optional*): Relation heads; they must divide the widths of both. Default: the largest
+            number that does and gives the teacher's heads a width of at least 16, as in the paper. "attention": as many
+            as the teacher has attention heads (Wang et al. 2020, MiniLM, equation 6), or, with a warning, the largest
+            smaller number that divides both widths.
 
     Raises:
-        ValueError: Heads that do not divide a width, an unknown relation.
+        ValueError: Heads that do not divide a width, an unknown relation, another word than "attention".
     """
 
     name = "relations"
@@ -148,23 +157,37 @@ class Relations(QKVTerm):
         *,
         layers: Layers = "last",
         relations: Sequence[str] = ("query-query", "key-key", "value-value"),
-        num_heads: int | None = None,
+        num_heads: int | str | None = None,
     ):
         super().__init__(weight, layers=layers)
         self.relations = tuple(relations)
         known = [f"{first}-{second}" for first in QKV for second in QKV]
         if not self.relations or any(relation not in known for relation in self.relations):
             raise ValueError(f"relations must be some of {', '.join(known)}; got {list(self.relations)}.")
-        self.num_heads: int = num_heads  # type: ignore[assignment]  # None until setup
+        if isinstance(num_heads, str) and num_heads != "attention":
+            raise ValueError(f"num_heads must be a number, 'attention', or left out; got {num_heads!r}.")
+        self.num_heads: int = num_heads  # type: ignore[assignment]  # a number after setup
 
     def parts(self) -> Sequence[str]:
         return tuple(dict.fromkeys(part for relation in self.relations for part in relation.split("-")))
+
+    def tap_layers(self, student: nn.Module, teacher: nn.Module) -> None:
+        super().tap_layers(student, teacher)
+        config: Any = teacher.config
+        self._teacher_heads: int = config.num_attention_heads
 
     def setup(self, student: Signals, teacher: Signals, batch: Batch) -> None:
         super().setup(student, teacher, batch)
         widths = [[tensor.shape[-1] for tensor in pair] for pair in self.read(student, teacher, self.parts()[0])]
         if self.num_heads is None:
-            self.num_heads = _relation_heads(widths)
+            self.num_heads = _largest_divisor(widths, min(width for _, width in widths) // _MIN_HEAD_WIDTH)
+        elif self.num_heads == "attention":
+            self.num_heads = _largest_divisor(widths, self._teacher_heads)
+            if self.num_heads != self._teacher_heads:
+                logger.warning(
+                    f"The teacher has {self._teacher_heads} attention heads, which do not divide the student's width of "
+                    f"{widths[0][0]}, so the relations are split into {self.num_heads} heads instead."
+                )
         for student_width, teacher_width in widths:
             if student_width % self.num_heads or teacher_width % self.num_heads:
                 raise ValueError(
@@ -191,7 +214,7 @@ class Relations(QKVTerm):
         return {**super().settings(), "relations": list(self.relations), "num_heads": self.num_heads}
 
 
-def _relation_heads(widths: list[list[int]]) -> int:
+def _largest_divisor(widths: list[list[int]], most: int) -> int:
+    """The largest number up to `most` that divides all widths."""
     common = gcd(*(width for pair in widths for width in pair))
-    most = max(min(teacher_width for _, teacher_width in widths) // _MIN_HEAD_WIDTH, 1)
-    return max(heads for heads in range(1, most + 1) if common % heads == 0)
+    return max(heads for heads in range(1, max(most, 1) + 1) if common % heads == 0)

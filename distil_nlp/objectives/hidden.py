@@ -9,7 +9,7 @@ from ..losses import hidden_cosine, hidden_mse, normalized_mse
 from ..losses.precision import upcast
 from ..signals.base import Signals
 from .base import Batch, every_example
-from .layers import Layers, LayerTerm, of_images, total
+from .layers import Layers, LayerTerm, check_reduction, of_images, reduced, total
 from .schedules import Scheduled
 
 DISTANCES = {
@@ -45,7 +45,7 @@ class ProjectedTerm(LayerTerm):
 
 
 class HiddenStates(ProjectedTerm):
-    """Match hidden states of the teacher (hints), averaged over the pairs of layers.
+    """Match hidden states of the teacher (hints).
 
     An item is a position that is not padding. For images, which have no padding, it is the example: all positions count.
 
@@ -53,15 +53,19 @@ class HiddenStates(ProjectedTerm):
         weight (`float` or `Schedule`): Weight in the objective.
         layers: See `LayerTerm`. "embeddings" is the output of the embedding layer.
         distance (`str`): "mse", or "cosine" to compare directions without lengths.
+        layer_reduction (`str`): "mean" over the pairs of layers, or "sum" (Jiao et al. 2020, TinyBERT, equation 11).
 
     Raises:
-        ValueError: An unknown distance; layers that do not exist or return no hidden states.
+        ValueError: An unknown distance or reduction; layers that do not exist or return no hidden states.
     """
 
     name = "hidden"
 
-    def __init__(self, weight: Scheduled, *, layers: Layers = "uniform", distance: str = "mse"):
+    def __init__(
+        self, weight: Scheduled, *, layers: Layers = "uniform", distance: str = "mse", layer_reduction: str = "mean"
+    ):
         super().__init__(weight, layers=layers)
+        self.layer_reduction = check_reduction(layer_reduction)
         if distance not in DISTANCES:
             raise ValueError(f"distance must be one of {', '.join(DISTANCES)}; got {distance!r}.")
         self.distance = distance
@@ -71,10 +75,10 @@ class HiddenStates(ProjectedTerm):
         values = [self._loss(*pair) for pair in self.projected(student, teacher)]
         if of_images(batch):
             values = [positions.mean(dim=1) for positions in values]
-        return total(values) / len(values)
+        return reduced(values, self.layer_reduction)
 
     def settings(self) -> dict[str, Any]:
-        return {**super().settings(), "distance": self.distance}
+        return {**super().settings(), "distance": self.distance, "layer_reduction": self.layer_reduction}
 
 
 class PatientStates(ProjectedTerm):

@@ -15,6 +15,7 @@ from .schedules import Scheduled
 Layers = str | Sequence[Sequence[int | str]]
 
 STRATEGIES = ("uniform", "skip", "last")
+REDUCTIONS = ("mean", "sum")
 _SHAPES = {2: "(batch, width)", 4: "(batch, channels, height, width)"}
 
 
@@ -130,6 +131,18 @@ class LayerTerm(Term):
 def total(values: Sequence[torch.Tensor]) -> torch.Tensor:
     """Sum of tensors of one shape, one for each pair of layers."""
     return sum(values[1:], start=values[0])
+
+
+def reduced(values: Sequence[torch.Tensor], layer_reduction: str) -> torch.Tensor:
+    """Mean or sum of tensors of one shape, one for each pair of layers."""
+    return total(values) / (len(values) if layer_reduction == "mean" else 1)
+
+
+def check_reduction(layer_reduction: str) -> str:
+    """`layer_reduction`, or a ValueError if it is none of `REDUCTIONS`."""
+    if layer_reduction not in REDUCTIONS:
+        raise ValueError(f"layer_reduction must be one of {', '.join(REDUCTIONS)}; got {layer_reduction!r}.")
+    return layer_reduction
 
 
 def of_images(batch: Batch) -> bool:

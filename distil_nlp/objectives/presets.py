@@ -1,6 +1,7 @@
 """The objectives of known papers as plain data: terms, layers and stages, as in `stages:` of a recipe.
 
-Weights are those of the papers, converted where a term here is defined otherwise: it averages over the pairs of layers.
+Weights are those of the papers, converted where a term here is defined otherwise. docs/presets.md says what differs from
+the papers and from their authors' code, and why.
 `share` is the fraction of the training steps of a stage.
 """
 
@@ -36,26 +37,42 @@ PRESETS: dict[str, list[dict[str, Any]]] = {
             ],
         }
     ],
-    # Jiao et al. 2020, TinyBERT, section 3 and 4.2: 20 epochs on the layers, then 3 on the predictions at
-    # temperature 1, without the labels.
+    # Jiao et al. 2020, TinyBERT, equations 7 to 11 and section 4.2: 20 epochs on embeddings and layers, all with weight 1
+    # and summed, then 3 on the predictions at temperature 1, without the labels.
     "tinybert": [
         {
             "name": "layers",
             "share": 20 / 23,
             "objective": [
                 {"hidden": {"layers": [["embeddings", "embeddings"]]}},
-                {"hidden": {"layers": "uniform"}},
-                {"attention": {"layers": "uniform", "compare": "scores", "average_heads": None}},
+                {"hidden": {"layers": "uniform", "layer_reduction": "sum"}},
+                {
+                    "attention": {
+                        "layers": "uniform",
+                        "compare": "scores",
+                        "average_heads": None,
+                        "layer_reduction": "sum",
+                    }
+                },
             ],
         },
         {"name": "predictions", "share": 3 / 23, "objective": [{"predictions": {"temperature": 1.0}}]},
     ],
-    # Wang et al. 2020, MiniLM, sections 3.1 and 3.2: attention and value relations of the last layer, then fine-tuning.
+    # Wang et al. 2020, MiniLM, equations 6 to 9: attention and value relations of the last layer, over the models' own
+    # heads, then fine-tuning.
     "minilm": [
         {
             "name": "relations",
             "share": 0.5,
-            "objective": [{"relations": {"layers": "last", "relations": ["query-key", "value-value"]}}],
+            "objective": [
+                {
+                    "relations": {
+                        "layers": "last",
+                        "relations": ["query-key", "value-value"],
+                        "num_heads": "attention",
+                    }
+                }
+            ],
         },
         _LABELS,
     ],
@@ -104,8 +121,8 @@ PRESETS: dict[str, list[dict[str, Any]]] = {
     "dkd": [
         {"name": "dkd", "objective": [{"hard": {"weight": 1.0}}, {"decoupled": {"weight": 1.0, "temperature": 4.0}}]}
     ],
-    # For CTC models. Gandhi et al. 2023, Distil-Whisper, section 4: 0.8 on the teacher's transcript, 1 on its distributions
-    # at temperature 2; there of a decoder, here of frames, without the true labels.
+    # For CTC models. Gandhi et al. 2023, Distil-Whisper: 0.8 on the teacher's transcript, 1 on its distributions at
+    # temperature 2, as in the authors' code; there of a decoder, here of frames, without the true labels.
     "transcripts": [
         {
             "name": "transcripts",
