@@ -5,6 +5,7 @@ them takes milliseconds. `python -m tests.forked` is that process: it trains not
 backward pass cannot run another one. A test of what an interpreter imports needs a fresh interpreter instead.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -99,6 +100,7 @@ class ForkedProcess:
 def serve():
     """Answer requests, a line of JSON each: start a process (its id is the answer), or poll for its exit status."""
     exec(IMPORTS, {})
+    gc.freeze()  # a fork copies what its garbage collection touches, and `Trainer` starts one in every run
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:

@@ -3,7 +3,6 @@
 import pytest
 
 from tests.recipe.runs import save_model, save_rows
-from tests.training.conftest import imported_modules_are_no_garbage  # noqa: F401
 
 
 @pytest.fixture(scope="module")
