@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from ..signals.columns import EXAMPLE_ID
+
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset
 
     Rows: TypeAlias = "Dataset | Sequence[Mapping[str, Any]]"
 
-EXAMPLE_ID = "example_id"
 TOKENS = ("input_ids", "token_type_ids", "attention_mask")  # the columns that a tokenizer makes
 _ROWS_AT_ONCE = 10_000
 

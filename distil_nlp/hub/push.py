@@ -10,6 +10,8 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
+from torch import nn
+from transformers import PreTrainedModel
 
 from ..models.loading import check_folder
 
@@ -84,6 +86,22 @@ def push_to_hub(
             revision=revision,
         )
     return str(repo) if revision is None else f"{repo}/tree/{revision}"
+
+
+def check_pushable(student: nn.Module) -> None:
+    """Raise a ValueError for a student that is saved without `config.json`, so that it could not be loaded from the Hub."""
+    if isinstance(student, PreTrainedModel):
+        return
+    way_out = (
+        "Merge its adapters: `student = trainer.model.merge_and_unload()`, then `student.save_pretrained(folder)` and "
+        "`distil_nlp.push_to_hub(folder, repo_id)`; or train the merged model"
+        if hasattr(student, "merge_and_unload")
+        else "Train the transformers model inside it, or wrap a network of your own, see `distil_nlp.models`"
+    )
+    raise ValueError(
+        f"The student ({type(student).__name__}) is saved without config.json, because it is not a transformers model, so "
+        f"`from_pretrained` could not load it from the Hub. {way_out}."
+    )
 
 
 def _files_to_push(path: str | Path) -> list[str]:

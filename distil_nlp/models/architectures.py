@@ -5,12 +5,13 @@ The only place in the package with knowledge of single architectures: a new one 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from ..signals.wrappers import config_of, inner_prefix, unwrapped
 from .feature_stages import stage_names
 
 
@@ -109,16 +110,18 @@ def layer_name(model: nn.Module, layer: int | str) -> str:
     Args:
         model (`nn.Module`): A transformers encoder or an image network; any module where `layer` is a module's name.
         layer (`int` or `str`): A layer counted from 0 (-1 is the last) among those of `layer_names`, "embeddings", or a
-            module name as in `model.named_modules()`.
+            module name as in `model.named_modules()`, of the model or of the one inside its wrappers (PEFT).
 
     Raises:
         ValueError: There is no such layer.
     """
+    prefix, inner = inner_prefix(model), cast("PreTrainedModel", unwrapped(model))
     if isinstance(layer, str) and layer != EMBEDDINGS:
-        return layer  # FeatureTap raises for a name that the model does not have
+        inside = prefix and layer in dict(inner.named_modules())
+        return prefix + layer if inside else layer  # FeatureTap raises for a name that the model does not have
     if layer == EMBEDDINGS:
-        _check_encoder(model, layer)
-        return base_prefix(model) + EMBEDDINGS
+        _check_encoder(inner, layer)
+        return prefix + base_prefix(inner) + EMBEDDINGS
     names = layer_names(model)
     if isinstance(layer, bool) or not isinstance(layer, int) or not -len(names) <= layer < len(names):
         raise ValueError(
@@ -140,6 +143,11 @@ def layer_names(model: nn.Module) -> list[str]:
     Raises:
         ValueError: The model has neither layers nor stages.
     """
+    prefix, inner = inner_prefix(model), cast("PreTrainedModel", unwrapped(model))
+    return [prefix + name for name in _layer_names(inner)]
+
+
+def _layer_names(model: PreTrainedModel) -> list[str]:
     config = getattr(model, "config", None)
     if layer_count(config) is None or getattr(config, "feature_paths", None):
         return stage_names(model)
@@ -192,7 +200,7 @@ def qkv_slices(model: nn.Module, layer: int | str) -> dict[str, OutputSlice]:
         ValueError: There is no such layer, or the architecture is not in `ENCODERS`.
     """
     name = layer_name(model, layer)
-    model_type = getattr(getattr(model, "config", None), "model_type", None)
+    model_type = getattr(config_of(model), "model_type", None)
     encoder = ENCODERS.get(model_type)
     if encoder is None:
         raise ValueError(

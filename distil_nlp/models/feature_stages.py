@@ -1,6 +1,5 @@
 """The stages of an image network: the modules after which its feature maps become smaller."""
 
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
+
+from ..signals.forward import accepted_columns
 
 _IMAGE = "pixel_values"
 _CHANNELS, _SIZE = 3, 64  # large enough for five halvings
@@ -160,8 +161,7 @@ def _map_size(tensor: Any, image: torch.Tensor) -> tuple[int, int] | None:
 
 
 def _run_image(model: nn.Module, image: torch.Tensor) -> None:
-    names = inspect.signature(model.forward).parameters
-    model(**{_IMAGE: image}) if _IMAGE in names else model(image)
+    model(**{_IMAGE: image}) if _IMAGE in (accepted_columns(model) or ()) else model(image)
 
 
 def _zero_image(model: nn.Module) -> torch.Tensor:

@@ -11,6 +11,7 @@ from torch import nn
 from ..losses import attention_kl, attention_mse, dot_products
 from ..models.architectures import ENCODERS, QKV, qkv_slices
 from ..signals.base import Signals
+from ..signals.wrappers import config_of
 from .base import Batch
 from .layers import Layers, LayerTerm, check_reduction, reduced, total
 from .schedules import Scheduled
@@ -93,7 +94,7 @@ class Attention(QKVTerm):
 
     def tap_layers(self, student: nn.Module, teacher: nn.Module) -> None:
         super().tap_layers(student, teacher)
-        configs: list[Any] = [student.config, teacher.config]
+        configs: list[Any] = [config_of(student), config_of(teacher)]
         for model, config in zip((student, teacher), configs, strict=True):
             if not ENCODERS[config.model_type].plain_attention:
                 raise ValueError(

@@ -22,6 +22,7 @@ from ..losses.boxes import (
 from ..signals.base import Signals
 from ..signals.columns import BOXES
 from ..signals.forward import split_boxes
+from ..signals.wrappers import config_of
 from .base import Batch, Term, every_example, positive
 from .schedules import Scheduled
 
@@ -45,7 +46,7 @@ class DetectionTerm(Term):
     num_queries: int
 
     def resolve_layers(self, student: nn.Module, teacher: nn.Module | None) -> None:
-        self.num_labels = getattr(getattr(student, "config", None), "num_labels", None)
+        self.num_labels = getattr(config_of(student), "num_labels", None)
 
     def setup(self, student: Signals, teacher: Signals, batch: Batch) -> None:
         logits, num_labels = student.logits, self.num_labels

@@ -11,6 +11,7 @@ from ..losses.hard import MISSING
 from ..losses.margins import check_labels
 from ..losses.precision import upcast
 from ..signals.base import Signals
+from ..signals.wrappers import config_of
 from .base import Batch, Term, not_negative, positive
 from .schedules import Schedule, Scheduled
 
@@ -85,7 +86,7 @@ class MarginLabels(Term):
 
     def resolve_layers(self, student: nn.Module, teacher: nn.Module | None) -> None:
         if self.num_classes is None:
-            self.num_classes = getattr(getattr(student, "config", None), "num_labels", None)
+            self.num_classes = getattr(config_of(student), "num_labels", None)
         if self.num_classes is None:
             raise ValueError(
                 f"MarginLabels need the number of classes, and {type(student).__name__} has no config.num_labels. Give "

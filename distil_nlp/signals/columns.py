@@ -9,7 +9,11 @@ POSITIONS = "positions"
 BOXES = "boxes"
 # Bool, shape (batch, frames): the frames, one every 10 ms, that belong to the clip and not to padding (CTC).
 FRAMES = "frames"
+# Whole numbers from 0: the number of an example, the key of stored outputs and of augmentation.
+EXAMPLE_ID = "example_id"
 # Columns that the objective reads: Trainer must not remove them.
 TASK_COLUMNS = (*LABELS, SOFT_ITEMS, POSITIONS, BOXES, FRAMES)
 # Whole numbers, shape (batch, 2): the first and the last position at which an answer may be. Read by the evaluator.
 CONTEXT_SPAN = "context_span"
+# Columns that no model reads.
+NOT_FOR_MODELS = (*TASK_COLUMNS, CONTEXT_SPAN, EXAMPLE_ID)

@@ -1,15 +1,15 @@
 """Run a model on a batch and return its logits."""
 
-import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import nn
 
-from .columns import FRAMES, LABELS, POSITIONS
+from .columns import FRAMES, LABELS, NOT_FOR_MODELS, POSITIONS
 from .frames import align_to_frames, frame_stride
+from .wrappers import forward_parameters, unwrapped, wrapper_chain
 
 # The name of the boxes in the output of transformers' detectors.
 PREDICTED_BOXES = "pred_boxes"
@@ -20,15 +20,22 @@ NO_PROBABILITY = -1e30
 def accepted_columns(model: nn.Module) -> tuple[str, ...] | None:
     """The names of the columns that the model's forward takes, labels excepted.
 
-    Labels are left out because a head that receives them computes its own loss, which the objective replaces.
+    A wrapper (PEFT, DataParallel, torch.compile, a module of the user) that takes any keyword also takes what the model
+    inside it names, see `signals.wrappers`. Labels are left out because a head that receives them computes its own loss,
+    which the objective replaces.
 
     Returns:
-        `tuple[str]`, or None where the forward names no column and takes any (`**kwargs`).
+        `tuple[str]`, or None where no forward names a column and any is taken (`**kwargs`).
     """
-    parameters = inspect.signature(model.forward).parameters.values()
-    names = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    if not names and takes_any:
+    names: dict[str, None] = {}
+    takes_any = True
+    for module in wrapper_chain(model):
+        parameters = forward_parameters(module)
+        names |= dict.fromkeys(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        if not takes_any:
+            break
+    if takes_any and not names:
         return None
     return tuple(name for name in names if name not in LABELS)
 
@@ -43,7 +50,7 @@ def forward_logits(
 ) -> torch.Tensor:
     """Run `model` on the columns it takes and return its logits.
 
-    A column that the forward does not name is not passed, even where `**kwargs` would take it.
+    A column that no forward names is not passed, even where `**kwargs` would take it.
 
     Args:
         model (`nn.Module`): Returns logits, a mapping with "logits", an object with `.logits`, or a tuple that begins with
@@ -53,11 +60,19 @@ def forward_logits(
 
     Raises:
         TypeError: The model returned nothing that can be read as logits.
+        ValueError: The forward takes none of the batch's columns, or requires another.
     """
-    names = [name for name in batch if name not in LABELS] if columns is None else columns
+    names = [name for name in batch if name not in NOT_FOR_MODELS] if columns is None else columns
     inputs = {name: batch[name] for name in names if name in batch}
+    if not inputs:
+        raise _no_column(model, batch)
     with _at_positions(model, batch[POSITIONS]) if POSITIONS in batch else nullcontext():
-        output = model(**inputs)
+        try:
+            output = model(**inputs)
+        except TypeError as error:
+            if missing := _required_columns(model) - inputs.keys():
+                raise _no_column(model, batch, missing) from error
+            raise
     if getattr(output, "start_logits", None) is not None:
         return _span_logits(output, batch)
     if _part(output, PREDICTED_BOXES) is not None:
@@ -122,6 +137,23 @@ def gatherable_logits(
     return logits
 
 
+def _required_columns(model: nn.Module) -> set[str]:
+    """Names of the arguments without a default, of the outermost forward."""
+    named = (p for p in forward_parameters(model) if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
+    return {parameter.name for parameter in named if parameter.default is parameter.empty}
+
+
+def _no_column(model: nn.Module, batch: Mapping[str, torch.Tensor], missing: Iterable[str] = ()) -> ValueError:
+    requires = f"requires {', '.join(sorted(missing))}" if missing else "names none of these"
+    taken = ", ".join(str(parameter) for parameter in forward_parameters(model)) or "no arguments"
+    return ValueError(
+        f"The batch has the columns {', '.join(batch)}, and the forward of {type(model).__name__} {requires} (it takes "
+        f"{taken}). Columns are passed by name, labels excepted. Wrap the model in a module whose forward names columns of "
+        f"the batch and returns logits: `def forward(self, input_ids, attention_mask): ...`. Encoders of "
+        f"sentence-transformers are loaded by `SentenceEncoder.from_pretrained(folder)`."
+    )
+
+
 def _span_logits(output, batch):
     """Start and end logits over the positions of a text, shape (batch, 2, sequence)."""
     logits = torch.stack([output.start_logits, output.end_logits], dim=1)
@@ -139,12 +171,12 @@ def _at_positions(model: nn.Module, positions: torch.Tensor) -> Iterator[None]:
     With a vocabulary of 30,000 the output layer is the most expensive layer of a small model, and masked language modeling
     uses one position in seven.
     """
-    unwrapped = getattr(model, "module", model)  # DistributedDataParallel
-    head = getattr(unwrapped, "get_output_embeddings", lambda: None)()
+    inner: Any = unwrapped(model)
+    head = getattr(inner, "get_output_embeddings", lambda: None)()
     if head is None:
         raise ValueError(
             f"The batch has {int(positions.sum())} chosen positions, the only ones whose logits are needed, and "
-            f"{type(unwrapped).__name__} has no output embeddings whose input could be reduced to them. Use a model with a "
+            f"{type(inner).__name__} has no output embeddings whose input could be reduced to them. Use a model with a "
             f"masked-language head."
         )
     handle = head.register_forward_pre_hook(lambda module, inputs: (inputs[0][positions], *inputs[1:]))

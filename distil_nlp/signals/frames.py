@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from .wrappers import config_of, unwrapped
+
 _FRAME_HOP = 0.010  # seconds
 
 
@@ -12,8 +14,7 @@ def frame_stride(model: nn.Module) -> float | None:
     Outputs are aligned with a clip by this number alone. The ratio of the lengths of a batch and its outputs would depend
     on how far the clip is padded.
     """
-    model = getattr(model, "module", model)  # DistributedDataParallel
-    front_end, config = getattr(model, "front_end", None), getattr(model, "config", None)
+    front_end, config = getattr(unwrapped(model), "front_end", None), config_of(model)
     if front_end is not None:
         stride, rate = front_end.hop_length, front_end.sampling_rate
     else:  # transformers' audio models take 16 kHz, and their configs do not contain it

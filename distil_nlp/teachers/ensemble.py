@@ -12,6 +12,7 @@ from ..losses.ensemble import mean_number, mean_sigmoid, mean_softmax
 from ..losses.precision import upcast
 from ..signals.base import Signals
 from ..signals.problem_kinds import PROBLEM_KINDS, ProblemKind, problem_kind, problem_kind_of
+from ..signals.wrappers import config_of
 from .base import Teacher
 from .online import TeacherSource, as_teacher
 from .reconcile import StudentProxy, label_names, listed, shared_labels
@@ -96,7 +97,7 @@ class TeacherEnsemble(Teacher):
 
     def reconcile(self, student: nn.Module, tokenizer: "PreTrainedTokenizerBase | None" = None) -> None:
         self.load(student=student)
-        self._kind = self._given_kind or problem_kind_of(getattr(student, "config", None))
+        self._kind = self._given_kind or problem_kind_of(config_of(student))
         if self._kind.averaging is None:
             raise ValueError(
                 f"An ensemble averages probabilities or numbers, and the student's problem is {self._kind.name!r}: "

@@ -14,6 +14,7 @@ from ..models.sentence_encoder import SentenceEncoder
 from ..signals.base import Signals
 from ..signals.forward import accepted_columns, frame_logits
 from ..signals.taps import FeatureTap
+from ..signals.wrappers import unwrapped
 from .base import Teacher
 from .reconcile import check_vocabulary, label_names, label_order, ordered
 
@@ -159,9 +160,10 @@ def auto_class_for(model: nn.Module | None) -> str | type[SentenceEncoder]:
     Raises:
         ValueError: No auto class maps to the class, such as a plain `nn.Module`.
     """
-    if isinstance(model, SentenceEncoder):
+    inner = model if model is None else unwrapped(model)
+    if isinstance(inner, SentenceEncoder):
         return SentenceEncoder
-    if isinstance(model, NetworkForImageEmbedding):
+    if isinstance(inner, NetworkForImageEmbedding):
         return "AutoModel"
     from transformers.models.auto import modeling_auto
 
@@ -169,7 +171,7 @@ def auto_class_for(model: nn.Module | None) -> str | type[SentenceEncoder]:
     names = [n for n in vars(modeling_auto) if n.startswith("AutoModelFor") and n != "AutoModelForPreTraining"]
     for name in names:
         mapping = getattr(getattr(modeling_auto, name), "_model_mapping", None)
-        if mapping is not None and any(_has(entry, type(model)) for entry in mapping._model_mapping.values()):
+        if mapping is not None and any(_has(entry, type(inner)) for entry in mapping._model_mapping.values()):
             return name
     raise ValueError(
         f"{type(model).__name__} belongs to no auto class of transformers, so a teacher passed by name cannot be loaded "

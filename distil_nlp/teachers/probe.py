@@ -13,6 +13,7 @@ from ..losses.hard import MISSING
 from ..signals.columns import LABELS
 from ..signals.forward import predicts_spans
 from ..signals.problem_kinds import problem_kind
+from ..signals.wrappers import config_of
 from .base import Teacher
 
 logger = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ def _collect(
 
 def _has_classes(model: nn.Module) -> bool:
     """Whether predictions are classes that can be renamed, neither positions in a text nor tokens of a tokenizer."""
-    return not predicts_spans(model) and not getattr(getattr(model, "config", None), "is_encoder_decoder", False)
+    return not predicts_spans(model) and not getattr(config_of(model), "is_encoder_decoder", False)
 
 
 def _class_indices(labels: torch.Tensor) -> torch.Tensor:

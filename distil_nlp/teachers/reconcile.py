@@ -11,6 +11,7 @@ from torch import nn
 from ..data.columns import listed
 from ..signals.forward import predicts_spans
 from ..signals.problem_kinds import problem_kind_of
+from ..signals.wrappers import config_of, unwrapped
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -113,13 +114,16 @@ def shared_labels(student_labels: Sequence[str] | None, teacher_labels: Sequence
 
 def label_names(model: nn.Module) -> list[str] | None:
     """Label names of a classifier in order, or None for other models."""
-    config = getattr(model, "config", None)
+    config = config_of(model)
     if config is None or getattr(config, "id2label", None) is None or getattr(config, "num_labels", 1) < 2:
         return None
     if predicts_spans(model):
         return None  # its two logits are start and end of a span
-    if getattr(model, "get_output_embeddings", lambda: None)() is not None:
+    inner: Any = unwrapped(model)
+    if getattr(inner, "get_output_embeddings", lambda: None)() is not None:
         return None
+    if inner is not model and type(inner).__name__.endswith("Model"):
+        return None  # a bare encoder inside a module with a head of its own
     if not problem_kind_of(config).named_classes:
         return None  # such as embeddings
     return [str(config.id2label[index]) for index in range(config.num_labels)]
@@ -183,7 +187,7 @@ def _compare_tokenizers(student: "PreTrainedTokenizerBase", teacher: "PreTrained
 def num_embeddings(model: nn.Module) -> int | None:
     """Number of rows of the token embedding table; None if the model has none."""
     try:
-        table = model.get_input_embeddings()  # type: ignore[operator]
+        table = unwrapped(model).get_input_embeddings()  # type: ignore[operator]
     except (AttributeError, NotImplementedError):
         return None
     return getattr(table, "num_embeddings", None)
@@ -203,14 +207,14 @@ class StudentProxy:
     def __init__(self, student: nn.Module, *, label_names: list[str] | None = None, own_tokens: bool = False) -> None:
         self._student: Any = student  # a transformers model, or any other module
         self._own_tokens = own_tokens
-        self.config: Any = getattr(student, "config", None)
+        self.config: Any = config_of(student)
         if label_names is not None:
             self.config = copy.deepcopy(self.config)
             self.config.id2label = dict(enumerate(label_names))
             self.config.num_labels = len(label_names)
 
     def get_input_embeddings(self) -> nn.Module | None:
-        return None if self._own_tokens else self._student.get_input_embeddings()
+        return None if self._own_tokens else unwrapped(self._student).get_input_embeddings()  # type: ignore[operator]
 
     def __getattr__(self, name: str) -> Any:
         if name == "_student":  # not set yet while this object is being copied

@@ -17,6 +17,7 @@ from transformers.trainer_utils import has_length
 from ..collators import Collator
 from ..objectives import Objective
 from ..signals.columns import TASK_COLUMNS
+from ..signals.forward import accepted_columns
 from ..teachers import Teacher
 from .checkpoints import load_renamed
 from .projections import Projections
@@ -111,12 +112,15 @@ class PrivateHooks(Trainer):
     def _set_signature_columns_if_needed(self) -> None:
         """Keep the columns that student, teacher, collator or loss read.
 
-        Reason: Trainer keeps those of the student's `forward` and would drop what only the teacher reads.
+        Reason: Trainer keeps those of the outermost `forward` and would drop what only the teacher or a model inside a
+        wrapper reads.
         """
         if self._signature_columns is None:
             super()._set_signature_columns_if_needed()
+            student = accepted_columns(self.model)
             teacher = () if self.teacher is None else self.teacher.columns
             columns = [*(self._signature_columns or ()), *TASK_COLUMNS, *teacher, *self._collator.columns]
+            columns += numeric_columns(self.train_dataset, self.eval_dataset) if student is None else student
             self._signature_columns = list(dict.fromkeys(columns))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
@@ -136,6 +140,12 @@ class PrivateHooks(Trainer):
         Reason: predictions are matched with examples by position; Trainer may group evaluation by length.
         """
         return SequentialSampler(eval_dataset) if has_length(eval_dataset) and self.args.world_size <= 1 else None
+
+
+def numeric_columns(*datasets: Any) -> list[str]:
+    """Columns of data sets that a student whose forward takes any column (`**kwargs`) may read: all but texts."""
+    features = [getattr(dataset, "features", None) or {} for dataset in datasets]
+    return [name for part in features for name, feature in part.items() if getattr(feature, "dtype", "") != "string"]
 
 
 def overridden_hooks() -> list[str]:

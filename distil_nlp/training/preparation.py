@@ -14,6 +14,7 @@ from transformers.trainer_utils import has_length
 from ..objectives import Objective, default_objective
 from ..signals.forward import accepted_columns, forward_logits
 from ..signals.problem_kinds import problem_kind_of
+from ..signals.wrappers import config_of
 from ..teachers import Teacher, as_teacher, probe
 from ..teachers.capacity import warn_of_gap
 from ..teachers.probe import labeled_items
@@ -91,7 +92,7 @@ class PreparationMixin(PrivateHooks):
         )
 
     def _problem_type(self, batch: Mapping[str, torch.Tensor]) -> str:
-        return problem_kind_of(getattr(self.model, "config", None), batch).name
+        return problem_kind_of(config_of(self.model), batch).name
 
     def _probe_teacher(self) -> None:
         """Compare the teacher with the labels of a few examples; warn if it is far larger than the student."""

@@ -5,13 +5,14 @@ from typing import Any
 from torch import nn
 
 from ..evaluation import Candidate, Latency, compare, measure_latency, predict
-from ..hub import model_card, pipeline_tag_of, push_to_hub
+from ..hub import check_pushable, model_card, pipeline_tag_of, push_to_hub
 from ..internals.files import write_text
 from ..metrics import default_evaluator
 from ..metrics.base import Evaluator
 from ..models import import_line
 from ..reports.report import Report
 from ..signals.problem_kinds import problem_kind_of
+from ..signals.wrappers import config_of
 from ..teachers import Teacher
 from .preparation import PreparationMixin
 
@@ -91,7 +92,7 @@ class ReportingMixin(PreparationMixin):
 
     def _default_evaluator(self, dataset: Any, teacher: Teacher) -> Evaluator:
         batches = list(self._batches_of(dataset, range(len(dataset))))
-        problem_type = problem_kind_of(getattr(self.model, "config", None), batches[0]).name
+        problem_type = problem_kind_of(config_of(self.model), batches[0]).name
         labels = [batch["labels"].cpu().numpy() for batch in batches]
         return default_evaluator(problem_type, labels, teacher(batches[0]).num_classes)
 
@@ -115,7 +116,7 @@ class ReportingMixin(PreparationMixin):
                 f"A card names the teacher of the student, and this {type(self.model).__name__} was trained without one "
                 f"(teacher=None). Write one with `distil_nlp.hub.model_card`."
             )
-        config = getattr(self.model, "config", None)
+        config = config_of(self.model)
         card = model_card(
             report,
             model_name=kwargs.get("model_name") or self._repo_id(),
@@ -145,7 +146,11 @@ class ReportingMixin(PreparationMixin):
 
         Returns:
             `str`: Address of the repository, or None on processes other than the first.
+
+        Raises:
+            ValueError: The student is not a transformers model (PEFT). With `args.push_to_hub` raised before the training.
         """
+        check_pushable(self.model)
         self.save_model(_internal_call=True)
         if not self.is_world_process_zero():
             return None

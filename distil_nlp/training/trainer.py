@@ -9,6 +9,7 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from ..collators import as_collator
+from ..hub import check_pushable
 from ..objectives import Objective
 from ..signals.base import Signals
 from ..signals.forward import accepted_columns, forward_logits, gatherable_logits
@@ -58,6 +59,8 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
         if kwargs.get("model_init") is not None:  # a search makes trainers like this one
             self._made_with = {"objective": copy.deepcopy(objective), **kwargs}
             del self._made_with["model_init"]
+        if args.push_to_hub and model is not None:
+            check_pushable(model)
         super().__init__(model=model, args=args, **kwargs)
         self._collator = as_collator(self.data_collator)
         self._training_collator = self._collator.for_training()  # applies an augmentation
