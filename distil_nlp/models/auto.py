@@ -1,12 +1,13 @@
 """Builds a network for a teacher, and loads a saved network, with the model class that fits."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from transformers import AutoConfig, PreTrainedModel
 
 from .audio import NetworkForAudioClassification, NetworkForAudioFrameClassification, NetworkForCTC
 from .image import NetworkForImageClassification, NetworkForImageEmbedding
+from .loading import load_trained_model
 from .network import NetworkModel
 
 _MODEL_CLASSES = {
@@ -74,6 +75,7 @@ def load_network(name_or_path: str | Path) -> NetworkModel:
     Raises:
         TypeError: The model is not a `NetworkModel`.
         OSError: There is no model.
+        ValueError: A part of its weights is missing or damaged.
     """
     architecture = (AutoConfig.from_pretrained(name_or_path).architectures or [None])[0]
     if architecture not in _MODEL_CLASSES:
@@ -81,4 +83,4 @@ def load_network(name_or_path: str | Path) -> NetworkModel:
             f"{name_or_path} contains a {architecture}, which is not a network of distil_nlp.models "
             f"({', '.join(_MODEL_CLASSES)}). Load it with the auto classes of transformers."
         )
-    return _MODEL_CLASSES[architecture].from_pretrained(name_or_path)
+    return cast(NetworkModel, load_trained_model(_MODEL_CLASSES[architecture], name_or_path))

@@ -175,7 +175,8 @@ def with_loading_info(
     """A model with random weights as `from_pretrained` returns it; in its loading info all parameters are missing keys."""
     if not output_loading_info:
         return model
-    return model, {"missing_keys": {key for key, _ in model.named_parameters()}, "mismatched_keys": set()}
+    names = {key for key, _ in model.named_parameters()}
+    return model, {"built_by_name": True, "missing_keys": names, "mismatched_keys": set()}
 
 
 def _name_and_options(network: str | type[nn.Module]) -> tuple[str, dict[str, Any]]:

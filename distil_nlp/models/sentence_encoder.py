@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 import transformers
@@ -17,6 +17,7 @@ from transformers.utils import ModelOutput, cached_file
 
 from ..internals.files import read_json, write_json
 from ..losses import mean_of_tokens
+from .loading import load_checked
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,8 @@ class SentenceEncoder:
             kwargs: As for `AutoModel.from_pretrained`; config entries are passed to the config.
 
         Raises:
-            ValueError: The modules or the pooling are not supported; the architecture has no bare encoder.
+            ValueError: The modules or the pooling are not supported; the architecture has no bare encoder; weights are
+                missing or damaged.
         """
         hub = {name: kwargs[name] for name in ("revision", "cache_dir", "token", "local_files_only") if name in kwargs}
         dtype = {"dtype": kwargs.pop("dtype")} if "dtype" in kwargs else {}
@@ -86,7 +88,14 @@ class SentenceEncoder:
         )
         config.sentence_embedding = _settings_of(name_or_path, hub)
         model_class = encoder_class(config)
-        return super(SentenceEncoder, model_class).from_pretrained(name_or_path, config=config, **dtype, **kwargs)
+        load = functools.partial(
+            super(SentenceEncoder, model_class).from_pretrained, name_or_path, config=config, **dtype, **kwargs
+        )
+        if kwargs.get("output_loading_info"):
+            return load()
+        checked = functools.partial(load, output_loading_info=True, ignore_mismatched_sizes=True)
+        model, _ = load_checked(checked, name_or_path, new_sizes=False)  # it has no head: nothing may be missing
+        return cast(SentenceEncoder, model.eval())
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
         """Save as every model, and add the files of sentence-transformers."""

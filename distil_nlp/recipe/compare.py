@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from ..evaluation import Candidate, Latency, compare, measure_latency, predict
 from ..evaluation.comparison import count_parameters
 from ..metrics.base import Evaluator
-from ..models.loading import load_model
+from ..models.loading import load_trained_model
 from ..reports import Report, write_report
 from .baselines import TFIDF, tfidf_log_probabilities
 from .context import RunContext
@@ -96,7 +96,7 @@ def _teachers(run: RunContext, evaluator: Evaluator) -> list[Candidate]:
 def _loaded(run: RunContext, stage: str) -> tuple[PreTrainedModel, Any]:
     """The model of a stage, and its processor if that is not the run's."""
     folder, code = run.folder.path / stage, run.recipe.models.trust_remote_code
-    model, _ = load_model(run.data.task.auto_class, folder, trust_remote_code=code)
+    model = load_trained_model(run.data.task.auto_class, folder, trust_remote_code=code)
     has_own = run.recipe.method.trim_vocabulary or run.data.separate_processors
     processor = run.data.task.load_processor(folder, trust_remote_code=code) if has_own else None
     return model.to(run.process.device), processor

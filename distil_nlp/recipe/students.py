@@ -10,7 +10,7 @@ from datasets import Dataset
 from torch import nn
 from transformers import set_seed
 
-from ..models.loading import load_model
+from ..models.loading import load_trained_model
 from ..objectives import Objective
 from ..students import build_student, freeze_encoder, share_encoder, trim_vocabulary
 from ..teachers import OnlineTeacher
@@ -171,8 +171,7 @@ def _train_stages(
 
 def _load(context: RunContext, folder: Path, **settings: Any) -> nn.Module:
     code = context.recipe.models.trust_remote_code
-    model, _ = load_model(context.data.task.auto_class, folder, trust_remote_code=code, **settings)
-    return model.train()
+    return load_trained_model(context.data.task.auto_class, folder, trust_remote_code=code, **settings).train()
 
 
 def _save_student(context: RunContext, model: nn.Module, folder: Path, processor: Processor) -> None:

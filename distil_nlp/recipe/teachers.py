@@ -8,7 +8,7 @@ from torch import nn
 from transformers import set_seed
 
 from ..hub.redaction import public_name
-from ..models.loading import load_model
+from ..models.loading import load_model, load_trained_model
 from ..teachers import OnlineTeacher, SeparateInputs, Teacher, ZeroShotClassifier
 from ..training.arguments import NO_BLEND
 from .callbacks import StopAtEpoch
@@ -39,7 +39,7 @@ def prepare_teachers(context: RunContext, *, check: Check) -> None:
     data, models = context.data, context.recipe.models
     finished = context.folder.finished("teacher")
     data.load_processors(finished or models.teacher)
-    model, missing = _load(context, finished or models.teacher)
+    model, missing = _load(context, models.teacher, finished)
     if models.hypothesis_template is not None:
         check_zero_shot(context.recipe, data.task, missing)
         check_teacher_stop(context.recipe, is_trained=False)
@@ -53,7 +53,7 @@ def prepare_teachers(context: RunContext, *, check: Check) -> None:
         if trained_here and not finished:
             untrained = _with_new_head(context, models.teacher)
             _check_and_write_recipe(context, untrained, untrained, check)
-            model, _ = _load(context, _fine_tune(context, untrained, models.teacher, 0))
+            model, _ = _load(context, models.teacher, _fine_tune(context, untrained, models.teacher, 0))
         data.adopt_labels(model, trained_here=trained_here)
         reference_model = model
     _check_and_write_recipe(context, model, reference_model, check)
@@ -117,7 +117,7 @@ def _further_teachers(context: RunContext, *, train: bool) -> list[Teacher]:
 
 def _further_model(context: RunContext, source: str, index: int, *, train: bool, separate: bool) -> nn.Module:
     finished = context.folder.finished(teacher_name(index))
-    model, missing = _load(context, finished or source)
+    model, missing = _load(context, source, finished)
     if finished or not (missing or context.recipe.method.train_teacher):
         return model
     if separate:
@@ -129,17 +129,17 @@ def _further_model(context: RunContext, source: str, index: int, *, train: bool,
         )
     model = _with_new_head(context, source, index)
     if train:
-        model, _ = _load(context, _fine_tune(context, model, source, index))
+        model, _ = _load(context, source, _fine_tune(context, model, source, index))
     return model
 
 
-def _load(context: RunContext, source: str | Path) -> tuple[nn.Module, Sequence[str]]:
-    return load_model(
-        context.data.task.auto_class,
-        source,
-        dtype=context.training.teacher_dtype,
-        trust_remote_code=context.recipe.models.trust_remote_code,
-    )
+def _load(context: RunContext, source: str, finished: Path | None) -> tuple[nn.Module, Sequence[str]]:
+    """A teacher and the names of the weights of its head that it lacks; from `finished` if it was fine-tuned here."""
+    auto_class, code = context.data.task.auto_class, context.recipe.models.trust_remote_code
+    dtype = context.training.teacher_dtype
+    if finished:
+        return load_trained_model(auto_class, finished, dtype=dtype, trust_remote_code=code), []
+    return load_model(auto_class, source, dtype=dtype, trust_remote_code=code)
 
 
 def _with_new_head(context: RunContext, source: str, index: int = 0) -> nn.Module:

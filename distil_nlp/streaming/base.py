@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..models.loading import load_trained_model
+
 
 @dataclass(frozen=True)
 class WordTiming:
@@ -38,8 +40,12 @@ class StreamingModel(ABC):
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | PathLike[str]) -> "StreamingModel":
-        """Load from a folder or a Hub id."""
-        return cls(cls.model_class.from_pretrained(name_or_path))
+        """Load from a folder or a Hub id.
+
+        Raises:
+            ValueError: A part of its weights is missing or damaged.
+        """
+        return cls(load_trained_model(cls.model_class, name_or_path))
 
     @property
     def sampling_rate(self) -> int:

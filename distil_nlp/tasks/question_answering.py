@@ -18,7 +18,7 @@ from ..data.squad import check_answers, read_answers
 from ..data.tokenization import clamp_max_length
 from ..metrics.classification import MISSING_LABEL
 from ..metrics.spans import MAX_ANSWER_LENGTH, SpanEvaluator
-from ..models.loading import load_model, load_tokenizer
+from ..models.loading import load_tokenizer, load_trained_model
 from ..signals.forward import accepted_columns, forward_logits
 from .base import Splits, Task, add_ids
 
@@ -232,7 +232,7 @@ def answer_question(
     Returns:
         `str`: A part of the context.
     """
-    name, (model, _) = model, load_model(QuestionAnswering.auto_class, model)
+    name, model = model, load_trained_model(QuestionAnswering.auto_class, model)
     tokenizer = load_tokenizer(name)
     columns = ("question", "context", "answers")
     task = QuestionAnswering(columns, max_answer_length=max_answer_length, no_answer=no_answer)
