@@ -1,7 +1,7 @@
 """An objective: a weighted sum of terms."""
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -41,6 +41,8 @@ class Objective(nn.Module):
         for term in self.terms:
             uses[term.name] = uses.get(term.name, 0) + 1
             self.names.append(term.name if uses[term.name] == 1 else f"{term.name}_{uses[term.name]}")
+        # Index of the term whose items each part is averaged over, by the part's name; `forward` adds them.
+        self.part_terms: dict[str, int] = {}
 
     @property
     def needs_teacher(self) -> bool:
@@ -152,7 +154,7 @@ class Objective(nn.Module):
         """
         loss: Any = 0.0
         parts: dict[str, torch.Tensor] = {}
-        for name, term, count in zip(self.names, self.terms, counts, strict=True):
+        for index, (name, term, count) in enumerate(zip(self.names, self.terms, counts, strict=True)):
             if teacher is None and term.needs_teacher:
                 continue
             mask = term.items(batch)
@@ -160,11 +162,18 @@ class Objective(nn.Module):
             part = mean_over_items(values, mask, count)
             loss = loss + term.weight * part
             parts[f"loss/{name}"] = part.detach()
+            self.part_terms[f"loss/{name}"] = index
             with torch.no_grad():
                 metrics = term.metrics(student, teacher, batch)  # type: ignore[arg-type]
                 for metric, metric_values in metrics.items():
                     parts[metric] = mean_over_items(metric_values, mask, count)
+                    self.part_terms[metric] = index
         return loss, parts
+
+    def weighted_sum(self, parts: Mapping[str, float]) -> float:
+        """The loss from means of its parts: weight x `loss/<term>`, summed over the terms among the parts."""
+        weights = {f"loss/{name}": term.weight for name, term in zip(self.names, self.terms, strict=True)}
+        return sum(weights[name] * value for name, value in parts.items() if name in weights)
 
     def describe(self) -> list[dict[str, Any]]:
         """The terms with weights, settings and papers, JSON-ready, for the report and the model card.

@@ -1,6 +1,7 @@
 """`DistillationTrainer`: a `transformers.Trainer` that compares a student with a teacher and with labels."""
 
 import copy
+import logging
 from typing import Any, cast
 
 import torch
@@ -19,9 +20,11 @@ from ..teachers import Teacher
 from .arguments import DistillationTrainingArguments, check_unused
 from .checkpoints import last_complete_checkpoint
 from .hyperparameter_search import HyperparameterSearchMixin
-from .meters import MetricSums, StepMeter, Stopwatch, sum_over_processes
+from .meters import EvaluationMeter, StepMeter, Stopwatch, counted_examples
 from .projections import Projections
 from .reporting import ReportingMixin
+
+logger = logging.getLogger(__name__)
 
 
 class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
@@ -74,7 +77,8 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
         self.add_callback(self.projections)
         self.add_callback(EpochCallback(self))
         self.add_callback(ScheduleCallback(self.objective))
-        self._step_meter, self._evaluation_sums = StepMeter(self.objective, self.accelerator), MetricSums()
+        self._step_meter = StepMeter(self.objective, self.accelerator)
+        self._evaluation_meter = EvaluationMeter(self._evaluation_objective or self.objective, self.accelerator)
         self._stopwatch = Stopwatch(args.device)
 
     # ---- One step ----
@@ -130,7 +134,7 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
         super().log({**logs, **self._training_line()} if "loss" in logs else logs, start_time)
 
     def _training_line(self) -> dict[str, float]:
-        line = self._step_meter.take() | self.objective.scheduled_values
+        line = self._step_meter.take_means() | self.objective.scheduled_values
         seconds = self._stopwatch.take()
         if self.teacher is not None and seconds.get("step"):
             line["teacher_time_share"] = seconds["teacher"] / seconds["step"]
@@ -151,24 +155,43 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
         with torch.no_grad():
             student = self._student_signals(model, inputs)
             if objective is not None and (labels is not None or not objective.needs_labels):
-                teacher = self._teacher_signals(inputs) if self.args.eval_with_teacher else None
-                loss, parts = objective(student, teacher, inputs, objective.count([inputs]))
-                rows = torch.ones_like(loss) * len(student.logits)
-                self._evaluation_sums.add({name: part * rows for name, part in parts.items()} | {"rows": rows})
+                loss = self._evaluation_loss(objective, model, student, inputs)
         if prediction_loss_only:
             return loss, None, None
         logits = gatherable_logits(self.model, student.logits, labels)
         return loss, logits, labels  # type: ignore[return-value]  # Trainer gathers a tuple of logits, too
 
+    def _evaluation_loss(
+        self, objective: Objective, model: nn.Module, student: Signals, inputs: dict[str, Any]
+    ) -> torch.Tensor:
+        """The mean loss of a batch, after its parts are added to the means over the whole evaluation."""
+        batch, num_examples = counted_examples(inputs, self.callback_handler.eval_dataloader, self.accelerator)
+        if batch is not inputs:
+            student = self._student_signals(model, batch)
+        teacher = self._teacher_signals(batch) if self.args.eval_with_teacher else None
+        counts = objective.count([batch])
+        loss, parts = objective(student, teacher, batch, counts)
+        if num_examples:
+            self._evaluation_meter.add(parts, counts)
+        else:  # a process without an example of its own adds nothing, under the same names
+            self._evaluation_meter.add({name: torch.zeros_like(part) for name, part in parts.items()}, 0 * counts)
+        return loss
+
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
-        """`Trainer.evaluation_loop`; with `eval_with_teacher`, all terms of the objective are added to the metrics."""
-        self._evaluation_sums.take()
+        """`Trainer.evaluation_loop`, with the loss over all items; with `eval_with_teacher`, with all terms by name.
+
+        Reason: Trainer takes the mean over batches, which depends on their size and on unlabeled examples.
+        """
+        self._evaluation_meter.clear()
         output = super().evaluation_loop(*args, **kwargs)
-        sums = self._evaluation_sums.take()
-        if self.args.eval_with_teacher and sums and output.metrics is not None:
-            totals = sum_over_processes(sums, self.accelerator)
-            rows, prefix = totals.pop("rows"), kwargs.get("metric_key_prefix", "eval")
-            output.metrics.update({f"{prefix}_{name}": value / rows for name, value in totals.items()})
+        means, prefix = self._evaluation_meter.take_means(), kwargs.get("metric_key_prefix", "eval")
+        if output.metrics is not None:
+            if means:
+                output.metrics[f"{prefix}_loss"] = self._evaluation_meter.objective.weighted_sum(means)
+            elif output.metrics.pop(f"{prefix}_loss", None) is not None:
+                logger.warning("No evaluation example has a label, so there is no %s_loss.", prefix)
+            if self.args.eval_with_teacher:
+                output.metrics.update({f"{prefix}_{name}": value for name, value in means.items()})
         return output
 
     # ---- Training ----

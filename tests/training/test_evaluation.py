@@ -65,6 +65,52 @@ def test_the_evaluation_loss_without_the_teacher_is_the_cross_entropy(tmp_path):
     assert metrics["eval_loss"] == pytest.approx(expected.item(), rel=1e-5)
 
 
+@pytest.mark.parametrize("problem", [*PROBLEMS, "token"])
+def test_losses_and_agreement_do_not_depend_on_the_batches_of_an_evaluation(problem, tmp_path):
+    rows = make_rows(13, problem=problem, labeled=lambda row: row in (0, 11, 12))
+    student, teacher = make_pair(problem=problem)
+    found = []
+    for size, data in [(13, rows), (1, rows), (4, rows), (4, rows.select(range(12, -1, -1)))]:
+        settings = {"per_device_eval_batch_size": size, "eval_with_teacher": True}
+        objective = None if problem != "single_label_classification" else hint_objective()
+        trainer = make_trainer(student, teacher, data, tmp_path, objective=objective, **settings)
+        found.append(trainer.evaluate(data))
+    names = [name for name in found[0] if "loss" in name or "agreement" in name]
+    assert {"eval_loss", "eval_loss/hard"} < set(names)
+    for metrics in found[1:]:
+        assert [metrics[name] for name in names] == pytest.approx([found[0][name] for name in names], rel=1e-4)
+
+
+def test_the_evaluation_loss_is_the_mean_over_the_labeled_examples(tmp_path):
+    rows = make_rows(16, labeled=lambda row: row >= 12)
+    _, trainer, metrics = evaluated(tmp_path, rows, per_device_eval_batch_size=8)
+    batch = next(trainer._batches_of(rows, range(12, 16)))
+    with torch.no_grad():
+        logits = trainer.model.eval()(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    expected = torch.nn.functional.cross_entropy(logits, batch["labels"])
+    assert metrics["eval_loss"] == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_examples_without_a_label_have_no_evaluation_loss(tmp_path, caplog):
+    _, _, metrics = evaluated(tmp_path, make_rows(8, labeled=lambda row: False))
+    assert "eval_loss" not in metrics and "No evaluation example has a label" in caplog.text
+
+
+def test_the_log_of_a_training_has_means_over_the_items_of_all_its_steps(tmp_path):
+    rows = make_rows(12, labeled=lambda row: row in (8, 9, 11))  # none in the first step
+    settings = dict(logging_strategy="epoch", train_sampling_strategy="sequential", learning_rate=0.0)
+    trainer = make_trainer(*make_pair(), rows, tmp_path, **settings)
+    trainer.train()
+    line = next(line for line in trainer.state.log_history if "loss" in line)
+    metrics = trainer.evaluate(rows)
+    assert line["loss/hard"] == pytest.approx(metrics["eval_loss"], rel=1e-4)
+    batch = next(trainer._batches_of(rows, range(12)))
+    with torch.no_grad():
+        ours = trainer.model.eval()(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    same = ours.argmax(-1) == trainer.teacher(batch).logits.argmax(-1)
+    assert line["agreement"] == pytest.approx(same.float().mean().item())
+
+
 def test_evaluation_asks_the_teacher_where_it_is_told_to_and_reports_agreement(tmp_path):
     rows = make_rows(16)
     teacher, trainer, metrics = evaluated(tmp_path, rows, eval_with_teacher=True)
