@@ -67,7 +67,8 @@ def test_the_evaluation_loss_without_the_teacher_is_the_cross_entropy(tmp_path):
 
 @pytest.mark.parametrize("problem", [*PROBLEMS, "token"])
 def test_losses_and_agreement_do_not_depend_on_the_batches_of_an_evaluation(problem, tmp_path):
-    rows = make_rows(13, problem=problem, labeled=lambda row: row in (0, 11, 12))
+    labeled = None if problem == "token" else lambda row: row in (0, 11, 12)  # of the tokens, some have none anyway
+    rows = make_rows(13, problem=problem, labeled=labeled)
     student, teacher = make_pair(problem=problem)
     found = []
     for size, data in [(13, rows), (1, rows), (4, rows), (4, rows.select(range(12, -1, -1)))]:
