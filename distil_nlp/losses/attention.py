@@ -6,6 +6,7 @@ Padded keys are excluded here. Padded queries are masked by the caller.
 import torch
 from torch.nn.functional import log_softmax
 
+from .divergence import divergence
 from .precision import check_same_shape, product, upcast
 
 
@@ -83,7 +84,7 @@ def attention_kl(student_scores: torch.Tensor, teacher_scores: torch.Tensor, mas
     check_same_shape(student_scores, teacher_scores, "attention scores")
     padding = ~mask[:, None, None, :]
     student, teacher = _log_attention(student_scores, padding), _log_attention(teacher_scores.detach(), padding)
-    return (teacher.exp() * (teacher - student)).masked_fill(padding, 0).sum(dim=-1).mean(dim=1)
+    return divergence(student, teacher).mean(dim=1)  # 0 for padding: its probability is 0, or equal in both
 
 
 def _log_attention(scores: torch.Tensor, padding: torch.Tensor) -> torch.Tensor:

@@ -6,8 +6,9 @@ Detectors have *exclusive* classes (DETR, YOLOS), a softmax whose last class is 
 """
 
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
+from torch.nn.functional import cross_entropy, one_hot
 
+from .hard import yes_no_cross_entropy
 from .precision import check_same_shape, product, upcast
 from .soft import soft_target_bce, soft_target_kl
 
@@ -82,8 +83,7 @@ def query_class_loss(logits: torch.Tensor, classes: torch.Tensor, *, exclusive: 
     targets = one_hot(classes, logits.shape[-1] + 1)[..., :-1].to(logits.dtype)
     error = (logits.sigmoid() - targets).abs()  # 1 - p_t of the paper
     alpha = FOCAL_ALPHA * targets + (1 - FOCAL_ALPHA) * (1 - targets)
-    values = binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    return (alpha * error**FOCAL_GAMMA * values).sum(-1)
+    return (alpha * error**FOCAL_GAMMA * yes_no_cross_entropy(logits, targets)).sum(-1)
 
 
 def class_weights(classes: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:

@@ -3,8 +3,8 @@
 import torch
 from torch.nn.functional import log_softmax
 
+from .divergence import divergence, expected, logsumexp_without, without
 from .precision import check_same_shape, upcast
-from .soft import EXCLUDED_LOGIT
 
 
 def decoupled_kl(
@@ -39,13 +39,8 @@ def decoupled_kl(
     _check_classes(student_logits, teacher_logits)
     missing, target = _target(labels, student_logits)
     student, teacher = (upcast(logits) / temperature for logits in (student_logits, teacher_logits.detach()))
-    student_target, student_rest = _target_and_rest(student, target)
-    teacher_target, teacher_rest = _target_and_rest(teacher, target)
-    target_part = teacher_target.exp() * (teacher_target - student_target) + teacher_rest.exp() * (
-        teacher_rest - student_rest
-    )
-    student_others, teacher_others = _others(student, target), _others(teacher, target)
-    other_part = (teacher_others.exp() * (teacher_others - student_others)).sum(dim=-1)
+    target_part = divergence(_target_and_rest(student, target), _target_and_rest(teacher, target))
+    other_part = divergence(_others(student, target), _others(teacher, target))
     return (target_weight * target_part + other_weight * other_part).masked_fill(missing, 0) * temperature**2
 
 
@@ -82,8 +77,9 @@ def normalized_soft_targets(
         log_softmax(logits, -1).gather(-1, target).squeeze(-1) for logits in (student, teacher)
     )
     student_others, teacher_others = _others(student / temperature, target), _others(teacher / temperature, target)
-    other_part = -(teacher_others.exp() * student_others).sum(dim=-1) * temperature**2
-    return (-teacher_target.exp() * student_target + other_weight * other_part).masked_fill(missing, 0)
+    other_part = -expected(teacher_others.exp(), student_others).sum(dim=-1) * temperature**2
+    target_part = -expected(teacher_target.exp(), student_target)
+    return (target_part + other_weight * other_part).masked_fill(missing, 0)
 
 
 def _check_classes(student_logits: torch.Tensor, teacher_logits: torch.Tensor) -> None:
@@ -106,14 +102,13 @@ def _target(labels: torch.Tensor, logits: torch.Tensor) -> tuple[torch.Tensor, t
     return missing, labels.masked_fill(missing, 0).unsqueeze(-1)
 
 
-def _target_and_rest(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probabilities of the target and of all other classes together, stable where either is nearly 1."""
+def _target_and_rest(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities of the target and of all other classes together, (..., 2), stable where either is nearly 1."""
     total = logits.logsumexp(dim=-1)
-    others = logits.scatter(-1, target, EXCLUDED_LOGIT).logsumexp(dim=-1)
-    return logits.gather(-1, target).squeeze(-1) - total, others - total
+    others = logsumexp_without(logits, target)
+    return torch.stack([logits.gather(-1, target).squeeze(-1) - total, others - total], dim=-1)
 
 
 def _others(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Log-probabilities among the non-target classes; the target has probability 0 and no gradient."""
-    log_probabilities = log_softmax(logits.scatter(-1, target, EXCLUDED_LOGIT), dim=-1)
-    return log_probabilities.scatter(-1, target, EXCLUDED_LOGIT)
+    return without(log_softmax(without(logits, target), dim=-1), target)

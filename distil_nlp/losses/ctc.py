@@ -6,6 +6,9 @@ from torch.nn.functional import ctc_loss as torch_ctc_loss
 from .precision import upcast
 from .soft import soft_target_kl
 
+# Logarithm of a probability of 0, of which torch's gradient would be NaN.
+_IMPOSSIBLE = -1e30
+
 
 def ctc_loss(logits: torch.Tensor, frames: torch.Tensor, labels: torch.Tensor, *, blank: int) -> torch.Tensor:
     """Negative log-likelihood of the labels, over all their alignments with the frames of a clip, per label token.
@@ -24,7 +27,7 @@ def ctc_loss(logits: torch.Tensor, frames: torch.Tensor, labels: torch.Tensor, *
     """
     lengths = (labels >= 0).sum(1)
     values = torch_ctc_loss(
-        upcast(logits).log_softmax(-1).transpose(0, 1),
+        upcast(logits).log_softmax(-1).clamp(min=_IMPOSSIBLE).transpose(0, 1),
         labels.clamp(min=0),
         frames.sum(1),
         lengths,
@@ -32,6 +35,7 @@ def ctc_loss(logits: torch.Tensor, frames: torch.Tensor, labels: torch.Tensor, *
         reduction="none",
         zero_infinity=True,
     )
+    values = values.masked_fill(values >= -_IMPOSSIBLE, float("inf"))
     return torch.where(lengths > 0, values / lengths.clamp(min=1), 0 * values)
 
 

@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as functional
 
+from .divergence import expected
 from .precision import upcast
 
 MISSING = -100
@@ -38,7 +39,7 @@ def _soft_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Ten
         )
     log_probabilities = functional.log_softmax(upcast(logits), dim=-1)
     target = labels.masked_fill(labels < 0, 0).to(log_probabilities.dtype)
-    return -(target * log_probabilities).sum(dim=-1)
+    return -expected(target, log_probabilities).sum(dim=-1)
 
 
 def binary_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -52,9 +53,22 @@ def binary_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Te
         `torch.Tensor` of shape (batch,), in nats, not reduced; 0 where the row is missing.
     """
     missing = labels < 0
-    target = labels.masked_fill(missing, 0).to(upcast(logits).dtype)
-    values = functional.binary_cross_entropy_with_logits(upcast(logits), target, reduction="none")
+    values = yes_no_cross_entropy(logits, labels.masked_fill(missing, 0))
     return values.masked_fill(missing, 0).mean(dim=-1)
+
+
+def yes_no_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Negative log-likelihood of each yes/no label, in the shape of the logits; 0 where an infinite logit is right.
+
+    Args:
+        logits (`torch.Tensor`): Any shape.
+        targets (`torch.FloatTensor`): Same shape, 0 to 1.
+    """
+    logits = upcast(logits)
+    targets = targets.to(logits.dtype)
+    certain = logits.isinf() & ((logits > 0) == targets)
+    values = functional.binary_cross_entropy_with_logits(logits.masked_fill(certain, 0), targets, reduction="none")
+    return values.masked_fill(certain, 0)
 
 
 def squared_error(predictions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

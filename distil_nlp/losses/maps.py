@@ -4,6 +4,7 @@ import torch
 from torch.nn.functional import adaptive_avg_pool2d, log_softmax, normalize
 
 from .correlation import correlation
+from .divergence import divergence
 from .precision import check_same_shape, upcast
 
 
@@ -80,7 +81,7 @@ def channel_wise_kl(student_map: torch.Tensor, teacher_map: torch.Tensor, *, tem
     _check_pixels(student_map, "A distribution over pixels")
     student = log_softmax(upcast(student_map).flatten(2) / temperature, dim=-1)
     teacher = log_softmax(upcast(teacher_map.detach()).flatten(2) / temperature, dim=-1)
-    return (teacher.exp() * (teacher - student)).sum(dim=-1).mean(dim=-1) * temperature**2
+    return divergence(student, teacher).mean(dim=-1) * temperature**2
 
 
 def pearson_maps(student_map: torch.Tensor, teacher_map: torch.Tensor) -> torch.Tensor:

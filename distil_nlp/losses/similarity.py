@@ -6,6 +6,7 @@ All but `pair_cosine_error` return one value for the whole batch, and the widths
 import torch
 from torch.nn.functional import cosine_similarity, huber_loss, normalize
 
+from .divergence import divergence
 from .precision import product, upcast
 
 _TINY = 1e-12
@@ -110,7 +111,7 @@ def similarity_kl(student_points: torch.Tensor, teacher_points: torch.Tensor, *,
     if len(student) < 3:
         return student.sum().reshape(1) * 0
     student, teacher = (_log_similarities(points, temperature) for points in (student, teacher))
-    return (teacher.exp() * (teacher - student)).sum(dim=1).mean().reshape(1) * temperature**2
+    return divergence(student, teacher).mean().reshape(1) * temperature**2
 
 
 def pair_cosine_error(embeddings: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:

@@ -3,10 +3,10 @@
 import torch
 from torch.nn.functional import log_softmax, logsigmoid
 
+from .divergence import divergence, expected, logsumexp_without
 from .precision import check_same_shape, upcast
 
-# Replaces the logits of excluded classes: their probability and their gradient are exactly 0.
-EXCLUDED_LOGIT = -1e30
+_SQUARES_OVERFLOW = 1e15  # of larger logits, scaled before they are squared
 
 
 def soft_target_kl(student_logits: torch.Tensor, teacher_logits: torch.Tensor, *, temperature: float) -> torch.Tensor:
@@ -17,7 +17,7 @@ def soft_target_kl(student_logits: torch.Tensor, teacher_logits: torch.Tensor, *
 
     Args:
         student_logits (`torch.Tensor`): Shape (batch, classes) or (batch, sequence, classes).
-        teacher_logits (`torch.Tensor`): Same shape. No gradient flows into it.
+        teacher_logits (`torch.Tensor`): Same shape; -inf excludes a class. No gradient flows into it.
         temperature (`float`): Dimensionless, greater than 0. 1 changes nothing.
 
     Returns:
@@ -37,7 +37,7 @@ def soft_target_kl(student_logits: torch.Tensor, teacher_logits: torch.Tensor, *
         )
     student = log_softmax(upcast(student_logits) / temperature, dim=-1)
     teacher = log_softmax(upcast(teacher_logits.detach()) / temperature, dim=-1)
-    return (teacher.exp() * (teacher - student)).sum(dim=-1) * temperature**2
+    return divergence(student, teacher) * temperature**2
 
 
 def standardized_kl(student_logits: torch.Tensor, teacher_logits: torch.Tensor, *, temperature: float) -> torch.Tensor:
@@ -70,6 +70,8 @@ def standardized_kl(student_logits: torch.Tensor, teacher_logits: torch.Tensor, 
 def _standardized(logits: torch.Tensor) -> torch.Tensor:
     logits = upcast(logits)
     centered = logits - logits.mean(dim=-1, keepdim=True)
+    largest = centered.detach().abs().amax(dim=-1, keepdim=True)
+    centered = centered / largest.where(largest > _SQUARES_OVERFLOW, 1)  # divided by 1 in all usual cases
     return centered / centered.square().mean(dim=-1, keepdim=True).clamp(min=1e-12).sqrt()
 
 
@@ -95,8 +97,8 @@ def soft_target_bce(student_logits: torch.Tensor, teacher_logits: torch.Tensor, 
     check_same_shape(student_logits, teacher_logits, "logits")
     student = upcast(student_logits) / temperature
     teacher = upcast(teacher_logits.detach()) / temperature
-    yes = teacher.sigmoid() * (logsigmoid(teacher) - logsigmoid(student))
-    no = (-teacher).sigmoid() * (logsigmoid(-teacher) - logsigmoid(-student))
+    yes = expected(teacher.sigmoid(), logsigmoid(teacher) - logsigmoid(student))
+    no = expected((-teacher).sigmoid(), logsigmoid(-teacher) - logsigmoid(-student))
     return (yes + no).mean(dim=-1) * temperature**2
 
 
@@ -163,8 +165,8 @@ def sparse_target_kl(
     else:
         rest = rest.to(student.dtype)
         stored = ids.where(~padding, ids.gather(-1, weights.argmax(dim=-1, keepdim=True)))
-        others = student.scatter(-1, stored, EXCLUDED_LOGIT).logsumexp(dim=-1)
-        values = values - rest * others + torch.xlogy(weights, weights).sum(dim=-1) + torch.xlogy(rest, rest)
+        others = logsumexp_without(student, stored)
+        values = values - expected(rest, others) + torch.xlogy(weights, weights).sum(dim=-1) + torch.xlogy(rest, rest)
     return values * temperature**2
 
 
