@@ -15,10 +15,12 @@ from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 
+from tests.drawn import register_profiles  # noqa: E402
 from tests.forked import ForkServer  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 
+register_profiles()
 # torch, datasets and transformers are imported by the fixtures: the process that only distributes tests to workers
 # reads this file as well, and the workers start after it.
 

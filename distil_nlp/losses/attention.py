@@ -58,8 +58,9 @@ def attention_mse(student_scores: torch.Tensor, teacher_scores: torch.Tensor, ma
     """
     check_same_shape(student_scores, teacher_scores, "attention scores")
     keys = mask[:, None, None, :]
-    squares = (upcast(student_scores) - upcast(teacher_scores.detach())).square().masked_fill(~keys, 0)
-    return squares.mean(dim=1).sum(dim=-1) / mask.sum(dim=-1, keepdim=True).clamp(min=1)
+    # Masked before the square: 0 times an infinite difference is NaN, in the gradient.
+    differences = (upcast(student_scores) - upcast(teacher_scores.detach())).masked_fill(~keys, 0)
+    return differences.square().mean(dim=1).sum(dim=-1) / mask.sum(dim=-1, keepdim=True).clamp(min=1)
 
 
 def attention_kl(student_scores: torch.Tensor, teacher_scores: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -36,7 +36,7 @@ def ctc_loss(logits: torch.Tensor, frames: torch.Tensor, labels: torch.Tensor, *
         zero_infinity=True,
     )
     values = values.masked_fill(values >= -_IMPOSSIBLE, float("inf"))
-    return torch.where(lengths > 0, values / lengths.clamp(min=1), 0 * values)
+    return (values / lengths.clamp(min=1)).masked_fill(lengths == 0, 0)
 
 
 def frames_needed(labels: torch.Tensor) -> torch.Tensor:

@@ -32,7 +32,7 @@ def relational_distance(student_points: torch.Tensor, teacher_points: torch.Tens
     student, teacher = _points(student_points, teacher_points)
     pairs = ~torch.eye(len(student), dtype=torch.bool, device=student.device)
     if len(student) < 2:
-        return student.sum().reshape(1) * 0
+        return student[:0].sum().reshape(1)  # 0, in the graph
     student_distances, teacher_distances = _distances(student)[pairs], _distances(teacher)[pairs]
     student_scale, teacher_scale = (
         distances.mean().clamp(min=_TINY) for distances in (student_distances, teacher_distances)
@@ -58,7 +58,7 @@ def relational_angle(student_points: torch.Tensor, teacher_points: torch.Tensor)
     student, teacher = _points(student_points, teacher_points)
     num_points = len(student)
     if num_points < 3:
-        return student.sum().reshape(1) * 0
+        return student[:0].sum().reshape(1)  # 0, in the graph
     pairs = ~torch.eye(num_points, dtype=torch.bool, device=student.device)
     # The vertex is the first index: cosines[j, i, k] is of the angle at j between i and k, all different.
     triples = pairs[:, :, None] & pairs[:, None, :] & pairs[None, :, :]
@@ -109,7 +109,7 @@ def similarity_kl(student_points: torch.Tensor, teacher_points: torch.Tensor, *,
     """
     student, teacher = _points(student_points, teacher_points)
     if len(student) < 3:
-        return student.sum().reshape(1) * 0
+        return student[:0].sum().reshape(1)  # 0, in the graph
     student, teacher = (_log_similarities(points, temperature) for points in (student, teacher))
     return divergence(student, teacher).mean().reshape(1) * temperature**2
 
