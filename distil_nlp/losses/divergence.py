@@ -1,8 +1,7 @@
 """Sums over classes in which a class of probability 0 counts 0, as in the limit, and not 0 times infinity, NaN."""
 
-from typing import Any
-
 import torch
+from torch.autograd.function import FunctionCtx
 
 
 def divergence(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
@@ -23,14 +22,14 @@ class _Divergence(torch.autograd.Function):
     """Written out because the plain formula would pass over all classes twice more to leave out those of probability 0."""
 
     @staticmethod
-    def forward(ctx: Any, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: FunctionCtx, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
         probabilities = teacher.exp()
         ctx.save_for_backward(probabilities)
         return (teacher - student).mul_(probabilities).masked_fill_(probabilities == 0, 0).sum(dim=-1)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        (probabilities,) = ctx.saved_tensors
+    def backward(ctx: FunctionCtx, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (probabilities,) = ctx.saved_tensors  # type: ignore[attr-defined]
         return probabilities * gradient.neg().unsqueeze(-1), None
 
 
