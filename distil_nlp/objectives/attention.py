@@ -174,8 +174,7 @@ class Relations(QKVTerm):
 
     def tap_layers(self, student: nn.Module, teacher: nn.Module) -> None:
         super().tap_layers(student, teacher)
-        config: Any = teacher.config
-        self._teacher_heads: int = config.num_attention_heads
+        self._teacher_heads = config_of(teacher).num_attention_heads
 
     def setup(self, student: Signals, teacher: Signals, batch: Batch) -> None:
         super().setup(student, teacher, batch)
