@@ -1,6 +1,7 @@
 """An objective: a weighted sum of terms."""
 
 import copy
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -36,11 +37,10 @@ class Objective(nn.Module):
                 raise ValueError(
                     f"An objective needs a term with a weight above 0{when}; got {weights or 'no terms'}."
                 )
-        uses: dict[str, int] = {}
         self.names: list[str] = []
         for term in self.terms:
-            uses[term.name] = uses.get(term.name, 0) + 1
-            self.names.append(term.name if uses[term.name] == 1 else f"{term.name}_{uses[term.name]}")
+            numbered = (f"{term.name}_{number}" for number in itertools.count(2))
+            self.names.append(next(name for name in itertools.chain([term.name], numbered) if name not in self.names))
         # Index of the term whose items each part is averaged over, by the part's name; `forward` adds them.
         self.part_terms: dict[str, int] = {}
 

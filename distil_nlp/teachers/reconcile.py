@@ -2,8 +2,8 @@
 
 import copy
 import logging
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -44,36 +44,40 @@ def label_order(student: nn.Module, teacher: nn.Module) -> list[int] | None:
 
 
 def reorder(student_labels: Sequence[str], teacher_labels: Sequence[str]) -> list[int] | None:
-    """`label_order` for lists of names. Generic names (numbers or LABEL_0) keep their order."""
+    """`label_order` for lists of names. Generic names (numbers or LABEL_0) on one side only keep their order."""
+    student_labels, teacher_labels = list(map(str, student_labels)), list(map(str, teacher_labels))
+    if student_labels == teacher_labels:
+        return None
     if len(student_labels) > len(teacher_labels):
         raise ValueError(
             f"The student has more classes ({len(student_labels)}: {listed(student_labels)}) than the teacher "
             f"({len(teacher_labels)}: {listed(teacher_labels)}), so the teacher has no logits for some. Give the student "
             f"the teacher's labels, or fine-tune the teacher on the student's."
         )
-    if _generic(student_labels) or _generic(teacher_labels):
+    named_on_one_side = _generic(student_labels) != _generic(teacher_labels)
+    order = [None] if named_on_one_side else label_indices(student_labels, teacher_labels)
+    same_names = None not in order and len(student_labels) == len(teacher_labels)
+    if _generic(student_labels + teacher_labels) and not same_names or named_on_one_side:
         if len(student_labels) != len(teacher_labels):
             raise ValueError(
                 f"The student has {len(student_labels)} classes ({listed(student_labels)}), the teacher "
                 f"{len(teacher_labels)} ({listed(teacher_labels)}), and without names on both sides they cannot be "
                 f"assigned to each other. Set `config.id2label`."
             )
-        if _generic(student_labels) != _generic(teacher_labels):
+        if named_on_one_side:
             logger.warning(
                 "Only one model has label names (student: %s; teacher: %s); the order is taken to be the same.",
                 listed(student_labels),
                 listed(teacher_labels),
             )
         return None
-    indices = {_plain(name): index for index, name in enumerate(teacher_labels)}
-    unknown = [name for name in student_labels if _plain(name) not in indices]
+    unknown = [name for name, index in zip(student_labels, order, strict=True) if index is None]
     if unknown:
         raise ValueError(
             f"The teacher does not have the label{'s' if len(unknown) > 1 else ''} {listed(unknown)} of the student "
             f"(teacher: {listed(teacher_labels)}). Rename them in `config.id2label` if they mean the same, or fine-tune "
             f"the teacher on these labels."
         )
-    order = [indices[_plain(name)] for name in student_labels]
     if order == list(range(len(teacher_labels))):
         return None
     if len(student_labels) < len(teacher_labels):
@@ -86,7 +90,30 @@ def reorder(student_labels: Sequence[str], teacher_labels: Sequence[str]) -> lis
         logger.warning(
             "The teacher's labels have another order (%s); its logits are reordered.", listed(teacher_labels)
         )
-    return order
+    return cast(list[int], order)
+
+
+def label_indices(labels: Sequence[str], other_labels: Sequence[str]) -> list[int | None]:
+    """Index of each label in another list, by name; None for a label that is not in it.
+
+    An equal name counts before one that differs in case, "_" or "-" only, so "A" and "a" may be two labels.
+
+    Raises:
+        ValueError: A label fits several others.
+    """
+    indices, own = _distinct(other_labels), _distinct(labels)
+    similar: dict[str, tuple[list[str], list[str]]] = {}
+    for side, names, others in ((0, own, indices), (1, indices, own)):
+        for name in names.keys() - others.keys():
+            similar.setdefault(_plain(name), ([], []))[side].append(name)
+    for left, right in similar.values():
+        if left and right and len(left + right) > 2:
+            raise ValueError(
+                f"The labels {listed(sorted(left))} and {listed(sorted(right))} differ in case or separators only, so they "
+                f"cannot be assigned to each other. Give student and teacher equal names in `config.id2label`."
+            )
+    renamed = {left[0]: right[0] for left, right in similar.values() if left and right}
+    return [indices.get(renamed.get(name, name)) for name in labels]
 
 
 def ordered(logits: torch.Tensor, order: list[int], num_classes: int) -> torch.Tensor:
@@ -107,8 +134,8 @@ def shared_labels(student_labels: Sequence[str] | None, teacher_labels: Sequence
     """Indices of the student's labels that a teacher has, by name; None for all, or if names are missing or generic."""
     if not student_labels or not teacher_labels or _generic(student_labels) or _generic(teacher_labels):
         return None
-    names = {_plain(name) for name in teacher_labels}
-    indices = [index for index, name in enumerate(student_labels) if _plain(name) in names]
+    matches = label_indices(student_labels, teacher_labels)
+    indices = [index for index, match in enumerate(matches) if match is not None]
     return None if len(indices) == len(student_labels) else indices
 
 
@@ -126,7 +153,30 @@ def label_names(model: nn.Module) -> list[str] | None:
         return None  # a bare encoder inside a module with a head of its own
     if not problem_kind_of(config).named_classes:
         return None  # such as embeddings
-    return [str(config.id2label[index]) for index in range(config.num_labels)]
+    return _names_in_order(config.id2label, config.num_labels)
+
+
+def _names_in_order(id2label: Mapping[Any, Any], num_labels: int) -> list[str]:
+    names = {str(index): str(name) for index, name in id2label.items()}  # keys of a file are strings
+    missing = [index for index in range(num_labels) if str(index) not in names]
+    if missing:
+        raise ValueError(
+            f"config.id2label must have a name for each of 0 to {num_labels - 1}; it has {listed(names)} and no "
+            f"{missing[0]}. Number the classes from 0 without a gap."
+        )
+    return [names[str(index)] for index in range(num_labels)]
+
+
+def _distinct(labels: Sequence[str]) -> dict[str, int]:
+    """Label -> its index; a ValueError for two equal labels."""
+    indices = {label: index for index, label in enumerate(labels)}
+    if len(indices) < len(labels):
+        twice = next(label for index, label in enumerate(labels) if indices[label] != index)
+        raise ValueError(
+            f"The label {twice!r} is in config.id2label more than once ({listed(labels)}), so it does not name one class. "
+            f"Give every class a name of its own."
+        )
+    return indices
 
 
 def _plain(name: str) -> str:

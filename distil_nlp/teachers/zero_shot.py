@@ -63,6 +63,11 @@ class ZeroShotClassifier(nn.Module):
         self._columns = accepted_columns(model)
         self._limit = min(tokenizer.model_max_length, model.config.max_position_embeddings)
         hypotheses = [template.format(name.replace("_", " ")) for name in class_names]
+        if len(set(hypotheses)) < len(hypotheses):
+            raise ValueError(
+                f"Two classes have the same hypothesis ({', '.join(hypotheses)}), so they would get one logit. Classes "
+                f"must differ in more than '_': it is read as a space."
+            )
         closing, endings = _endings(tokenizer, hypotheses)
         self._closing, longest = closing, max(len(ids) for ids, _ in endings)
         # Buffers, because the fingerprint covers the state dict, and the logits depend on these tensors.

@@ -271,6 +271,9 @@ def test_an_unknown_option_of_a_network_is_named():
 def test_a_name_belongs_to_one_network():
     with pytest.raises(ValueError, match="'dots' belongs to the network Dots"):
         register_network(Stubborn, name="dots")
+    elsewhere = type("Dots", (Dots,), {"__module__": "other", "__qualname__": Dots.__qualname__})
+    with pytest.raises(ValueError, match="'dots' belongs to the network Dots"):
+        register_network(elsewhere, name="Dots")
 
 
 @pytest.mark.parametrize("depth", [7, 9, 21])

@@ -36,6 +36,18 @@ def test_the_loss_is_the_weighted_sum_of_means_over_the_items_that_count():
     torch.testing.assert_close(loss, 0.25 * hard + 0.75 * soft)
 
 
+def test_names_of_terms_are_unique_whatever_the_terms_are_called():
+    class Numbered(HardLabels):
+        name = "hard_2"
+
+    assert Objective([HardLabels(1.0), HardLabels(1.0), Numbered(1.0), Numbered(1.0)]).names == [
+        "hard",
+        "hard_2",
+        "hard_2_2",
+        "hard_2_3",
+    ]
+
+
 def test_counts_are_taken_over_all_batches_for_each_term():
     assert both().count([BATCH, BATCH, {**BATCH, "labels": torch.full((4,), -100)}]).tolist() == [6, 12]
 

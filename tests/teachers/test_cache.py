@@ -70,6 +70,14 @@ def test_a_cache_stores_the_requested_layers(tmp_path):
         cached.tap_layers(["bert.pooler"])
 
 
+def test_a_layer_with_the_name_of_an_array_of_the_cache_is_refused(tmp_path):
+    teacher = teacher_of()
+    teacher.model.logits = torch.nn.Identity()
+    teacher.model.classifier.register_forward_hook(lambda module, inputs, output: teacher.model.logits(output))
+    with pytest.raises(ValueError, match="stores its own arrays under digest, logits, .* module named logits"):
+        make_cache(tmp_path, teacher=teacher, features=["logits"])
+
+
 OBJECTIVES = {
     "hidden": lambda: HiddenStates(1.0, layers=[(0, 1)]),
     "patient": lambda: PatientStates(1.0, layers=[(0, 1)]),

@@ -76,6 +76,7 @@ def test_the_fingerprint_depends_on_the_template():
         ({"template": "good"}, "must have {} in place of the class"),
         ({"class_names": ["one"]}, "two or more"),
         ({"class_names": None}, "two or more"),
+        ({"class_names": ["very_good", "very good"]}, "same hypothesis"),
         ({"model": tiny_model(num_labels=2)}, "with a label 'entailment'; the labels of .* are LABEL_0, LABEL_1"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from distil_nlp.teachers import OnlineTeacher, reorder
-from distil_nlp.teachers.reconcile import check_vocabulary
+from distil_nlp.teachers.reconcile import check_vocabulary, label_names
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.training.runs import make_pair, make_rows, make_trainer
 
@@ -35,10 +35,42 @@ def test_the_logits_of_a_teacher_with_another_order_of_labels_are_reordered_by_n
         (["LABEL_0", "LABEL_1"], ["LABEL_0", "LABEL_1"], None),
         (["0", "1"], ["negative", "positive"], None),
         (["c", "a"], ["a", "b", "c"], [2, 0]),
+        (["A", "B", "a", "b"], ["A", "B", "a", "b"], None),
+        (["A", "B", "a", "b"], ["a", "b", "A", "B"], [2, 3, 0, 1]),
+        (["A", "a", "B c"], ["b_C", "a", "A"], [2, 1, 0]),
+        (["not x", "not_x"], ["not_x", "not x"], [1, 0]),
+        (["crane", "crane"], ["crane", "crane"], None),
+        (["1", "2", "3"], ["3", "2", "1"], [2, 1, 0]),
+        (["LABEL_1", "LABEL_0"], ["LABEL_0", "LABEL_1"], [1, 0]),
+        (["1", "2"], ["LABEL_0", "LABEL_1"], None),
+        (["LABEL_0", "LABEL_1"], ["crane", "crane"], None),
     ],
 )
 def test_reorder_finds_the_teachers_place_of_each_label(ours, theirs, order):
     assert reorder(ours, theirs) == order
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "message"),
+    [
+        (["A", "b"], ["a", "b", "a "], "labels A and a, a  differ in case or separators only"),
+        (["A", "a "], ["a", "b"], "labels A, a  and a differ"),
+        (["x", "y"], ["y", "y"], "label 'y' is in config.id2label more than once"),
+        (["a", "A"], ["a", "b"], "does not have the label A of the student"),
+    ],
+)
+def test_names_that_fit_several_labels_are_refused(ours, theirs, message):
+    with pytest.raises(ValueError, match=message):
+        reorder(ours, theirs)
+
+
+def test_the_keys_of_id2label_may_be_strings_and_must_have_no_gap():
+    model = tiny_model()
+    model.config.id2label = {"2": "c", "0": "a", "1": "b"}
+    assert label_names(model) == ["a", "b", "c"]
+    model.config.id2label = {1: "a", 2: "b", 3: "c"}
+    with pytest.raises(ValueError, match="name for each of 0 to 2; it has 1, 2, 3 and no 0"):
+        OnlineTeacher(tiny_model()).reconcile(model)
 
 
 def test_labels_the_teacher_does_not_know_are_an_error_that_names_them():

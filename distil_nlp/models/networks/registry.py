@@ -50,14 +50,23 @@ def register_network(network: _Network, *, name: str | None = None, size: str | 
     name = (name or network.__name__).lower()
     registered = _NETWORKS.get(name)
     is_built_in = name in _BUILT_IN and network.__module__ != f"{__package__}.{_BUILT_IN[name]}"
-    if is_built_in or (registered is not None and registered.__qualname__ != network.__qualname__):
-        owner = f"the network {registered.__qualname__}" if registered else "a built-in network"
+    if is_built_in or (registered is not None and not _same_class(registered, network)):
+        owner = (
+            f"the network {registered.__qualname__} of {registered.__module__}" if registered else "a built-in network"
+        )
         raise ValueError(f"The name {name!r} belongs to {owner}. Register yours under another: name='...'.")
     if not re.fullmatch(r"[a-z_]\w*", name):
         raise ValueError(f"The name of a network must be a word that begins with a letter; got {name!r}.")
     network.network_name, network.size_option = name, size
     _NETWORKS[name] = network
     return network
+
+
+def _same_class(network: type[nn.Module], other: type[nn.Module]) -> bool:
+    """Whether two classes have one name and one module; a script has its own and "__main__"."""
+    modules = {network.__module__, other.__module__}
+    in_script = not modules.isdisjoint(("__main__", "__mp_main__"))
+    return network.__qualname__ == other.__qualname__ and (len(modules) == 1 or in_script)
 
 
 def channels_last(pixel_values: torch.Tensor) -> torch.Tensor:

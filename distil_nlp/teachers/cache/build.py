@@ -204,6 +204,12 @@ def _header(
     signals, spans = teacher(batch), predicts_spans(teacher.model)
     logit_format = format_from(full_description(storage, signals.num_classes))
     tensors = {logit_format.signal: (signals.logits, logit_format.describe())}
+    taken = {DIGEST, logit_format.signal, *(logit_format.signal + part for part in logit_format.arrays)}
+    if clash := taken.intersection(features):
+        raise ValueError(
+            f"A cache stores its own arrays under {', '.join(sorted(taken))}, and the teacher has a module named "
+            f"{', '.join(clash)} whose outputs are to be stored. Rename the module, or use a teacher that runs."
+        )
     tensors |= {name: (signals.features[name], logit_format.features) for name in features}
     header = {
         "format": 1,
