@@ -50,8 +50,9 @@ def build_cache(argv: Sequence[str]) -> None:
     """
     recipe, training, overrides = parse([*argv, "--cache", "true"])
     context = new_context(recipe, training, overrides, command=shlex.join(["distil-nlp", "cache", *argv]))
-    teacher = prepare(context)
-    teacher.cached(context.data, context.process.device)
+    with context.folder.claimed():
+        teacher = prepare(context)
+        teacher.cached(context.data, context.process.device)
     if context.process.is_main_process:
         print(
             f"The teacher's outputs: {teacher.folder}. `distil-nlp run` with `--cache true --teacher_cache "

@@ -29,6 +29,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from ..internals.files import read_json, write_json, write_text
+from ..internals.locks import waiting_lock
 
 LIBRARIES = ("networkx", "pandas", "python", "sympy", "transformers")
 SIZES = {"train": 250, "unlabeled": 6600, "validation": 500, "test": 1250}
@@ -131,15 +132,20 @@ def write_docstring_splits(folder: str | Path, *, seed: int = 0, sizes: Mapping[
         "seed": seed,
         "sizes": dict(sizes),
     }
-    if _is_written(folder / _MANIFEST, request, paths.values()):
-        return paths
-    splits = docstring_splits(libraries, seed=seed, sizes=sizes)
+    if not _is_written(folder / _MANIFEST, request, paths.values()):
+        with waiting_lock(folder, "writes the docstrings there"):
+            if not _is_written(folder / _MANIFEST, request, paths.values()):
+                _write(folder, paths, libraries, request)
+    return paths
+
+
+def _write(folder: Path, paths: Mapping[str, Path], libraries: Mapping[str, Path], request: dict) -> None:
+    splits = docstring_splits(libraries, seed=request["seed"], sizes=request["sizes"])
     for split, rows in splits.items():
         written_rows = [{"text": row["text"]} for row in rows] if split == "unlabeled" else rows
         write_text(paths[split], "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in written_rows))
     counts = {split: len(rows) for split, rows in splits.items()}
     write_json(folder / _MANIFEST, {**request, "counts": counts, "fingerprint": _fingerprint(paths.values())})
-    return paths
 
 
 def _is_written(manifest: Path, request: dict, paths: Iterable[Path]) -> bool:

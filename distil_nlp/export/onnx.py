@@ -2,13 +2,13 @@
 
 import copy
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from ..internals.files import replacing
 from ..internals.imports import import_extra
 from ..models.network import NetworkModel
 
@@ -42,12 +42,10 @@ def export_onnx(model: NetworkModel, path: str | Path) -> Path:
             f"are exported by optimum: `optimum-cli export onnx --model FOLDER OUT`."
         )
     runtime, path = import_extra("onnx"), Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     model = copy.deepcopy(model).cpu().float().eval()  # runtimes lack operators in half precision
     inputs = model.sample_inputs(2)
-    part = path.with_name(f".{path.name}.part")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    try:
+    with replacing(path) as part:  # a name of its own: another export to the same file may run
         program = torch.onnx.export(
             _Logits(model, list(inputs)).eval(),
             tuple(inputs.values()),
@@ -60,9 +58,6 @@ def export_onnx(model: NetworkModel, path: str | Path) -> Path:
         program.save(part)
         for batch_size in (2, 3):
             _check(model, runtime.InferenceSession(str(part)), model.sample_inputs(batch_size))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

@@ -1,13 +1,17 @@
 """Atomic writing of files, so that an interrupted run or a power cut leaves no incomplete file behind."""
 
 import errno
+import glob
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+_ABANDONED_S = 3600.0
 
 
 @contextmanager
@@ -23,6 +27,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    clear_partial_files(path.parent, path.name, older_than_s=_ABANDONED_S)
     try:
         yield temporary
         flush(temporary)  # a name that is on the disk before its content would be an empty file after a power cut
@@ -53,6 +58,21 @@ def flush_folder(folder: str | Path) -> None:
         for name in names:
             flush(Path(parent) / name)
         flush(parent)
+
+
+def clear_partial_files(folder: str | Path, name: str = "*", *, older_than_s: float = 0.0) -> None:
+    """Delete the temporary files of writers that were killed (see `replacing`), in a folder without its subfolders.
+
+    Args:
+        folder (`str` or `Path`): Without an age, no other process may write to it: hold its lock.
+        name (`str`): The file that was written. Default: any.
+        older_than_s (`float`): Keep files that were written to in the last seconds: another process may write them.
+    """
+    pattern = f".{name if name == '*' else glob.escape(name)}.{'[0-9a-f]' * 8}.part"
+    for path in Path(folder).glob(pattern):
+        with suppress(OSError):
+            if path.is_file() and time.time() - path.stat().st_mtime >= older_than_s:
+                path.unlink()
 
 
 def write_text(path: str | Path, text: str) -> None:

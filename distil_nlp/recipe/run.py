@@ -7,6 +7,7 @@ from typing import Any
 import datasets
 from transformers.utils import logging as transformers_logging
 
+from ..internals.launcher import stop_with_launcher
 from ..internals.malloc import keep_freed_memory
 from ..reports import Report
 from ..training.arguments import DistillationTrainingArguments
@@ -32,7 +33,15 @@ def run_recipe(context: RunContext) -> Report | None:
 
     Returns:
         `Report`, or None in processes other than the first.
+
+    Raises:
+        FolderInUseError: Another run writes to the output folder.
     """
+    with context.folder.claimed():
+        return _run(context)
+
+
+def _run(context: RunContext) -> Report | None:
     teacher = prepare(context)
     source = train_assistants(context, teacher)
     for seed in context.seeds:
@@ -56,7 +65,9 @@ def new_context(
     *,
     command: str,
 ) -> RunContext:
-    """The context of a run before its data are loaded. Sets the progress bars and the memory allocator of the process.
+    """The context of a run before its data are loaded.
+
+    It sets the progress bars and the memory allocator of the process, which ends with its launcher from now on.
 
     Args:
         recipe (`RecipeArguments`), training (`DistillationTrainingArguments`), overrides (`dict`): From `parse`.
@@ -65,6 +76,7 @@ def new_context(
     Raises:
         ValueError: Stages or assistants that are malformed or contradict other settings.
     """
+    stop_with_launcher()
     if training.device.type == "cpu":
         keep_freed_memory()
     transformers_logging.disable_progress_bar()  # one bar for each file that is read would hide the others
@@ -83,6 +95,8 @@ def new_context(
 
 def prepare(context: RunContext, *, check: Check = check_training) -> TeacherSource:
     """Load the data and the teachers, which everything else needs, and run every check before a teacher is fine-tuned.
+
+    Call it, and everything after it, within `context.folder.claimed()`.
 
     Args:
         context (`RunContext`): From `new_context`.

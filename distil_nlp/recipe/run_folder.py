@@ -1,15 +1,21 @@
 """The output folder of a run: its settings and its finished models."""
 
+import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
+from accelerate import PartialState
 
-from ..internals.files import flush, flush_folder, read_json, write_json, write_text
+from ..internals.files import clear_partial_files, flush, flush_folder, read_json, write_json, write_text
+from ..internals.locks import LOCK, FolderInUseError, FolderLock, main_decides
 
 _RECIPE, _RECORD = "recipe.yaml", "_stage.json"  # a file whose name begins with _ is not pushed
+
+_UNFINISHED = re.compile(r"\.(teacher|assistant|student|control)[\w.-]*\.part")
 
 # Settings that may change between two calls of one run: they change no finished model.
 _FREE = {
@@ -32,6 +38,39 @@ class RunFolder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
 
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold the folder against other runs, in all processes of the launch; call it in each.
+
+        Raises:
+            FolderInUseError: Another run writes to the folder.
+        """
+        lock = FolderLock(self.path)
+        if not main_decides(lock.acquire):
+            raise FolderInUseError(
+                f"{self.path} is in use by another run, {lock.holder}. Two runs in one folder would mix their models. Wait "
+                f"for its end, or stop it and run this command again, which continues from its last checkpoint; or choose "
+                f"another --output_dir."
+            )
+        try:
+            if PartialState().is_main_process:
+                self._clear_litter()
+            yield
+        finally:
+            lock.release()
+
+    def _clear_litter(self) -> None:
+        """Delete what killed runs left: partial files and folders, checkpoints of finished models. Nothing else."""
+        for folder in [self.path, *(path for path in self.path.iterdir() if path.is_dir() and not path.is_symlink())]:
+            if folder == self.path or self.finished(folder.name) or folder.name == "pseudo_labels":
+                clear_partial_files(folder)
+            elif _UNFINISHED.fullmatch(folder.name):
+                shutil.rmtree(folder)
+        for checkpoints in list(self.checkpoints("").glob("*")):
+            if self.finished(checkpoints.name):
+                shutil.rmtree(checkpoints)
+        _remove_empty(self.checkpoints(""))
+
     def write_recipe(self, overrides: Mapping[str, Any]) -> None:
         """Write the settings to recipe.yaml. Called after all checks, so that a recipe with an error leaves no folder."""
         write_text(self.path / _RECIPE, yaml.safe_dump(overrides, sort_keys=False))
@@ -43,7 +82,7 @@ class RunFolder:
             ValueError: The folder contains another run (the settings that differ are named), or other files.
         """
         if not (self.path / _RECIPE).is_file():
-            other_files = sorted(path.name for path in self.path.iterdir()) if self.path.is_dir() else []
+            other_files = sorted({path.name for path in self.path.iterdir()} - {LOCK}) if self.path.is_dir() else []
             if other_files:
                 raise ValueError(
                     f"{self.path} is not empty ({', '.join(other_files[:5])}) and contains no {_RECIPE}, so it is not the "
@@ -89,12 +128,18 @@ class RunFolder:
         unfinished.rename(self.path / name)
         flush(self.path)
         shutil.rmtree(self.checkpoints(name), ignore_errors=True)
+        _remove_empty(self.checkpoints(""))
         return self.path / name
 
     def training_record(self, name: str) -> dict[str, Any]:
         """How a finished model was trained: "steps", "seconds", "objective" (descriptions of its terms) and "log_history"
         (the trainer's log, a list of dictionaries; missing in runs of earlier versions)."""
         return read_json(self.path / name / _RECORD)
+
+
+def _remove_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def model_name(role: str, seed: int, seeds: Sequence[int]) -> str:

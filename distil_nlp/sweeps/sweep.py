@@ -56,11 +56,12 @@ def run_sweep(context: RunContext, arguments: SweepArguments) -> dict[str, Any]:
         ValueError: Settings with which a student cannot be trained; raised before anything is trained.
     """
     sweep = Sweep(context, arguments)
-    source = prepare(context, check=sweep.check)
-    trials = sweep.open_trials()
-    context.announce(f"sweep: {trials.total} trials of {', '.join(sweep.space.names)}, decided on {SPLIT}")
-    sweep.run_trials(trials, source)
-    return sweep.finish(trials, source)
+    with context.folder.claimed():
+        source = prepare(context, check=sweep.check)
+        trials = sweep.open_trials()
+        context.announce(f"sweep: {trials.total} trials of {', '.join(sweep.space.names)}, decided on {SPLIT}")
+        sweep.run_trials(trials, source)
+        return sweep.finish(trials, source)
 
 
 class Sweep:
@@ -204,8 +205,9 @@ class Sweep:
                 return {**result, "seconds": 0.0, "repeats": result.get("repeats", index + 1)}
         trial = self.trial_context(settings, self._folder_of(len(earlier) + 1))
         began = time.perf_counter()
-        _write_trial_recipe(trial)
-        train_student(trial, source, trial.seeds[0])
+        with trial.folder.claimed():
+            _write_trial_recipe(trial)
+            train_student(trial, source, trial.seeds[0])
         scores = stage_scores(trial, "student")
         records = [trial.folder.training_record(name) for name in student_parts(trial, trial.seeds[0])]
         return plain(
@@ -280,12 +282,13 @@ class Sweep:
 
     def _train_control(self, best: RunContext, source: TeacherSource) -> dict[str, Any] | None:
         """Train the best student, if its folder is gone, and its control; the scores of the control."""
-        _write_trial_recipe(best)
-        train_student(best, source, best.seeds[0])
-        if not best.recipe.report.control:
-            return None
-        self.context.announce("control: the same student without the teacher")
-        train_control(best, best.seeds[0])
+        with best.folder.claimed():
+            _write_trial_recipe(best)
+            train_student(best, source, best.seeds[0])
+            if not best.recipe.report.control:
+                return None
+            self.context.announce("control: the same student without the teacher")
+            train_control(best, best.seeds[0])
         return {**stage_scores(best, "control"), "steps": best.folder.training_record("control")["steps"]}
 
     def _share(self, name: str, best: RunContext) -> None:

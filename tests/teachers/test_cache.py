@@ -254,6 +254,46 @@ def test_a_build_that_is_killed_three_times_gives_the_same_bytes(tmp_path):
     assert len(json.loads((whole / "cache.json").read_text())["shards"]) == 32
 
 
+def test_two_runs_that_build_one_cache_write_it_once_and_the_second_reads_it(tmp_path, forks):
+    code = "import sys; from tests.teachers.cache_building import build_slowly; build_slowly(sys.argv[1], 0.01)"
+    first = forks.start("-c", code, tmp_path / "cache")
+    while not list((tmp_path / "cache").glob("shard-*.safetensors")):
+        assert first.poll() is None, first.stderr()
+        time.sleep(0.002)
+    second = forks.start("-c", code, tmp_path / "cache")
+    assert first.wait() == 0 and second.wait() == 0, second.stderr()
+    assert f"process {first.pid} on " in second.stdout() and "builds this cache; waiting for it" in second.stdout()
+    assert "Cache of the teacher" not in second.stdout()
+    assert CachedTeacher(tmp_path / "cache").header["num_examples"] == 32
+    assert {path.name for path in (tmp_path / "cache").iterdir()} == {
+        "cache.json",
+        *(f"shard-{number:05d}.safetensors" for number in range(32)),
+    }
+
+
+def test_a_build_takes_over_from_one_that_was_killed(tmp_path, forks):
+    code = "import sys; from tests.teachers.cache_building import build_slowly; build_slowly(sys.argv[1], 60)"
+    first = forks.start("-c", code, tmp_path)
+    while not (tmp_path / "plan.json").exists():
+        time.sleep(0.002)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    make_cache(tmp_path)
+    assert CachedTeacher(tmp_path).header["num_examples"] == 32
+
+
+def test_a_build_for_other_data_does_not_wait_and_is_refused(tmp_path, forks):
+    code = "import sys; from tests.teachers.cache_building import build_slowly; build_slowly(sys.argv[1], 60)"
+    first = forks.start("-c", code, tmp_path)
+    while not (tmp_path / "plan.json").exists():
+        time.sleep(0.002)
+    with pytest.raises(ValueError, match="another teacher"):
+        make_cache(tmp_path, teacher=teacher_of(seed=3))
+    assert first.poll() is None
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+
+
 def test_a_finished_cache_is_reused_for_a_renamed_teacher(tmp_path, monkeypatch):
     make_cache(tmp_path)
     before = contents(tmp_path)

@@ -3,6 +3,7 @@
 import errno
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,8 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ...data.examples import EXAMPLE_ID, row_digests
-from ...internals.files import read_json, write_json
+from ...internals.files import clear_partial_files, read_json, write_json
+from ...internals.locks import FolderLock, main_decides
 from ...signals.forward import predicts_spans
 from ..base import Teacher
 from .fingerprints import data_fingerprint, tokenizer_fingerprint
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 _PLAN = "plan.json"
 _SHARD_BYTES, _MAX_SHARDS, _MAX_EXAMPLES = 64 << 20, 512, 1 << 16
-_SHOW_AFTER_S = 3.0
+_SHOW_AFTER_S, _POLL_S = 3.0, 0.5
 
 
 def build_cache(
@@ -50,7 +52,8 @@ def build_cache(
     """Compute a teacher's outputs for every example once and store them for `CachedTeacher(folder)`.
 
     An interrupted build is resumed at its first missing shard, and the result is byte for byte that of an uninterrupted
-    one. Under `accelerate launch` the processes share the shards. A finished cache with the same header is kept.
+    one. Under `accelerate launch` the processes share the shards. A finished cache with the same header is kept. While
+    another run builds the cache in the folder, this one waits, and then reads it.
 
     Args:
         folder (`str` or `Path`): Created if missing.
@@ -74,16 +77,60 @@ def build_cache(
             cache with another header (the message names the parts that differ).
         OSError: The disk is too small.
     """
-    folder, state = Path(folder), PartialState()
+    folder = Path(folder)
     teacher.tap_layers(features)
     reader = CacheInputReader(teacher, dataset, collator, batch_size)
     header = _header(teacher, reader, storage, tuple(features), tokenizer, preprocessing)
-    if (folder / HEADER).is_file():
-        compare_headers(folder, read_json(folder / HEADER), header)
-        if state.is_main_process:
-            _clear(folder)
-        return header
-    build = _Build(folder, header, reader)
+    if not _finished(folder, header):
+        with _locked(folder, header, reader.num_examples):
+            if not _finished(folder, header):  # by another run, in the meantime
+                _build(folder, header, reader)
+    return header
+
+
+def _finished(folder: Path, header: dict) -> bool:
+    """Whether the folder contains this cache, finished; ValueError if it is another one."""
+    if not main_decides((folder / HEADER).is_file):
+        return False
+    compare_headers(folder, read_json(folder / HEADER), header)
+    if PartialState().is_main_process:
+        _clear(folder)
+    return True
+
+
+@contextmanager
+def _locked(folder: Path, header: dict, num_examples: int) -> Iterator[None]:
+    """Hold the folder's lock, after another run that builds there; its progress is shown."""
+    lock, bar = FolderLock(folder), None
+    while not main_decides(lock.acquire):
+        if (folder / _PLAN).is_file():
+            compare_headers(folder, read_json(folder / _PLAN)["header"], header)
+        if PartialState().is_main_process:
+            bar = bar or _waiting_bar(lock, num_examples)
+            bar.update(min(_num_written(folder), num_examples) - bar.n)
+        time.sleep(_POLL_S)
+    if bar is not None:
+        bar.close()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _waiting_bar(lock: FolderLock, num_examples: int) -> tqdm:
+    print(f"{lock.folder}: {lock.holder} builds this cache; waiting for it, to read it then.", flush=True)
+    return tqdm(total=num_examples, desc="Another run builds the cache", unit=" examples", leave=False)
+
+
+def _num_written(folder: Path) -> int:
+    if not (folder / _PLAN).is_file():
+        return 0
+    return read_json(folder / _PLAN)["shard_size"] * len(list(folder.glob("shard-*.safetensors")))
+
+
+def _build(folder: Path, header: dict, reader: CacheInputReader) -> None:
+    """Write all missing shards and the header, in all processes together."""
+    state, build = PartialState(), _Build(folder, header, reader)
     if state.is_main_process:
         build.begin()
     state.wait_for_everyone()
@@ -92,7 +139,6 @@ def build_cache(
     if state.is_main_process:
         build.finish()
     state.wait_for_everyone()
-    return header
 
 
 class _Build:
@@ -246,7 +292,8 @@ def _model(model: nn.Module | None) -> dict | None:
 
 def _clear(folder: Path, *, finished: bool = True) -> None:
     """Delete partial files of killed writers and, of a finished cache, the files that only its build needs."""
-    for path in [*folder.glob(".*.part"), *(folder.glob("shard-*.json") if finished else ())]:
+    clear_partial_files(folder)
+    for path in folder.glob("shard-*.json") if finished else ():
         path.unlink(missing_ok=True)
     if finished:
         (folder / _PLAN).unlink(missing_ok=True)
