@@ -16,6 +16,8 @@ import torch
 
 from .predict import device_of, inference_mode
 
+_RESAMPLED_AT_ONCE = 1_000_000  # numbers in memory
+
 
 @dataclass(frozen=True)
 class Latency:
@@ -100,10 +102,11 @@ def speed_up(of: Latency, to: Latency, *, num_resamples: int = 1_000, seed: int 
             f"Give both models to one call of measure_latency."
         )
     generator, ratios = np.random.default_rng(seed), []
-    for _ in range(num_resamples):
-        rounds = generator.integers(len(of_times), size=len(of_times))
-        ratios.append(np.median(to_times[rounds]) / np.median(of_times[rounds]))
-    low, high = np.quantile(ratios, (0.025, 0.975))
+    chunk = max(1, _RESAMPLED_AT_ONCE // len(of_times))
+    for start in range(0, num_resamples, chunk):
+        rounds = generator.integers(len(of_times), size=(min(chunk, num_resamples - start), len(of_times)))
+        ratios.append(np.median(to_times[rounds], axis=1) / np.median(of_times[rounds], axis=1))
+    low, high = np.quantile(np.concatenate(ratios), (0.025, 0.975))
     return float(np.median(to_times) / np.median(of_times)), float(low), float(high)
 
 

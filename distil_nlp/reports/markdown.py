@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +58,16 @@ def report_markdown(report: Report, plot: str | None = None) -> str:
 
 def render(template: Path, **values: Any) -> str:
     """The text of a Jinja2 template with these values. Lines with only a tag leave no line in the text."""
+    return _compiled(template).render(**values)
+
+
+@lru_cache
+def _compiled(template: Path) -> jinja2.Template:
     environment = jinja2.Environment(
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["repr"] = repr
-    return environment.from_string(template.read_text(encoding="utf-8")).render(**values)
+    return environment.from_string(template.read_text(encoding="utf-8"))
 
 
 def _draw(report: Report, path: Path) -> bool:

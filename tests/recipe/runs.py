@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from tests.tiny import WORDS, tiny_model, tiny_tokenizer
 
-QUICK = ["--latency_seconds", "0.1", "--disable_tqdm", "true", "--use_cpu", "true", "--num_train_epochs", "1"]
+QUICK = ["--latency_seconds", "0.001", "--disable_tqdm", "true", "--use_cpu", "true", "--num_train_epochs", "1"]
 # For tests of both: a teacher in every step takes another run of seconds, and its students are compared elsewhere.
 CACHE = ["true", pytest.param("false", marks=pytest.mark.slow)]
 LABELS = {0: "bad", 1: "good"}

@@ -10,20 +10,32 @@ from transformers import AutoTokenizer
 from distil_nlp.cli import main as cli
 from distil_nlp.cli.commands import main, run
 from distil_nlp.recipe import parse
+from distil_nlp.reports import markdown
 from tests.recipe.runs import LABELS, same_students, save_model, save_rows, words
 from tests.tiny import WORDS, tiny_model, tiny_tokenizer
 
 
 @pytest.fixture(scope="module")
-def finished(folder, tmp_path_factory):
+def finished(folder, tmp_path_factory, short_comparison):
     output = tmp_path_factory.mktemp("run") / "out"
-    run(words(folder, output, seeds=2, unlabeled_file=folder / "train.jsonl"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(markdown, "_draw", short_comparison)
+        run(words(folder, output, seeds=2, unlabeled_file=folder / "train.jsonl"))
     return output
 
 
 def test_a_finished_run_leaves_students_controls_and_a_report(finished):
     left = {path.name for path in finished.iterdir()}
-    expected = {"student", "student-seed43", "control", "control-seed43", "recipe.yaml", "report.json", "report.md"}
+    expected = {
+        "student",
+        "student-seed43",
+        "control",
+        "control-seed43",
+        "recipe.yaml",
+        "report.json",
+        "report.md",
+        "report.png",
+    }
     assert expected <= left
     report = json.loads((finished / "report.json").read_text())
     assert [model["role"] for model in report["models"]] == ["teacher", "student", "control"]
