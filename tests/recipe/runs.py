@@ -7,10 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from distil_nlp.recipe import new_context, parse, prepare
+from distil_nlp.recipe.checks import check_training
+from distil_nlp.recipe.students import stage_objective
 from tests.tiny import WORDS, tiny_model, tiny_tokenizer
 
 QUICK = ["--latency_seconds", "0.001", "--disable_tqdm", "true", "--use_cpu", "true", "--num_train_epochs", "1"]
-# For tests of both: a teacher in every step takes another run of seconds, and its students are compared elsewhere.
+# For tests of both: an online teacher takes another run of seconds, and its students are compared elsewhere.
 CACHE = ["true", pytest.param("false", marks=pytest.mark.slow)]
 LABELS = {0: "bad", 1: "good"}
 
@@ -44,9 +47,32 @@ def words(folder, output, *more, **changes):
     return [*QUICK, *flags, *more]
 
 
+class _Checked(Exception):
+    """Ends a run after its checks."""
+
+
+def checked(arguments):
+    """The context of a run after the checks that precede every training: data, teachers (untrained ones with a random
+    head) and what the caches have to contain."""
+
+    def check(context, teachers):
+        context.cache_contents, context.teachers = check_training(context, teachers), teachers
+        raise _Checked
+
+    context = new_context(*parse(arguments), command="")
+    with pytest.raises(_Checked):
+        prepare(context, check=check)
+    return context
+
+
+def term_names(context):
+    """The names of the terms of all stages."""
+    return [term["name"] for stage in context.stages for term in stage_objective(context, stage).describe()]
+
+
 def same_students(run, arguments, output, **changes):
-    """Whether a cached teacher makes the student that a teacher asked at every step makes, up to rounding: a cache is
-    filled in other batches, with other padding."""
+    """Whether students of a cached and of an online teacher are equal up to rounding: a cache is built in other batches,
+    with other padding."""
     for cache in ("true", "false"):
         # Not Adam: it makes a gradient of nothing but rounding as large as any other.
         settings = {"control": "false", "optim": "sgd", "learning_rate": 0.1, **changes}

@@ -25,11 +25,24 @@ def finished(folder, tmp_path_factory):
     return output
 
 
+@pytest.fixture
+def names_of_teachers(monkeypatch):
+    """The name of the teacher of each training, without its folders."""
+    names, train = [], DistillationTrainer.train
+
+    def recorded(self, *args, **kwargs):
+        names.append(str(None if self.teacher is None else self.teacher.name).split("/")[-1])
+        return train(self, *args, **kwargs)
+
+    monkeypatch.setattr(DistillationTrainer, "train", recorded)
+    return names
+
+
 def report_of(output):
     return json.loads((output / "report.json").read_text())
 
 
-def test_a_chain_leaves_an_assistant_a_link_and_one_row_each_in_the_report(finished):
+def test_the_report_has_a_row_for_each_assistant(finished):
     report = report_of(finished)
     roles = [(model["role"], model["name"]) for model in report["models"][1:]]
     assert roles == [
@@ -39,18 +52,18 @@ def test_a_chain_leaves_an_assistant_a_link_and_one_row_each_in_the_report(finis
         ("control", "control"),
     ]
     assert all(model["latency_ms"] and model["agreement"] is not None for model in report["models"])
-    told = [(one["of"], one["to_name"]) for one in report["differences"][1:]]
-    assert told == [("student", "assistant"), ("student", "assistant-2"), ("student", "control")]
+    compared = [(difference["of"], difference["to_name"]) for difference in report["differences"][1:]]
+    assert compared == [("student", "assistant"), ("student", "assistant-2"), ("student", "control")]
     assert report["models"][0]["parameters"] > report["models"][1]["parameters"] > report["models"][3]["parameters"]
 
 
-def test_an_assistant_is_trained_once_for_all_seeds_and_has_steps_of_its_own(finished):
-    steps = {name: facts["steps"] for name, facts in report_of(finished)["stages"].items()}
+def test_an_assistant_is_trained_once_for_all_seeds_with_its_own_number_of_steps(finished):
+    steps = {name: training["steps"] for name, training in report_of(finished)["stages"].items()}
     of_students = dict.fromkeys(["student", "student-seed43", "control", "control-seed43"], 6)
     assert steps == {"assistant": 6, "assistant-2": 4, **of_students}
 
 
-def test_an_assistant_is_a_model_of_its_own_with_the_teachers_labels(finished):
+def test_an_assistant_has_its_own_size_and_the_teachers_labels(finished):
     model = AutoModelForSequenceClassification.from_pretrained(finished / "assistant-2")
     assert (model.config.num_hidden_layers, model.config.hidden_size) == (2, 8)
     assert model.config.id2label == {0: "bad", 1: "good"}
@@ -63,7 +76,7 @@ def test_the_card_names_the_chain(finished):
     )
 
 
-def test_each_teacher_of_a_chain_has_a_cache_of_its_own(finished):
+def test_each_teacher_of_a_chain_has_its_own_cache(finished):
     caches = [
         json.loads((finished / name / "cache.json").read_text()) for name in ("teacher_cache", "assistant_cache")
     ]
@@ -71,25 +84,23 @@ def test_each_teacher_of_a_chain_has_a_cache_of_its_own(finished):
     assert (finished / "assistant-2_cache").is_dir()
 
 
-def test_the_student_learns_from_the_last_assistant_and_the_first_from_the_teacher(folder, tmp_path, monkeypatch):
-    heard, train = [], DistillationTrainer.train
-
-    def listening(self, *args, **kwargs):
-        heard.append(None if self.teacher is None else self.teacher.name)
-        return train(self, *args, **kwargs)
-
-    monkeypatch.setattr(DistillationTrainer, "train", listening)
-    for cache in ("false", "true"):
-        run(words(folder, tmp_path / cache, assistants="1x12", preset="tinybert", cache=cache, **SMALL))
+@pytest.mark.parametrize(
+    "cache",
+    ["true", pytest.param("false", marks=pytest.mark.slow)],  # another run of five trainings
+)
+def test_the_first_assistant_learns_from_the_teacher_and_the_student_from_the_last(
+    cache, folder, tmp_path, names_of_teachers
+):
+    run(words(folder, tmp_path, assistants="1x12", preset="tinybert", cache=cache, **SMALL))
     # Two stages each; the control has no teacher.
-    assert [str(name).split("/")[-1] for name in heard] == 2 * [*2 * ["teacher"], *2 * ["assistant"], "None"]
-    assert (tmp_path / "true" / "assistant.layers" / "model.safetensors").is_file()
-    # What each link listens to is in the cache of the one who teaches it.
-    kept = [json.loads((tmp_path / "true" / f"{role}_cache" / "cache.json").read_text())["features"] for role in LINKS]
-    assert all("bert.embeddings" in features for features in kept)
+    assert names_of_teachers == [*2 * ["teacher"], *2 * ["assistant"], "None"]
+    assert (tmp_path / "assistant.layers" / "model.safetensors").is_file()
+    if cache == "true":  # the layers that each model reads are in the cache of its teacher
+        headers = [json.loads((tmp_path / f"{role}_cache" / "cache.json").read_text()) for role in LINKS]
+        assert all("bert.embeddings" in header["features"] for header in headers)
 
 
-def test_a_chain_that_was_cut_off_goes_on_with_its_finished_links(folder, finished, monkeypatch):
+def test_an_interrupted_chain_continues_after_its_finished_models(folder, finished, monkeypatch):
     before = weights(finished)
     (finished / "student").rename(finished / ".gone")
     trained, train = [], DistillationTrainer.train
@@ -101,13 +112,13 @@ def test_a_chain_that_was_cut_off_goes_on_with_its_finished_links(folder, finish
     assert same_weights(weights(finished), before)
 
 
-def test_a_student_starts_the_same_with_and_without_an_assistant(folder, finished, tmp_path):
+def test_an_assistant_does_not_change_the_initial_weights_of_the_student(folder, finished, tmp_path):
     run(words(folder, tmp_path / "direct", cache="true", **SMALL))
     assert same_weights(weights(finished, "control"), weights(tmp_path / "direct", "control"))
     assert not same_weights(weights(finished), weights(tmp_path / "direct"))
 
 
-def test_assistants_may_be_written_as_a_size_as_a_list_or_with_settings(tmp_path):
+def test_assistants_are_a_size_a_list_or_mappings_with_settings(tmp_path):
     (tmp_path / "r.yaml").write_text("teacher: t\nassistants:\n  - num_layers: 3\n    num_train_epochs: 2\n  - 2x8\n")
     recipe, training, given = parse([str(tmp_path / "r.yaml"), "--max_steps", "9"])
     first, second = assistants_of(recipe)
@@ -141,7 +152,7 @@ def test_assistants_may_be_written_as_a_size_as_a_list_or_with_settings(tmp_path
         ("{folder}/other", "80 rows"),
     ],
 )
-def test_a_chain_that_cannot_be_is_refused_before_anything_is_trained(assistants, message, folder, tmp_path):
+def test_an_invalid_chain_is_refused_before_training(assistants, message, folder, tmp_path):
     save_model(tmp_path / "other", vocab_size=80)
     assistants = assistants.replace("{folder}", str(tmp_path))
     with pytest.raises((ValueError, OSError), match=message):
@@ -149,7 +160,7 @@ def test_a_chain_that_cannot_be_is_refused_before_anything_is_trained(assistants
     assert not (tmp_path / "out" / "checkpoints").exists() and not (tmp_path / "out" / "recipe.yaml").exists()
 
 
-def test_layers_that_an_assistant_has_not_are_refused_before_anything_is_trained(folder, tmp_path):
+def test_layers_that_an_assistant_does_not_have_are_refused_before_training(folder, tmp_path):
     stages = "[{objective: [hidden: {layers: [[0, 1]]}]}]"  # the teacher has a layer 1, the assistant has none
     with pytest.raises(ValueError, match="Layer 1 is not in BertFor"):
         run(words(folder, tmp_path / "out", assistants="1x12", stages=stages, **SMALL))
@@ -166,7 +177,7 @@ def encoder(tmp_path):
     return tmp_path / "encoder"
 
 
-def test_a_teacher_stops_in_the_course_of_its_schedule(folder, encoder, tmp_path, monkeypatch):
+def test_a_teacher_stops_early_on_the_schedule_of_all_its_epochs(folder, encoder, tmp_path, monkeypatch):
     rates, log = [], DistillationTrainer.log
     monkeypatch.setattr(
         DistillationTrainer,
@@ -194,13 +205,12 @@ def test_a_stop_of_a_teacher_that_is_not_trained_is_refused(folder, tmp_path):
 # ---- Schedules in recipes ----
 
 
-def test_a_schedule_of_a_recipe_stands_in_its_report_and_card_and_leaves_the_control_alone(folder, tmp_path):
+def test_a_schedule_is_in_the_report_and_the_card_and_does_not_change_the_control(folder, finished, tmp_path):
     more = ["--kd_ratio", "1", "--kd_ratio_end", "0", "--kd_schedule", "linear"]
-    run(words(folder, tmp_path / "moving", *more))
-    run(words(folder, tmp_path / "still"))
-    assert report_of(tmp_path / "moving")["objective"][1]["weight"] == {"start": 1.0, "end": 0.0, "schedule": "linear"}
-    assert "| soft | 1.0 to 0.0 (linear) |" in (tmp_path / "moving" / "student" / "README.md").read_text()
-    assert same_weights(weights(tmp_path / "moving", "control"), weights(tmp_path / "still", "control"))
+    run(words(folder, tmp_path, *more, **SMALL))
+    assert report_of(tmp_path)["objective"][1]["weight"] == {"start": 1.0, "end": 0.0, "schedule": "linear"}
+    assert "| soft | 1.0 to 0.0 (linear) |" in (tmp_path / "student" / "README.md").read_text()
+    assert same_weights(weights(tmp_path, "control"), weights(finished, "control"))
 
 
 def test_a_preset_beside_a_schedule_is_refused(folder, tmp_path):

@@ -1,4 +1,4 @@
-"""A recipe with several teachers: fine-tuned or not, cached or not, with labels and tokenizers of their own."""
+"""A recipe with several teachers: fine-tuned or not, cached or not, with their own labels and tokenizers."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from distil_nlp.cli.commands import run
 from distil_nlp.recipe import parse
 from distil_nlp.teachers import CachedTeacher, OnlineTeacher
-from tests.recipe.runs import CACHE, LABELS, save_model, weights, words
+from tests.recipe.runs import CACHE, LABELS, checked, save_model, weights, words
 from tests.tiny import WORDS, tiny_model, tiny_tokenizer
 from tests.training.runs import same_weights
 
@@ -18,7 +18,7 @@ def report_of(output):
 
 @pytest.fixture(scope="module")
 def more(folder):
-    """Folders of further teachers, beside the one of every recipe test."""
+    """The folder of every recipe test, with further teachers."""
     save_model(folder / "second", seed=3, num_layers=1)
     save_model(folder / "reader", seed=4, vocab_size=80)
     tiny_tokenizer(words=WORDS[::-1], token_type_ids=False).save_pretrained(folder / "reader")
@@ -29,7 +29,7 @@ def more(folder):
 
 def test_two_teachers_without_heads_are_fine_tuned_with_two_seeds_and_cached_one_by_one(more, tmp_path):
     changes = {"teacher": more / "encoder", "more_teachers": more / "encoder", "cache": "true", "seeds": 2}
-    run(words(more, tmp_path / "out", **changes))
+    run(words(more, tmp_path / "out", teacher_num_train_epochs=1, **changes))
     report = report_of(tmp_path / "out")
     together = "encoder + encoder (teacher-2)"
     assert [(model["role"], model["name"]) for model in report["models"]] == [
@@ -52,18 +52,24 @@ def test_two_teachers_without_heads_are_fine_tuned_with_two_seeds_and_cached_one
     assert "A student of `encoder` + `encoder`" in card
 
 
-def test_a_cache_of_each_teacher_gives_the_student_of_teachers_asked_at_every_step(more, tmp_path):
+def test_the_ensemble_has_the_weights_of_the_recipe(more, tmp_path):
+    context = checked(words(more, tmp_path, "--teacher_weights", "1", "3", more_teachers=more / "second"))
+    assert context.teachers.combined.weights == (0.25, 0.75)
+
+
+@pytest.mark.slow  # three runs; a cached member of an ensemble is tested in tests/teachers
+def test_cached_and_online_teachers_give_the_same_student(more, tmp_path):
     for cache in ("true", "false"):
         changes = {"more_teachers": more / "second", "cache": cache, "control": "false"}
         run(words(more, tmp_path / cache, "--teacher_weights", "1", "3", **changes))
-    cached, asked = weights(tmp_path / "true"), weights(tmp_path / "false")
-    assert max((cached[name] - asked[name]).abs().max() for name in asked) < 1e-5
+    cached, online = weights(tmp_path / "true"), weights(tmp_path / "false")
+    assert max((cached[name] - online[name]).abs().max() for name in online) < 1e-5
     run(words(more, tmp_path / "equal", more_teachers=more / "second", control="false"))
-    assert not same_weights(weights(tmp_path / "equal"), asked)
+    assert not same_weights(weights(tmp_path / "equal"), online)
 
 
 @pytest.mark.parametrize("cache", CACHE)
-def test_a_teacher_with_another_tokenizer_reads_columns_of_its_own(cache, more, tmp_path):
+def test_a_teacher_with_another_tokenizer_has_its_own_columns(cache, more, tmp_path):
     run(words(more, tmp_path / "out", more_teachers=more / "reader", cache=cache, control="false"))
     of_both = report_of(tmp_path / "out")["models"]
     run(words(more, tmp_path / "alone", teacher=more / "reader", cache=cache, control="false"))
@@ -72,6 +78,7 @@ def test_a_teacher_with_another_tokenizer_reads_columns_of_its_own(cache, more, 
     assert of_both[0]["latency_ms"] is not None
 
 
+@pytest.mark.slow  # two runs; a recipe of tags tests the order of labels in one
 def test_a_further_teacher_may_have_its_labels_in_another_order(more, tmp_path):
     model = tiny_model(num_labels=2, seed=3, num_layers=1)
     order = [1, 0]
@@ -106,7 +113,7 @@ def refused(more, tmp_path, *flags, **changes):
     return str(error.value)
 
 
-def test_what_cannot_be_with_several_teachers_is_refused_before_anything_is_trained(more, tmp_path):
+def test_settings_that_exclude_several_teachers_are_refused_before_training(more, tmp_path):
     two = {"teacher": more / "encoder", "more_teachers": more / "second"}
     assert "an ensemble has no layers, and a cache" in refused(more, tmp_path, preset="tinybert", **two)
     assert "one weight for each teacher; got 1 for 2" in refused(more, tmp_path, teacher_weights=1, **two)
@@ -125,7 +132,7 @@ def test_what_cannot_be_with_several_teachers_is_refused_before_anything_is_trai
     )
 
 
-def test_tokenizers_that_differ_are_refused_where_models_are_compared_token_by_token(more, tmp_path):
+def test_different_tokenizers_are_refused_for_tasks_that_compare_token_by_token(more, tmp_path):
     for name in ("train", "validation"):
         path = tmp_path / f"{name}.jsonl"
         rows = [{"tokens": WORDS[place : place + 3], "tags": ["O", "B-X", "O"]} for place in range(16)]
@@ -136,7 +143,7 @@ def test_tokenizers_that_differ_are_refused_where_models_are_compared_token_by_t
     assert "for token-classification models are compared token by token" in message
 
 
-def test_further_teachers_are_one_or_several_in_yaml_and_on_the_command_line(tmp_path):
+def test_yaml_and_the_command_line_take_one_further_teacher_or_several(tmp_path):
     (tmp_path / "one.yaml").write_text("teacher: a\nmore_teachers: b\n")
     (tmp_path / "two.yaml").write_text("teacher: a\nmore_teachers: [b, c]\nteacher_weights: [1, 2, 0.5]\n")
     assert parse([str(tmp_path / "one.yaml")])[0].models.more_teachers == ["b"]

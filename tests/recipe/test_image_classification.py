@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassi
 from distil_nlp.cli.commands import run
 from distil_nlp.models import image_processor_for
 from tests.objectives.test_presets import OF_IMAGES
-from tests.recipe.runs import QUICK, weights
+from tests.recipe.runs import QUICK, checked, term_names, weights
 from tests.tiny import tiny_image_model
 
 NAMES = ["bright", "dark", "split"]
@@ -54,6 +54,7 @@ def arguments(folder, output, **changes):
         "task": "image-classification",
         "teacher": "cnn16",
         "student": "cnn8",
+        "teacher_num_train_epochs": 1,
         "train_file": folder / "train.parquet",
         "validation_file": folder / "validation.parquet",
         "per_device_train_batch_size": 8,
@@ -67,17 +68,24 @@ def report(output):
     return json.loads((output / "report.json").read_text())
 
 
-def test_two_networks_by_name_go_through_all_stages_and_the_student_answers_in_a_pipeline(folder, tmp_path):
+def test_two_networks_by_name_give_a_student_that_works_in_a_pipeline(folder, tmp_path):
     run(arguments(folder, tmp_path / "out"))
     assert [model["role"] for model in report(tmp_path / "out")["models"]] == ["teacher", "student", "control"]
-    said = pipeline("image-classification", model=str(tmp_path / "out" / "student"), device="cpu")(picture(0))
+    predictions = pipeline("image-classification", model=str(tmp_path / "out" / "student"), device="cpu")(picture(0))
     model = AutoModelForImageClassification.from_pretrained(tmp_path / "out" / "student")
     pixels = AutoImageProcessor.from_pretrained(tmp_path / "out" / "student")(picture(0), return_tensors="pt")
     expected = model(**pixels).logits.softmax(-1)[0].tolist()
-    assert {one["label"] for one in said} == set(NAMES)
-    assert sorted(one["score"] for one in said) == pytest.approx(sorted(expected), abs=1e-6)
+    assert {prediction["label"] for prediction in predictions} == set(NAMES)
+    assert sorted(prediction["score"] for prediction in predictions) == pytest.approx(sorted(expected), abs=1e-6)
 
 
+@pytest.mark.parametrize("preset", sorted(OF_IMAGES - {"deit"}))
+def test_every_preset_of_images_passes_the_checks(preset, folder, tmp_path):
+    context = checked(arguments(folder, tmp_path, teacher=folder / "resnet", preset=preset))
+    assert len(term_names(context)) >= 2
+
+
+@pytest.mark.slow  # a run for each preset; each is tried on two examples above, and one trained below
 @pytest.mark.parametrize("preset", sorted(OF_IMAGES - {"deit"}))
 def test_every_preset_of_images_runs(preset, folder, tmp_path):
     run(arguments(folder, tmp_path / "out", preset=preset, control="false"))
@@ -94,15 +102,12 @@ def test_every_preset_of_images_runs(preset, folder, tmp_path):
         ({}, ["hard", "soft"]),
     ],
 )
-def test_rankings_are_learned_from_a_teacher_ten_times_larger_unless_something_else_is_asked_for(
-    changes, terms, folder, tmp_path, capsys
-):
-    run(arguments(folder, tmp_path / "out", **changes, control="false"))
-    assert [term["name"] for term in report(tmp_path / "out")["objective"]] == terms
+def test_the_preset_dist_is_the_default_for_a_teacher_ten_times_larger(changes, terms, folder, tmp_path, capsys):
+    assert term_names(checked(arguments(folder, tmp_path, **changes))) == terms
     assert capsys.readouterr().out.count("== preset: dist") == (len(terms) == 3)
 
 
-def test_a_student_with_two_heads_learns_from_a_network_of_transformers_in_another_size(folder, tmp_path):
+def test_a_student_with_two_heads_learns_from_a_transformers_model_of_another_image_size(folder, tmp_path):
     run(arguments(folder, tmp_path / "out", teacher=folder / "resnet", student=folder / "deit", preset="deit"))
     found = report(tmp_path / "out")
     assert [term["name"] for term in found["objective"]] == ["hard", "teacher_labels"]
@@ -110,7 +115,7 @@ def test_a_student_with_two_heads_learns_from_a_network_of_transformers_in_anoth
     assert processor.size == {"height": 32, "width": 32}
 
 
-def test_a_student_of_a_smaller_size_is_saved_with_its_own_processor_and_hints_reach_it(folder, tmp_path):
+def test_a_student_of_a_smaller_image_size_learns_hints_and_is_saved_with_its_own_processor(folder, tmp_path):
     settings = {"teacher": folder / "resnet", "student": "resnet8", "student_image_size": 8, "preset": "fitnets"}
     run(arguments(folder, tmp_path / "out", control="false", **settings))
     processor = AutoImageProcessor.from_pretrained(tmp_path / "out" / "student")
@@ -119,13 +124,13 @@ def test_a_student_of_a_smaller_size_is_saved_with_its_own_processor_and_hints_r
     assert report(tmp_path / "out")["models"][0]["kept"] == 1.0
 
 
-def test_a_teacher_that_is_trained_first_keeps_the_size_that_is_its_own(folder, tmp_path):
+def test_a_teacher_that_is_trained_first_keeps_its_own_image_size(folder, tmp_path):
     run(arguments(folder, tmp_path / "out", student_image_size=8, control="false"))
     for role, size in (("teacher", 16), ("student", 8)):
         assert AutoImageProcessor.from_pretrained(tmp_path / "out" / role).size == {"height": size, "width": size}
 
 
-def test_copies_are_asked_about_once_and_have_the_labels_of_their_images(folder, tmp_path):
+def test_augmented_copies_are_cached_and_have_the_labels_of_their_images(folder, tmp_path):
     changes = {"num_augmented_copies": 2, "cache": "true", "augmentation": "{crop_padding: 2, flip: 0.5}"}
     run(arguments(folder, tmp_path / "out", **changes))
     data = report(tmp_path / "out")["data"]
@@ -134,7 +139,8 @@ def test_copies_are_asked_about_once_and_have_the_labels_of_their_images(folder,
     assert json.loads((tmp_path / "out" / "teacher_cache" / "cache.json").read_text())["num_examples"] == 144
 
 
-def test_a_cached_teacher_makes_the_student_that_an_asked_one_makes(folder, tmp_path):
+@pytest.mark.slow  # two runs; the recipe of texts compares cached and online teachers in the default run
+def test_a_cached_and_an_online_teacher_give_the_same_student(folder, tmp_path):
     teacher = ["--optim", "sgd", "--learning_rate", "0.05"]
     for cache in ("true", "false"):
         run(arguments(folder, tmp_path / cache, teacher=folder / "resnet", cache=cache, control="false") + teacher)
@@ -142,7 +148,7 @@ def test_a_cached_teacher_makes_the_student_that_an_asked_one_makes(folder, tmp_
     assert all(torch.allclose(one[name].float(), other[name].float(), rtol=0, atol=1e-5) for name in one)
 
 
-def test_views_that_are_new_in_every_epoch_reach_the_teacher_and_mixed_labels_the_student(folder, tmp_path):
+def test_a_student_learns_from_images_augmented_anew_in_each_epoch_and_mixed_labels(folder, tmp_path):
     run(arguments(folder, tmp_path / "out", augmentation="{mixup: 0.2, cutmix: 1.0}", control="false"))
     assert report(tmp_path / "out")["models"][1]["role"] == "student"
 
@@ -164,7 +170,7 @@ def test_views_that_are_new_in_every_epoch_reach_the_teacher_and_mixed_labels_th
         ({"preset": "dkd", "augmentation": "{mixup: 0.2}"}, "exclude each other"),
     ],
 )
-def test_what_cannot_work_is_refused_before_anything_is_trained(changes, complaint, folder, tmp_path):
+def test_invalid_settings_are_refused_before_training(changes, complaint, folder, tmp_path):
     with pytest.raises(ValueError, match=complaint):
         run(arguments(folder, tmp_path / "out", **changes))
     assert not (tmp_path / "out" / "teacher").exists()

@@ -1,8 +1,10 @@
-"""Runs that are killed or interrupted lose nothing. Two processes: tests/distributed."""
+"""Killed or interrupted runs continue and end with the same weights. Two processes: tests/distributed."""
 
 import random
 import signal
 import time
+
+import pytest
 
 from distil_nlp.cli.commands import run
 from tests.recipe.runs import weights, words
@@ -19,20 +21,30 @@ main(sys.argv[1:])
 """
 
 
+TRAINING = {"num_train_epochs": 2, "per_device_train_batch_size": 4, "control": "false"}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(folder, tmp_path_factory):
+    """The weights of the student of an uninterrupted run."""
+    output = tmp_path_factory.mktemp("run") / "out"
+    run(words(folder, output, **TRAINING))
+    return weights(output)
+
+
 def newest(checkpoints):
     steps = [int(path.name.rsplit("-", 1)[-1]) for path in checkpoints.glob("checkpoint-*")]
     return max(steps, default=0)
 
 
-def test_a_run_killed_three_times_ends_with_the_weights_of_one_that_was_not(folder, tmp_path, forks):
-    more = ["--save_strategy", "steps", "--save_steps", "3", "--num_train_epochs", "6", "--control", "false"]
-    run(words(folder, tmp_path / "whole", *more, per_device_train_batch_size=4))
-    arguments = words(folder, tmp_path / "killed", *more, per_device_train_batch_size=4)
+@pytest.mark.parametrize("num_kills", [1, pytest.param(3, marks=pytest.mark.slow)])  # a process for each
+def test_a_killed_run_continues_and_ends_with_the_same_weights(num_kills, folder, uninterrupted, tmp_path, forks):
+    arguments = words(folder, tmp_path / "killed", save_strategy="steps", save_steps=3, **TRAINING)
     checkpoints = tmp_path / "killed" / "checkpoints" / "student"
     draw, reached = random.Random(0), 0
-    for _ in range(3):
+    for _ in range(num_kills):
         process = forks.start("-c", SLOWED, *arguments, cwd=tmp_path)
-        reached += draw.randint(6, 18)
+        reached += draw.randint(3, 6)
         while process.poll() is None and newest(checkpoints) < reached:
             time.sleep(0.01)
         assert process.poll() is None, "the run ended before it was killed"
@@ -40,21 +52,19 @@ def test_a_run_killed_three_times_ends_with_the_weights_of_one_that_was_not(fold
         process.wait()
     assert newest(checkpoints) > 0 and not (tmp_path / "killed" / "student").exists()
     run(arguments)
-    assert same_weights(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+    assert same_weights(weights(tmp_path / "killed"), uninterrupted)
 
 
-def test_ctrl_c_saves_the_step_says_how_to_go_on_and_the_same_command_does(folder, tmp_path, forks):
-    more = ["--save_strategy", "no", "--num_train_epochs", "6", "--control", "false", "--logging_steps", "1"]
-    run(words(folder, tmp_path / "whole", *more, per_device_train_batch_size=4))
-    arguments = words(folder, tmp_path / "stopped", *more, per_device_train_batch_size=4)
+def test_ctrl_c_saves_a_checkpoint_and_the_same_command_continues(folder, uninterrupted, tmp_path, forks):
+    arguments = words(folder, tmp_path / "stopped", save_strategy="no", logging_steps=1, **TRAINING)
     process = forks.start("-c", SLOWED, *arguments, cwd=tmp_path)
     while process.poll() is None and "'loss'" not in process.stdout():  # until it has made a step
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     assert process.wait() == 1
-    said = process.stderr()
-    assert "student is at step" in said and "Run the same command again to continue from there." in said
-    assert "Traceback" not in said
+    message = process.stderr()
+    assert "student is at step" in message and "Run the same command again to continue from there." in message
+    assert "Traceback" not in message
     assert newest(tmp_path / "stopped" / "checkpoints" / "student") > 0
     run(arguments)
-    assert same_weights(weights(tmp_path / "stopped"), weights(tmp_path / "whole"))
+    assert same_weights(weights(tmp_path / "stopped"), uninterrupted)

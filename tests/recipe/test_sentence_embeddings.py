@@ -1,4 +1,4 @@
-"""The recipe of sentence embeddings, from files to a folder that sentence-transformers loads."""
+"""The recipe of sentence embeddings, from files to a model for sentence-transformers."""
 
 import json
 import random
@@ -13,7 +13,7 @@ from distil_nlp.models.loading import load_model, load_tokenizer
 from distil_nlp.models.sentence_encoder import SentenceEncoder
 from tests.tiny import WORDS, tiny_encoder, tiny_tokenizer
 
-from .runs import same_students, words
+from .runs import checked, same_students, words
 
 
 def save_pairs(path, num_rows, *, seed):
@@ -37,10 +37,10 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_a_recipe_of_embeddings_leaves_a_student_for_sentence_transformers(folder, tmp_path, capsys):
+def test_a_recipe_of_embeddings_writes_a_student_for_sentence_transformers(folder, tmp_path, capsys):
     output = tmp_path / "run"
     files = {"test_file": folder / "test.jsonl", "unlabeled_file": folder / "more.jsonl"}
-    comparison = run(words(folder, output, task="sentence-similarity", **files))
+    comparison = run(words(folder, output, task="sentence-similarity", cache="true", **files))
     assert comparison.metric == "spearmanr" and [model.role for model in comparison.models] == [
         "teacher",
         "student",
@@ -49,7 +49,7 @@ def test_a_recipe_of_embeddings_leaves_a_student_for_sentence_transformers(folde
     report = json.loads((output / "report.json").read_text())
     assert report["data"]["compared_on"] == "test" and report["data"]["learned_from"]["unlabeled"] == 4
     assert [term["name"] for term in report["objective"]] == ["embedding"]
-    assert not (output / "teacher").exists()  # nothing in it starts at random
+    assert not (output / "teacher").exists()  # it has no random weights
     student, fresh = load_model(SentenceEncoder, output / "student")
     assert fresh == [] and student.config.sentence_embedding["normalize"]
     card = ModelCard.load(output / "student" / "README.md")
@@ -58,28 +58,27 @@ def test_a_recipe_of_embeddings_leaves_a_student_for_sentence_transformers(folde
     assert "SentenceTransformer(" in capsys.readouterr().out
 
 
-def test_the_student_of_a_recipe_answers_alike_in_sentence_transformers(folder, tmp_path):
+# A narrower student with a trimmed vocabulary; each of the two alone takes another run.
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_layers": None, "student": "1x8", "trim_vocabulary": "true"},
+        pytest.param({"num_layers": None, "student": "1x8"}, marks=pytest.mark.slow),
+        pytest.param({"trim_vocabulary": "true"}, marks=pytest.mark.slow),
+    ],
+)
+def test_the_student_has_the_same_embeddings_in_sentence_transformers(changes, folder, tmp_path):
     sentence_transformers = pytest.importorskip("sentence_transformers")
     output = tmp_path / "run"
-    run(words(folder, output, "--control", "false", task="sentence-similarity", num_layers=None, student="1x8"))
-    theirs = sentence_transformers.SentenceTransformer(str(output / "student"), device="cpu")
-    student, _ = load_model(SentenceEncoder, output / "student")
-    with torch.no_grad():
-        ours = student(**tiny_tokenizer()(["a good film"], return_tensors="pt")).logits
-    torch.testing.assert_close(torch.tensor(theirs.encode(["a good film"])), ours, rtol=1e-5, atol=1e-6)
-
-
-def test_a_student_with_a_trimmed_vocabulary_answers_alike_in_sentence_transformers(folder, tmp_path):
-    sentence_transformers = pytest.importorskip("sentence_transformers")
-    output = tmp_path / "run"
-    run(words(folder, output, "--control", "false", "--trim_vocabulary", "true", task="sentence-similarity"))
-    theirs = sentence_transformers.SentenceTransformer(str(output / "student"), device="cpu")
+    run(words(folder, output, task="sentence-similarity", control="false", **changes))
+    loaded = sentence_transformers.SentenceTransformer(str(output / "student"), device="cpu")
     student, fresh = load_model(SentenceEncoder, output / "student")
     tokenizer = load_tokenizer(output / "student")
-    assert fresh == [] and student.config.vocab_size == len(tokenizer) < 64
+    assert fresh == [] and student.config.vocab_size == len(tokenizer)
+    assert (len(tokenizer) < 64) == ("trim_vocabulary" in changes)
     with torch.no_grad():
-        ours = student(**tokenizer(["a good film"], return_tensors="pt")).logits
-    torch.testing.assert_close(torch.tensor(theirs.encode(["a good film"])), ours, rtol=1e-5, atol=1e-6)
+        embeddings = student(**tokenizer(["a good film"], return_tensors="pt")).logits
+    torch.testing.assert_close(torch.tensor(loaded.encode(["a good film"])), embeddings, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -90,23 +89,38 @@ def test_a_student_with_a_trimmed_vocabulary_answers_alike_in_sentence_transform
         ({"temperature": "2"}, "temperature=2 would have no effect"),
     ],
 )
-def test_settings_that_make_no_sense_for_embeddings_are_refused(settings, message, folder, tmp_path):
+def test_settings_without_effect_on_embeddings_are_refused(settings, message, folder, tmp_path):
     with pytest.raises(ValueError, match=message):
         run(words(folder, tmp_path / "run", task="sentence-similarity", **settings))
 
 
-def test_a_cache_gives_the_student_of_a_teacher_asked_at_every_step(folder, tmp_path):
+@pytest.mark.slow  # two runs; the recipe of texts compares cached and online teachers in the default run
+def test_a_cached_and_an_online_teacher_give_the_same_student(folder, tmp_path):
     assert same_students(run, partial(words, folder, task="sentence-similarity"), tmp_path)
 
 
-def test_a_sweep_of_embeddings_is_decided_by_spearman_and_has_no_temperature(folder, tmp_path):
-    settings = {"task": "sentence-similarity", "control": "false"}
-    report = sweep(words(folder, tmp_path / "out", sweep="{kd_ratio: [0.5, 1]}", **settings))
+SWEPT = {"task": "sentence-similarity", "control": "false"}
+
+
+@pytest.mark.slow  # the recipe of masked-language modeling has a sweep by its own metric in the default run
+def test_a_sweep_of_embeddings_is_decided_by_spearman(folder, tmp_path):
+    report = sweep(words(folder, tmp_path / "out", sweep="{kd_ratio: [0.5, 1]}", **SWEPT))
     assert report["metric"] == "spearmanr" and len(report["trials"]) == 2
+
+
+def test_a_sweep_of_embeddings_has_no_temperature(folder, tmp_path):
     with pytest.raises(ValueError, match="temperature=2 would have no effect"):
-        sweep(words(folder, tmp_path / "other", sweep="{temperature: [2, 4]}", **settings))
+        sweep(words(folder, tmp_path / "other", sweep="{temperature: [2, 4]}", **SWEPT))
 
 
-def test_a_cache_keeps_layers_of_an_encoder_that_transformers_does_not_know(folder, tmp_path):
-    stages = "[{objective: [predictions: {}, hidden: {layers: last}]}]"
-    assert same_students(run, partial(words, folder, task="sentence-similarity"), tmp_path, stages=stages)
+LAST_LAYER = "[{objective: [predictions: {}, hidden: {layers: last}]}]"
+
+
+def test_a_cache_contains_layers_of_an_encoder_that_is_not_in_transformers(folder, tmp_path):
+    context = checked(words(folder, tmp_path, task="sentence-similarity", cache="true", stages=LAST_LAYER))
+    assert len(context.cache_contents["teacher"].features) == 1
+
+
+@pytest.mark.slow  # two runs
+def test_cached_and_online_layers_give_the_same_student(folder, tmp_path):
+    assert same_students(run, partial(words, folder, task="sentence-similarity"), tmp_path, stages=LAST_LAYER)

@@ -1,4 +1,4 @@
-"""Token classification from a recipe: names found by a tiny teacher, altered copies, a student that answers."""
+"""Token classification from a recipe: names tagged by a tiny teacher, augmented copies, a student in a pipeline."""
 
 import json
 import random
@@ -42,7 +42,7 @@ def tagging(folder, output, **changes):
     return words(folder, output, "--task", "token-classification", **changes)
 
 
-def test_two_teachers_with_tags_in_other_orders_say_one_thing_of_each_word(folder, tmp_path):
+def test_two_cached_teachers_may_have_their_tags_in_different_orders(folder, tmp_path):
     model = tiny_model(task="token", num_labels=3)
     order = [2, 0, 1]
     model.config.id2label = {new: NAMES[old] for new, old in enumerate(order)}
@@ -51,7 +51,7 @@ def test_two_teachers_with_tags_in_other_orders_say_one_thing_of_each_word(folde
     model.classifier.bias.data = model.classifier.bias.data[order]
     model.save_pretrained(tmp_path / "second")
     tiny_tokenizer().save_pretrained(tmp_path / "second")
-    run(tagging(folder, tmp_path / "out", more_teachers=tmp_path / "second", control="false"))
+    run(tagging(folder, tmp_path / "out", more_teachers=tmp_path / "second", cache="true", control="false"))
     models = json.loads((tmp_path / "out" / "report.json").read_text())["models"]
     assert models[0]["metrics"] == models[1]["metrics"] == models[2]["metrics"]
     assert models[1]["agreement"] == models[2]["agreement"] == 1.0
@@ -66,7 +66,7 @@ def finished(folder, tmp_path_factory):
     return output
 
 
-def test_a_run_is_judged_by_entities_and_keeps_the_teachers_order_of_tags(finished):
+def test_models_are_compared_by_entities_and_have_the_teachers_order_of_tags(finished):
     report = json.loads((finished / "report.json").read_text())
     assert report["metric"] == "f1" and report["task"] == "token-classification"
     assert report["models"][0]["metrics"].keys() == {"f1", "precision", "recall", "accuracy"}
@@ -78,7 +78,7 @@ def test_a_run_is_judged_by_entities_and_keeps_the_teachers_order_of_tags(finish
     assert 'aggregation_strategy="first"' in card
 
 
-def test_the_student_of_a_run_loads_and_answers_in_a_pipeline(finished):
+def test_the_student_of_a_run_works_in_a_pipeline(finished):
     student = pipeline("token-classification", str(finished / "student"), aggregation_strategy="first")
     answer = student("a good film")
     assert all(entity["entity_group"] == "X" for entity in answer)
@@ -88,14 +88,15 @@ def test_the_student_of_a_run_loads_and_answers_in_a_pipeline(finished):
 def test_an_encoder_without_a_head_is_fine_tuned_first(folder, tmp_path):
     tiny_model(num_labels=2).bert.save_pretrained(tmp_path / "encoder")
     tiny_tokenizer().save_pretrained(tmp_path / "encoder")
-    run(tagging(folder, tmp_path / "out", teacher=tmp_path / "encoder", control="false"))
+    settings = {"teacher": tmp_path / "encoder", "teacher_num_train_epochs": 1, "control": "false"}
+    run(tagging(folder, tmp_path / "out", **settings))
     config = json.loads((tmp_path / "out" / "teacher" / "config.json").read_text())
     assert config["architectures"] == ["BertForTokenClassification"]
     assert set(config["id2label"].values()) == set(NAMES)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"tfidf_control": "true"}, "the task is token-classification"),
         ({"problem_type": "regression"}, "problem_type='regression' would have no effect"),
@@ -103,12 +104,12 @@ def test_an_encoder_without_a_head_is_fine_tuned_first(folder, tmp_path):
         ({"soft_pieces": "last"}, "soft_pieces must be one of first, all; got 'last'"),
     ],
 )
-def test_a_setting_that_would_fail_later_is_refused_before_training(folder, tmp_path, changes, said):
-    with pytest.raises(ValueError, match=said):
+def test_an_invalid_setting_is_refused_before_training(folder, tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
         run(tagging(folder, tmp_path / "out", **changes))
 
 
-def test_a_tag_that_the_teacher_does_not_know_is_refused(folder, tmp_path):
+def test_a_tag_that_the_teacher_does_not_have_is_refused(folder, tmp_path):
     model = tiny_model(task="token", num_labels=3)
     model.config.id2label, model.config.label2id = {0: "O", 1: "B-X", 2: "B-Y"}, {"O": 0, "B-X": 1, "B-Y": 2}
     model.save_pretrained(tmp_path / "teacher")
@@ -117,7 +118,7 @@ def test_a_tag_that_the_teacher_does_not_know_is_refused(folder, tmp_path):
         run(tagging(folder, tmp_path / "out", teacher=tmp_path / "teacher"))
 
 
-def test_soft_pieces_are_refused_where_texts_have_one_label(folder, tmp_path):
+def test_soft_pieces_are_refused_for_text_classification(folder, tmp_path):
     save_model(tmp_path / "teacher")
     rows = "".join(json.dumps({"text": "a film", "label": label}) + "\n" for label in ("bad", "good"))
     (tmp_path / "a.jsonl").write_text(rows)
@@ -127,17 +128,19 @@ def test_soft_pieces_are_refused_where_texts_have_one_label(folder, tmp_path):
         run(words(folder, tmp_path / "out", teacher=tmp_path / "teacher", soft_pieces="all", **files))
 
 
-def test_altered_copies_are_refused_where_a_task_does_not_say_that_it_bears_them(folder, tmp_path, monkeypatch):
+def test_augmented_copies_are_refused_for_tasks_that_do_not_support_them(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("distil_nlp.tasks.TokenClassification.supports_augmentation", False)
     with pytest.raises(ValueError, match="num_augmented_copies=2 joins texts.*not an example of token-classification"):
         run(tagging(folder, tmp_path / "out", num_augmented_copies=2))
 
 
-def test_a_cache_gives_the_student_of_a_teacher_asked_at_every_step(folder, tmp_path):
+@pytest.mark.slow  # two runs; the recipe of texts compares cached and online teachers in the default run
+def test_a_cached_and_an_online_teacher_give_the_same_student(folder, tmp_path):
     assert same_students(run, partial(tagging, folder), tmp_path, soft_pieces="all", num_augmented_copies=1)
 
 
-def test_a_sweep_is_decided_by_entities_and_asks_the_teacher_of_tags_once(folder, tmp_path):
+@pytest.mark.slow  # the recipe of masked-language modeling has a sweep by its own metric in the default run
+def test_a_sweep_is_decided_by_entities_with_a_cached_teacher(folder, tmp_path):
     report = sweep(tagging(folder, tmp_path / "out", sweep="{kd_ratio: [0.5, 1]}", control="false"))
     assert report["metric"] == "f1" and len(report["trials"]) == 2
     assert (tmp_path / "out" / "teacher_cache" / "cache.json").is_file()

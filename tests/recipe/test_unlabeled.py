@@ -1,4 +1,4 @@
-"""Recipes without a label to learn from."""
+"""Recipes without training labels."""
 
 import json
 
@@ -35,6 +35,6 @@ def test_a_recipe_without_labels_teaches_a_plain_classifier(folder, tmp_path):
         run(words(folder, tmp_path / "other", **{**settings, "train_teacher": "true"}))
 
 
-def test_a_recipe_without_anything_to_learn_from_is_refused(folder, tmp_path):
+def test_a_recipe_without_training_rows_is_refused(folder, tmp_path):
     with pytest.raises(ValueError, match="neither a train split nor an unlabeled one"):
         run(words(folder, tmp_path / "out", train_file=None))

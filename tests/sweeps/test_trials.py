@@ -1,4 +1,4 @@
-"""What a sweep tries next depends on what is finished and on the seed, and on nothing else."""
+"""The settings of the next trial depend on the finished trials and the seed alone."""
 
 import math
 
@@ -37,19 +37,20 @@ def tried(trials, arguments, number, function=height):
     return trials.finished
 
 
-def test_trials_that_were_cut_off_change_nothing_of_what_follows(tmp_path, arguments):
+def test_interrupted_trials_do_not_change_the_following_trials(tmp_path, arguments):
     for name in ("whole", "cut"):
         (tmp_path / name).mkdir()
-    whole = tried(make_trials(tmp_path / "whole"), arguments, 14)
+    whole = tried(make_trials(tmp_path / "whole"), arguments, 12)
 
     def cut_off(settings):
         raise KeyboardInterrupt
 
-    for number in (3, 9, 2):  # the last is beyond those that are drawn at random
-        tried(make_trials(tmp_path / "cut"), arguments, number)
+    for number in (3, 8, 1):  # the last is after the ten that are drawn at random
+        trials = make_trials(tmp_path / "cut")
+        tried(trials, arguments, number)
         with pytest.raises(KeyboardInterrupt):
-            make_trials(tmp_path / "cut").run_next(cut_off, arguments)
-        make_trials(tmp_path / "cut")._study["storage"].create_new_trial(1)  # as a kill leaves one
+            trials.run_next(cut_off, arguments)
+        trials._study["storage"].create_new_trial(1)  # as a kill leaves one
     assert make_trials(tmp_path / "cut").finished == whole
 
 
@@ -60,13 +61,13 @@ def test_another_seed_tries_other_settings(tmp_path, arguments):
     assert tried(make_trials(tmp_path / "other", seed=4), arguments, 2) != first
 
 
-def test_what_was_learned_guides_the_later_trials(tmp_path, arguments):
+def test_later_trials_are_closer_to_the_best_settings(tmp_path, arguments):
     found = tried(make_trials(tmp_path, {"kd_ratio": SPACE["kd_ratio"], "layers": [[1]]}), arguments, 14)
     misses = [abs(one["settings"]["kd_ratio"] - math.pi / 18) for one in found]
     assert sum(misses[10:]) / 4 < sum(misses[:10]) / 10
 
 
-def test_a_trial_without_a_figure_is_the_worst_and_not_tried_again(tmp_path, arguments):
+def test_a_trial_without_a_value_counts_as_the_worst_and_is_not_repeated(tmp_path, arguments):
     trials = make_trials(tmp_path, {"layers": [[0], [1], [2]]}, lower_is_better=True)
     values = iter([None, 2.0, 1.0])
     found = tried(trials, arguments, trials.total, lambda settings: {"value": next(values)})
@@ -74,7 +75,7 @@ def test_a_trial_without_a_figure_is_the_worst_and_not_tried_again(tmp_path, arg
     assert trials.best(found) == 2
 
 
-def test_a_grid_goes_through_what_is_missing_though_some_was_tried_twice(tmp_path, arguments):
+def test_a_grid_covers_the_missing_combinations_after_repeated_trials(tmp_path, arguments):
     space = {"kd_ratio": [0.1, 0.2, 0.3]}
     found = tried(make_trials(tmp_path, space, num_trials=2), arguments, 2, lambda settings: {"value": 0.5})
     trials = make_trials(tmp_path, space, num_trials=3)
@@ -86,12 +87,12 @@ def test_a_grid_goes_through_what_is_missing_though_some_was_tried_twice(tmp_pat
     )
 
 
-def test_the_earliest_of_equals_is_the_best(tmp_path):
+def test_of_equal_trials_the_first_is_the_best(tmp_path):
     trials = make_trials(tmp_path)
     assert trials.best([{"value": 0.5}, {"value": 0.7}, {"value": 0.7}]) == 1
 
 
-def test_a_grid_leaves_out_what_has_no_effect_and_a_range_has_none():
+def test_a_grid_omits_settings_without_effect_and_a_range_has_no_grid():
     given = {"kd_ratio": [0.1, 0.9], "preset": ["logits", "pkd"]}
     assert Space(given).grid() == [
         {"preset": "logits", "kd_ratio": 0.1},
@@ -101,7 +102,7 @@ def test_a_grid_leaves_out_what_has_no_effect_and_a_range_has_none():
     assert Space(SPACE).grid() is None
 
 
-def test_samples_hold_every_student_and_every_value():
+def test_samples_contain_every_student_and_every_value():
     given = {
         "preset": ["pkd", "logits"],
         "num_layers": [1, 2],
