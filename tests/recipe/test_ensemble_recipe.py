@@ -54,7 +54,7 @@ def test_two_teachers_without_heads_are_fine_tuned_with_two_seeds_and_cached_one
 
 def test_the_ensemble_has_the_weights_of_the_recipe(more, tmp_path):
     context = checked(words(more, tmp_path, "--teacher_weights", "1", "3", more_teachers=more / "second"))
-    assert context.teachers.combined.weights == (0.25, 0.75)
+    assert context.teachers.combined.weights == [0.25, 0.75]
 
 
 @pytest.mark.slow  # three runs; a cached member of an ensemble is tested in tests/teachers
