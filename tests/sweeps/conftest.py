@@ -3,7 +3,7 @@
 import pytest
 
 from distil_nlp.sweeps import report
-from tests.recipe.conftest import folder, imported_modules_are_no_garbage, short_comparison  # noqa: F401
+from tests.recipe.conftest import folder, short_comparison  # noqa: F401
 
 
 @pytest.fixture(autouse=True, scope="module")
