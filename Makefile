@@ -25,7 +25,7 @@ quickstart: install
 	$(RUN) recipes/quickstart.py $(ARGS)
 
 test: install
-	$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: install
 	$(RUN) -m pytest -m slow $(ARGS)

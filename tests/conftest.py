@@ -21,8 +21,17 @@ from tests.forked import ForkServer  # noqa: E402
 ROOT = Path(__file__).resolve().parents[1]
 
 register_profiles()
+
+# Folders with the longest files, the longest first.
+LONG = ["sweeps", "distributed", "recipe", "training", "hub", "benchmarks", "teachers"]
+
 # torch, datasets and transformers are imported by the fixtures: the process that only distributes tests to workers
 # reads this file as well, and the workers start after it.
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first: a worker that began one of them last would work on it alone while the others are done."""
+    items.sort(key=lambda item: LONG.index(item.path.parent.name) if item.path.parent.name in LONG else len(LONG))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -39,7 +39,7 @@ MUTATIONS = [
 
 def copied(folder):
     """A copy of what the tests need."""
-    for name in ("distil_nlp", "tests"):
+    for name in ("distil_nlp", "tests", "recipes"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
 

@@ -42,8 +42,18 @@ def test_the_command_line_answers_help_without_importing_anything_heavy():
     assert heavy_modules_after(code) == []
 
 
-def test_a_training_process_does_not_import_evaluate():
-    assert "evaluate" not in heavy_modules_after("import distil_nlp.training.trainer")
+def test_two_lines_are_enough_to_load_a_built_in_network_and_training_does_not_import_evaluate(tmp_path):
+    # Two tests in one: a fresh interpreter that imports torch takes seconds.
+    from distil_nlp.models import NetworkForImageClassification
+
+    NetworkForImageClassification.from_network("cnn8", image_size=8, num_labels=2).save_pretrained(tmp_path)
+    code = (
+        f"import distil_nlp.models, transformers\n"
+        f"model = transformers.AutoModelForImageClassification.from_pretrained({str(tmp_path)!r})\n"
+        f"assert type(model).__name__ == 'NetworkForImageClassification', type(model)\n"
+        f"import distil_nlp.training.trainer"
+    )
+    assert "evaluate" not in heavy_modules_after(code)
 
 
 @pytest.mark.parametrize("name", distil_nlp.__all__)

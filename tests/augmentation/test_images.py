@@ -1,17 +1,13 @@
 """Augmentation of images: each operation against a slow loop over examples, and as a pure function of its arguments."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-import scipy.stats
 import torch
 
 from distil_nlp.augmentation import ImageAugmentation
 from distil_nlp.augmentation.counter_rng import beta_quantile, uniform
-from tests.conftest import ROOT
 
 OFF = dict(flip=0.0, crop_padding=0)
 EVERYTHING = dict(flip=0.5, crop_padding=2, min_scale=0.5, erasing=0.5, mixup=0.4, cutmix=1.0, num_classes=5, seed=3)
@@ -135,6 +131,8 @@ def test_erasing_fills_one_rectangle_of_the_papers_size_with_noise(floats):
 
 
 def test_mixup_adds_each_image_and_the_next_by_their_shares():
+    import scipy.stats
+
     images, labels, ids = make_images()
     augmented, rows = ImageAugmentation(**OFF, mixup=0.7, num_classes=5)(images, labels, ids, 2)
     shares = scipy.stats.beta.ppf(uniforms(ids, "mixed share"), 0.7, 0.7)
@@ -163,6 +161,8 @@ def test_cutmix_copies_one_rectangle_of_the_next_image_and_its_share_is_the_area
 
 @pytest.mark.parametrize("alpha", [0.1, 0.2, 1.0, 4.0, 40.0])
 def test_shares_follow_the_beta_distribution(alpha):
+    import scipy.stats
+
     parts = np.linspace(0.001, 0.999, 401)
     assert np.abs(beta_quantile(parts, alpha) - scipy.stats.beta.ppf(parts, alpha, alpha)).max() < 1e-5
 
@@ -209,16 +209,14 @@ def test_no_random_state_is_read_or_changed():
     assert torch.equal(first, ImageAugmentation(**EVERYTHING)(*make_images(), 0)[0])
 
 
-def test_another_process_gives_the_same_images():
+def test_another_process_gives_the_same_images(forks):
     code = (
         "import json; from tests.augmentation.test_images import *;"
         "images, rows = ImageAugmentation(**EVERYTHING)(*make_images(), 6);"
         "print(json.dumps([images.double().sum().item(), images.flatten()[::97].tolist(), rows.tolist()]))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr[-2000:]
     images, rows = ImageAugmentation(**EVERYTHING)(*make_images(), 6)
-    other_process = json.loads(done.stdout)
+    other_process = json.loads(forks.run("-c", code))
     assert other_process == [images.double().sum().item(), images.flatten()[::97].tolist(), rows.tolist()]
 
 
@@ -245,6 +243,8 @@ def test_images_are_flipped_with_the_given_probability(probability):
 
 
 def test_random_numbers_are_uniform_and_uncorrelated_between_purposes_epochs_and_examples():
+    import scipy.stats
+
     ids = np.arange(20_000)
     numbers = [
         uniform(0, 0, ids, "top"),

@@ -3,12 +3,13 @@
 import json
 import subprocess
 import sys
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT  # noqa: E402
+from tests.benchmarks import loops
+from tests.conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))  # where `python benchmarks/x.py` finds what they share
 
@@ -93,26 +94,14 @@ def test_a_step_is_reported_once_also_where_the_loop_does_not_ask_after_its_last
     assert next(batches, None) is None
 
 
-def squares(pipe, offset):
-    """The loop of a worker, without models."""
-    pipe.send("ready")
-    for _ in range(3):
-        pipe.send(pipe.recv() ** 2 + offset)
-    return "done"
-
-
-def breaks(pipe):
-    raise OSError("the disk is full")
-
-
 def test_workers_get_the_same_batches_and_answer_in_the_order_of_the_batches():
-    with timing.Worker("one", squares, 0) as one, timing.Worker("two", squares, 100) as two:
+    with timing.Worker("one", loops.squares, 0) as one, timing.Worker("two", loops.squares, 100) as two:
         assert timing.interleave([one, two], [2, 3, 4]) == {"one": [4, 9, 16], "two": [104, 109, 116]}
         assert one.receive() == two.receive() == "done"
 
 
 def test_a_worker_that_breaks_is_named_with_its_last_words():
-    with timing.Worker("three", breaks) as worker:
+    with timing.Worker("three", loops.breaks) as worker:
         with pytest.raises(RuntimeError, match="(?s)'three' ended .*the disk is full"):
             worker.receive()
 
@@ -304,11 +293,20 @@ def test_a_cached_step_learns_what_an_online_step_learns_and_more_than_the_label
 # ---- term_step ----
 
 
-@pytest.mark.parametrize("name", term_step.TERMS)
-def test_a_system_of_term_step_trains_with_its_term(name):
+@pytest.fixture(scope="module")
+def first_loss_of():
+    """The loss of the first of two steps with some terms beside labels and soft targets."""
     args = step_overhead.parse_args(["--teacher=2x48", "--student=2x16", "--batch_size=4", "--threads=1"])
-    with_term, without = (
-        step_overhead.ours(ScriptedPipe(step_overhead.make_batches(args, 2)), args, 2, terms=terms)["losses"]
-        for terms in ([*term_step.LOGITS, term_step.TERMS[name]], term_step.LOGITS)
-    )
-    assert with_term[0] > without[0]
+    batches = step_overhead.make_batches(args, 2)
+
+    @cache
+    def first_loss(*names):
+        terms = [*term_step.LOGITS, *(term_step.TERMS[name] for name in names)]
+        return step_overhead.ours(ScriptedPipe(batches), args, 2, terms=terms)["losses"][0]
+
+    return first_loss
+
+
+@pytest.mark.parametrize("name", term_step.TERMS)
+def test_a_system_of_term_step_trains_with_its_term(name, first_loss_of):
+    assert first_loss_of(name) > first_loss_of()

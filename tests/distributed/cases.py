@@ -4,6 +4,7 @@ from tests.training.detection_runs import detection_gradients
 from tests.training.images import (
     MAP_BATCH_TERMS,
     MAP_TERMS,
+    WITH_PROJECTION,
     image_gradients,
     image_trainer,
     make_images,
@@ -30,22 +31,32 @@ NUM_ROWS = 32
 BOXES = "boxes"  # images with boxes, and detectors
 SPANS = "spans"  # rows and models of questions
 SOUND = "sound"  # clips of uneven length
+SINGLE = PROBLEMS[0]
 IMAGES = "images"  # rows of pixels and networks whose statistics are frozen
 
 
-def _case(problem, *, architecture="bert", hint=False, term=None, num_micro_batches=1, **rows):
+def _case(problem, *, architecture="bert", hint=False, terms=(), num_micro_batches=1, **rows):
     return {
         "problem": problem,
         "architecture": architecture,
         "hint": hint,
-        "term": term,
+        "terms": tuple(terms),
         "num_micro_batches": num_micro_batches,
         "rows": rows,
     }
 
 
+def _terms(*terms):
+    return _case(SINGLE, terms=terms, labeled=lambda row: row % 3 == 0)
+
+
+def _map_terms(*terms):
+    if set(terms) <= MAP_BATCH_TERMS.keys():
+        return _case(IMAGES, terms=terms)
+    return _case(IMAGES, terms=terms, num_micro_batches=2, labeled=lambda row: row < 5)
+
+
 # The rows of a step are uneven in length, and where few are labeled, uneven in count between the processes.
-SINGLE = PROBLEMS[0]
 CASES = {
     "single label": _case(SINGLE),
     "single label, accumulated": _case(SINGLE, num_micro_batches=2),
@@ -70,19 +81,24 @@ CASES = {
     "hint, unlabeled": _case("none", hint=True, num_micro_batches=2),
     "masked": _case("masked", hint=True),
     "masked, accumulated": _case("masked", hint=True, num_micro_batches=2),
-    **{term: _case(SINGLE, term=term, labeled=lambda row: row % 3 == 0) for term in {**TERMS, **BATCH_TERMS}},
-    **{
-        f"images, {term}": _case(IMAGES, term=term, num_micro_batches=2, labeled=lambda row: row < 5)
-        for term in MAP_TERMS
-    },
-    **{f"images, {term}": _case(IMAGES, term=term) for term in MAP_BATCH_TERMS},
-    "images, soft labels": _case(IMAGES, term="hints", mixed=True),
+    "all terms": _terms(*TERMS),
+    "all terms over a micro-batch": _terms(*BATCH_TERMS),
+    "images, all terms": _map_terms(*MAP_TERMS),
+    "images, all terms over a micro-batch": _map_terms(*MAP_BATCH_TERMS),
+    "images, soft labels": _case(IMAGES, terms=["hints"], mixed=True),
 }
+# To find the term of a sum that differs.
+SINGLE_TERMS = {
+    **{term: _terms(term) for term in {**TERMS, **BATCH_TERMS}},
+    **{f"images, {term}": _map_terms(term) for term in {**MAP_TERMS, **MAP_BATCH_TERMS}},
+}
+# Terms whose projections are trained, too.
+PROJECTED = {"hidden states", "embeddings, cosine", "patient", *WITH_PROJECTION}
 
 
 def gradients(name, folder, num_processes):
     """The gradients of one step of a case, as one flat dict of tensors."""
-    case = CASES[name]
+    case = {**CASES, **SINGLE_TERMS}[name]
     problem, architecture, num_micro_batches = case["problem"], case["architecture"], case["num_micro_batches"]
     objective = hint_objective(architecture, problem=problem) if case["hint"] and problem != "masked" else None
     if problem == "masked":
@@ -93,14 +109,14 @@ def gradients(name, folder, num_processes):
         return _flat(sound_gradients(folder, case["rows"]["kind"], rows=rows, **settings))
     if problem == IMAGES:
         return _image_gradients(case, folder, num_processes)
-    if case["term"]:
-        objective = objective_of(case["term"])
+    if case["terms"]:
+        objective = objective_of(*case["terms"])
     if problem == SPANS:
         return _span_gradients(folder, num_micro_batches, num_processes)
     if problem == BOXES:
         found = detection_gradients("detr", folder, num_micro_batches, num_processes=num_processes, unlabeled=(2,))
         return {f"student.{weight}": gradient for weight, gradient in found.items()}
-    if case["term"] in BATCH_TERMS:  # their item is the micro-batch: it must hold the same rows
+    if set(case["terms"]) & BATCH_TERMS.keys():  # their item is the micro-batch: it must hold the same rows
         num_micro_batches *= 2 // num_processes
     found = step_gradients(
         *in_float64(make_pair(architecture, problem=problem)),
@@ -119,10 +135,16 @@ def _flat(found):
 
 def _image_gradients(case, folder, num_processes):
     num_micro_batches = case["num_micro_batches"]
-    if case["term"] in MAP_BATCH_TERMS:
+    if set(case["terms"]) & MAP_BATCH_TERMS.keys():
         num_micro_batches *= 2 // num_processes
     settings = {"num_micro_batches": num_micro_batches, "num_processes": num_processes}
-    return _flat(image_gradients(folder, term=case["term"], rows=make_images(NUM_ROWS, **case["rows"]), **settings))
+    return _flat(image_gradients(folder, *case["terms"], rows=make_images(NUM_ROWS, **case["rows"]), **settings))
+
+
+def trains_projections(name):
+    """Whether the student's states reach a term of the case through a projection."""
+    case = {**CASES, **SINGLE_TERMS}[name]
+    return case["hint"] or bool(PROJECTED & set(case["terms"]))
 
 
 def _span_gradients(folder, num_micro_batches, num_processes):

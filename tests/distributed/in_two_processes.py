@@ -1,6 +1,8 @@
-"""What test_two_processes.py launches: every case, and what each process found, in the folder given."""
+"""What test_two_processes.py starts twice: every case, and what each process found, in the folder given."""
 
+import gc
 import json
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -9,21 +11,39 @@ import torch
 from accelerate import PartialState
 from safetensors.torch import save_file
 
+from distil_nlp.reports import markdown
 from tests.conftest import ROOT
-from tests.distributed.cases import CASES, figures, gradients, short_image_run, short_run, weights_of
+from tests.distributed.cases import (
+    CASES,
+    SINGLE_TERMS,
+    figures,
+    gradients,
+    short_image_run,
+    short_run,
+    weights_of,
+)
 from tests.recipe.runs import words
 from tests.teachers.cache_building import make_cache, one_example_per_shard
 from tests.training.test_search import two_trials_and_alone
 
 
-def main(folder):
+def main(what, folder, rank, port):
+    # What `accelerate launch` tells each process.
+    launched = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_PORT": port}
+    os.environ.update(launched, MASTER_ADDR="127.0.0.1", ACCELERATE_USE_CPU="true")
+    gc.freeze()
     torch.set_num_threads(1)
     process = PartialState(cpu=True)
     assert torch.distributed.get_world_size() == process.num_processes == 2, process
-    for number, name in enumerate(CASES):
-        save_file(
-            gradients(name, folder / "step", 2), folder / f"case{number}.rank{process.process_index}.safetensors"
-        )
+    for name in {"cases": CASES, "single terms": SINGLE_TERMS}[what]:
+        found = gradients(name, folder / "step", 2)
+        save_file(found, folder / f"{name}.rank{process.process_index}.safetensors")
+    if what == "cases":
+        runs(process, folder)
+
+
+def runs(process, folder):
+    """Everything but the gradients of single steps."""
     told = {"world_size": torch.distributed.get_world_size(), "figures": figures(folder / "figures", 2)}
     whole = short_run(folder / "whole", 2)
     resumed = short_run(folder / "resumed", 2, checkpoint=str(folder / "whole" / "checkpoint-3"))
@@ -38,10 +58,11 @@ def main(folder):
 
 
 def run_recipe(folder):
-    """The script of a recipe, as `accelerate launch` runs it."""
+    """The script of a recipe, as `accelerate launch` runs it, without report.png."""
+    markdown._draw = lambda report, path: False
     sys.argv = ["text_classification.py", *words(folder, folder / "out", cache="true", max_steps=4)]
     runpy.run_path(str(ROOT / "recipes" / "text_classification.py"), run_name="__main__")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])

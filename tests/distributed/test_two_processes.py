@@ -1,60 +1,75 @@
-"""Two processes do what one does: the same gradients, figures and resumption. One launch serves all tests here."""
+"""Two processes do what one does: the same gradients, figures and resumption. One pair of them serves all tests here."""
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 from safetensors.torch import load_file
 
 from tests.conftest import ROOT
-from tests.distributed.cases import CASES, figures, gradients, short_image_run, weights_of
-from tests.recipe.runs import save_model, save_rows
+from tests.distributed.cases import (
+    CASES,
+    SINGLE_TERMS,
+    figures,
+    gradients,
+    short_image_run,
+    trains_projections,
+    weights_of,
+)
+from tests.recipe.runs import save_model, save_rows, words
 from tests.teachers.cache_building import make_cache, one_example_per_shard
-from tests.training.images import WITH_PROJECTION
 from tests.training.runs import relative_difference, same_weights
-
-# Terms whose projections are trained, too.
-PROJECTED = {"hidden states", "embeddings, cosine", "patient", *(f"images, {term}" for term in WITH_PROJECTION)}
-PROJECTED.add("images, soft labels")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, forks):
     """Where two processes left what they found, see in_two_processes.py."""
     folder = tmp_path_factory.mktemp("two")
-    (folder / "recipe").mkdir()
-    save_model(folder / "recipe" / "teacher")
-    save_rows(folder / "recipe" / "train.jsonl", 48)
-    save_rows(folder / "recipe" / "validation.jsonl", 24, seed=1)
+    make_recipe(folder / "recipe")
+    in_two_processes(forks, "cases", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder_of_single_terms(tmp_path_factory, forks):
+    folder = tmp_path_factory.mktemp("terms")
+    in_two_processes(forks, "single terms", folder)
+    return folder
+
+
+def in_two_processes(forks, what, folder):
+    script = ROOT / "tests" / "distributed" / "in_two_processes.py"
+    port = free_port()
+    processes = [forks.start(script, what, folder, rank, port, cwd=folder) for rank in (0, 1)]
+    end = time.monotonic() + 280
+    try:
+        while None in (codes := [process.poll() for process in processes]) and not any(codes):
+            assert time.monotonic() < end, "still running after 280 s"
+            time.sleep(0.02)
+        assert codes == [0, 0], "\n".join(process.stderr()[-5000:] for process in processes)
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+    (folder / "printed.txt").write_text("".join(process.stdout() for process in processes))
+
+
+def make_recipe(folder):
+    folder.mkdir()
+    save_model(folder / "teacher")
+    save_rows(folder / "train.jsonl", 48)
+    save_rows(folder / "validation.jsonl", 24, seed=1)
+
+
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    # `--cpu` would silently start one process; this way really starts two.
-    launch = [
-        "-m",
-        "accelerate.commands.launch",
-        "--multi_gpu",
-        "--num_processes",
-        "2",
-        "--main_process_port",
-        str(port),
-    ]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    script = str(ROOT / "tests" / "distributed" / "in_two_processes.py")
-    done = subprocess.run(
-        [sys.executable, *launch, script, str(folder)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stderr[-5000:]
-    (folder / "printed.txt").write_text(done.stdout)
-    return folder
+        return probe.getsockname()[1]
 
 
 def told(folder, rank):
@@ -67,12 +82,22 @@ def test_two_processes_really_ran(folder):
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_gradients_of_two_processes_are_those_of_one(name, folder, tmp_path):
+    assert_equal_gradients(name, folder, tmp_path)
+
+
+@pytest.mark.slow  # two more processes and a step each; by default all terms are in one sum
+@pytest.mark.parametrize("name", SINGLE_TERMS)
+def test_the_gradients_of_a_single_term_in_two_processes_are_those_of_one(name, folder_of_single_terms, tmp_path):
+    assert_equal_gradients(name, folder_of_single_terms, tmp_path)
+
+
+def assert_equal_gradients(name, folder, tmp_path):
     expected = gradients(name, tmp_path, 1)
     for rank in (0, 1):
-        found = load_file(folder / f"case{list(CASES).index(name)}.rank{rank}.safetensors")
+        found = load_file(folder / f"{name}.rank{rank}.safetensors")
         assert relative_difference(found, expected) < 1e-9
         projections = {weight for weight in expected if weight.startswith("objective.")}
-        assert bool(projections) == (CASES[name]["hint"] or name in PROJECTED)
+        assert bool(projections) == trains_projections(name)
         for weight in projections:
             assert relative_difference({weight: found[weight]}, {weight: expected[weight]}) < 1e-9
 
@@ -122,6 +147,27 @@ def test_a_search_in_two_processes_trains_in_both_what_trainers_with_its_setting
 
 
 def test_two_processes_share_a_recipe_and_the_first_prints_its_comparison(folder):
-    output = {path.name for path in (folder / "recipe" / "out").iterdir()}
-    assert {"student", "control", "teacher_cache", "report.json"} <= output
-    assert (folder / "printed.txt").read_text().count("== compare") == 1
+    assert_shared_recipe(folder / "recipe" / "out", (folder / "printed.txt").read_text())
+
+
+def assert_shared_recipe(output, printed):
+    assert {"student", "control", "teacher_cache", "report.json"} <= {path.name for path in output.iterdir()}
+    assert printed.count("== compare") == 1
+
+
+@pytest.mark.slow  # three fresh interpreters; by default two forks are told what `accelerate launch` tells its processes
+def test_accelerate_launches_a_recipe_in_two_processes(tmp_path):
+    make_recipe(tmp_path / "recipe")
+    # `--cpu` would silently start one process; this way really starts two.
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    script = [ROOT / "recipes" / "text_classification.py", *words(tmp_path / "recipe", tmp_path / "out", max_steps=4)]
+    done = subprocess.run(
+        [sys.executable, *launch, "--main_process_port", str(free_port()), *script, "--cache", "true"],
+        cwd=tmp_path,
+        env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr[-5000:]
+    assert_shared_recipe(tmp_path / "out", done.stdout)

@@ -98,10 +98,10 @@ MAP_BATCH_TERMS = {
 WITH_PROJECTION = {"hints", "channels", "hints of another size", "pearson"}
 
 
-def map_objective(term="hints"):
-    """Labels, soft targets and a term on maps on top of them."""
-    made = {**MAP_TERMS, **MAP_BATCH_TERMS}[term]()
-    return Objective([HardLabels(0.3), SoftTargets(0.7, temperature=3.0), made])
+def map_objective(*terms):
+    """Labels, soft targets and terms on maps on top of them; hints where none is named."""
+    made = [{**MAP_TERMS, **MAP_BATCH_TERMS}[term]() for term in terms or ["hints"]]
+    return Objective([HardLabels(0.3), SoftTargets(0.7, temperature=3.0), *made])
 
 
 def image_trainer(student, teacher, rows, folder, **settings):
@@ -109,14 +109,14 @@ def image_trainer(student, teacher, rows, folder, **settings):
     return make_trainer(student, teacher, rows, folder, collator=default_data_collator, **settings)
 
 
-def image_gradients(folder, *, norm="frozen batch", term="hints", rows=None, **settings):
-    """See `step_gradients`: of the pair of networks in float64."""
+def image_gradients(folder, *terms, norm="frozen batch", rows=None, **settings):
+    """See `step_gradients`: of the pair of networks in float64, with the terms of `map_objective`."""
     rows = make_images(labeled=lambda row: row % 3 == 0) if rows is None else rows
     return step_gradients(
         *in_float64(make_networks(norm)),
         rows,
         folder,
-        objective=map_objective(term),
+        objective=map_objective(*terms),
         collator=default_data_collator,
         **settings,
     )

@@ -193,9 +193,9 @@ BATCH_TERMS = {
 }
 
 
-def objective_of(term):
-    """An objective of one of `TERMS` or `BATCH_TERMS`, with labels beside it."""
-    return Objective([HardLabels(0.5), {**TERMS, **BATCH_TERMS}[term]()])
+def objective_of(*terms):
+    """An objective of some of `TERMS` or `BATCH_TERMS`, with labels beside them."""
+    return Objective([HardLabels(0.5), *({**TERMS, **BATCH_TERMS}[term]() for term in terms)])
 
 
 class Gradients(TrainerCallback):

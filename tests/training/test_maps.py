@@ -38,7 +38,7 @@ def test_the_networks_of_these_tests_have_two_stages():
 @pytest.mark.parametrize("term", MAP_TERMS)
 def test_the_gradients_of_a_term_on_maps_do_not_depend_on_how_a_step_is_cut(term, norm, tmp_path):
     whole, halves, quarters = (
-        image_gradients(tmp_path, norm=norm, term=term, num_micro_batches=number) for number in (1, 2, 4)
+        image_gradients(tmp_path, term, norm=norm, num_micro_batches=number) for number in (1, 2, 4)
     )
     assert bool(whole["objective"]) == (term in WITH_PROJECTION)
     for part in [part for part, gradients in whole.items() if gradients]:
@@ -49,10 +49,8 @@ def test_the_gradients_of_a_term_on_maps_do_not_depend_on_how_a_step_is_cut(term
 @pytest.mark.parametrize("term", MAP_BATCH_TERMS)
 def test_a_term_between_images_is_the_mean_over_micro_batches(term, tmp_path):
     rows = make_images()
-    first, second = (
-        image_gradients(tmp_path, term=term, rows=rows.select(half)) for half in (range(16), range(16, 32))
-    )
-    found = image_gradients(tmp_path, term=term, rows=rows, num_micro_batches=2)
+    first, second = (image_gradients(tmp_path, term, rows=rows.select(half)) for half in (range(16), range(16, 32)))
+    found = image_gradients(tmp_path, term, rows=rows, num_micro_batches=2)
     for part in [part for part, gradients in found.items() if gradients]:
         mean = {name: (first[part][name] + second[part][name]) / 2 for name in found[part]}
         assert relative_difference(found[part], mean) < 1e-9

@@ -11,13 +11,11 @@ from .sound import KINDS, make_listeners, make_waves, sound_collator, sound_grad
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("num_micro_batches", [2, 4, 32])
-def test_the_gradients_of_a_step_do_not_depend_on_how_it_is_cut_and_what_a_clip_is_padded_to(
-    num_micro_batches, kind, tmp_path
-):
+def test_the_gradients_of_a_step_do_not_depend_on_how_it_is_cut_and_what_a_clip_is_padded_to(kind, tmp_path):
     whole = sound_gradients(tmp_path, kind)
-    cut = sound_gradients(tmp_path, kind, num_micro_batches=num_micro_batches)
-    assert relative_difference(cut["student"], whole["student"]) < 1e-9
+    for num_micro_batches in (2, 4, 32):
+        cut = sound_gradients(tmp_path, kind, num_micro_batches=num_micro_batches)
+        assert relative_difference(cut["student"], whole["student"]) < 1e-9, num_micro_batches
 
 
 def trained(folder, *, checkpoint=None, **changes):
