@@ -17,7 +17,7 @@ def heavy_modules_after(code):
     """Those of HEAVY that a fresh interpreter has imported after `code`."""
     report = f"import sys; print('imported:', *[name for name in {HEAVY} if name in sys.modules])"
     run = subprocess.run(
-        [sys.executable, "-c", f"{code}\n{report}"], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", f"{code}\n{report}"], cwd=ROOT, capture_output=True, text=True, timeout=280
     )
     assert run.returncode == 0, run.stderr
     return run.stdout.splitlines()[-1].split()[1:]
