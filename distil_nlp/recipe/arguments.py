@@ -352,12 +352,17 @@ class RecipeArguments:
                 f"(more_teachers={more_teachers!r}) are averaged over whole distributions. Set cache_form to float32 or "
                 f"float16."
             )
-        if self.transfer.augmentation is not None and self.caching.cache and not self.transfer.num_augmented_copies:
+        if self.draws_in_every_epoch and self.caching.cache:
             raise ValueError(
                 f"augmentation={self.transfer.augmentation!r} alters images again in every epoch, and a cache (cache=true) "
                 f"stores the teacher's outputs for one version of each image. Set num_augmented_copies, 3 for example: so "
                 f"many copies of each image are made and cached beforehand. Or set cache to false."
             )
+
+    @property
+    def draws_in_every_epoch(self) -> bool:
+        """Whether the examples are augmented again in every epoch, so that no cache contains the teacher's outputs."""
+        return self.transfer.augmentation is not None and not self.transfer.num_augmented_copies
 
     def flat(self) -> dict[str, Any]:
         """Every setting by its name, without the subjects."""

@@ -1,6 +1,6 @@
 """Checks of models, data and settings that run before any training."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 from datasets import Dataset
@@ -131,7 +131,7 @@ def check_training(context: RunContext, teachers: Teachers) -> dict[str, CacheCo
         ValueError: A model that cannot be built, or any error that the trainer would raise.
     """
     student = new_student(context, teachers.reference_model)
-    _use_preset_for_large_gap(context, teachers.combined, student)
+    use_preset_for_large_gap(context, teachers, lambda: student)
     assistants = [
         (assistant.name, new_student(context, teachers.reference_model, assistant.student_kwargs))
         for assistant in context.assistants
@@ -154,13 +154,22 @@ def check_training(context: RunContext, teachers: Teachers) -> dict[str, CacheCo
     return contents
 
 
-def _use_preset_for_large_gap(context: RunContext, teacher: Teacher, student: nn.Module) -> None:
-    """Set the task's preset for a large gap if the teacher is far larger and the recipe does not choose a method."""
+def use_preset_for_large_gap(
+    context: RunContext, teachers: Teachers, build_student: Callable[[], nn.Module] | None = None
+) -> None:
+    """Set the task's preset for a large gap if the teacher is far larger and the recipe does not choose a method.
+
+    Args:
+        context (`RunContext`): With prepared data; its `stages` change.
+        teachers (`Teachers`): Trained, or with random heads.
+        build_student (callable, *optional*): The student; called where its size decides. Default: a new one.
+    """
     preset = context.data.task.preset_for_large_gap
     chosen = is_method_chosen(context.recipe, context.training)
     if preset in (None, context.stages[0].name) or chosen or not len(context.data.labeled):
         return
-    if far_larger(teacher, student):
+    student = new_student(context, teachers.reference_model) if build_student is None else build_student()
+    if far_larger(teachers.combined, student):
         context.stages = stages_of(context.recipe, context.training, default=preset)
         context.announce(f"preset: {preset}; the teacher has {LARGE_GAP} times the student's parameters or more")
 

@@ -14,6 +14,7 @@ from ..internals.files import clear_partial_files, flush, flush_folder, read_jso
 from ..internals.locks import LOCK, FolderInUseError, FolderLock, main_decides
 
 _RECIPE, _RECORD = "recipe.yaml", "_stage.json"  # a file whose name begins with _ is not pushed
+_CHECKPOINTS, _REPORT = "checkpoints", "report.json"
 
 _UNFINISHED = re.compile(r"\.(teacher|assistant|student|control)[\w.-]*\.part")
 
@@ -81,7 +82,7 @@ class RunFolder:
         Raises:
             ValueError: The folder contains another run (the settings that differ are named), or other files.
         """
-        if not (self.path / _RECIPE).is_file():
+        if not self.has_recipe:
             other_files = sorted({path.name for path in self.path.iterdir()} - {LOCK}) if self.path.is_dir() else []
             if other_files:
                 raise ValueError(
@@ -108,7 +109,7 @@ class RunFolder:
 
     def checkpoints(self, name: str) -> Path:
         """The folder of a model's checkpoints while it is trained."""
-        return self.path / "checkpoints" / name
+        return self.path / _CHECKPOINTS / name
 
     def finish(self, name: str, save: Callable[[Path], object], record: Mapping[str, Any]) -> Path:
         """Write a trained model, make its folder visible in one step, delete its checkpoints.
@@ -130,6 +131,33 @@ class RunFolder:
         shutil.rmtree(self.checkpoints(name), ignore_errors=True)
         _remove_empty(self.checkpoints(""))
         return self.path / name
+
+    @property
+    def has_recipe(self) -> bool:
+        """Whether a run has written its recipe into the folder."""
+        return (self.path / _RECIPE).is_file()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the folder exists and contains nothing but its lock."""
+        return self.path.is_dir() and not {path.name for path in self.path.iterdir()} - {LOCK}
+
+    @property
+    def has_report(self) -> bool:
+        """Whether the models in the folder were compared, so that the run is finished."""
+        return (self.path / _REPORT).is_file()
+
+    def delete(self) -> None:
+        """Delete what a run wrote before its comparison: models, checkpoints, links, recipe. Any other file stays, and the
+        folder with it."""
+        for path in list(self.path.iterdir()) if self.has_recipe else []:
+            is_partial = path.name.startswith(".") and path.name.endswith(".part")
+            if path.is_symlink() or path.name == _RECIPE:
+                path.unlink()
+            elif is_partial or path.name == _CHECKPOINTS or (path / _RECORD).is_file():
+                shutil.rmtree(path)
+        if self.is_empty:
+            shutil.rmtree(self.path)
 
     def training_record(self, name: str) -> dict[str, Any]:
         """How a finished model was trained: "steps", "seconds", "objective" (descriptions of its terms) and "log_history"

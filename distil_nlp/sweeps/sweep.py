@@ -4,7 +4,7 @@ import gc
 import shlex
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from ..metrics import display
 from ..objectives.layers import LayerTerm
 from ..recipe.arguments import SweepArguments
 from ..recipe.cache import TeacherSource, cache_format
-from ..recipe.checks import check_data, check_training
+from ..recipe.checks import check_data, check_training, use_preset_for_large_gap
 from ..recipe.compare import stage_scores, teacher_scores
 from ..recipe.context import CacheContents, RunContext, Teachers
 from ..recipe.parsing import parse_settings, without_alternatives
@@ -112,7 +112,7 @@ class Sweep:
         features, temperatures = [], []
         for settings in self.space.samples():
             try:
-                contents = check_training(self.trial_context(settings, "check"), teachers)["teacher"]
+                contents = check_training(self.trial_context(settings, "check", teachers), teachers)["teacher"]
             except ValueError as error:
                 raise ValueError(f"A trial with {settings_line(settings)} cannot be trained: {error}") from error
             features += contents.features
@@ -127,7 +127,7 @@ class Sweep:
         from .trials import Trials  # imports Optuna
 
         metric = self.context.data.evaluator().main
-        return Trials(
+        trials = Trials(
             self.context.folder.path / "study.db",
             self.space,
             metric=metric,
@@ -135,11 +135,21 @@ class Sweep:
             seed=self.context.training.seed,
             num_trials=self.arguments.num_trials,
         )
+        self._check_folders(range(len(trials.finished) + 1, trials.total + 1))
+        return trials
+
+    def _check_folders(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            folder = RunFolder(self._folder_of(number))
+            if folder.path.exists() and not folder.has_recipe and not folder.is_empty:
+                raise ValueError(
+                    f"{folder.path} is not a trial of this sweep, and trial {number} is written there. Move it elsewhere."
+                )
 
     # ---- Trials ----
 
-    def trial_context(self, settings: Mapping[str, Any], folder: str | Path) -> RunContext:
-        """The context of a trial: its settings and folder, with the data and teachers of the sweep."""
+    def trial_context(self, settings: Mapping[str, Any], folder: str | Path, teachers: Teachers) -> RunContext:
+        """The context of a trial: settings, stages and folder as a run of it would have them, data and teachers shared."""
         recipe, training, overrides = parse_settings(self._recipe_of(settings, folder))
         trial = replace(
             self.context,
@@ -151,11 +161,13 @@ class Sweep:
             quiet=True,
             configure_trainer=self._configure_trainer,
         )
+        use_preset_for_large_gap(trial, teachers)
         terms = [term for stage in trial.stages for term in stage_objective(trial, stage).terms]
         reads_layers = any(isinstance(term, LayerTerm) for term in terms)
         # All logits are cached for the trials where the recipe does not. Layers take space: they are cached on request.
         form = self.context.recipe.caching.cache_form or self.context.data.task.cache_format
-        if form in DENSE and not reads_layers and not recipe.caching.cache:
+        is_cacheable = form in DENSE and not reads_layers and not recipe.draws_in_every_epoch
+        if is_cacheable and not recipe.caching.cache:
             trial.recipe = replace(recipe, caching=replace(recipe.caching, cache=True))
             trial.overrides = {**overrides, "cache": True}
         return trial
@@ -191,7 +203,7 @@ class Sweep:
                 )
                 results = trials.finished
                 best = trials.best(results)
-                self._clear(best + 1)
+                self._clear(best + 1, len(results))
                 tqdm.write(f"trial {len(results)}: {self._result_line(results[-1])}")
                 progress.set_postfix_str(f"best: trial {best + 1}")
                 progress.update()
@@ -203,7 +215,7 @@ class Sweep:
         for index, result in enumerate(earlier):
             if result["settings"] == settings:
                 return {**result, "seconds": 0.0, "repeats": result.get("repeats", index + 1)}
-        trial = self.trial_context(settings, self._folder_of(len(earlier) + 1))
+        trial = self.trial_context(settings, self._folder_of(len(earlier) + 1), self.context.teachers)
         began = time.perf_counter()
         with trial.folder.claimed():
             _write_trial_recipe(trial)
@@ -223,11 +235,12 @@ class Sweep:
     def _folder_of(self, number: int) -> Path:
         return self.context.folder.path / "trials" / str(number)
 
-    def _clear(self, best: int) -> None:
-        """Delete the trials' folders except the best student and finished runs: all students would fill the disk."""
-        for folder in (self.context.folder.path / "trials").glob("*"):
-            if folder != self._folder_of(best) and not (folder / "report.json").is_file():
-                shutil.rmtree(folder)
+    def _clear(self, best: int, num_trials: int) -> None:
+        """Delete the students of the trials except the best and finished runs: all students would fill the disk."""
+        for number in range(1, num_trials + 1):
+            trial = RunFolder(self._folder_of(number))
+            if number != best and not trial.has_report:
+                trial.delete()
 
     def _result_line(self, result: Mapping[str, Any]) -> str:
         metric = self.context.data.evaluator().main
@@ -248,9 +261,9 @@ class Sweep:
         """
         context, results = self.context, trials.finished
         index = trials.best(results)
-        self._clear(index + 1)
+        self._clear(index + 1, len(results))
         context.announce(f"best: trial {index + 1}, {self._result_line(results[index])}")
-        best = self.trial_context(results[index]["settings"], self._folder_of(index + 1))
+        best = self.trial_context(results[index]["settings"], self._folder_of(index + 1), context.teachers)
         control = self._train_control(best, source)
         for teacher in context.folder.path.glob("teacher*"):
             if context.folder.finished(teacher.name):
@@ -314,11 +327,18 @@ class Sweep:
 
 
 def _write_trial_recipe(trial: RunContext) -> None:
-    """Write the trial's recipe.yaml; delete the folder first if an interrupted sweep left it with other settings."""
+    """Write the trial's recipe.yaml; delete the trial first if an interrupted sweep left it with other settings.
+
+    Raises:
+        ValueError: The folder contains other files than those of an unfinished trial.
+    """
     try:
         trial.folder.check(trial.overrides)
     except ValueError:
-        shutil.rmtree(trial.folder.path)
+        if trial.folder.has_report:
+            raise
+        trial.folder.delete()
+        trial.folder.check(trial.overrides)
     trial.folder.write_recipe(trial.overrides)
 
 

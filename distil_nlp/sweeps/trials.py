@@ -1,11 +1,15 @@
 """The trials of a sweep in a file: finished ones, and the settings of the next. Needs Optuna."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
+from sqlalchemy.exc import SQLAlchemyError
 from transformers import TrainingArguments
 
 from ..training.hyperparameter_search import TrialRunner
@@ -30,14 +34,20 @@ class Trials:
 
     Raises:
         ValueError: The file contains trials that were decided by another metric.
+        OSError: The file is damaged, or cannot be written.
     """
 
     def __init__(self, path: Path, space: Space, *, metric: str, lower_is_better: bool, seed: int, num_trials: int):
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would log every trial, and Ctrl-C at length
-        self.space, self.seed, self.lower_is_better = space, seed, lower_is_better
+        self.path, self.space, self.seed, self.lower_is_better = path, space, seed, lower_is_better
+        with _explained(path):
+            self._open(metric, num_trials)
+
+    def _open(self, metric: str, num_trials: int) -> None:
+        path, space, lower_is_better = self.path, self.space, self.lower_is_better
         self._study = {
             "study_name": _NAME,
-            "storage": optuna.storages.RDBStorage(f"sqlite:///{path}"),
+            "storage": _open_storage(path),
             "direction": "minimize" if lower_is_better else "maximize",
             "load_if_exists": True,
         }
@@ -60,8 +70,9 @@ class Trials:
     @property
     def finished(self) -> list[dict[str, Any]]:
         """The results of the finished trials, with their "settings", in the order of training."""
-        study = optuna.load_study(study_name=_NAME, storage=self._study["storage"])
-        trials = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+        with _explained(self.path):
+            study = optuna.load_study(study_name=_NAME, storage=self._study["storage"])
+            trials = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
         return [trial.user_attrs["result"] for trial in trials]
 
     def run_next(self, run_trial: Callable[[dict[str, Any]], dict[str, Any]], args: TrainingArguments) -> None:
@@ -78,9 +89,10 @@ class Trials:
             trial.set_user_attr("result", result)
             return result
 
-        TrialRunner(args, run).search(
-            self.space.suggest, self._objective_value, n_trials=1, sampler=self._sampler(), **self._study
-        )
+        with _explained(self.path):
+            TrialRunner(args, run).search(
+                self.space.suggest, self._objective_value, n_trials=1, sampler=self._sampler(), **self._study
+            )
 
     def best(self, results: Sequence[Mapping[str, Any]]) -> int:
         """Index of the best of several results; of equal ones, the first."""
@@ -102,6 +114,31 @@ class Trials:
             return _FixedSettings(self.space, next(settings for settings in self._grid if settings not in finished))
         # With constant_liar, interrupted trials would count, and the next settings would depend on them.
         return optuna.samplers.TPESampler(seed=self.seed + 1_000_003 * len(finished), constant_liar=False)
+
+
+def _open_storage(path: Path) -> optuna.storages.RDBStorage:
+    # Connected by the path itself: a URL would give "?", "%" and braces in the name of a folder a meaning.
+    connect = partial(sqlite3.connect, path, timeout=60.0, check_same_thread=False)
+    return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Raise the errors of Optuna's storage as an OSError that names the file and the way out."""
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError, AssertionError) as error:
+        if isinstance(error, AssertionError) and "Should not reach" not in str(
+            error
+        ):  # of the storage: a failed write
+            raise
+        cause = error.__cause__ or error
+        reason = str(getattr(cause, "orig", None) or cause).splitlines()[0]
+        raise OSError(
+            f"{path}, the file of the sweep's trials, cannot be read or written: {reason}. Free disk space if the disk is "
+            f"full. If the file is damaged, restore a copy, or choose another --output_dir to start again; best.yaml and "
+            f"sweep.json of finished trials stay as they are."
+        ) from error
 
 
 class _FixedSettings(optuna.samplers.BaseSampler):

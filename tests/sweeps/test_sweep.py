@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -23,6 +24,7 @@ from tests.tiny import tiny_model, tiny_tokenizer
 from tests.training.runs import same_weights
 
 FAST = {"learning_rate": 1e-2, "per_device_train_batch_size": 8}
+OF_THE_USER = {"notes.txt": "mine", "my-runs/weights.bin": "mine", "1/plot.svg": "mine"}
 BLEND = "{temperature: [1, 8], kd_ratio: [0.3, 1.0]}"
 FIRST_HALF = "{temperature: [1], kd_ratio: [0.3, 1.0]}"
 
@@ -56,9 +58,12 @@ def finished(folder, tmp_path_factory, no_plots):
     with pytest.MonkeyPatch.context() as patch:
         clear, ask, cached_teachers = Sweep._clear, OnlineTeacher.__call__, recipe_cache.cached_teachers
 
-        def copied(self, best):
+        def copied(self, *numbers):
             shutil.copytree(self.context.folder.path / "trials", kept, dirs_exist_ok=True)
-            clear(self, best)
+            for name, text in OF_THE_USER.items():
+                (self.context.folder.path / "trials" / name).parent.mkdir(exist_ok=True)
+                (self.context.folder.path / "trials" / name).write_text(text)
+            clear(self, *numbers)
 
         def counted(*args, **kwargs):
             calls["caches"] += 1
@@ -109,7 +114,12 @@ def test_a_sweep_writes_a_table_sorted_by_the_metric_and_a_plot(finished):
     assert [row[0] for row in rows[4:]] == ["| control", "| teacher"]
     assert (output / "sweep.png").read_bytes().startswith(b"\x89PNG")
     assert "chosen on these examples" in page and "so it flatters" in page
-    assert [path.name for path in (output / "trials").iterdir()] == [str(report["best"])]
+    assert [path.parent.name for path in (output / "trials").glob("*/student")] == [str(report["best"])]
+
+
+def test_a_sweep_deletes_no_file_of_the_user(finished):
+    for name, text in OF_THE_USER.items():
+        assert (finished[0] / "trials" / name).read_text() == text
 
 
 def test_the_run_of_the_best_finds_student_and_control_and_trains_nothing(finished, monkeypatch):
@@ -202,6 +212,16 @@ def test_presets_of_several_stages_train_all_their_stages_and_have_no_temperatur
 LAYERS = "{preset: [logits, distilbert, minilmv2]}"
 
 
+def test_a_folder_of_the_user_with_the_number_of_a_trial_is_refused_before_the_first_trial(tmp_path):
+    (tmp_path / "trials" / "2").mkdir(parents=True)
+    unopened = Sweep.__new__(Sweep)
+    unopened.context = SimpleNamespace(folder=SimpleNamespace(path=tmp_path))
+    unopened._check_folders([1, 2])
+    (tmp_path / "trials" / "2" / "thesis.txt").touch()
+    with pytest.raises(ValueError, match="2 is not a trial of this sweep.*Move it elsewhere"):
+        unopened._check_folders([1, 2])
+
+
 @pytest.mark.parametrize(("cache", "num_features"), [("true", 4), ("false", 0)])
 def test_layers_are_cached_only_if_the_recipe_asks_for_a_cache(cache, num_features, folder, tmp_path):
     arguments = swept(folder, tmp_path / "out", LAYERS, cache=cache, num_layers=2)
@@ -211,7 +231,7 @@ def test_layers_are_cached_only_if_the_recipe_asks_for_a_cache(cache, num_featur
     prepare(context, check=of_sweep.check)
     assert len(context.cache_contents["teacher"].features) == num_features
     for preset in ("logits", "distilbert", "minilmv2"):
-        trial = of_sweep.trial_context({"preset": preset}, tmp_path / preset)
+        trial = of_sweep.trial_context({"preset": preset}, tmp_path / preset, context.teachers)
         assert trial.recipe.caching.cache == (cache == "true" or preset == "logits")
 
 

@@ -116,3 +116,21 @@ def test_samples_contain_every_student_and_every_value():
     assert {one["kd_ratio"] for one in samples if "kd_ratio" in one} == {0.1, 1}
     assert {one["weight_decay"] for one in samples} == {0, 1}
     assert not any("kd_ratio" in one for one in samples if one["preset"] == "pkd")
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"x" * 5000])
+def test_a_damaged_file_of_trials_is_refused_with_its_name(damage, tmp_path, arguments):
+    tried(make_trials(tmp_path), arguments, 1)
+    file = tmp_path / "study.db"
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(
+        OSError, match=r"study.db, the file of the sweep's trials, cannot be read or written: .*restore"
+    ):
+        make_trials(tmp_path)
+
+
+def test_the_name_of_the_folder_may_have_any_character(tmp_path, arguments):
+    folder = tmp_path / "a?b=1 #%20{c}'ü"
+    folder.mkdir()
+    tried(make_trials(folder), arguments, 1)
+    assert [path.name for path in folder.iterdir()] == ["study.db"] and len(make_trials(folder).finished) == 1
