@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..internals.imports import import_extra
+from ..internals.secrets import hide_secrets
 from ..recipe import Interrupted, SweepArguments, new_context, parse, prepare, run_recipe
 from ..reports import Report
 from ..sweeps import run_sweep
@@ -39,7 +40,7 @@ def run(argv: Sequence[str]) -> Report | None:
         `Report`, or None in processes other than the first.
     """
     recipe, training, overrides = parse(argv)
-    return run_recipe(new_context(recipe, training, overrides, command=shlex.join(["distil-nlp", "run", *argv])))
+    return run_recipe(new_context(recipe, training, overrides, command=_command_line("run", argv)))
 
 
 def build_cache(argv: Sequence[str]) -> None:
@@ -49,7 +50,7 @@ def build_cache(argv: Sequence[str]) -> None:
         argv (`list[str]`): As for `run`, which reads the cache when it gets the same settings.
     """
     recipe, training, overrides = parse([*argv, "--cache", "true"])
-    context = new_context(recipe, training, overrides, command=shlex.join(["distil-nlp", "cache", *argv]))
+    context = new_context(recipe, training, overrides, command=_command_line("cache", argv))
     with context.folder.claimed():
         teacher = prepare(context)
         teacher.cached(context.data, context.process.device)
@@ -75,5 +76,10 @@ def sweep(argv: Sequence[str]) -> dict[str, Any]:
     """
     import_extra("sweep")
     recipe, training, arguments, overrides = parse(argv, SweepArguments, output="runs/{}-sweep")
-    context = new_context(recipe, training, overrides, command=shlex.join(["distil-nlp", "sweep", *argv]))
+    context = new_context(recipe, training, overrides, command=_command_line("sweep", argv))
     return run_sweep(context, arguments)
+
+
+def _command_line(command: str, argv: Sequence[str]) -> str:
+    """The command for reports, without secrets."""
+    return hide_secrets(shlex.join(["distil-nlp", command, *argv]))

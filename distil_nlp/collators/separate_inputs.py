@@ -1,5 +1,6 @@
 """Texts in the tokens of several tokenizers: joined rows, and batches padded per tokenizer."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 
 import datasets
@@ -59,13 +60,40 @@ class SeparateInputsCollator(Collator):
         self.others = {prefix: as_collator(other) for prefix, other in others.items()}
         self.columns = self.collator.columns
 
+    @property
+    def augments(self) -> bool:
+        """Whether a collator of the group applies its augmentation."""
+        return any(collator.augments for collator in self._collators())
+
+    def for_training(self) -> "SeparateInputsCollator":
+        """The collator for training batches, with the training collators of the group; without an augmentation, itself."""
+        trained = [collator.for_training() for collator in self._collators()]
+        if all(new is old for new, old in zip(trained, self._collators(), strict=True)):
+            return self
+        training = copy.copy(self)
+        training.collator, training.others = trained[0], dict(zip(self.others, trained[1:], strict=True))
+        return training
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch of the batches that follow in every collator of the group."""
+        for collator in self._collators():
+            collator.set_epoch(epoch)
+
+    def _collators(self) -> list[Collator]:
+        return [self.collator, *self.others.values()]
+
     def __call__(self, rows: Sequence[Row]) -> Batch:
         prefixes = tuple(self.others)
         batch = dict(self.collator([_without(row, prefixes) for row in rows]))
         for prefix, collator in self.others.items():
             other_rows = [_prefixed(row, prefix) for row in rows]
             if other_rows[0]:
-                batch |= {prefix + name: tensor for name, tensor in collator(other_rows).items()}
+                if collator.augments:  # which depends on the example
+                    other_rows = [
+                        {**own, EXAMPLE_ID: row.get(EXAMPLE_ID)} for own, row in zip(other_rows, rows, strict=True)
+                    ]
+                other_batch = collator(other_rows)
+                batch |= {prefix + name: tensor for name, tensor in other_batch.items() if name != EXAMPLE_ID}
         return batch
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCardData
+import yaml
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from torch import nn
 
 from .. import __version__
+from ..internals.messages import quoted
 from ..metrics import display
 from ..metrics.display import short_count
+from ..reports.layout import code_span, escape_markdown
 from ..reports.markdown import render
 from ..reports.report import Report, difference_lines, legend, markdown_table
 from ..signals.problem_kinds import PROBLEM_KINDS
@@ -131,6 +135,31 @@ def _results(report: Report) -> dict[str, Any]:
     }
 
 
+def named_card(card: str, repo_id: str) -> str:
+    """A card of `model_card` with another name of the model: in its title, in its metadata, and in the code that loads it.
+
+    Args:
+        card (`str`): Markdown with a YAML block. A card without the tag "distil_nlp" is returned unchanged.
+        repo_id (`str`): "user/name".
+    """
+    try:
+        metadata = ModelCard(card, ignore_metadata_errors=True).data.to_dict()
+    except (ValueError, yaml.YAMLError):  # no YAML block, or a broken one
+        return card
+    name = metadata.get("model_name") or next((entry.get("name") for entry in metadata.get("model-index") or []), None)
+    if "distil_nlp" not in (metadata.get("tags") or []) or not name:
+        return card
+    new_name = repo_id.split("/")[-1]
+    literal = re.compile(rf'"(?:[\w.-]+/)?{re.escape(quoted(name)[1:-1])}"')
+    header, text = re.match(r"(---\n.*?\n---\n)(.*)", card, flags=re.DOTALL).groups()
+    header = re.sub(
+        rf"^((?:- name|model_name): ){re.escape(name)}$", lambda match: match[1] + new_name, header, flags=re.MULTILINE
+    )
+    text = text.replace(f"# {escape_markdown(name)}\n", f"# {escape_markdown(new_name)}\n", 1)
+    code = re.compile(r"^```python\n.*?^```$", flags=re.DOTALL | re.MULTILINE)
+    return header + code.sub(lambda match: literal.sub(lambda _: quoted(repo_id), match[0]), text)
+
+
 def pipeline_tag_of(model: nn.Module) -> str:
     """The Hub's name of a model's task, by its class; text-classification for unknown classes."""
     names = (tag for end, tag in _TAGS.items() if type(model).__name__.endswith(end))
@@ -193,7 +222,7 @@ def _strengths(report: Report) -> str:
 def _linked(name: str) -> str:
     if " + " in name:  # several teachers
         return " + ".join(map(_linked, name.split(" + ")))
-    return f"[{name}](https://huggingface.co/{name})" if is_hub_id(name) else f"`{public_name(name)}`"
+    return f"[{name}](https://huggingface.co/{name})" if is_hub_id(name) else code_span(public_name(name))
 
 
 def _loading(

@@ -1,23 +1,34 @@
 """Push a saved student to the Hub: weights, tokenizer and card, but no pickles and no files of the training."""
 
-import glob
 import json
 import logging
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
-from huggingface_hub import HfApi
+from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
 from torch import nn
 from transformers import PreTrainedModel
 
+from ..internals.messages import printable
 from ..models.loading import check_folder
+from .card import named_card
 
 logger = logging.getLogger(__name__)
 
 _PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
+# Names of the files that belong to a saved model: weights, configs, vocabularies, code of the model, card, exports.
+_STUDENT_FILES = (
+    "*config.json", "*.safetensors", "*.safetensors.index.json", "modules.json",
+    "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges.txt", "normalizer.json", "*.model",
+    "*.spm", "*.bpe", "*.tiktoken", "chat_template*", "*.jinja", "prompts.json",
+    "modeling_*.py", "configuration_*.py", "tokenization_*.py", "processing_*.py", "image_processing_*.py",
+    "feature_extraction_*.py",
+    "README.md", "LICENSE*", "NOTICE*", "report.*", "*.onnx", "*.onnx_data", "*.onnx.data",
+)  # fmt: skip
 _TRAINING_FILES = ("optimizer", "scheduler", "scaler", "rng_state", "trainer_state", "training_args", "projections.")
 _REFUSALS = {
     401: (
@@ -45,8 +56,11 @@ def push_to_hub(
 ) -> str:
     """Upload a student saved by `save_pretrained`. The repository is created if it does not exist.
 
-    Not uploaded: checkpoints, optimizer and Trainer states, hidden files, names that begin with `_`, and every
-    pickle (`training_args.bin` is one): loading a pickle can run code, and none is needed to load a student.
+    Uploaded are the files that belong to a saved model, by their names. Not uploaded: any other file, checkpoints,
+    optimizer and Trainer states, hidden files, names that begin with `_`, links to files outside the folder, and every
+    pickle (`training_args.bin` is one): loading a pickle can run code, and none is needed to load a student. What is left
+    out is listed in a warning. The code of a card that this package wrote loads the student from `repo_id`; the card in
+    the folder stays as it is.
 
     Args:
         folder (`str` or `Path`): Contains `config.json`, `model.safetensors`, and optionally tokenizer and `README.md`.
@@ -78,13 +92,8 @@ def push_to_hub(
             )
         if revision is not None and not revision.startswith("refs/"):
             api.create_branch(repo_id, branch=revision, exist_ok=True)
-        api.upload_folder(
-            repo_id=repo_id,
-            folder_path=folder,
-            allow_patterns=[glob.escape(name) for name in files],
-            commit_message=commit_message,
-            revision=revision,
-        )
+        operations = [CommitOperationAdd(name, _content(Path(folder) / name, repo_id)) for name in files]
+        api.create_commit(repo_id, operations, commit_message=commit_message, revision=revision)
     return str(repo) if revision is None else f"{repo}/tree/{revision}"
 
 
@@ -113,13 +122,46 @@ def _files_to_push(path: str | Path) -> list[str]:
         )
     check_folder(folder)
     _check_shards(folder)
+    root = folder.resolve()
     present = sorted(path for path in folder.rglob("*") if path.is_file())
-    student_files = [path for path in present if not _belongs_to_training(path.relative_to(folder))]
-    pickles = [path for path in student_files if _is_pickle(path)]
-    if pickles:
-        named = ", ".join(path.relative_to(folder).as_posix() for path in pickles)
-        logger.warning("Not pushed, because loading a pickle can run code: %s.", named)
-    return [path.relative_to(folder).as_posix() for path in student_files if path not in pickles]
+    present = [path for path in present if not _belongs_to_training(path.relative_to(folder))]
+    linked = [path for path in present if not path.resolve().is_relative_to(root)]
+    others = [path for path in present if not any(fnmatch(path.name, pattern) for pattern in _STUDENT_FILES)]
+    pickles = [path for path in present if path not in linked and _is_pickle(path)]
+    others = [path for path in others if path not in (*linked, *pickles)]
+    reasons = {
+        "because it is a link to a file outside the folder": linked,
+        "because loading a pickle can run code": pickles,
+        "because it is no file of a saved model (`hf upload` uploads any file)": others,
+    }
+    for reason, paths in reasons.items():
+        if paths:
+            logger.warning(
+                "Not pushed, %s: %s.", reason, ", ".join(printable(path.relative_to(folder)) for path in paths)
+            )
+    left_out = {*linked, *pickles, *others}
+    _check_not_linked(folder, linked)
+    return [path.relative_to(folder).as_posix() for path in present if path not in left_out]
+
+
+def _check_not_linked(folder: Path, linked: Sequence[Path]) -> None:
+    """Raise ValueError where a file that loading needs is a link to a file outside the folder."""
+    needed = [path.name for path in linked if path.name == "config.json" or path.suffix == ".safetensors"]
+    if needed:
+        raise ValueError(
+            f"{', '.join(needed)} in {folder} is a link to a file outside the folder, and a push uploads the files of the "
+            f"folder only. Save the student into a folder of its own: student.save_pretrained(folder)."
+        )
+
+
+def _content(path: Path, repo_id: str) -> str | bytes:
+    """What is uploaded of a file: its path, or of a card the text that names the repository."""
+    if path.name != "README.md":
+        return str(path)
+    try:
+        return named_card(path.read_text(encoding="utf-8"), repo_id).encode("utf-8")
+    except UnicodeDecodeError:  # not written by this package
+        return str(path)
 
 
 def _check_shards(folder: Path) -> None:

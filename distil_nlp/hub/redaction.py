@@ -10,15 +10,14 @@ from typing import Any
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
+from ..internals.secrets import HIDDEN, SECRET_NAME, hide_secrets
 from ..reports.report import NamedDifference, Report
 
-HIDDEN = "***"
 _PROJECT_FOLDERS = (
     "recipes/",
     "benchmarks/",
 )  # relative paths inside this project: public, and needed to repeat a run
 _FILE_SUFFIXES = tuple(".csv .tsv .json .jsonl .parquet .arrow .txt .yaml .yml .py .gz .zip".split())
-_SECRET_OPTION = re.compile(r"(token|password|secret|api[_-]?key)$", flags=re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"hf_\w{8,}")
 _MACHINE_KEYS = ("hostname", "host", "node", "user", "username", "cwd", "home")
 
@@ -43,7 +42,7 @@ def public_name(name: Any) -> str:
     """
     if " + " in str(name):
         return " + ".join(map(public_name, str(name).split(" + ")))
-    name = _SECRET_VALUE.sub(HIDDEN, str(name))
+    name = hide_secrets(_SECRET_VALUE.sub(HIDDEN, str(name)))
     if is_hub_id(name) or not re.search(r"[\\/]", name):
         return name
     return re.split(r"[\\/]+", name.rstrip("\\/"))[-1]
@@ -63,7 +62,7 @@ def public_command(command: str | Sequence[str]) -> str:
             shown.append(HIDDEN)
             hide_next = False
             continue
-        is_secret = bool(_SECRET_OPTION.search(option))
+        is_secret = bool(SECRET_NAME.search(option))
         hide_next = is_secret and not equals and option.startswith("-")
         if equals:
             shown.append(f"{public_name(option)}={HIDDEN if is_secret else _public_word(value)}")
@@ -82,7 +81,7 @@ def public_pairs(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str,
     for key, value in values.items():
         if str(key).lower() in _MACHINE_KEYS or value is None:
             continue
-        if _SECRET_OPTION.search(str(key)):
+        if SECRET_NAME.search(str(key)):
             continue
         if isinstance(value, dict):
             pairs.extend(public_pairs(value, prefix=f"{prefix}{key}."))

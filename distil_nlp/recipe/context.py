@@ -7,6 +7,8 @@ from typing import Any
 from accelerate import PartialState
 from torch import nn
 
+from ..internals.messages import printable
+from ..internals.secrets import hide_secrets
 from ..teachers import Teacher, TeacherEnsemble
 from ..training.arguments import DistillationTrainingArguments
 from ..training.trainer import DistillationTrainer
@@ -94,4 +96,4 @@ class RunContext:
     def announce(self, message: str) -> None:
         """Print which part of the run begins, in the first process."""
         if self.process.is_main_process and not self.quiet:
-            print(f"== {message}", flush=True)
+            print(printable(f"== {hide_secrets(message)}"), flush=True)

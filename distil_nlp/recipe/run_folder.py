@@ -12,6 +12,7 @@ from accelerate import PartialState
 
 from ..internals.files import clear_partial_files, flush, flush_folder, read_json, write_json, write_text
 from ..internals.locks import LOCK, FolderInUseError, FolderLock, main_decides
+from ..internals.secrets import hide_secrets
 
 _RECIPE, _RECORD = "recipe.yaml", "_stage.json"  # a file whose name begins with _ is not pushed
 _CHECKPOINTS, _REPORT = "checkpoints", "report.json"
@@ -74,7 +75,7 @@ class RunFolder:
 
     def write_recipe(self, overrides: Mapping[str, Any]) -> None:
         """Write the settings to recipe.yaml. Called after all checks, so that a recipe with an error leaves no folder."""
-        write_text(self.path / _RECIPE, yaml.safe_dump(overrides, sort_keys=False))
+        write_text(self.path / _RECIPE, yaml.safe_dump(hide_secrets(dict(overrides)), sort_keys=False))
 
     def check(self, overrides: Mapping[str, Any]) -> None:
         """Check that a run with these settings can use the folder.
@@ -91,6 +92,7 @@ class RunFolder:
                 )
         else:
             before = yaml.safe_load((self.path / _RECIPE).read_text(encoding="utf-8")) or {}
+            overrides = hide_secrets(dict(overrides))  # as written
             differing = [
                 f"{name} was {before.get(name)!r} and is {overrides.get(name)!r}"
                 for name in sorted({*before, *overrides} - _FREE)

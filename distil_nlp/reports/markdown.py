@@ -9,7 +9,10 @@ from typing import Any
 import jinja2
 
 from ..internals.files import replacing, write_text
+from ..internals.messages import printable, quoted
+from ..internals.secrets import hide_secrets
 from ..metrics import display
+from .layout import code_span, escape_markdown
 from .report import ModelResult, Report, difference_lines, legend, markdown_table
 
 logger = logging.getLogger(__name__)
@@ -66,7 +69,11 @@ def _compiled(template: Path) -> jinja2.Template:
     environment = jinja2.Environment(
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters["repr"] = repr
+    # Filters for what users name: files, folders, columns, labels.
+    environment.filters |= {
+        "repr": repr, "quoted": quoted, "markdown": escape_markdown, "code": code_span, "printable": printable,
+        "hide_secrets": hide_secrets,
+    }  # fmt: skip
     return environment.from_string(template.read_text(encoding="utf-8"))
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from ..internals.messages import printable
+from ..internals.secrets import hide_secrets
 from ..metrics import display
 from ..metrics.display import NOTHING, short_count
 from .layout import markdown_rows, text_rows
@@ -246,7 +248,7 @@ def text_table(report: Report) -> str:
         `str`, without a final line break.
     """
     lines = [text_rows(*table_cells(report)), *([""] if report.differences else [])]
-    return "\n".join([*lines, *difference_lines(report)])
+    return "\n".join([*lines, *map(printable, difference_lines(report))])
 
 
 def markdown_table(report: Report) -> str:
@@ -329,7 +331,8 @@ def _known(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """`value` in types of JSON: NaN and infinities become None, numpy numbers and arrays Python's, keys strings."""
+    """`value` in types of JSON: NaN and infinities become None, numpy numbers and arrays Python's, keys strings;
+    secrets are hidden."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if hasattr(value, "tolist"):
@@ -338,7 +341,8 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return str(value) if isinstance(value, Path) else value
+    value = str(value) if isinstance(value, Path) else value
+    return hide_secrets(value) if isinstance(value, str) else value
 
 
 def environment() -> dict[str, Any]:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..internals.files import replacing, write_json, write_text
+from ..internals.messages import printable
 from ..metrics import display
 from ..metrics.display import NOTHING
-from ..reports.layout import markdown_rows, text_rows
+from ..reports.layout import code_span, markdown_rows, text_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,8 +60,8 @@ def _page(report: Mapping[str, Any], drawn: bool) -> str:
     ]
     if drawn:
         parts.append("![Trials](sweep.png)")
-    parts += [f"To compare the best with its control:\n\n```\n{report['next_command']}\n```"]
-    parts += [f"Made by `{report['command']}`."]
+    parts += [f"To compare the best with its control:\n\n```\n{printable(report['next_command'])}\n```"]
+    parts += [f"Made by {code_span(report['command'])}."]
     return "\n\n".join(parts) + "\n"
 
 

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from transformers import PrinterCallback
 
 from ..internals.files import write_text
+from ..internals.secrets import hide_secrets
 from ..metrics import display
 from ..objectives.layers import LayerTerm
 from ..recipe.arguments import SweepArguments
@@ -275,7 +276,7 @@ class Sweep:
         file = context.folder.path / "best.yaml"
         line = self._result_line(results[index])
         header = f"# Trial {index + 1}, the best of {len(results)} on {SPLIT}: {line}.\n"
-        write_text(file, header + yaml.safe_dump(best.overrides, sort_keys=False))
+        write_text(file, header + yaml.safe_dump(hide_secrets(best.overrides), sort_keys=False))
         teacher = {"name": context.teachers.combined.name, **teacher_scores(best)}
         report = {
             **self._summary(results),

@@ -13,6 +13,7 @@ import numpy as np
 from ..augmentation.text import augmented_copies
 from ..collators.separate_inputs import SeparateInputsCollator, with_separate_inputs
 from ..data.examples import text_batch
+from ..internals.messages import quoted
 from ..metrics import labeled_rows
 from ..models.loading import load_tokenizer
 from ..signals.problem_kinds import problem_kind
@@ -221,7 +222,7 @@ class Task(ABC):
 
     def usage_example(self, folder: str | Path) -> str:
         """A line of Python that loads a student of this task and runs it."""
-        return f'transformers.pipeline("{self.pipeline_tag}", "{folder}")({self.example!r})'
+        return f'transformers.pipeline("{self.pipeline_tag}", {quoted(folder)})({self.example!r})'
 
     def pictures(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from ..data.audio import wave_rows
 from ..data.columns import first_split, row_location
 from ..data.labels import SINGLE
 from ..hmm import Decoder, GaussianAligner, Lexicon, cepstra, forced_alignment, log_state_prior
+from ..internals.messages import quoted
 from ..metrics import HybridSpeechEvaluator
 from ..metrics.classification import MISSING_LABEL
 from ..models import AutoAudioFrameClassifier, LogMel
@@ -174,13 +176,13 @@ class HybridSpeechRecognition(SpeechTask):
     def loading_code(self, repo_id: str) -> str:
         return (
             f"import soundfile\nfrom distil_nlp.streaming import Recognizer\n\n"
-            f'recognizer = Recognizer.from_pretrained("{repo_id}")\n'
+            f"recognizer = Recognizer.from_pretrained({quoted(repo_id)})\n"
             f"wave, rate = soundfile.read({self.example!r})  # one channel, at recognizer.sampling_rate\n"
             f"print(recognizer(wave))"
         )
 
     def usage_example(self, folder: str | Path) -> str:
-        return f"distil-nlp listen {folder} {self.example}"
+        return shlex.join(["distil-nlp", "listen", str(folder), self.example])
 
     def labeled(self, prepared: datasets.Dataset) -> np.ndarray:
         return np.array([any(label != MISSING_LABEL for label in row) for row in prepared["labels"]], dtype=bool)

@@ -16,6 +16,7 @@ from ..collators.text import SpanCollator
 from ..data.columns import check_texts, listed
 from ..data.squad import check_answers, read_answers
 from ..data.tokenization import clamp_max_length
+from ..internals.messages import quoted
 from ..metrics.classification import MISSING_LABEL
 from ..metrics.spans import MAX_ANSWER_LENGTH, SpanEvaluator
 from ..models.loading import load_tokenizer, load_trained_model
@@ -210,7 +211,7 @@ class QuestionAnswering(Task):
 
     def usage_example(self, folder: str | Path) -> str:
         arguments = ", ".join(f"{name}={text!r}" for name, text in self.example.items())
-        return f'distil_nlp.tasks.answer_question("{folder}", {arguments})'
+        return f"distil_nlp.tasks.answer_question({quoted(folder)}, {arguments})"
 
 
 def answer_question(

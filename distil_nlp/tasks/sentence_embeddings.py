@@ -13,6 +13,7 @@ from ..collators.text import PairCollator
 from ..data.columns import check_texts, find_label_column, find_text_columns, listed, source_rows, source_split
 from ..data.labels import column_values, read_labels
 from ..data.tokenization import clamp_max_length
+from ..internals.messages import quoted
 from ..metrics import SimilarityEvaluator, similarity_metrics
 from ..models.sentence_encoder import SentenceEncoder
 from .base import Splits, Task, add_ids, add_labels
@@ -176,7 +177,7 @@ class SentenceEmbeddings(Task):
     def usage_example(self, folder: str | Path) -> str:
         return (
             f"from sentence_transformers import SentenceTransformer; "
-            f'SentenceTransformer("{folder}").encode({self.example!r})'
+            f"SentenceTransformer({quoted(folder)}).encode({self.example!r})"
         )
 
     def _texts_of(self, split: datasets.Dataset) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from ..data.columns import (
 )
 from ..data.labels import SINGLE, LabelEncoder, column_values, read_labels
 from ..data.tokenization import clamp_max_length, tokenize_rows
+from ..internals.messages import quoted
 from ..metrics import TaggingEvaluator, marks_entities, tag_metrics
 from ..metrics.classification import MISSING_LABEL
 from .base import Splits, Task, add_ids
@@ -202,7 +203,7 @@ class TokenClassification(Task):
         if not marks_entities(self.label_names):
             return super().usage_example(folder)
         # "first": the tag of a word is that of its first subword, as in training.
-        arguments = f'"{self.name}", "{folder}", aggregation_strategy="first"'
+        arguments = f'"{self.name}", {quoted(folder)}, aggregation_strategy="first"'
         return f"transformers.pipeline({arguments})({self.example!r})"
 
     def labeled(self, prepared: datasets.Dataset) -> np.ndarray:

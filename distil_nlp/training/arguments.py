@@ -1,5 +1,6 @@
 """The training arguments of transformers, and the few that distillation adds."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -99,6 +100,22 @@ class DistillationTrainingArguments(TrainingArguments):
                 f"label_smoothing_factor={self.label_smoothing_factor} would have no effect: the loss is the "
                 f"objective's, and soft targets are already smooth. Set it to 0."
             )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields without tokens: Trainer pickles its arguments into training_args.bin."""
+        return {name: None if name.endswith("_token") else value for name, value in vars(self).items()}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "DistillationTrainingArguments":
+        """A copy in this process, with the tokens."""
+        copied = object.__new__(type(self))
+        copied.__dict__.update({name: copy.deepcopy(value, memo) for name, value in vars(self).items()})
+        return copied
+
+    def __copy__(self) -> "DistillationTrainingArguments":
+        """A copy in this process, with the tokens."""
+        copied = object.__new__(type(self))
+        copied.__dict__.update(vars(self))
+        return copied
 
     def _check_schedule(self) -> None:
         if self.kd_schedule not in get_args(KdSchedule):

@@ -1,5 +1,6 @@
 """After training: the comparison, the model card, the upload."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -7,6 +8,7 @@ from torch import nn
 from ..evaluation import Candidate, Latency, compare, measure_latency, predict
 from ..hub import check_pushable, model_card, pipeline_tag_of, push_to_hub
 from ..internals.files import write_text
+from ..internals.messages import nearest, shown
 from ..metrics import default_evaluator
 from ..metrics.base import Evaluator
 from ..models import import_line
@@ -15,6 +17,8 @@ from ..signals.problem_kinds import problem_kind_of
 from ..signals.wrappers import config_of
 from ..teachers import Teacher
 from .preparation import PreparationMixin
+
+_CARD_METADATA = ("license", "license_name", "license_link", "language")
 
 
 class ReportingMixin(PreparationMixin):
@@ -99,15 +103,21 @@ class ReportingMixin(PreparationMixin):
     def _answers(self, dataset: Any, predictor: Any, evaluator: Evaluator) -> list:
         return predict(predictor, dataset, self.data_collator, keep=evaluator.answers, device=self.args.device)
 
-    def create_model_card(self, **kwargs: Any) -> None:  # type: ignore[override]  # by keyword only
+    def create_model_card(  # type: ignore[override]  # by keyword only
+        self, *, model_name: str | None = None, dataset: str | None = None, **metadata: Any
+    ) -> None:
         """Write the card of the student into `output_dir`, built from the comparison.
 
         Args:
-            kwargs: `model_name` (default: the repository or folder) and `dataset` (a short description).
+            model_name (`str`, *optional*): Default: the repository or folder.
+            dataset (`str`, *optional*): A short description of the data.
+            metadata: `license`, `license_name`, `license_link`, `language`: metadata for the Hub.
 
         Raises:
+            TypeError: Unknown metadata.
             ValueError: The student was trained without a teacher.
         """
+        _check_card_metadata(metadata)
         if not self.is_world_process_zero():
             return
         report, tag = self.comparison or self.compare(), pipeline_tag_of(self.model)
@@ -119,42 +129,55 @@ class ReportingMixin(PreparationMixin):
         config = config_of(self.model)
         card = model_card(
             report,
-            model_name=kwargs.get("model_name") or self._repo_id(),
+            model_name=model_name or self._repo_id(),
             teacher=self.teacher.name,
-            dataset=kwargs.get("dataset") or "the data of this run",
+            dataset=dataset or "the data of this run",
             arguments=self.args,
             pipeline_tag=tag,
             example="image.png" if "image" in tag or tag == "object-detection" else "One sentence to judge.",
             imports=import_line({} if config is None else config.to_dict()),
+            **metadata,
         )
         write_text(self._output_dir / "README.md", card)
 
-    def push_to_hub(  # type: ignore[override]  # always waits, and returns the address instead of the commit
+    def push_to_hub(  # type: ignore[override]  # returns the address instead of the commit
         self,
         commit_message: str = "Upload distilled student",
+        blocking: bool = True,
         token: str | None = None,
         revision: str | None = None,
         *,
         private: bool | None = None,
-        **kwargs: Any,
+        **card: Any,
     ) -> str | None:
         """Save the student, write its card, upload both; no pickle is uploaded.
 
         Args:
+            commit_message (`str`): First line of the commit.
+            blocking (`bool`): True: return when all files are uploaded.
+            token (`str`, *optional*), revision (`str`, *optional*): See `distil_nlp.push_to_hub`.
             private (`bool`, *optional*): Make a new repository private. Default: `args.hub_private_repo`.
-            kwargs: Of `create_model_card`.
+            card: Arguments of `create_model_card`.
 
         Returns:
             `str`: Address of the repository, or None on processes other than the first.
 
         Raises:
-            ValueError: The student is not a transformers model (PEFT). With `args.push_to_hub` raised before the training.
+            TypeError: An unknown argument.
+            ValueError: `blocking=False`. The student is not a transformers model (PEFT); with `args.push_to_hub` raised
+                before the training.
         """
+        if not blocking:
+            raise ValueError(
+                f"push_to_hub returns when all files are uploaded, so that errors are raised; got blocking={blocking!r}. "
+                f"Leave blocking out, or call distil_nlp.push_to_hub in a thread."
+            )
+        _check_card_metadata(card)
         check_pushable(self.model)
         self.save_model(_internal_call=True)
         if not self.is_world_process_zero():
             return None
-        self.create_model_card(**kwargs)
+        self.create_model_card(**card)
         return push_to_hub(
             self._output_dir,
             self._repo_id(),
@@ -166,3 +189,12 @@ class ReportingMixin(PreparationMixin):
 
     def _repo_id(self) -> str:
         return self.args.hub_model_id or self._output_dir.resolve().name
+
+
+def _check_card_metadata(metadata: Mapping[str, Any]) -> None:
+    for name in set(metadata) - {"model_name", "dataset"}:
+        if name not in _CARD_METADATA:
+            raise TypeError(
+                f"A card takes no {name!r} (got {shown(metadata[name])}){nearest(name, _CARD_METADATA)}. It takes "
+                f"model_name, dataset, {', '.join(_CARD_METADATA)}; teacher, objective and results come from the run."
+            )

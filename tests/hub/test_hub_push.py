@@ -60,6 +60,24 @@ def test_weights_are_never_taken_for_a_pickle(student_folder):
     assert "model.safetensors" in _files_to_push(student_folder)
 
 
+def test_links_out_of_the_folder_and_files_of_the_user_are_not_pushed(student_folder, tmp_path, caplog):
+    (tmp_path / "secret.json").write_text("{}")
+    (student_folder / "tokenizer_link.json").symlink_to(tmp_path / "secret.json")
+    (student_folder / "vocab.txt").symlink_to(student_folder / "config.json")  # within the folder
+    for name in (".env", "notes.txt", "train.csv", "passwords.json"):
+        (student_folder / name).write_text("private")
+    (student_folder / "onnx").mkdir()
+    (student_folder / "onnx" / "model.onnx").write_bytes(b"onnx")
+    files = set(_files_to_push(student_folder))
+    assert {"config.json", "vocab.txt", "tokenizer.json", "README.md", "onnx/model.onnx"} <= files
+    assert not files & {".env", "notes.txt", "train.csv", "passwords.json", "tokenizer_link.json"}
+    assert "outside the folder: tokenizer_link.json" in caplog.text and "notes.txt, passwords.json" in caplog.text
+    (student_folder / "config.json").rename(tmp_path / "config.json")
+    (student_folder / "config.json").symlink_to(tmp_path / "config.json")
+    with pytest.raises(ValueError, match="config.json in .* is a link to a file outside the folder"):
+        _files_to_push(student_folder)
+
+
 def test_offline_mode_is_named_with_the_variable_that_set_it(student_folder, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ConnectionError, match="HF_HUB_OFFLINE") as raised:

@@ -6,6 +6,7 @@ from huggingface_hub import ModelCard
 
 from distil_nlp.evaluation import Candidate, compare
 from distil_nlp.hub import model_card
+from distil_nlp.hub.card import named_card
 from distil_nlp.hub.redaction import public_report
 from distil_nlp.metrics import ClassificationEvaluator
 from distil_nlp.objectives import HardLabels, Objective, SoftTargets
@@ -233,3 +234,16 @@ def test_the_card_of_a_model_trained_elsewhere_needs_no_objective():
 def test_the_objective_of_the_report_is_in_the_card(report):
     card = make_card({**report, "objective": [{"name": "soft", "weight": 0.7, "temperature": 4.0}]}, objective=None)
     assert "| soft | 0.7 | temperature 4.0 | – |" in section(card, "How it was trained")
+
+
+@pytest.mark.parametrize("name", ["runs/sst2", "ada/sst2", 'a "quoted" [name]'])
+def test_a_card_that_is_pushed_loads_the_student_from_its_repository(name):
+    card = make_card(make_report(), model_name=name)
+    pushed = named_card(card, "eva/other")
+    assert '"eva/other"' in pushed and "# other\n" in pushed and "name: other" in pushed
+    assert pushed == make_card(make_report(), model_name="eva/other") and named_card(pushed, "eva/other") == pushed
+
+
+def test_a_card_of_another_program_stays_as_it_is():
+    for card in ("# A page", "---\ntags: [x]\nmodel_name: a\n---\n# a", "---\n{[\n---\n", ""):
+        assert named_card(card, "eva/other") == card

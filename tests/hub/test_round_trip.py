@@ -66,6 +66,11 @@ def test_exactly_the_student_its_tokenizer_and_its_card_are_uploaded(seen, hub):
     assert set(hub.state.files(REPO)) - {".gitattributes"} == expected
 
 
+def test_the_uploaded_card_loads_the_student_from_its_repository(seen, hub):
+    card = hub.state.files(REPO)["README.md"].decode()
+    assert f'from_pretrained("{REPO}")' in card and "ada/sst2-small" not in card.split("```")[1]
+
+
 def test_no_uploaded_file_is_a_pickle(seen, hub):
     contents = [content for repo_id in hub.state.repos for content in hub.state.files(repo_id).values()]
     assert len(contents) > 5

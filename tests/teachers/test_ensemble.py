@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from distil_nlp.collators import Collator
 from distil_nlp.collators.separate_inputs import SeparateInputsCollator, with_separate_inputs
 from distil_nlp.data.splits import load_file
 from distil_nlp.objectives import SoftTargets
@@ -314,3 +315,25 @@ def test_separate_inputs_rejects_token_layers_and_bad_columns(two_tokenizers):
     joined = two_tokenizers[0]
     with pytest.raises(ValueError, match="same examples in the same order; got 5 rows beside 6"):
         with_separate_inputs(joined, {"teacher_3_": joined.select(range(5))})
+
+
+class Shuffled(Collator):
+    """Adds the epoch to labels or tokens of training batches."""
+
+    augmentation = staticmethod(lambda tokens: tokens)
+
+    def __call__(self, rows):
+        assert not self.augments or all("example_id" in row for row in rows)
+        return {"input_ids": torch.tensor([row["input_ids"] for row in rows]) + (self.augments and 1 + self.epoch)}
+
+
+def test_separate_inputs_are_augmented_as_the_collators_within():
+    rows = [{"input_ids": 1, "example_id": 7, "teacher_2_input_ids": 2}]
+    plain = SeparateInputsCollator(Shuffled(), {"teacher_2_": Shuffled()})
+    training = plain.for_training()
+    training.set_epoch(10)
+    assert training.augments and not plain.augments and training.for_training() is training
+    batches = [{name: tensor.item() for name, tensor in collate(rows).items()} for collate in (plain, training)]
+    assert batches == [{"input_ids": 1, "teacher_2_input_ids": 2}, {"input_ids": 12, "teacher_2_input_ids": 13}]
+    unchanged = SeparateInputsCollator(list, {"teacher_2_": list})
+    assert unchanged.for_training() is unchanged
