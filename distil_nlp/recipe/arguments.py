@@ -4,31 +4,14 @@ Settings of the training loop: `distil_nlp.training.arguments`. Flags of `push` 
 """
 
 import dataclasses
-import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import yaml
-
 from ..teachers.ensemble import normalized
+from .yaml_loader import load_yaml
 
-
-class _Loader(yaml.SafeLoader):
-    """Reads 1e-4 as a number. YAML 1.1 requires 1.0e-4 and would return a string."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
-
-
-def load_yaml(text: str) -> Any:
-    """The value of a YAML text, of plain types only.
-
-    Raises:
-        yaml.YAMLError: The text does not parse.
-    """
-    return yaml.load(text, Loader=_Loader)  # a SafeLoader
+# Settings that are YAML themselves: in a file a structure, as a flag a text in one word.
+STRUCTURED = ("stages", "assistants", "augmentation", "sweep")
 
 
 def _setting(help: str, default: Any = None) -> Any:
@@ -38,7 +21,7 @@ def _setting(help: str, default: Any = None) -> Any:
 def _parse_yaml(arguments: Any, name: str) -> None:
     """Replace a setting by its parsed value: a flag contains YAML (of which JSON is a part) in one word."""
     if isinstance(getattr(arguments, name), str):
-        setattr(arguments, name, load_yaml(getattr(arguments, name)))
+        setattr(arguments, name, load_yaml(getattr(arguments, name), name))
 
 
 @dataclass

@@ -3,14 +3,14 @@
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, get_type_hints
 
-import yaml
 from transformers import HfArgumentParser
 
-from ..internals.messages import nearest
+from ..internals.messages import nearest, printable, shown
 from ..training.arguments import NO_BLEND, DistillationTrainingArguments
-from .arguments import RecipeArguments, SweepArguments, load_yaml
+from .arguments import STRUCTURED, RecipeArguments, SweepArguments
+from .yaml_loader import checked_value, read_yaml_file
 
 _SUBJECTS = tuple(RecipeArguments.subjects())
 _SWEEP_SETTINGS = [setting.name for setting in dataclasses.fields(SweepArguments)]
@@ -40,6 +40,13 @@ _ALTERNATIVES = (
 )
 
 
+class _Parser(HfArgumentParser):
+    """Raises errors, where argparse prints the list of all settings and ends the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message.rstrip('.')}. See --help for all settings.")
+
+
 def parse(argv: Sequence[str], *more: type, output: str = "runs/{}") -> tuple:
     """Read `[recipe.yaml ...] [--name value ...]`; later files override earlier ones, flags override files.
 
@@ -58,7 +65,7 @@ def parse(argv: Sequence[str], *more: type, output: str = "runs/{}") -> tuple:
     """
     files, flags = _split(argv)
     classes = (*_SUBJECTS, DistillationTrainingArguments, *more)
-    known = [setting.name for setting in _settings(classes)]
+    known = _hints(classes)
     stem = Path(files[-1]).stem if files else "distillation"
     from_files = {"output_dir": output.format(stem)}
     for file in files:
@@ -73,14 +80,14 @@ def parse_settings(settings: Mapping[str, Any]) -> tuple[RecipeArguments, Distil
 
 
 def _parse(classes: Sequence[type], settings: Mapping[str, Any], flags: Sequence[str]) -> tuple:
-    parser = HfArgumentParser(classes, allow_abbrev=False)
+    parser = _Parser(classes, allow_abbrev=False)
     defaults = {setting.name: _default(setting) for setting in _settings(classes)}
     parser.set_defaults(**settings)
     namespace, rest = parser.parse_known_args(flags)
     if rest:
         unknown = next((word for word in rest if word.startswith("-")), rest[0])
         raise ValueError(
-            f"{unknown} is not a setting{nearest(unknown.lstrip('-'), defaults, '--')}. See --help for all."
+            f"{printable(unknown)} is not a setting{nearest(unknown.lstrip('-'), defaults, '--')}. See --help for all."
         )
     parsed = parser.parse_args_into_dataclasses(args=flags, look_for_args_file=False)
     recipe, others = RecipeArguments(*parsed[: len(_SUBJECTS)]), parsed[len(_SUBJECTS) :]
@@ -89,27 +96,21 @@ def _parse(classes: Sequence[type], settings: Mapping[str, Any], flags: Sequence
     return recipe, *others, {name: _plain(value) for name, value in overrides.items()}
 
 
-def read_yaml(path: str | Path, known: Sequence[str]) -> dict[str, Any]:
+def read_yaml(path: str | Path, known: Mapping[str, Any]) -> dict[str, Any]:
     """The settings in a YAML file.
 
     Args:
         path (`str` or `Path`): The file.
-        known (`list[str]`): Names of all settings.
+        known (`dict`): The names of all settings, with the annotation of each.
 
     Raises:
         FileNotFoundError, ValueError: See `parse`.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no recipe {str(path)!r}. The recipes that come with this project are in recipes/."
-        )
-    try:
-        settings = load_yaml(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} does not parse as YAML: {error}") from error
+    settings = read_yaml_file(Path(path)) or {}
     if not isinstance(settings, dict):
-        raise ValueError(f"{path} should contain `name: value` lines; got a {type(settings).__name__}.")
+        raise ValueError(
+            f"{path} should contain `name: value` lines; got {shown(settings)}, a {type(settings).__name__}."
+        )
     for name in settings:
         if name in _SWEEP_SETTINGS and name not in known:
             raise ValueError(
@@ -117,8 +118,11 @@ def read_yaml(path: str | Path, known: Sequence[str]) -> dict[str, Any]:
                 f"first and run the best.yaml that the sweep writes, or remove the line."
             )
         if name not in known:
-            raise ValueError(f"{path} sets '{name}', which is not a setting{nearest(name, known)}.")
-    return settings
+            raise ValueError(f"{path} sets {shown(name)}, which is not a setting{nearest(name, known)}.")
+    return {
+        name: value if name in STRUCTURED and value is not None else checked_value(name, value, known[name], str(path))
+        for name, value in settings.items()
+    }
 
 
 def without_alternatives(settings: Mapping[str, Any], chosen: Iterable[str]) -> dict[str, Any]:
@@ -132,6 +136,15 @@ def without_alternatives(settings: Mapping[str, Any], chosen: Iterable[str]) -> 
 def _settings(classes: Iterable[type]) -> list[dataclasses.Field]:
     """The fields of these dataclasses that can be set."""
     return [setting for cls in classes for setting in dataclasses.fields(cls) if setting.init]
+
+
+def _hints(classes: Iterable[type]) -> dict[str, Any]:
+    """The annotation of each setting."""
+    hints = {}
+    for cls in classes:
+        annotations = get_type_hints(cls)
+        hints |= {setting.name: annotations[setting.name] for setting in _settings([cls])}
+    return hints
 
 
 def _default(setting: dataclasses.Field) -> Any:
