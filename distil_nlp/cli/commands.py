@@ -7,9 +7,12 @@ from typing import Any
 
 from ..internals.imports import import_extra
 from ..internals.secrets import hide_secrets
-from ..recipe import Interrupted, SweepArguments, new_context, parse, prepare, run_recipe
+from ..recipe import SweepArguments, new_context, parse, prepare, run_recipe
 from ..reports import Report
 from ..sweeps import run_sweep
+from .errors import run_command
+
+_STOPPED = "Stopped. Finished models are kept. Run the same command again to continue from the last checkpoint."
 
 
 def main(argv: Sequence[str] | None = None, *, action: Callable[[list[str]], object] | None = None) -> None:
@@ -20,14 +23,7 @@ def main(argv: Sequence[str] | None = None, *, action: Callable[[list[str]], obj
         action (callable, *optional*): Called with them. Default: `run`.
     """
     argv = sys.argv[1:] if argv is None else argv
-    try:
-        (action or run)(argv)
-    except Interrupted as stop:
-        sys.exit(f"{stop} Run the same command again to continue from there.")
-    except KeyboardInterrupt:
-        sys.exit("Stopped. Finished models are kept. Run the same command again to continue from the last checkpoint.")
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
-        sys.exit(f"error: {error}")
+    run_command(lambda: (action or run)(argv), stopped=_STOPPED)
 
 
 def run(argv: Sequence[str]) -> Report | None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import __version__
+from ..internals.messages import printable
+from .errors import run_command
 
 _HELP = """\
 examples:
@@ -61,57 +63,56 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     listen.add_argument("file", help="sound file: WAV, FLAC, OGG, MP3")
     arguments, rest = parser.parse_known_args(argv)
-    if arguments.command in ("run", "cache", "sweep"):
-        from . import commands
-
-        action = {"run": commands.run, "cache": commands.build_cache, "sweep": commands.sweep}[arguments.command]
-        return commands.main(argv[argv.index(arguments.command) + 1 :], action=action)
-    if rest:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    actions = {"compare": _compare, "push": _push, "export": _export, "listen": _listen}
-    actions[arguments.command](arguments)
+    if rest and arguments.command not in _RECIPE_COMMANDS:
+        parser.error(f"unrecognized arguments: {' '.join(map(printable, rest))}")
+    run_command(lambda: _ACTIONS[arguments.command](arguments, argv))
 
 
-def _compare(arguments: argparse.Namespace) -> None:
+def _run_recipe(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
+    from . import commands
+
+    actions = {"run": commands.run, "cache": commands.build_cache, "sweep": commands.sweep}
+    commands.main(argv[list(argv).index(arguments.command) + 1 :], action=actions[arguments.command])
+
+
+def _compare(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
     report = Path(arguments.folder) / "report.json"
     if not report.is_file():
-        sys.exit(
-            f"error: {arguments.folder} contains no report.json, which a run writes at its end. Repeat the run's command "
-            f"to finish it, or give its output folder."
+        raise FileNotFoundError(
+            f"{arguments.folder} contains no report.json, which a run writes at its end. Repeat the run's command to "
+            f"finish it, or give its output folder."
         )
+    from ..internals.files import read_json
     from ..reports import Report
 
-    print(Report.from_json(report.read_text(encoding="utf-8")))
+    print(Report.from_dict(read_json(report)))
 
 
-def _push(arguments: argparse.Namespace) -> None:
+def _push(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
     from ..hub import push_to_hub
 
-    try:
-        print(push_to_hub(arguments.folder, arguments.repo_id, private=arguments.private))
-    except (OSError, ValueError, RuntimeError) as error:
-        sys.exit(f"error: {error}")
+    print(push_to_hub(arguments.folder, arguments.repo_id, private=arguments.private))
 
 
-def _export(arguments: argparse.Namespace) -> None:
+def _export(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
     from ..export import export_onnx
     from ..models import load_network
 
-    try:
-        path = export_onnx(load_network(arguments.folder), arguments.file)
-        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, the same outputs as the model")
-    except (OSError, ValueError, TypeError, RuntimeError, ImportError) as error:
-        sys.exit(f"error: {error}")
+    path = export_onnx(load_network(arguments.folder), arguments.file)
+    print(f"{printable(path)}: {path.stat().st_size / 1e6:.1f} MB, the same outputs as the model")
 
 
-def _listen(arguments: argparse.Namespace) -> None:
+def _listen(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
     from ..streaming.live import print_live
 
-    try:
-        print_live(arguments.folder, arguments.file)
-    except (OSError, ValueError, TypeError, ImportError) as error:
-        sys.exit(f"error: {error}")
+    print_live(arguments.folder, arguments.file)
 
+
+_RECIPE_COMMANDS = ("run", "cache", "sweep")
+_ACTIONS = {
+    **dict.fromkeys(_RECIPE_COMMANDS, _run_recipe),
+    "compare": _compare, "push": _push, "export": _export, "listen": _listen,
+}  # fmt: skip
 
 if __name__ == "__main__":
     main()

@@ -94,7 +94,7 @@ def read_json(path: str | Path) -> Any:
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also other bytes than UTF-8
         raise ValueError(
             f"{path} should contain JSON but does not parse ({error}). Delete it or restore it."
         ) from error

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ..internals.messages import printable
+from ..internals.messages import printable, shown
 from ..internals.secrets import hide_secrets
 from ..metrics import display
 from ..metrics.display import NOTHING, short_count
@@ -178,8 +178,18 @@ class Report:
                 this version does not define are left out.
 
         Raises:
-            ValueError: The report is of a newer version than this package reads.
+            ValueError: The report is of a newer version than this package reads, or no report.
         """
+        try:
+            return cls._from_dict(values)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"The content of a report.json has models, differences and seeds as a run writes them; got {shown(values)} "
+                f"({type(error).__name__}: {error}). Repeat the run's command to write it again."
+            ) from error
+
+    @classmethod
+    def _from_dict(cls, values: Mapping[str, Any]) -> Report:
         version = values.get("version") or VERSION
         if version > VERSION:
             raise ValueError(
