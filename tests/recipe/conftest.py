@@ -1,5 +1,6 @@
 """A teacher and data that recipes can be run on."""
 
+import os
 from functools import partial
 
 import pytest
@@ -18,6 +19,14 @@ def short_comparison():
         patch.setattr(compare, "measure_latency", partial(measure_latency, min_rounds=2, num_warmup=1))
         patch.setattr(markdown, "_draw", lambda report, path: False)
         yield draw
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_flushing():
+    """Wait for no disk, which takes as long as the training of a tiny run. Tests of the flushing: tests/internals."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import pytest
 
 from distil_nlp.sweeps import report
-from tests.recipe.conftest import folder, short_comparison  # noqa: F401
+from tests.recipe.conftest import folder, no_flushing, short_comparison  # noqa: F401
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -13,3 +13,16 @@ def no_plots():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "_draw", lambda report, path: False)
         yield draw
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_flushing_of_databases():
+    """Wait for no disk after each change of a study."""
+    sqlalchemy = pytest.importorskip("sqlalchemy", reason="comes with Optuna")
+
+    def configure(connection, _):
+        connection.execute("PRAGMA synchronous=OFF")
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", configure)
+    yield
+    sqlalchemy.event.remove(sqlalchemy.Engine, "connect", configure)
