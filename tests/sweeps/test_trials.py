@@ -1,7 +1,9 @@
 """The settings of the next trial depend on the finished trials and the seed alone."""
 
 import math
+from functools import partial
 
+import optuna
 import pytest
 
 from distil_nlp.sweeps.space import Space
@@ -37,15 +39,17 @@ def tried(trials, arguments, number, function=height):
     return trials.finished
 
 
-def test_interrupted_trials_do_not_change_the_following_trials(tmp_path, arguments):
+def test_interrupted_trials_do_not_change_the_following_trials(tmp_path, arguments, monkeypatch):
+    sampler = partial(optuna.samplers.TPESampler, n_startup_trials=3)
+    monkeypatch.setattr(optuna.samplers, "TPESampler", sampler)
     for name in ("whole", "cut"):
         (tmp_path / name).mkdir()
-    whole = tried(make_trials(tmp_path / "whole"), arguments, 12)
+    whole = tried(make_trials(tmp_path / "whole"), arguments, 5)
 
     def cut_off(settings):
         raise KeyboardInterrupt
 
-    for number in (3, 8, 1):  # the last is after the ten that are drawn at random
+    for number in (1, 3, 1):  # the last two are after the three that are drawn at random
         trials = make_trials(tmp_path / "cut")
         tried(trials, arguments, number)
         with pytest.raises(KeyboardInterrupt):
