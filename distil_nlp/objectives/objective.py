@@ -108,13 +108,13 @@ class Objective(nn.Module):
         for term in self.terms:
             term.resolve_layers(student, teacher)
 
-    def setup(self, student: Signals, teacher: Signals | None, batch: Batch) -> None:
-        """Set up every term with one dry forward pass, then compute the loss once to raise errors early."""
+    def setup(self, student: Signals, teacher: Signals | None, batch: Batch) -> torch.Tensor:
+        """Set up every term with one dry forward pass, then compute and return the loss once to raise errors early."""
         for term in self.terms:
             _check_dense(term, teacher)
             term.setup(student, teacher, batch)  # type: ignore[arg-type]  # None: for terms without a teacher
         with torch.no_grad():
-            self(student, teacher, batch, self.count([batch]))
+            return self(student, teacher, batch, self.count([batch]))[0]
 
     @property
     def needs_fit(self) -> bool:

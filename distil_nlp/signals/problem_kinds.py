@@ -40,6 +40,8 @@ class ProblemKind:
         named_classes (`bool`): The logits are over classes, and `config.id2label` has their names.
         float_labels (`bool`): Labels are floats.
         has_temperature (`bool`): Predictions are distributions, which a temperature softens.
+        is_defined (`Callable`): logits -> mask of the items, the shape without the last dimension, whose logits contain a
+            prediction. Default: all are finite.
         averaging (`str`, *optional*): What an ensemble averages over its members: "softmax", "sigmoid" or "number"; None
             where predictions of two models cannot be averaged.
         not_averaged_because (`str`): The reason, where `averaging` is None, for messages.
@@ -58,6 +60,7 @@ class ProblemKind:
     named_classes: bool = True
     float_labels: bool = False
     has_temperature: bool = True
+    is_defined: Callable[[torch.Tensor], torch.Tensor] = lambda logits: logits.isfinite().all(-1)
     averaging: Literal["softmax", "sigmoid", "number"] | None = None
     not_averaged_because: str = "no mean is defined for predictions of this kind"
 
@@ -74,6 +77,16 @@ def _has_class(labels: torch.Tensor) -> torch.Tensor:
 
 def _is_number(labels: torch.Tensor) -> torch.Tensor:
     return ~labels.isnan()
+
+
+def _are_distributions(logits: torch.Tensor) -> torch.Tensor:
+    """Whether a softmax of the logits is defined: no NaN, none at infinity, and not all of them at -infinity."""
+    return logits.amax(-1).isfinite()
+
+
+def _are_queries(logits: torch.Tensor) -> torch.Tensor:
+    """Whether class logits and boxes of a detector's queries are defined; a class may be excluded (-infinity)."""
+    return (logits[..., :-4] < float("inf")).all(-1) & logits[..., -4:].isfinite().all(-1)
 
 
 def _are_soft(labels: torch.Tensor) -> bool:
@@ -153,6 +166,7 @@ register_problem_kind(
         labels_fit=lambda labels: not labels.is_floating_point() or _are_soft(labels),
         implied_by=lambda config, batch: True,
         exclusive_classes=True,
+        is_defined=_are_distributions,
         averaging="softmax",
     )
 )
@@ -166,6 +180,7 @@ register_problem_kind(
         implied_by=lambda config, batch: _are_rows(batch.get("labels")),
         several_labels=True,
         float_labels=True,
+        is_defined=lambda logits: ~logits.isnan().any(-1),
         averaging="sigmoid",
     )
 )
@@ -220,6 +235,7 @@ register_problem_kind(
         is_labeled=lambda labels: (labels >= 0).any(1),
         labels_fit=lambda labels: not labels.is_floating_point() and labels.dim() == 2,
         column=FRAMES,
+        is_defined=_are_distributions,
         averaging="softmax",
     )
 )
@@ -231,6 +247,7 @@ register_problem_kind(
         is_labeled=lambda labels: labels >= 0,
         labels_fit=lambda labels: not labels.is_floating_point() and labels.dim() == 2,
         column=BOXES,
+        is_defined=_are_queries,
         not_averaged_because="the queries of two detectors find different objects, so their mean has no meaning",
     )
 )

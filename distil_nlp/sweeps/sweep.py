@@ -1,6 +1,7 @@
 """A sweep: the data and the teachers of a recipe once, then student after student with other settings, then the best."""
 
 import gc
+import logging
 import shlex
 import shutil
 import time
@@ -29,6 +30,7 @@ from ..recipe.run_folder import RunFolder
 from ..recipe.stages import stages_of
 from ..recipe.students import stage_objective, student_parts, train_control, train_student
 from ..reports.report import environment, plain
+from ..signals.finite import DivergenceError
 from ..teachers.cache.formats import DENSE
 from ..training.arguments import NO_BLEND
 from ..training.trainer import DistillationTrainer
@@ -37,6 +39,8 @@ from .space import Space
 
 if TYPE_CHECKING:
     from .trials import Trials
+
+logger = logging.getLogger(__name__)
 
 _SWEEP_SETTINGS = [setting.name for setting in fields(SweepArguments)]
 SPLIT = "validation"  # decides; never the test set
@@ -218,10 +222,14 @@ class Sweep:
                 return {**result, "seconds": 0.0, "repeats": result.get("repeats", index + 1)}
         trial = self.trial_context(settings, self._folder_of(len(earlier) + 1), self.context.teachers)
         began = time.perf_counter()
-        with trial.folder.claimed():
-            _write_trial_recipe(trial)
-            train_student(trial, source, trial.seeds[0])
-        scores = stage_scores(trial, "student")
+        try:
+            with trial.folder.claimed():
+                _write_trial_recipe(trial)
+                train_student(trial, source, trial.seeds[0])
+            scores = stage_scores(trial, "student")
+        except DivergenceError as error:  # the worst result, and no reason to lose the other trials
+            logger.warning("The trial with %s has no result. %s", settings_line(settings), error)
+            return {"value": None, "metrics": {}, "diverged": str(error), "seconds": time.perf_counter() - began}
         records = [trial.folder.training_record(name) for name in student_parts(trial, trial.seeds[0])]
         return plain(
             {
@@ -262,6 +270,10 @@ class Sweep:
         """
         context, results = self.context, trials.finished
         index = trials.best(results)
+        if "diverged" in results[index]:
+            raise DivergenceError(
+                f"None of {len(results)} trials has a result. Of the first: {results[0]['diverged']}"
+            )
         self._clear(index + 1, len(results))
         context.announce(f"best: trial {index + 1}, {self._result_line(results[index])}")
         best = self.trial_context(results[index]["settings"], self._folder_of(index + 1), context.teachers)

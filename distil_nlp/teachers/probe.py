@@ -11,8 +11,9 @@ from torch import nn
 
 from ..losses.hard import MISSING
 from ..signals.columns import LABELS
+from ..signals.finite import NonFiniteError, describe_values, examples_of, name_of_example
 from ..signals.forward import predicts_spans
-from ..signals.problem_kinds import problem_kind
+from ..signals.problem_kinds import problem_kind, problem_kind_of
 from ..signals.wrappers import config_of
 from .base import Teacher
 
@@ -146,10 +147,26 @@ def _collect(
     predictions, labels = [], []
     for batch in batches:
         signals, batch_labels = teacher(batch), _class_indices(batch["labels"])
+        if signals.sparse is None:
+            _check_defined(teacher, signals.logits, batch, labeled=batch_labels >= 0)
         predictions.append(signals.best()[batch_labels >= 0].cpu())
         labels.append(batch_labels[batch_labels >= 0].cpu())
     num_classes = signals.num_classes if all(map(_has_classes, teacher.models)) else None
     return torch.cat(predictions), torch.cat(labels), num_classes
+
+
+def _check_defined(
+    teacher: Teacher, logits: torch.Tensor, batch: Mapping[str, torch.Tensor], *, labeled: torch.Tensor
+) -> None:
+    """Raise a NonFiniteError for labeled items whose logits contain no prediction: NaN would count as a class."""
+    undefined = ~problem_kind_of(None, batch).is_defined(logits) & labeled
+    if undefined.any():
+        row = examples_of(undefined, batch)[0]
+        raise NonFiniteError(
+            f"The teacher ({teacher.name}) returns {describe_values(logits[undefined])} for {int(undefined.sum())} of "
+            f"{int(labeled.sum())} labeled items, first in {name_of_example(row, batch)}, so it has no prediction there. "
+            f"Run it in float32 (teacher_dtype), check its weights, and build a cache of its outputs anew."
+        )
 
 
 def _has_classes(model: nn.Module) -> bool:

@@ -22,7 +22,8 @@ NO_BLEND = {
 class DistillationTrainingArguments(TrainingArguments):
     """`transformers.TrainingArguments` with the settings of distillation.
 
-    One default differs: `train_sampling_strategy` is "group_by_length", with a seeded sampler of this package.
+    Two defaults differ: `train_sampling_strategy` is "group_by_length", with a seeded sampler of this package, and
+    `logging_nan_inf_filter` is False: a loss that is NaN or infinite ends the training, and is not logged as 0.
     A setting that could have no effect is an error.
 
     Raises:
@@ -68,6 +69,10 @@ class DistillationTrainingArguments(TrainingArguments):
     eval_with_teacher: bool = field(
         default=False,
         metadata={"help": "Run the teacher during evaluation, too: adds its loss terms and agreement to the metrics."},
+    )
+    logging_nan_inf_filter: bool = field(
+        default=False,
+        metadata={"help": "Without effect: a loss that is NaN or infinite ends the training, so none is logged."},
     )
     train_sampling_strategy: str = field(
         default="group_by_length",

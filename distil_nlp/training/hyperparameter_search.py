@@ -11,6 +11,7 @@ from transformers.trainer_utils import BestRun, default_compute_objective, defau
 
 from ..internals.imports import import_extra
 from ..internals.messages import nearest
+from ..signals.finite import DivergenceError
 from .preparation import PreparationMixin
 
 
@@ -146,8 +147,13 @@ class HyperparameterSearchMixin(PreparationMixin):
 
     def _run_trial(self, trial: Any, settings: dict[str, Any], hp_name: Callable | None) -> dict[str, float]:
         trainer = self._trial_trainer(trial, settings, f"run-{trial.number}" if hp_name is None else hp_name(trial))
-        trainer.train()
-        return trainer.evaluate()
+        try:
+            trainer.train()
+            return trainer.evaluate()
+        except DivergenceError as error:
+            import optuna
+
+            raise optuna.TrialPruned(str(error)) from error  # no result, and no reason to lose the other trials
 
     def _trial_trainer(self, trial: Any, settings: dict[str, Any], name: str) -> "HyperparameterSearchMixin":
         """A trainer constructed like this one, with other settings and another folder."""

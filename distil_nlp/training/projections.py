@@ -18,7 +18,9 @@ from transformers import TrainerCallback
 from ..internals.files import replacing
 from ..models.feature_stages import in_eval_mode
 from ..objectives import Objective
+from ..objectives.diagnosis import diagnose
 from ..signals.base import Signals
+from ..signals.finite import NonFiniteError
 from ..signals.forward import accepted_columns, forward_logits
 from ..signals.frames import frame_stride
 from ..signals.taps import FeatureTap
@@ -47,7 +49,8 @@ def dry_run(
         seed (`int`): Random seed of the projections.
 
     Raises:
-        ValueError: Layers that do not exist, shapes that do not fit, data the objective cannot use.
+        ValueError: Layers that do not exist, shapes that do not fit, data the objective cannot use, a loss that is not
+            finite.
     """
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
@@ -59,7 +62,13 @@ def dry_run(
         if teacher is not None and objective.needs_teacher:
             teacher.tap_layers(objective.teacher_taps)
             teacher_signals = teacher(batch)
-        objective.setup(student_signals, teacher_signals, batch)
+        loss = objective.setup(student_signals, teacher_signals, batch)
+        if not loss.isfinite():
+            config = getattr(student, "config", None)
+            reason = diagnose(objective, student_signals, teacher_signals, batch, config=config)
+            raise NonFiniteError(
+                f"Before the first step, on {len(logits)} examples: {reason or f'the loss is {loss:g}.'}"
+            )
 
 
 class Projections(TrainerCallback):

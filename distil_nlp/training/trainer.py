@@ -12,13 +12,17 @@ from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 from ..collators import as_collator
 from ..hub import check_pushable
 from ..objectives import Objective
+from ..objectives.diagnosis import diagnose
 from ..signals.base import Signals
+from ..signals.finite import DivergenceError, NonFiniteError, undefined_items
 from ..signals.forward import accepted_columns, forward_logits, gatherable_logits
 from ..signals.frames import frame_stride
+from ..signals.problem_kinds import problem_kind_of
 from ..signals.taps import FeatureTap
 from ..teachers import Teacher
 from .arguments import DistillationTrainingArguments, check_unused
 from .checkpoints import last_complete_checkpoint
+from .finite import ADVICE, LossCheck, check_weights, warn_of_divergence
 from .hyperparameter_search import HyperparameterSearchMixin
 from .meters import EvaluationMeter, StepMeter, Stopwatch, counted_examples
 from .projections import Projections
@@ -79,7 +83,8 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
         self.add_callback(ScheduleCallback(self.objective))
         self._step_meter = StepMeter(self.objective, self.accelerator)
         self._evaluation_meter = EvaluationMeter(self._evaluation_objective or self.objective, self.accelerator)
-        self._stopwatch = Stopwatch(args.device)
+        self._stopwatch, self._loss_check = Stopwatch(args.device), LossCheck(args.device)
+        self._num_undefined: Any = 0  # items of an evaluation without a prediction
 
     # ---- One step ----
 
@@ -101,6 +106,7 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
             teacher = self._teacher_signals(inputs)
         student = self._student_signals(model, inputs)
         loss, parts = self._synchronized_objective(student, teacher, inputs, counts)
+        self._loss_check.record(loss)
         self._step_meter.add(parts, counts)
         loss = loss * self.accelerator.num_processes  # gradients are averaged over processes, counts span them
         return (loss, {"loss": loss, "logits": student.logits}) if return_outputs else loss
@@ -117,9 +123,29 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
-        """`Trainer.training_step`, timed."""
+        """`Trainer.training_step`, timed. A loss that is not finite ends the training before a weight changes."""
         with self._stopwatch.measure("step"):
-            return super().training_step(model, inputs, num_items_in_batch)
+            loss = super().training_step(model, inputs, num_items_in_batch)
+        if not self._loss_check.passed():
+            raise self._non_finite_loss(self._prepare_inputs(inputs))
+        return loss
+
+    def _non_finite_loss(self, inputs: dict[str, torch.Tensor]) -> NonFiniteError:
+        """The error for a micro-batch whose loss is not finite: computes it again, term by term."""
+        step, learning_rate = self.state.global_step, self._get_learning_rate()
+        try:
+            check_weights(self.model, step=step, learning_rate=learning_rate)
+        except DivergenceError as error:
+            return error
+        with torch.no_grad():
+            signals = self._student_signals(self.model, inputs), self._teacher_signals(inputs)
+            reason = diagnose(self.objective, *signals, inputs, config=getattr(self.model, "config", None))
+        kind = DivergenceError if reason is None or reason.cause == "student" else NonFiniteError
+        told = (
+            reason
+            or f"the loss was not finite, and is when it is computed again. {ADVICE.format(learning_rate=learning_rate)}"
+        )
+        return kind(f"Training stopped at step {step + 1}, before its update: {told}")
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """`Trainer.create_optimizer` over the student and the projections."""
@@ -154,12 +180,17 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
         labels, loss, objective = inputs.get("labels"), None, self._evaluation_objective
         with torch.no_grad():
             student = self._student_signals(model, inputs)
+            self._num_undefined = self._num_undefined + self._undefined_items(student, inputs).sum()
             if objective is not None and (labels is not None or not objective.needs_labels):
                 loss = self._evaluation_loss(objective, model, student, inputs)
         if prediction_loss_only:
             return loss, None, None
         logits = gatherable_logits(self.model, student.logits, labels)
         return loss, logits, labels  # type: ignore[return-value]  # Trainer gathers a tuple of logits, too
+
+    def _undefined_items(self, student: Signals, inputs: dict[str, Any]) -> torch.Tensor:
+        kind = problem_kind_of(getattr(self.model, "config", None), inputs)
+        return undefined_items(student.logits, inputs, kind)
 
     def _evaluation_loss(
         self, objective: Objective, model: nn.Module, student: Signals, inputs: dict[str, Any]
@@ -183,7 +214,13 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
         Reason: Trainer takes the mean over batches, which depends on their size and on unlabeled examples.
         """
         self._evaluation_meter.clear()
+        self._num_undefined = 0
         output = super().evaluation_loop(*args, **kwargs)
+        if num_undefined := int(self._num_undefined):
+            raise DivergenceError(
+                f"The student's logits are NaN or infinite for {num_undefined} items of the evaluation data, so no metric "
+                f"has a meaning. {ADVICE.format(learning_rate=self.args.learning_rate)}"
+            )
         means, prefix = self._evaluation_meter.take_means(), kwargs.get("metric_key_prefix", "eval")
         if output.metrics is not None:
             if means:
@@ -206,7 +243,15 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
             checkpoint = last_complete_checkpoint(self._output_dir)
             resume_from_checkpoint = None if checkpoint is None else str(checkpoint)
         self._probe_teacher()
-        return super().train(resume_from_checkpoint, *args, **kwargs)
+        result = super().train(resume_from_checkpoint, *args, **kwargs)
+        check_weights(self.model, step=self.state.global_step, learning_rate=self.args.learning_rate)
+        warn_of_divergence(self.state.log_history, self.args.learning_rate)
+        return result
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """`Trainer.save_model`, unless weights are NaN or infinite: that raises a DivergenceError."""
+        check_weights(self.model, step=self.state.global_step, learning_rate=self.args.learning_rate)
+        super().save_model(output_dir, _internal_call)
 
     def get_train_dataloader(self) -> torch.utils.data.DataLoader:
         """`Trainer.get_train_dataloader`, with the collator's variant for training."""

@@ -309,6 +309,22 @@ def test_a_trial_with_the_settings_of_an_earlier_trial_is_not_trained_again(fold
     assert all(one["metrics"] == report["trials"][one["repeats"] - 1]["metrics"] for one in repeated)
 
 
+def test_a_trial_that_diverges_has_no_result_and_the_others_go_on(folder, tmp_path, monkeypatch):
+    train = DistillationTrainer.train
+
+    def diverge(self, **more):
+        if self.objective.temperatures[:1] == [8.0]:
+            next(self.model.parameters()).data.fill_(float("nan"))
+        return train(self, **more)
+
+    monkeypatch.setattr(DistillationTrainer, "train", diverge)
+    report = sweep(swept(folder, tmp_path / "out", "{temperature: [8, 1]}", control="false"))
+    assert [one["value"] is None for one in report["trials"]] == [True, False] and report["best"] == 2
+    assert "diverged" in report["trials"][0]
+    with pytest.raises(ValueError, match="None of 1 trials has a result.*weights of the student are NaN"):
+        sweep(swept(folder, tmp_path / "all", "{temperature: [8]}", control="false"))
+
+
 @pytest.mark.parametrize(
     ("space", "message"),
     [
