@@ -74,8 +74,9 @@ def test_the_student_has_the_same_embeddings_in_sentence_transformers(changes, f
     loaded = sentence_transformers.SentenceTransformer(str(output / "student"), device="cpu")
     student, fresh = load_model(SentenceEncoder, output / "student")
     tokenizer = load_tokenizer(output / "student")
-    assert fresh == [] and student.config.vocab_size == len(tokenizer)
-    assert (len(tokenizer) < 64) == ("trim_vocabulary" in changes)
+    assert fresh == []
+    if "trim_vocabulary" in changes:
+        assert student.config.vocab_size == len(tokenizer) < 64
     with torch.no_grad():
         embeddings = student(**tokenizer(["a good film"], return_tensors="pt")).logits
     torch.testing.assert_close(torch.tensor(loaded.encode(["a good film"])), embeddings, rtol=1e-5, atol=1e-6)
