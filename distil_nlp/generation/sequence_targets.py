@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..evaluation import predict
 from ..internals.files import read_json, write_json
 from ..metrics import plain_text, word_errors
+from ..teachers.cache.fingerprints import data_fingerprint
 
 if TYPE_CHECKING:
     import datasets
@@ -74,10 +75,13 @@ def _generated_texts(
     rows: datasets.Dataset, task: Any, teacher: OnlineTeacher, processor: Any, folder: Path, device: Any
 ) -> list[str]:
     """The teacher's text of every row, stored in parts, which an interrupted run does not lose."""
-    request = hashlib.sha256(f"{teacher.fingerprint()} {rows._fingerprint} {len(rows)}".encode()).hexdigest()
-    predictor, texts = task.predictor(teacher.model), []
+    weights, predictor, texts = teacher.fingerprint(), task.predictor(teacher.model), []
     for start in range(0, len(rows), _ROWS_PER_PART):
         file = folder / f"{start:08d}.json"
+        part_rows = rows.select(range(start, min(start + _ROWS_PER_PART, len(rows))))
+        # Of the content: the fingerprint of `datasets` depends on places and times, and is random for data in memory.
+        content = data_fingerprint(part_rows, part_rows.column_names)
+        request = hashlib.sha256(f"{weights} {content}".encode()).hexdigest()
         part = read_json(file) if file.is_file() else {}
         if part.get("asked") != request:
             part = {"asked": request, "texts": _generate(rows, start, task, predictor, processor, device)}

@@ -30,7 +30,7 @@ def _is_launched() -> bool:
     except OSError:
         return False
     names = {os.path.basename(word) for word in command[:3]}
-    return bool(names & {b"accelerate", b"accelerate-launch", b"accelerate.commands.launch", b"launch.py"})
+    return bool(names & {b"accelerate", b"accelerate-launch", b"accelerate.commands.launch"})
 
 
 def _watch(launcher: int) -> None:

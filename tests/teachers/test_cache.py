@@ -4,6 +4,7 @@ import copy
 import json
 import multiprocessing
 import random
+import shutil
 import signal
 import time
 
@@ -151,6 +152,51 @@ def test_a_cache_with_another_header_is_rejected_and_the_part_is_named(part, sta
     CHANGES[part](settings)
     with pytest.raises(ValueError, match=f"built with another (labels .*another )?{part}"):
         make_cache(tmp_path, **settings)
+
+
+def test_a_cache_is_that_of_a_copied_teacher_under_any_path(tmp_path, monkeypatch):
+    teacher_of().model.save_pretrained(tmp_path / "teacher")
+    shutil.copytree(tmp_path / "teacher", tmp_path / "copy")
+    monkeypatch.chdir(tmp_path)
+    for place in (tmp_path / "teacher", "teacher", "copy"):
+        model = type(teacher_of().model).from_pretrained(place)
+        assert str(model.config._name_or_path) == str(place)
+        make_cache(tmp_path / "cache", teacher=OnlineTeacher(model.eval()))
+    assert "_name_or_path" not in CachedTeacher(tmp_path / "cache").header["model"]["config"]
+
+
+def test_a_cache_of_an_earlier_version_with_places_in_its_header_is_read(tmp_path):
+    make_cache(tmp_path)
+    header = json.loads((tmp_path / "cache.json").read_text())
+    header["model"]["config"] |= {"_name_or_path": "/elsewhere/teacher", "transformers_version": "5.0.0"}
+    (tmp_path / "cache.json").write_text(json.dumps(header))
+    make_cache(tmp_path)
+
+
+def test_the_same_weights_under_other_settings_of_the_model_are_another_teacher(tmp_path):
+    make_cache(tmp_path)
+    teacher = teacher_of()
+    teacher.model.config.hidden_act = "relu"
+    with pytest.raises(ValueError, match=r"another model \(its settings\)"):
+        make_cache(tmp_path, teacher=teacher)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 2}, "should have the format 1; got 2"),
+        ({"format": None}, "should have the format 1; got None"),
+        ({"shards": []}, "is damaged: shards missing"),
+        ({"columns": "input_ids", "signals": None}, "is damaged: columns, signals missing"),
+    ],
+)
+def test_a_header_of_another_format_or_damaged_is_rejected_with_the_way_out(changes, message, tmp_path):
+    make_cache(tmp_path)
+    header = json.loads((tmp_path / "cache.json").read_text()) | changes
+    (tmp_path / "cache.json").write_text(json.dumps(header))
+    for open_cache in (CachedTeacher, make_cache):
+        with pytest.raises(ValueError, match=f"{message}.*build"):
+            open_cache(tmp_path)
 
 
 def test_a_changed_or_missing_shard_is_rejected_on_opening_and_named(tmp_path, small_shards):

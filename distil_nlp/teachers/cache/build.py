@@ -26,7 +26,7 @@ from .formats import format_from, full_description
 from .layout import LAYOUTS, layout_of
 from .reader import CacheInputReader
 from .shards import shard_name, write_shard
-from .teacher import DIGEST, HEADER, compare_headers
+from .teacher import DIGEST, HEADER, compare_headers, read_header
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -92,7 +92,7 @@ def _finished(folder: Path, header: dict) -> bool:
     """Whether the folder contains this cache, finished; ValueError if it is another one."""
     if not main_decides((folder / HEADER).is_file):
         return False
-    compare_headers(folder, read_json(folder / HEADER), header)
+    compare_headers(folder, read_header(folder), header)
     if PartialState().is_main_process:
         _clear(folder)
     return True
@@ -287,6 +287,7 @@ def _model(model: nn.Module | None) -> dict | None:
     if not isinstance(model, transformers.PreTrainedModel) or not hasattr(transformers, type(model).__name__):
         return None
     config = json.loads(model.config.to_json_string(use_diff=False))
+    config.pop("_name_or_path", None)  # a place on this machine
     return {"class": type(model).__name__, "config": config}
 
 

@@ -27,7 +27,19 @@ DIGEST = "digest"
 _IN_BYTES = {"unit": "B", "unit_scale": True, "delay": 3.0, "leave": False}  # shown after three seconds
 _NUM_CHECKED = 1  # examples per batch: enough to notice other data in the first batch, at no measurable cost
 _NOT_COMPARED = ("teacher",)  # the name does not affect the outputs
+_FORMAT = 1
+_REQUIRED = {
+    "teacher": str, "teacher_weights": str, "columns": list, "num_examples": int, "features": list, "signals": dict,
+    "shards": list,
+}  # fmt: skip
+# In nested settings: places, versions and names, which change where a model is moved or copied and its outputs do not.
+_NO_CONTENT = {
+    "_name_or_path", "_commit_hash", "architectures", "augmentation_model", "dtype", "torch_dtype",
+    "transformers_version",
+}  # fmt: skip
+_SETTINGS = ("model", "preprocessing")
 _PARTS = {
+    "model": "model (its settings)",
     "teacher_weights": "teacher (its weights)",
     "tokenizer": "tokenizer",
     "preprocessing": "preprocessing",
@@ -54,7 +66,8 @@ class CachedTeacher(Teacher):
 
     Raises:
         FileNotFoundError: The folder has no finished cache.
-        ValueError: Parts of the header differ (the message names them), or a shard is missing or was changed.
+        ValueError: The cache has another format (see `read_header`), parts of the header differ (the message names them),
+            or a shard is missing or was changed.
     """
 
     is_precomputed = True
@@ -68,7 +81,7 @@ class CachedTeacher(Teacher):
                 f"{self.folder} contains no finished cache of a teacher ({HEADER} is missing). Build one, or resume an "
                 f"interrupted build, with `distil-nlp cache` or `build_cache`."
             )
-        self.header = read_json(self.folder / HEADER)
+        self.header = read_header(self.folder)
         compare_headers(self.folder, self.header, expect or {})
         self.name = self.header["teacher"]
         self.columns = (EXAMPLE_ID, *self.header["columns"])
@@ -174,18 +187,48 @@ class CachedTeacher(Teacher):
             )
 
 
+def read_header(folder: str | Path) -> dict:
+    """The header of a finished cache.
+
+    Raises:
+        ValueError: It is damaged, or the cache was written by a version with another format.
+    """
+    path = Path(folder) / HEADER
+    header = read_json(path)
+    if not isinstance(header, dict) or header.get("format") != _FORMAT:
+        found = header.get("format") if isinstance(header, dict) else type(header).__name__
+        raise ValueError(
+            f"{path} should have the format {_FORMAT}; got {found!r}, of another version of this package or of another "
+            f"program. Delete the folder and build the cache again, or read it with the version that wrote it."
+        )
+    wrong = [name for name, kind in _REQUIRED.items() if not isinstance(header.get(name), kind)]
+    if wrong or not header["shards"]:
+        raise ValueError(
+            f"{path} is damaged: {', '.join(wrong or ['shards'])} missing or of another type. Delete the folder and build "
+            f"the cache again, or copy it again."
+        )
+    return header
+
+
 def compare_headers(folder: Path, header: dict, expect: Mapping) -> None:
     """Raise a ValueError that names all parts of a cache's header that differ from the expected ones."""
     differing = [
         f"{_PARTS.get(part, part)} (cached: {_short(header.get(part))}; now: {_short(value)})"
         for part, value in expect.items()
-        if part not in _NOT_COMPARED and header.get(part) != value
+        if part not in _NOT_COMPARED and not _agree(header.get(part), value, is_setting=part in _SETTINGS)
     ]
     if differing:
         raise ValueError(
             f"The cache in {folder} was built with another {', another '.join(differing)}, so its entries do not match "
             f"this run. Use another folder, or delete this one and build it again."
         )
+
+
+def _agree(cached: object, now: object, *, is_setting: bool) -> bool:
+    """Whether two parts of headers have the same content; of settings, without what only one version writes."""
+    if not (is_setting and isinstance(cached, dict) and isinstance(now, dict)):
+        return cached == now
+    return all(_agree(cached[name], now[name], is_setting=True) for name in (cached.keys() & now.keys()) - _NO_CONTENT)
 
 
 def _short(value: object) -> str:
