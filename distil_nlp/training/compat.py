@@ -6,25 +6,40 @@ new version no longer has or no longer calls.
 
 import inspect
 import re
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import nn
 from torch.utils.data import Sampler, SequentialSampler
 from transformers import Trainer
-from transformers.trainer_utils import has_length
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, has_length
 
 from ..collators import Collator
+from ..internals.checksums import check_files
 from ..objectives import Objective
 from ..signals.columns import TASK_COLUMNS
 from ..signals.forward import accepted_columns
 from ..teachers import Teacher
-from .checkpoints import load_renamed
+from .checkpoints import (
+    begin_checkpoint,
+    best_checkpoint_of,
+    finish_checkpoint,
+    load_renamed,
+    training_settings,
+)
 from .projections import Projections
 from .sampling import LengthGroupedSampler, length_grouped_sampler
 
 # Private members of Trainer that other modules of this subpackage call or read.
-CALLED = ("_prepare_inputs", "_remove_unused_columns", "_get_collator_with_removed_columns", "_signature_columns")
+CALLED = (
+    "_prepare_inputs",
+    "_remove_unused_columns",
+    "_get_collator_with_removed_columns",
+    "_signature_columns",
+    "_push_from_checkpoint",
+    "_get_output_dir",
+)
 
 
 class PrivateHooks(Trainer):
@@ -71,6 +86,48 @@ class PrivateHooks(Trainer):
 
     # ---- Checkpoints ----
 
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Save a checkpoint, mark it as complete when its files are on the disk, then delete the oldest ones.
+
+        Reason: Trainer deletes the oldest ones before the new one is on the disk, by the times of their folders; and a
+        process that is killed leaves a part of a checkpoint that looks complete.
+        """
+        checkpoint = Path(self._get_output_dir(trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        if self.args.should_save:
+            begin_checkpoint(checkpoint)
+        self.accelerator.wait_for_everyone()
+        args, limit, pushes = self.args, self.args.save_total_limit, self.args.push_to_hub
+        try:
+            args.save_total_limit, args.push_to_hub = None, False  # both follow below
+            super()._save_checkpoint(model, trial)
+        finally:
+            args.save_total_limit, args.push_to_hub = limit, pushes
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            settings = training_settings(self.args, self.train_dataset)
+            finish_checkpoint(checkpoint, settings, limit=limit, best=self.state.best_model_checkpoint)
+        if pushes:
+            self._push_from_checkpoint(str(checkpoint))
+
+    def _init_training_state(
+        self,
+        max_steps: int,
+        num_update_steps_per_epoch: int,
+        num_train_epochs: int,
+        checkpoint: str | None,
+        trial: Any,
+    ) -> tuple[int, int]:
+        """Restore the state, with the best checkpoint beside the one that is resumed from.
+
+        Reason: Trainer looks for it where it was; the folder may have been moved.
+        """
+        result = super()._init_training_state(
+            max_steps, num_update_steps_per_epoch, num_train_epochs, checkpoint, trial
+        )
+        if checkpoint is not None and (best := best_checkpoint_of(checkpoint, vars(self.state))) is not None:
+            self.state.best_model_checkpoint = str(best)
+        return result
+
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         """Save the projections with optimizer and scheduler.
 
@@ -103,6 +160,7 @@ class PrivateHooks(Trainer):
         Reason: as for `_load_from_checkpoint`.
         """
         checkpoint = cast(str, self.state.best_model_checkpoint)  # Trainer calls this only if there is one
+        check_files(checkpoint)
         if not load_renamed(self.model, checkpoint):
             super()._load_best_model()
         self.projections.load(checkpoint)

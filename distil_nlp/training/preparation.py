@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from accelerate.utils import broadcast_object_list
 from torch import nn
 from transformers import TrainingArguments
 from transformers.trainer_utils import has_length
@@ -19,6 +20,7 @@ from ..teachers import Teacher, as_teacher, probe
 from ..teachers.capacity import warn_of_gap
 from ..teachers.probe import labeled_items
 from .arguments import DistillationTrainingArguments, objective_settings
+from .checkpoints import check_checkpoint, check_settings, delete_unfinished, last_complete_checkpoint
 from .compat import PrivateHooks
 from .projections import dry_run
 
@@ -93,6 +95,38 @@ class PreparationMixin(PrivateHooks):
 
     def _problem_type(self, batch: Mapping[str, torch.Tensor]) -> str:
         return problem_kind_of(config_of(self.model), batch).name
+
+    def _checkpoint_to_resume(self, requested: str | bool | None) -> str | None:
+        """The checkpoint to resume from, checked by the main process for all.
+
+        Args:
+            requested (`str` or `bool`): A folder, or True for the newest complete checkpoint.
+
+        Raises:
+            ValueError: It is incomplete, damaged, or was written with other settings.
+        """
+        if not requested:
+            return None
+        needs = {"needs_projections": self.projections.exist, "needs_best": self.args.load_best_model_at_end}
+        checkpoint: Path | None
+        outcome, error = ["", ""], None
+        if self.accelerator.is_main_process:
+            try:
+                if requested is True:
+                    checkpoint = last_complete_checkpoint(self._output_dir, **needs)
+                    delete_unfinished(self._output_dir)
+                else:
+                    checkpoint = Path(requested)
+                    check_checkpoint(checkpoint, **needs)
+                if checkpoint is not None:
+                    check_settings(checkpoint, self.args, self.train_dataset)
+                    outcome = [str(checkpoint), ""]
+            except (ValueError, OSError) as refusal:
+                outcome, error = ["", str(refusal)], refusal
+        outcome = broadcast_object_list(outcome)
+        if error is not None or outcome[1]:
+            raise error or ValueError(outcome[1])
+        return outcome[0] or None
 
     def _probe_teacher(self) -> None:
         """Compare the teacher with the labels of a few examples; warn if it is far larger than the student."""

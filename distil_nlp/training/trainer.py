@@ -21,7 +21,6 @@ from ..signals.problem_kinds import problem_kind_of
 from ..signals.taps import FeatureTap
 from ..teachers import Teacher
 from .arguments import DistillationTrainingArguments, check_unused
-from .checkpoints import last_complete_checkpoint
 from .finite import ADVICE, LossCheck, check_weights, warn_of_divergence
 from .hyperparameter_search import HyperparameterSearchMixin
 from .meters import EvaluationMeter, StepMeter, Stopwatch, counted_examples
@@ -238,10 +237,12 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
 
         `resume_from_checkpoint=True` takes the newest complete checkpoint, and starts from the beginning if there is
         none.
+
+        Raises:
+            ValueError: The checkpoint is incomplete or damaged, or was written with settings (batch size, number of
+                processes, seed, ...) with which rows would be repeated or left out.
         """
-        if resume_from_checkpoint is True:
-            checkpoint = last_complete_checkpoint(self._output_dir)
-            resume_from_checkpoint = None if checkpoint is None else str(checkpoint)
+        resume_from_checkpoint = self._checkpoint_to_resume(resume_from_checkpoint)
         self._probe_teacher()
         result = super().train(resume_from_checkpoint, *args, **kwargs)
         check_weights(self.model, step=self.state.global_step, learning_rate=self.args.learning_rate)

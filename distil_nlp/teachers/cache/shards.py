@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
+from ...internals.checksums import crc32
 from ...internals.files import replacing
 
 _STARTS = ".starts"
@@ -27,7 +28,6 @@ _DTYPES = {
     "U16": np.uint16,
     "U8": np.uint8,
 }
-_CHUNK = 1 << 22
 _MAX_BYTES_IN_MEMORY = 16 << 20
 
 
@@ -59,22 +59,6 @@ def write_shard(folder: str | Path, number: int, examples: list[dict[str, np.nda
     with replacing(path) as temporary:
         temporary.write_bytes(content)
     return {"file": path.name, "examples": len(examples), "bytes": len(content), "crc32": f"{zlib.crc32(content):08x}"}
-
-
-def crc32(path: Path, progress: Callable[[int], object] | None = None) -> str:
-    """Return the CRC-32 of a file, as eight hexadecimal digits.
-
-    Args:
-        path (`Path`): The file.
-        progress (callable, *optional*): Called with the number of bytes after each chunk.
-    """
-    value = 0
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            value = zlib.crc32(chunk, value)
-            if progress is not None:
-                progress(len(chunk))
-    return f"{value:08x}"
 
 
 def check_shards(folder: str | Path, shards: list[dict], progress: Callable[[int], object] | None = None) -> None:
