@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 from accelerate import PartialState
 
-from ..internals.files import clear_partial_files, flush, flush_folder, read_json, write_json, write_text
+from ..internals.checksums import CHECKSUMS, DamagedFileError, check_files, write_checksums
+from ..internals.files import clear_partial_files, flush, read_json, write_json, write_text
 from ..internals.locks import LOCK, FolderInUseError, FolderLock, main_decides
 from ..internals.secrets import hide_secrets
 
@@ -25,6 +26,7 @@ _FREE = {
     "latency_seconds", "log_level", "logging_steps", "main_metric", "num_trials", "output_dir", "push_to_hub",
     "report_to", "save_steps", "save_strategy", "save_total_limit", "seeds", "teacher_cache", "tfidf_control",
 }  # fmt: skip
+_SELECTING = {"save_steps", "save_strategy"}  # not free where the best checkpoint is loaded at the end
 
 
 class RunFolder:
@@ -39,6 +41,7 @@ class RunFolder:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
+        self._checked: set[str] = set()  # finished models that were written or compared with their checksums
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -93,9 +96,11 @@ class RunFolder:
         else:
             before = yaml.safe_load((self.path / _RECIPE).read_text(encoding="utf-8")) or {}
             overrides = hide_secrets(dict(overrides))  # as written
+            selects = before.get("load_best_model_at_end") or overrides.get("load_best_model_at_end")
+            free = _FREE - (_SELECTING if selects else set())
             differing = [
                 f"{name} was {before.get(name)!r} and is {overrides.get(name)!r}"
-                for name in sorted({*before, *overrides} - _FREE)
+                for name in sorted({*before, *overrides} - free)
                 if before.get(name) != overrides.get(name)
             ]
             if differing:
@@ -105,9 +110,25 @@ class RunFolder:
                 )
 
     def finished(self, name: str) -> Path | None:
-        """The folder of a finished model, or None."""
+        """The folder of a finished model, or None.
+
+        Raises:
+            ValueError: Its files were changed or damaged after they were written.
+        """
         folder = self.path / name
-        return folder if (folder / _RECORD).is_file() else None
+        if not (folder / _RECORD).is_file():
+            return None
+        if name not in self._checked:
+            try:
+                check_files(folder)
+            except DamagedFileError as error:
+                raise ValueError(
+                    f"{error} It belongs to the finished model {name!r}, which is not used like this. Delete {folder}, and "
+                    f"the same command trains the model again. If you changed the file on purpose, delete {CHECKSUMS} in "
+                    f"that folder instead."
+                ) from error
+            self._checked.add(name)
+        return folder
 
     def checkpoints(self, name: str) -> Path:
         """The folder of a model's checkpoints while it is trained."""
@@ -126,10 +147,11 @@ class RunFolder:
         unfinished.mkdir(parents=True)
         save(unfinished)
         write_json(unfinished / _RECORD, record)
-        flush_folder(unfinished)
+        write_checksums(unfinished)
         shutil.rmtree(self.path / name, ignore_errors=True)
         unfinished.rename(self.path / name)
         flush(self.path)
+        self._checked.add(name)
         shutil.rmtree(self.checkpoints(name), ignore_errors=True)
         _remove_empty(self.checkpoints(""))
         return self.path / name
