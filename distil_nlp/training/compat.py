@@ -150,7 +150,9 @@ class PrivateHooks(Trainer):
 
         Reason: Trainer loads its model only, and ignores weights that transformers saves under older names.
         """
-        if not load_renamed(self.model if model is None else model, resume_from_checkpoint):
+        # FSDP and DeepSpeed have names of their own.
+        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        if sharded or not load_renamed(self.model if model is None else model, resume_from_checkpoint):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         self.projections.load(resume_from_checkpoint)
 
@@ -161,7 +163,8 @@ class PrivateHooks(Trainer):
         """
         checkpoint = cast(str, self.state.best_model_checkpoint)  # Trainer calls this only if there is one
         check_files(checkpoint)
-        if not load_renamed(self.model, checkpoint):
+        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        if sharded or not load_renamed(self.model, checkpoint):
             super()._load_best_model()
         self.projections.load(checkpoint)
 
