@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 SHORTEST = 0.04  # seconds; no word is shorter, and a front end needs a whole frame
 _UNKNOWN_LENGTH = 0x7FFF0000
+_LOUDEST = 2.0**31  # of 32-bit integers that a file stores as floats
 
 
 def decode_wave(file: Mapping[str, Any] | None, location: str) -> tuple[np.ndarray, int]:
@@ -63,6 +64,12 @@ def decode_wave(file: Mapping[str, Any] | None, location: str) -> tuple[np.ndarr
         raise ValueError(
             f"{location} contains {int((~np.isfinite(wave)).sum())} samples that are not finite (NaN or infinity), which "
             f"would make every weight NaN. Replace the file, or remove the row."
+        )
+    loudest = np.abs(wave).max()
+    if loudest > _LOUDEST:
+        raise ValueError(
+            f"{location} contains samples up to {loudest:g}, and audio lies in -1 to 1: the file is damaged, and "
+            f"the square of such a sample is infinite. Replace the file, or remove the row."
         )
     return wave, rate
 

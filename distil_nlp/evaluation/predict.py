@@ -12,7 +12,10 @@ from ..data.collator import as_collator
 from ..data.examples import column_names, columns_to_collate, longest_first, with_columns
 from ..metrics.base import rows_of
 from ..signals.columns import CONTEXT_SPAN, LABELS
+from ..signals.finite import NonFiniteError, describe_values, examples_of, undefined_items
 from ..signals.forward import accepted_columns, frame_logits
+from ..signals.problem_kinds import problem_kind_of
+from ..signals.wrappers import config_of
 
 _SHOW_AFTER_S = 3.0  # a progress bar for less than this only flickers
 
@@ -70,6 +73,7 @@ def predict(
 
     Raises:
         ValueError: An empty data set; columns that it does not have; not exactly one prediction for each example.
+        NonFiniteError: NaN or infinity in place of a prediction.
     """
     if len(dataset) == 0:
         raise ValueError(f"{description}: the data set is empty (0 examples), so there is nothing to predict.")
@@ -84,12 +88,33 @@ def predict(
             indices = order[start : start + batch_size]
             batch = collator([dataset[int(index)] for index in indices])
             logits = compute_logits(batch)
-            batch_predictions = keep(logits, _moved(batch, logits.device))
+            moved = _moved(batch, logits.device)
+            _check_finite(model, logits, moved, indices, description)
+            batch_predictions = keep(logits, moved)
             _check_count(batch_predictions, len(indices), logits, description)
             for index, prediction in zip(indices, batch_predictions, strict=True):
                 predictions[index] = prediction
             progress.update(len(indices))
     return predictions
+
+
+def _check_finite(
+    model: torch.nn.Module | Callable,
+    logits: torch.Tensor,
+    batch: dict[str, Any],
+    indices: Sequence[int] | np.ndarray,
+    description: str,
+) -> None:
+    """Raise a NonFiniteError for logits without a prediction: the largest of NaN would count as a class."""
+    config = config_of(model) if isinstance(model, torch.nn.Module) else None
+    undefined = undefined_items(logits, batch, problem_kind_of(config, batch))
+    if undefined.any():
+        examples = [int(indices[row]) for row in examples_of(undefined, batch)]
+        raise NonFiniteError(
+            f"{description}: the model returns {describe_values(logits[undefined])} for example {min(examples)} of the "
+            f"data set ({len(examples)} of {len(indices)} in its batch), so no metric would have a meaning. "
+            f"Check its weights, and the example; of a model in half precision, run it in float32."
+        )
 
 
 def _check_count(

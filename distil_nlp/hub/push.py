@@ -10,11 +10,14 @@ from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel
 
 from ..internals.messages import printable
 from ..models.loading import check_folder
+from ..signals.finite import NonFiniteError, describe_values
 from .card import named_card
 
 logger = logging.getLogger(__name__)
@@ -81,6 +84,7 @@ def push_to_hub(
         RuntimeError: Any other refusal. The client's own error is the cause of each of these.
     """
     files = _files_to_push(folder)
+    _check_weights(Path(folder))
     api = HfApi(token=token)
     with _explained(repo_id, api.token):
         repo = api.create_repo(repo_id, private=private, exist_ok=True)
@@ -175,6 +179,21 @@ def _check_shards(folder: Path) -> None:
             f"{folder} lacks {len(missing)} of the {len(shards)} weight files in its index "
             f"({', '.join(missing[:3])}), so the pushed student could not be loaded. Save the student again."
         )
+
+
+def _check_weights(folder: Path) -> None:
+    """Raise a ValueError for weights that cannot be read, or that are NaN or infinite, as every prediction would be."""
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            weights = load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"{path} is damaged ({error}), so it is not pushed. Save the student again.") from error
+        for name, tensor in weights.items():
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise NonFiniteError(
+                    f"The weights {name} in {path} contain {describe_values(tensor)}: the training diverged, and the "
+                    f"student predicts nothing. Train it again with a lower learning rate."
+                )
 
 
 def _belongs_to_training(relative: Path) -> bool:

@@ -153,7 +153,8 @@ class BoxLabels(LabeledBoxesTerm):
     def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
         _, boxes, queries = self.matched(student, batch)
         predicted = boxes.gather(1, queries.clamp(min=0).unsqueeze(-1).expand(-1, -1, 4))
-        return box_distance(predicted, batch[BOXES].nan_to_num()).masked_fill(queries < 0, 0)
+        true_boxes = batch[BOXES].nan_to_num(posinf=torch.inf)  # of unlabeled images: NaN
+        return box_distance(predicted, true_boxes).masked_fill(queries < 0, 0)
 
 
 class QuerySoftTargets(DetectionTerm):

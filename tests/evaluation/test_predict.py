@@ -163,3 +163,23 @@ def test_a_model_comes_back_from_another_device(make_model):
     there = predict_logits(model, rows, stack, device="cuda")
     assert model.device.type == "cpu"
     np.testing.assert_allclose(there, predict_logits(model, rows, stack), atol=1e-4)
+
+
+@pytest.mark.parametrize(("value", "told"), [(float("nan"), "NaN"), (float("inf"), "inf")])
+@pytest.mark.parametrize("as_teacher", [False, True])
+def test_the_largest_of_nan_is_no_prediction(rows, value, told, as_teacher):
+    class Broken(Echo):
+        def forward(self, input_ids):
+            return super().forward(input_ids).masked_fill(input_ids[:, :1] == 5 + 17, value)
+
+    model = Broken()
+    predictor = (lambda batch: Signals(model(batch["input_ids"]))) if as_teacher else model
+    with pytest.raises(ValueError, match=rf"Predicting: the model returns {told} for example 17 of the data set"):
+        predict(predictor, rows, stack, keep=lambda logits, batch: logits.argmax(-1).numpy())
+
+
+def test_an_excluded_class_is_a_prediction_of_the_others(rows):
+    def excluding(batch):
+        return Signals(torch.tensor([[-float("inf"), 1.0]]).expand(len(batch["input_ids"]), 2))
+
+    assert set(predict(excluding, rows, stack, keep=lambda logits, batch: logits.argmax(-1).numpy())) == {1}

@@ -5,6 +5,8 @@ import pickle
 
 import huggingface_hub
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from distil_nlp import push_to_hub
 from distil_nlp.hub.push import _files_to_push
@@ -26,6 +28,17 @@ def test_a_folder_without_weights_is_refused(student_folder):
 def test_a_folder_whose_weights_are_a_pickle_is_refused(student_folder):
     (student_folder / "model.safetensors").rename(student_folder / "pytorch_model.bin")
     with pytest.raises(ValueError, match="only as a pickle"):
+        push_to_hub(student_folder, "ada/x")
+
+
+def test_weights_of_nan_are_not_pushed(student_folder):
+    path = student_folder / "model.safetensors"
+    weights = load_file(path)
+    name = sorted(name for name, tensor in weights.items() if tensor.is_floating_point())[0]
+    save_file({**weights, name: torch.full_like(weights[name], float("nan"))}, path, {"format": "pt"})
+    with pytest.raises(
+        ValueError, match=rf"The weights {name} in .*model.safetensors contain NaN: the training diverged"
+    ):
         push_to_hub(student_folder, "ada/x")
 
 

@@ -80,6 +80,21 @@ def test_half_of_a_file_is_refused_and_a_whole_one_is_not(format, tmp_path):
         audio_files.read_audio_file(tmp_path / "half")
 
 
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        (np.nan, "1 samples that are not finite"),
+        (-np.inf, "1 samples that are not"),
+        (1e30, "up to 1e.30, and audio lies"),
+    ],
+)
+def test_a_sample_that_is_no_sound_is_refused_with_its_row(sample, message):
+    broken = wave(2)
+    broken[7] = sample
+    with pytest.raises(ValueError, match=rf"(?i)row 2 .*clip2.wav.*{message}"):
+        rows_of([encoded(wave(0)), encoded(wave(1)), encoded(broken)])
+
+
 def test_a_wave_file_with_an_unknown_length_in_its_header_is_read():
     piped = encoded(wave(0))
     piped = piped[:4] + b"\xff\xff\xff\xff" + piped[8:]

@@ -58,6 +58,68 @@ def test_float16_storage_rounds_the_logits(tmp_path):
     torch.testing.assert_close(half, single, rtol=1e-3, atol=1e-3)
 
 
+class Marked(torch.nn.Module):
+    """A model that returns a given number as the first logit of the example with the largest sum of tokens."""
+
+    def __init__(self, value, rows, problem):
+        super().__init__()
+        self.model, self.value = teacher_of(problem).model, value
+        self.config = self.model.config
+        self.mark = max(map(sum, rows["input_ids"]))
+
+    def forward(self, input_ids, attention_mask=None, token_type_ids=None):
+        logits = self.model(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids).logits.clone()
+        logits[input_ids.sum(1) == self.mark, ..., 0] = self.value
+        return logits
+
+
+def marked_cache(folder, value, problem="single_label_classification", **settings):
+    rows = add_example_ids(make_rows(problem=problem))
+    marked = max(range(len(rows)), key=lambda index: sum(rows[index]["input_ids"]))
+    teacher = OnlineTeacher(Marked(value, rows, problem), name="marked")
+    return marked, rows, lambda: make_cache(folder, problem=problem, teacher=teacher, rows=rows, **settings)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem", "storage", "told"),
+    [
+        (float("nan"), "single_label_classification", "float32", "contain NaN"),
+        (float("inf"), "single_label_classification", "float16", "contain inf"),
+        (7e4, "single_label_classification", "float16", "contain 70000, which float16 cannot store.*Store float32"),
+        (-7e4, "regression", "float16", "contain 70000, which float16 cannot store"),
+        (float("-inf"), "regression", "float32", "contain -inf"),
+        (float("nan"), "multi_label_classification", "float32", "contain NaN"),
+        (float("nan"), "token", "float16", "contain NaN"),
+        (float("nan"), "token", {"kind": "top_k", "k": 2}, "contain NaN"),
+    ],
+)
+def test_an_output_that_is_no_prediction_is_not_stored(value, problem, storage, told, tmp_path):
+    marked, _, build = marked_cache(tmp_path, value, problem, storage=storage)
+    with pytest.raises(ValueError, match=rf"logits of the teacher \(marked\) for example {marked} {told}"):
+        build()
+    assert not (tmp_path / "cache.json").exists()
+
+
+@pytest.mark.parametrize("value", [float("-inf"), -1e6])
+def test_a_class_that_the_teacher_excludes_is_learned_from_a_cache_as_from_the_teacher(value, tmp_path):
+    marked, rows, build = marked_cache(tmp_path / "cache", value, storage="float16")
+    rows, teacher, collator = build()
+    batch, stored = outputs_of(CachedTeacher(tmp_path / "cache"), rows, collator, [marked, 3])
+    online, half = teacher(batch).logits, torch.float16
+    torch.testing.assert_close(stored.logits.softmax(-1), online.softmax(-1), rtol=1e-2, atol=1e-3)
+    assert stored.logits[0, 0] == float("-inf") and torch.equal(stored.logits[1], online[1].to(half).float())
+
+
+def test_a_layer_too_large_for_float16_is_not_stored(tmp_path):
+    teacher = teacher_of()
+    name = "bert.encoder.layer.0"
+    teacher.model.get_submodule(name).register_forward_hook(lambda module, inputs, output: output * 1e6)
+    with pytest.raises(
+        ValueError, match=r"outputs of bert.encoder.layer.0 of the teacher .* for example \d+ contain \d"
+    ):
+        make_cache(tmp_path, teacher=teacher, storage="float16", features=[name])
+
+
 def test_a_cache_stores_the_requested_layers(tmp_path):
     name = "bert.encoder.layer.1"
     rows, teacher, collator = make_cache(tmp_path, features=[name])

@@ -19,7 +19,10 @@ from tqdm.auto import tqdm
 from ...data.examples import EXAMPLE_ID, row_digests
 from ...internals.files import clear_partial_files, read_json, write_json
 from ...internals.locks import FolderLock, main_decides
+from ...signals.finite import NonFiniteError, describe_values
 from ...signals.forward import predicts_spans
+from ...signals.problem_kinds import problem_kind_of
+from ...signals.wrappers import config_of
 from ..base import Teacher
 from .fingerprints import data_fingerprint, tokenizer_fingerprint
 from .formats import format_from, full_description
@@ -75,6 +78,8 @@ def build_cache(
     Raises:
         ValueError: Examples have no ids or differ when they are read again; the folder contains a finished or unfinished
             cache with another header (the message names the parts that differ).
+        NonFiniteError: An output is NaN or infinite, or too large for float16 (the message names the example). A logit of
+            -inf excludes a class, and so does one below -65,504 in float16.
         OSError: The disk is too small.
     """
     folder = Path(folder)
@@ -202,10 +207,46 @@ class _Build:
         for name, (layout, storage) in self._signals.items():
             tensor = signals.features[name] if name in signals.features else signals.logits
             counts = layout.counts(tensor, batch, len(ids)).tolist()
-            packed = storage.pack(layout.rows(tensor, batch), counts, ids)
+            rows = layout.rows(tensor, batch)
+            self._check_finite(name, rows, storage.as_stored(rows), batch, counts)
+            packed = storage.pack(rows, counts, ids)
             for arrays, example in zip(packed, examples, strict=True):
                 example.update({name + part: array for part, array in arrays.items()})
         return examples
+
+    def _check_finite(
+        self,
+        name: str,
+        rows: torch.Tensor,
+        stored: torch.Tensor,
+        batch: Mapping[str, torch.Tensor],
+        counts: Sequence[int],
+    ) -> None:
+        """Raise a NonFiniteError that names the first example without a prediction, before or after rounding."""
+        is_layer = name in self.header["features"]
+        if is_layer:
+            bad = ~stored.reshape(len(stored), -1).isfinite().all(1)
+        elif self.header["signals"][name]["layout"] == "spans":  # a position may be excluded from start and end
+            bad = ~(stored < float("inf")).all(-1)
+        else:
+            bad = ~problem_kind_of(config_of(self.reader.teacher.model), batch).is_defined(stored)
+            bad = bad.reshape(len(bad), -1).any(1)
+        if not bad.any():
+            return
+        row = int(bad.nonzero()[0, 0])
+        example = batch[EXAMPLE_ID][int(np.searchsorted(np.cumsum(counts), row, side="right"))]
+        values, part = rows[row], f"outputs of {name}" if is_layer else "logits"
+        overflow = values.isfinite().all()
+        found = f"{values.abs().max():g}, which float16 cannot store" if overflow else describe_values(values)
+        raise NonFiniteError(
+            f"The {part} of the teacher ({self.header['teacher']}) for example {int(example)} contain {found}, so a "
+            f"student could not learn from the cache. "
+            + (
+                "Store float32."
+                if overflow
+                else "Run the teacher in float32, check its weights, or leave the example out."
+            )
+        )
 
     def _bytes_per_example(self) -> float:
         rows = [row for batch in self.reader.batches(self.reader.sample()) for row in self._rows(batch)]

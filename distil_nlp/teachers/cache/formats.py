@@ -49,7 +49,12 @@ class DenseFormat:
         Returns:
             `list[dict[str, np.ndarray]]`: One dictionary per example, with the names in `arrays` as keys.
         """
-        return [{"": part} for part in _split(rows.cpu().float().numpy().astype(self._dtype), counts)]
+        with np.errstate(over="ignore"):  # a logit far below all others becomes -inf, a probability of 0
+            return [{"": part} for part in _split(rows.cpu().float().numpy().astype(self._dtype), counts)]
+
+    def as_stored(self, rows: torch.Tensor) -> torch.Tensor:
+        """The rows in the precision in which they are stored."""
+        return rows.half() if self._dtype == np.float16 else rows
 
     def restore(
         self, arrays: dict[str, np.ndarray], into_batch: Callable[[torch.Tensor], torch.Tensor]
@@ -93,6 +98,10 @@ class SparseFormat:
         sizes = self._format.rows(arrays, counts)
         parts = {f":{name}": _split(array, sizes[name]) for name, array in arrays.items()}
         return [dict(zip(parts, example, strict=True)) for example in zip(*parts.values(), strict=True)]
+
+    def as_stored(self, rows: torch.Tensor) -> torch.Tensor:
+        """See `DenseFormat.as_stored`; the rows as they are: parts of their distributions are stored."""
+        return rows
 
     def restore(
         self, arrays: dict[str, np.ndarray], into_batch: Callable[[torch.Tensor], torch.Tensor]
