@@ -2,14 +2,17 @@
 
 import linecache
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..internals.messages import printable
 from ..internals.secrets import hide_secrets
+from ..internals.stopping import Stopped, stop_at_signals
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _MAX_LENGTH = 4_000  # characters of a message
@@ -27,14 +30,20 @@ def run_command(command: Callable[[], Any], *, stopped: str = "Stopped.") -> Non
         stopped (`str`): The message after Ctrl-C, where the command gives none.
 
     Raises:
-        SystemExit: The user stopped it or can correct the error (status 1, one sentence); an error of this package
-            (status 1, traceback and where to report it).
+        SystemExit: It was stopped by Ctrl-C, SIGTERM or SIGHUP (128 and the number of the signal, one sentence); the user
+            can correct the error (status 1, one sentence); an error of this package (status 1, traceback and where to
+            report it).
     """
     try:
-        command()
-        sys.stdout.flush()
+        with stop_at_signals():
+            command()
+            sys.stdout.flush()
     except KeyboardInterrupt as stop:
-        sys.exit(f"{stop} Run the same command again to continue from there." if str(stop) else stopped)
+        if os.environ.get("RANK", "0") == "0":  # several processes stop together
+            with suppress(OSError):
+                message = f"{stop} Run the same command again to continue from there." if str(stop) else stopped
+                print(message, file=sys.stderr, flush=True)
+        sys.exit(stop.exit_status if isinstance(stop, Stopped) else 128 + signal.SIGINT)
     except BrokenPipeError as error:
         if not _stdout_is_closed():
             sys.exit(f"error: {error}")

@@ -1,60 +1,91 @@
-"""Callbacks that stop a training before its end: at Ctrl-C, or at an epoch."""
+"""Callbacks that stop a training before its end: at a signal, or at an epoch."""
 
+import os
 import signal
 import threading
-from typing import Any
+from contextlib import suppress
+from types import FrameType
+from typing import Any, ClassVar
 
+import torch
+from accelerate import PartialState
+from torch import distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-
-class Interrupted(KeyboardInterrupt):
-    """Training stopped at Ctrl-C; a checkpoint was written."""
+from ..internals.stopping import SIGNALS, Stopped, is_unhandled, survive_closed_terminal
 
 
-class SaveOnInterrupt(TrainerCallback):
-    """The first Ctrl-C ends the step, writes a checkpoint and stops; the second stops at once.
+class Interrupted(Stopped):
+    """Training stopped at a signal; a checkpoint was written."""
 
-    With several processes the signal is not handled: they would receive it at different steps, and wait for each other
-    without end. Their next run continues from the last regular checkpoint.
+
+class SaveOnSignal(TrainerCallback):
+    """The first SIGINT (Ctrl-C), SIGTERM or SIGHUP ends the step, writes a checkpoint and stops; the second stops at once.
+
+    Processes of one training stop after the same step, whichever of them gets the signal. A signal that the program
+    handles itself, or that is ignored (`nohup`), is left alone. Handlers are installed when training begins, and `close`
+    restores those of before.
 
     Args:
-        num_processes (`int`): Of the training.
+        process (`PartialState`): This process among those of the training.
 
     Attributes:
-        requested (`bool`): Whether Ctrl-C was pressed.
+        signal_number (`int`): The signal that was received, in this process or another one; 0: none.
+        has_stopped (`bool`): Whether the training was stopped for it.
     """
 
-    def __init__(self, num_processes: int = 1):
-        self.requested = False
-        self._active = num_processes == 1 and threading.current_thread() is threading.main_thread()
-        self._before = None
+    active: ClassVar["SaveOnSignal | None"] = None  # while its handlers are installed
+
+    def __init__(self, process: PartialState):
+        self.process, self.signal_number, self.has_stopped = process, 0, False
+        self._before: dict[int, Any] = {}
+        self._agreement = _Agreement(process)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if self._active:
-            self._before = signal.signal(signal.SIGINT, self._request)
+        if threading.current_thread() is threading.main_thread() and self._agreement.is_possible:
+            self._before |= {
+                number: signal.signal(number, self._request) for number in SIGNALS if is_unhandled(number)
+            }
+            SaveOnSignal.active = self
 
-    def on_train_end(
+    def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self._restore()
+        self._agreement.begin(self.signal_number)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if self.requested:
+        if number := self._agreement.end(self.signal_number):
+            self.signal_number, self.has_stopped = number, True
             control.should_save = control.should_training_stop = True
 
-    def _request(self, *_):
-        self.requested = True
-        self._restore()
-        print("\nInterrupted: finishing this step and saving a checkpoint. Ctrl-C again stops at once.", flush=True)
+    def close(self) -> None:
+        """Restore the signal handlers of before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+        SaveOnSignal.active = None
 
-    def _restore(self):
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
+    def agree(self) -> int:
+        """The signal that any process of the training has received, or 0; call it in all of them."""
+        self._agreement.begin(self.signal_number)
+        self.signal_number = self._agreement.end(self.signal_number)
+        return self.signal_number
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.signal_number = number
+        self.close()
+        survive_closed_terminal(number)
+        if self.process.is_main_process:
+            name = "Interrupted" if number == signal.SIGINT else signal.Signals(number).name
+            with suppress(OSError):
+                print(
+                    f"\n{name}: finishing this step and saving a checkpoint. A second signal (Ctrl-C) stops at once.",
+                    flush=True,
+                )
 
 
 class StopAtEpoch(TrainerCallback):
@@ -77,3 +108,56 @@ class StopAtEpoch(TrainerCallback):
 
     # A run that resumes from its last step has no step left.
     on_epoch_begin = on_step_end
+
+
+class _Agreement:
+    """The greatest of a number among processes, exchanged while a step runs, and without the device that trains.
+
+    Args:
+        process (`PartialState`): This process among those of the training.
+    """
+
+    _group: Any = None  # of all processes, made once
+
+    def __init__(self, process: PartialState):
+        self.process = process
+        self._value, self._work = torch.zeros(1, dtype=torch.int32), None
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether the processes can exchange a number."""
+        return self.process.num_processes == 1 or (distributed.is_available() and distributed.is_initialized())
+
+    def begin(self, number: int) -> None:
+        """Start the exchange; call it in all processes."""
+        if self.process.num_processes == 1 or not self.is_possible:
+            return
+        if _Agreement._group is None:
+            _Agreement._group = distributed.new_group(backend="gloo")
+        self._value.fill_(number)
+        self._work = distributed.all_reduce(
+            self._value, distributed.ReduceOp.MAX, group=_Agreement._group, async_op=True
+        )
+
+    def end(self, number: int) -> int:
+        """The greatest number of all processes; of a single process, its own at this time."""
+        if self._work is None:
+            return number
+        self._work.wait()
+        self._work = None
+        return int(self._value)
+
+
+def _in_fork() -> None:
+    """In a fork, such as a worker that loads data: signals to the whole group are for the process that trains."""
+    if SaveOnSignal.active is not None:
+        SaveOnSignal.active = None
+        for number in SIGNALS:
+            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, default)
+        with suppress(OSError):
+            os.setpgid(0, 0)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_fork)

@@ -1,5 +1,6 @@
 """Train one model of a recipe: resume from its checkpoints, save it, record how it was trained."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from ..reports.report import plain
 from ..teachers import Teacher
 from ..training.arguments import DistillationTrainingArguments
 from ..training.trainer import DistillationTrainer
-from .callbacks import Interrupted, SaveOnInterrupt
+from .callbacks import Interrupted, SaveOnSignal
 from .context import RunContext
 from .data import Processor, RecipeData
 
@@ -57,10 +58,10 @@ def train_model(
         `Path`: The folder of the trained model.
 
     Raises:
-        Interrupted: Ctrl-C; a checkpoint was written.
+        Interrupted: A signal stopped the training (Ctrl-C, SIGTERM, SIGHUP); a checkpoint was written.
     """
     processor = processor or context.data.processor
-    stop = SaveOnInterrupt(context.process.num_processes)
+    stop = SaveOnSignal(context.process)
     trainer = DistillationTrainer(
         model,
         teacher,
@@ -78,13 +79,20 @@ def train_model(
     )
     if context.configure_trainer is not None:
         context.configure_trainer(trainer)
-    result = trainer.train(resume_from_checkpoint=True)
-    if stop.requested:
-        raise Interrupted(f"{name} is at step {trainer.state.global_step} of {trainer.state.max_steps}.")
-    record = _record(trainer, seconds=result.metrics["train_runtime"])
-    if context.process.is_main_process:
-        context.folder.finish(name, lambda folder: save(trainer.model, folder, processor), record)
-    context.process.wait_for_everyone()
+    began = time.monotonic()  # a clock may be set back
+    try:
+        trainer.train(resume_from_checkpoint=True)
+        state = trainer.state
+        if stop.has_stopped and state.global_step < state.max_steps:
+            raise Interrupted(f"{name} is at step {state.global_step} of {state.max_steps}.", stop.signal_number)
+        record = _record(trainer, seconds=time.monotonic() - began)
+        if context.process.is_main_process:
+            context.folder.finish(name, lambda folder: save(trainer.model, folder, processor), record)
+        context.process.wait_for_everyone()
+        if stop.agree():  # the signal came at the last step, or after it
+            raise Interrupted(f"{name} is finished.", stop.signal_number)
+    finally:
+        stop.close()
     return context.folder.path / name
 
 

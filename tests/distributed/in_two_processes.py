@@ -4,14 +4,18 @@ import gc
 import json
 import os
 import runpy
+import signal
 import sys
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
 from safetensors.torch import save_file
+from transformers import TrainerCallback
 
+from distil_nlp.recipe.callbacks import SaveOnSignal
 from distil_nlp.reports import markdown
+from distil_nlp.training.checkpoints import check_checkpoint
 from tests.conftest import ROOT
 from tests.distributed.cases import (
     CASES,
@@ -24,6 +28,7 @@ from tests.distributed.cases import (
 )
 from tests.recipe.runs import words
 from tests.teachers.cache_building import make_cache, one_example_per_shard
+from tests.training.runs import make_pair, make_rows, make_trainer
 from tests.training.test_search import two_trials_and_alone
 
 
@@ -50,11 +55,31 @@ def runs(process, folder):
     images = short_image_run(folder / "images", 2)
     for name, trainer in {"whole": whole, "resumed": resumed, "images": images}.items():
         save_file(weights_of(trainer), folder / f"{name}.rank{process.process_index}.safetensors")
+    told["stopped"] = stopped_by_one(folder / "stopped", process)
     told["searched"] = two_trials_and_alone(folder / "search")
     run_recipe(folder / "recipe")
     one_example_per_shard()
     make_cache(folder / "cache")
     (folder / f"told.rank{process.process_index}.json").write_text(json.dumps(told))
+
+
+def stopped_by_one(folder, process):
+    """The step after which a training stops that gets a signal in its second process only, and the number of the signal."""
+
+    class Signal(TrainerCallback):
+        def on_step_begin(self, args, state, control, **kwargs):
+            if process.process_index == 1 and state.global_step == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    stop = SaveOnSignal(process)
+    callbacks = [Signal(), stop]
+    trainer = make_trainer(*make_pair(), make_rows(24), folder, per_device_train_batch_size=2, callbacks=callbacks)
+    try:
+        trainer.train()
+    finally:
+        stop.close()
+    check_checkpoint(folder / f"checkpoint-{trainer.state.global_step}")
+    return [trainer.state.global_step, stop.signal_number]
 
 
 def run_recipe(folder):

@@ -135,6 +135,11 @@ def test_a_resumed_run_of_two_processes_ends_bit_identical(folder):
     assert same_weights(resumed, whole)
 
 
+def test_a_signal_to_one_process_stops_both_after_the_same_step(folder):
+    stopped = [told(folder, rank)["stopped"] for rank in (0, 1)]
+    assert stopped == [[2, signal.SIGTERM]] * 2
+
+
 def test_a_cache_built_by_two_processes_is_that_of_one(folder, tmp_path, monkeypatch):
     one_example_per_shard(monkeypatch.setattr)
     make_cache(tmp_path / "cache")

@@ -55,13 +55,18 @@ def test_a_killed_run_continues_and_ends_with_the_same_weights(num_kills, folder
     assert same_weights(weights(tmp_path / "killed"), uninterrupted)
 
 
-def test_ctrl_c_saves_a_checkpoint_and_the_same_command_continues(folder, uninterrupted, tmp_path, forks):
+# A process for each; the handler of each signal: test_callbacks.py.
+OTHERS = [pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGINT, signal.SIGHUP)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, *OTHERS])
+def test_a_signal_saves_a_checkpoint_and_the_same_command_continues(number, folder, uninterrupted, tmp_path, forks):
     arguments = words(folder, tmp_path / "stopped", save_strategy="no", logging_steps=1, **TRAINING)
     process = forks.start("-c", SLOWED, *arguments, cwd=tmp_path)
     while process.poll() is None and "'loss'" not in process.stdout():  # until it has made a step
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    assert process.wait() == 1
+    process.send_signal(number)
+    assert process.wait() == 128 + number
     message = process.stderr()
     assert "student is at step" in message and "Run the same command again to continue from there." in message
     assert "Traceback" not in message

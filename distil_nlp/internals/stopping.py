@@ -1,0 +1,74 @@
+"""Stopping a process at a signal: Ctrl-C, what clusters send before they kill a process, and a closed terminal."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_HANGUP = getattr(signal, "SIGHUP", None)
+
+
+class Stopped(KeyboardInterrupt):
+    """The process was asked to stop.
+
+    Args:
+        message (`str`): What is saved.
+        signal_number (`int`): The signal.
+
+    Attributes:
+        exit_status (`int`): 128 and the number of the signal, as is customary.
+    """
+
+    def __init__(self, message: str = "", signal_number: int = signal.SIGINT):
+        super().__init__(message)
+        self.exit_status = 128 + signal_number
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@contextmanager
+def stop_at_signals() -> Iterator[None]:
+    """Raise `Stopped` at SIGTERM and SIGHUP, as Python raises KeyboardInterrupt at Ctrl-C; the next signal kills.
+
+    A signal that the program handles itself, or that is ignored (`nohup`), is left alone.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            if signal.getsignal(number) == signal.SIG_DFL:
+                signal.signal(number, _stop)
+    try:
+        yield
+    finally:
+        _restore_defaults()
+
+
+def is_unhandled(number: int) -> bool:
+    """Whether the program neither handles a signal itself nor ignores it."""
+    return signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler, _stop)
+
+
+def survive_closed_terminal(number: int) -> None:
+    """Discard the output at a SIGHUP if its terminal was closed: printing would raise before anything is saved."""
+    for file in (1, 2) if number == _HANGUP else ():
+        try:
+            os.write(file, b"\n")
+        except OSError:
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), file)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    _restore_defaults()
+    survive_closed_terminal(number)
+    raise Stopped(signal_number=number)
+
+
+def _restore_defaults() -> None:
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            if signal.getsignal(number) == _stop:
+                signal.signal(number, signal.SIG_DFL)
