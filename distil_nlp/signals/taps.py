@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 
 class FeatureTap:
@@ -23,25 +24,37 @@ class FeatureTap:
     Args:
         model (`nn.Module`): The model whose modules are tapped.
         names (`Iterable[str]`): Module names as in `model.named_modules()`. Without names the model gets no hooks.
+        wrapper (`nn.Module`, *optional*): What is called instead of the model. A `DistributedDataParallel` returns the
+            captured tensors with the output of the model, so that it knows all that a loss may read: parameters that
+            only the rest of the output depends on are then no error.
 
     Raises:
         ValueError: A name is not in the model; the message lists the closest names.
     """
 
-    def __init__(self, model: nn.Module, names: Iterable[str]):
+    def __init__(self, model: nn.Module, names: Iterable[str], wrapper: nn.Module | None = None):
         self.names = tuple(dict.fromkeys(names))
         modules = dict(model.named_modules()) if self.names else {}  # listing them takes time, in every step
         for name in self.names:
             if name not in modules:
                 raise ValueError(_unknown(name, model, modules))
         self._modules = {name: modules[name] for name in self.names}
+        self._passed_through = (model, wrapper) if isinstance(wrapper, DistributedDataParallel) else None
         self._features: dict[str, Any] = {}
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
     def __enter__(self) -> "FeatureTap":
         for name, module in self._modules.items():
             self._handles.append(module.register_forward_hook(self._hook(name)))
+        if self.names and self._passed_through is not None:
+            model, wrapper = self._passed_through
+            self._handles.append(model.register_forward_hook(lambda module, inputs, output: (output, self._features)))
+            self._handles.append(wrapper.register_forward_hook(self._take_from_wrapper))
         return self
+
+    def _take_from_wrapper(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+        output, self._features = output
+        return output
 
     def __exit__(self, *_: object) -> None:
         for handle in self._handles:

@@ -12,7 +12,8 @@ from typing import Any, cast
 import torch
 from torch import nn
 from torch.utils.data import Sampler, SequentialSampler
-from transformers import Trainer
+from transformers import PreTrainedModel, Trainer
+from transformers.modeling_utils import _get_tied_weight_keys
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, has_length
 
 from ..collators import Collator
@@ -128,14 +129,12 @@ class PrivateHooks(Trainer):
             self.state.best_model_checkpoint = str(best)
         return result
 
-    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        """Save the projections with optimizer and scheduler.
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
+        """Save the student, also where some of its tensors share memory or are not contiguous.
 
-        Reason: the optimizer's state includes that of the projections, and resuming needs both.
+        Reason: safetensors refuses both, at the first checkpoint, unless the class of the model declares its tied weights.
         """
-        super()._save_optimizer_and_scheduler(output_dir)
-        if self.args.should_save:
-            self.projections.save(output_dir)
+        super()._save(output_dir, separate_state(self.model) if state_dict is None else state_dict)
 
     def _save_rng_state(self, output_dir: str) -> None:
         """Save the random state, then wait for all processes.
@@ -207,6 +206,27 @@ def numeric_columns(*datasets: Any) -> list[str]:
     """Columns of data sets that a student whose forward takes any column (`**kwargs`) may read: all but texts."""
     features = [getattr(dataset, "features", None) or {} for dataset in datasets]
     return [name for part in features for name, feature in part.items() if getattr(feature, "dtype", "") != "string"]
+
+
+def separate_state(model: nn.Module) -> dict[str, torch.Tensor] | None:
+    """The tensors of a model with copies of those that safetensors cannot write; None if it can write all of them.
+
+    Tied weights that the class of a transformers model declares are left to `save_pretrained`, which writes them once.
+    """
+    declared = _get_tied_weight_keys(model) if isinstance(model, PreTrainedModel) else []
+    state = {name: tensor for name, tensor in model.state_dict().items() if isinstance(tensor, torch.Tensor)}
+    if not isinstance(model, PreTrainedModel) and len(state) < len(model.state_dict()):
+        return None  # a module whose state is not of tensors only
+    seen: set[int] = set()
+    copies = {}
+    for name, tensor in state.items():
+        if tensor.device.type == "meta" or any(re.search(pattern, name) for pattern in declared):
+            continue
+        place = tensor.untyped_storage().data_ptr()
+        if place in seen or not tensor.is_contiguous():
+            copies[name] = tensor.contiguous().clone()
+        seen.add(place)
+    return {**state, **copies} if copies else None
 
 
 def overridden_hooks() -> list[str]:

@@ -58,6 +58,7 @@ class PreparationMixin(PrivateHooks):
         objective = objective if objective is not None else self._default_objective(batch)
         if batch is not None:
             dry_run(objective, self.model, self.teacher, batch, seed=self.args.seed)
+            check_checkpointing(objective, self.args)
             self._check_training_batches(objective, batch)
         if objective.needs_fit and self.train_dataset is not None:
             with torch.random.fork_rng():
@@ -162,6 +163,21 @@ class PreparationMixin(PrivateHooks):
             examples = itertools.islice(iter(dataset), len(items))
         while chunk := list(itertools.islice(examples, batch_size)):
             yield self._prepare_inputs(collate(chunk))
+
+
+def check_checkpointing(objective: Objective, args: TrainingArguments) -> None:
+    """Raise for reentrant activation checkpointing with an objective that has terms between layers.
+
+    Raises:
+        ValueError: The layers would run without gradient in the forward pass, and the terms would train nothing in them.
+    """
+    kwargs = (args.activation_checkpointing and args.activation_checkpointing_kwargs) or {}
+    if kwargs.get("use_reentrant") and objective.student_taps:
+        raise ValueError(
+            f"activation_checkpointing_kwargs={kwargs} runs layers without gradient in the forward pass, and the objective "
+            f"reads outputs of {', '.join(objective.student_taps)} there: it would not train them. Remove use_reentrant "
+            f"(default: False)."
+        )
 
 
 def check_last_batch(

@@ -101,7 +101,8 @@ class Projections(TrainerCallback):
         return accelerator.clip_grad_norm_([*student.parameters(), *self.objective.parameters()], max_norm)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Clear the gradients before the first step."""
+        """Check that optimizer and scheduler reach the weights, and clear the gradients, before the first step."""
+        check_optimizer(self.objective, kwargs["model"], kwargs["optimizer"], kwargs["lr_scheduler"])
         self.objective.zero_grad()
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -131,3 +132,52 @@ class Projections(TrainerCallback):
                 f"({', '.join(list(expected)[:3])}). Resume with the objective the run was started with."
             )
         self.objective.load_state_dict(load_file(path))
+
+
+def check_optimizer(objective: nn.Module, student: nn.Module, optimizer: Any, scheduler: Any) -> None:
+    """Check that a training has something to train, all of it in the optimizer, and a schedule that moves its rates.
+
+    Args:
+        objective, student (`nn.Module`): Their trainable parameters. A student may be trained in part.
+        optimizer, scheduler: As `Trainer` has them, wrapped by accelerate or not.
+
+    Raises:
+        ValueError: A parameter would not be trained, or at a rate that is not scheduled.
+    """
+    optimizer = _innermost(optimizer)
+    if not any(parameter.requires_grad for parameter in student.parameters()):
+        raise ValueError(
+            f"{type(student).__name__} should have trainable parameters; all its {sum(1 for _ in student.parameters())} "
+            f"have requires_grad=False, so nothing would be trained. Unfreeze some of them."
+        )
+    groups = optimizer.param_groups
+    optimized = {id(parameter) for group in groups for parameter in group["params"]}
+    trained = {name: weight for name, weight in objective.named_parameters() if weight.requires_grad}
+    missing = [name for name, weight in trained.items() if id(weight) not in optimized]
+    if missing:
+        raise ValueError(
+            f"The optimizer should have all trainable weights of the objective; {len(missing)} of {len(trained)} are not "
+            f"in its {len(groups)} parameter groups ({', '.join(missing[:3])}) and would stay as they were drawn. Give the "
+            f"class instead, optimizer_cls_and_kwargs=({type(optimizer).__name__}, {{...}}), or add them before train(): "
+            f"trainer.optimizer.add_param_group({{'params': [*trainer.objective.parameters()]}})."
+        )
+    scheduled = _innermost(getattr(scheduler, "optimizer", optimizer))
+    if scheduled is not optimizer:
+        raise ValueError(
+            f"The {type(scheduler).__name__} should schedule the optimizer of the training ({type(optimizer).__name__}), "
+            f"and was made for another {type(scheduled).__name__}: the learning rate would stay constant. Pass both, "
+            f"optimizers=(optimizer, scheduler), or the optimizer alone."
+        )
+    num_rates = len(getattr(scheduler, "base_lrs", groups))
+    if num_rates != len(groups):
+        raise ValueError(
+            f"The {type(scheduler).__name__} schedules {num_rates} parameter groups, and the optimizer has {len(groups)}: "
+            f"the learning rates of the others would stay constant. Make the scheduler after the last add_param_group."
+        )
+
+
+def _innermost(optimizer: Any) -> Any:
+    """The optimizer inside of its wrappers, accelerate's and others."""
+    while hasattr(optimizer, "optimizer"):
+        optimizer = optimizer.optimizer
+    return optimizer

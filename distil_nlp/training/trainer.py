@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 from transformers import TrainerCallback
+from transformers.modeling_outputs import ModelOutput, SequenceClassifierOutput
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from ..collators import as_collator
@@ -76,6 +77,9 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
         with_teacher = args.eval_with_teacher
         self._evaluation_objective = self.objective.at_end() if with_teacher else self.objective.without_teacher()
         self.projections = Projections(self.objective)
+        if self.objective.student_taps and self.accelerator.ddp_handler is not None:
+            # Parameters above the tapped layers may have no gradient; Trainer turns this off for gradient checkpointing.
+            self.accelerator.ddp_handler.find_unused_parameters = True
         self._synchronized_objective = self.projections.synchronized(self.accelerator)
         self.add_callback(self.projections)
         self.add_callback(EpochCallback(self))
@@ -93,10 +97,11 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
         inputs: dict[str, torch.Tensor],
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | None = None,
-    ) -> torch.Tensor | tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    ) -> torch.Tensor | tuple[torch.Tensor, ModelOutput]:
         """The loss of one micro-batch: its contribution to the loss of the whole optimizer step.
 
-        `num_items_in_batch` is a vector of counts, one for each term (see `PrivateHooks._get_num_items_in_batch`).
+        `num_items_in_batch` is a vector of counts, one for each term (see `PrivateHooks._get_num_items_in_batch`). With
+        `return_outputs` the second value has the fields `loss` and `logits`.
         """
         counts = self.objective.count([inputs]) if num_items_in_batch is None else num_items_in_batch
         # The teacher first: between the student's forward and backward pass it would evict the student's activations
@@ -108,10 +113,10 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
         self._loss_check.record(loss)
         self._step_meter.add(parts, counts)
         loss = loss * self.accelerator.num_processes  # gradients are averaged over processes, counts span them
-        return (loss, {"loss": loss, "logits": student.logits}) if return_outputs else loss
+        return (loss, SequenceClassifierOutput(loss=loss, logits=student.logits)) if return_outputs else loss
 
     def _student_signals(self, model: nn.Module, inputs: dict[str, torch.Tensor]) -> Signals:
-        with FeatureTap(self.model, self.objective.student_taps) as tap:
+        with FeatureTap(self.model, self.objective.student_taps, model) as tap:
             logits = forward_logits(model, inputs, self._student_columns)
             return Signals(logits, tap.take(), frame_stride=frame_stride(self.model))
 
@@ -250,9 +255,11 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
         return result
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """`Trainer.save_model`, unless weights are NaN or infinite: that raises a DivergenceError."""
+        """`Trainer.save_model`, in a checkpoint with the projections. A DivergenceError if weights are NaN or infinite."""
         check_weights(self.model, step=self.state.global_step, learning_rate=self.args.learning_rate)
         super().save_model(output_dir, _internal_call)
+        if _internal_call and output_dir is not None and self.args.should_save:
+            self.projections.save(output_dir)
 
     def get_train_dataloader(self) -> torch.utils.data.DataLoader:
         """`Trainer.get_train_dataloader`, with the collator's variant for training."""

@@ -1,5 +1,9 @@
 """What one process and two do alike: named cases of one optimizer step, and a short run with everything on."""
 
+from distil_nlp.objectives import Objective
+from distil_nlp.objectives.from_config import objective_from
+from distil_nlp.objectives.presets import preset
+from tests.tiny import tiny_image_model, tiny_model
 from tests.training.detection_runs import detection_gradients
 from tests.training.images import (
     MAP_BATCH_TERMS,
@@ -24,8 +28,9 @@ from tests.training.runs import (
     step_gradients,
     triple_loss,
 )
-from tests.training.sound import KINDS, make_waves, sound_gradients
+from tests.training.sound import KINDS, make_listeners, make_waves, sound_collator, sound_gradients
 from tests.training.test_spans import TOKENIZER, make_models, make_spans
+from tests.training.test_two_heads import deit_objective, images
 
 NUM_ROWS = 32
 BOXES = "boxes"  # images with boxes, and detectors
@@ -192,6 +197,66 @@ def short_image_run(folder, num_processes):
         learning_rate=1e-2,
         max_grad_norm=1.0,
     )
+    trainer.train()
+    return trainer
+
+
+# Presets that the networks of one kind are trained with; the others need heads or labels of their own.
+TEXT_PRESETS = ["distilbert", "pkd", "tinybert", "minilm", "minilmv2", "lskd", "dist", "dkd"]
+IMAGE_PRESETS = ["fitnets", "at", "cwd"]
+
+
+def _stages(presets):
+    return {
+        f"{name}, {stage['name']}": lambda stage=stage: objective_from(stage["objective"])
+        for name in presets
+        for stage in preset(name)
+    }
+
+
+def _alone(terms):
+    return {name: lambda make=make: Objective([make()]) for name, make in terms.items()}
+
+
+# Each term alone, so that parts of the student have no gradient, and each stage of the presets.
+TEXT_OBJECTIVES = {**_alone({**TERMS, **BATCH_TERMS}), **_stages(TEXT_PRESETS)}
+IMAGE_OBJECTIVES = {
+    **_alone({f"images, {name}": make for name, make in {**MAP_TERMS, **MAP_BATCH_TERMS}.items()}),
+    **_stages(IMAGE_PRESETS),
+}
+SEVERAL_STEPS = [*TEXT_OBJECTIVES, *IMAGE_OBJECTIVES, "deit", "transcripts", "relations, checkpointed"]
+
+# Their losses reach no output layer of the student.
+UNREACHED = ["relations", "relations, checkpointed", "tinybert, layers", "minilm, relations", "images, hints"]
+
+
+def several_steps(name, folder, num_processes):
+    """A trainer after 3 steps with one of `SEVERAL_STEPS`."""
+    settings = {
+        "optim": "adamw_torch",
+        "weight_decay": 0.1,
+        "train_sampling_strategy": "sequential",
+        "per_device_train_batch_size": 8 // num_processes,
+        "activation_checkpointing": name.endswith(", checkpointed"),
+    }
+    if name in IMAGE_OBJECTIVES:
+        pair, rows = in_float64(make_networks()), make_images(24)
+        trainer = image_trainer(*pair, rows, folder, objective=IMAGE_OBJECTIVES[name](), **settings)
+    elif name == "deit":
+        pair = tiny_image_model("deit"), tiny_image_model("resnet", seed=4)
+        trainer = image_trainer(*pair, images(24), folder, objective=deit_objective(), **settings)
+    elif name == "transcripts":
+        pair, rows = in_float64(make_listeners("letters")), make_waves(24, kind="letters")
+        objective = objective_from(preset(name)[0]["objective"])
+        trainer = make_trainer(
+            *pair, rows, folder, objective=objective, collator=sound_collator("letters"), **settings
+        )
+    else:
+        objective, (student, teacher) = TEXT_OBJECTIVES[name.removesuffix(", checkpointed")](), make_pair()
+        if name.startswith("pkd"):  # all layers but the last
+            student = tiny_model(num_layers=2, seed=1, num_labels=3)
+        pair = in_float64((student, teacher))
+        trainer = make_trainer(*pair, make_rows(24), folder, objective=objective, **settings)
     trainer.train()
     return trainer
 

@@ -19,9 +19,12 @@ from distil_nlp.training.checkpoints import check_checkpoint
 from tests.conftest import ROOT
 from tests.distributed.cases import (
     CASES,
+    SEVERAL_STEPS,
     SINGLE_TERMS,
+    UNREACHED,
     figures,
     gradients,
+    several_steps,
     short_image_run,
     short_run,
     weights_of,
@@ -43,6 +46,9 @@ def main(what, folder, rank, port):
     for name in {"cases": CASES, "single terms": SINGLE_TERMS}[what]:
         found = gradients(name, folder / "step", 2)
         save_file(found, folder / f"{name}.rank{process.process_index}.safetensors")
+    for name in {"cases": UNREACHED, "single terms": SEVERAL_STEPS}[what]:
+        weights = weights_of(several_steps(name, folder / "steps", 2))
+        save_file(weights, folder / f"steps, {name}.rank{process.process_index}.safetensors")
     if what == "cases":
         runs(process, folder)
 

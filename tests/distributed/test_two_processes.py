@@ -14,9 +14,12 @@ from safetensors.torch import load_file
 from tests.conftest import ROOT
 from tests.distributed.cases import (
     CASES,
+    SEVERAL_STEPS,
     SINGLE_TERMS,
+    UNREACHED,
     figures,
     gradients,
+    several_steps,
     short_image_run,
     trains_projections,
     weights_of,
@@ -120,6 +123,21 @@ def test_two_processes_log_and_evaluate_what_one_does(folder, tmp_path):
 @pytest.mark.parametrize("run", ["whole", "images"])
 def test_both_processes_end_with_the_same_weights(run, folder):
     first, second = (load_file(folder / f"{run}.rank{rank}.safetensors") for rank in (0, 1))
+    assert same_weights(first, second)
+
+
+@pytest.mark.parametrize("name", UNREACHED)
+def test_parts_of_the_student_that_the_loss_does_not_reach_are_left_alone_as_by_one_process(name, folder, tmp_path):
+    first, second = (load_file(folder / f"steps, {name}.rank{rank}.safetensors") for rank in (0, 1))
+    assert same_weights(first, second)
+    assert relative_difference(first, weights_of(several_steps(name, tmp_path, 1))) < 1e-9
+
+
+@pytest.mark.slow  # several steps of each term alone and of each preset: 0.3 s each in both processes
+@pytest.mark.parametrize("name", SEVERAL_STEPS)
+def test_every_term_alone_and_every_preset_trains_several_steps_in_two_processes(name, folder_of_single_terms):
+    folder = folder_of_single_terms
+    first, second = (load_file(folder / f"steps, {name}.rank{rank}.safetensors") for rank in (0, 1))
     assert same_weights(first, second)
 
 
