@@ -20,6 +20,7 @@ TEXT_PAIRS = (
 TEXTS = ("sentence", "text")
 LABELS = ("label", "labels")
 WORDS = ("tokens", "words")
+_MAX_TEXT_BYTES = 10_000_000  # a library of books; models read the first thousands of characters
 TAGS = ("ner_tags", "pos_tags", "tags", "labels")
 
 
@@ -194,6 +195,21 @@ def check_texts(split: datasets.Dataset, split_name: str, columns: Iterable[str]
                 f"{len(rows)} of {len(texts)} rows of the {source_split(split, split_name)} split have no text in column "
                 f"{name!r} (rows {listed(rows)}, counted from 0). Fill or remove these rows: a model needs text."
             )
+        _check_lengths(texts, split, split_name, name)
+
+
+def _check_lengths(texts: pyarrow.ChunkedArray, split: datasets.Dataset, split_name: str, name: str) -> None:
+    """Raise ValueError for a text of many megabytes: a tokenizer would need a hundred times its size in memory."""
+    if pyarrow.types.is_null(texts.type):
+        return
+    lengths = pyarrow.compute.fill_null(pyarrow.compute.binary_length(texts), 0)
+    longest = pyarrow.compute.max(lengths).as_py() or 0
+    if longest > _MAX_TEXT_BYTES:
+        row = source_rows(split)[pyarrow.compute.index(lengths, longest).as_py()]
+        raise ValueError(
+            f"Row {row} (counted from 0) of the {source_split(split, split_name)} split has a text of {longest:,} bytes in "
+            f"column {name!r}; at most {_MAX_TEXT_BYTES:,} are read. Divide it into rows, or remove it."
+        )
 
 
 def check_words(split: datasets.Dataset, split_name: str, column: str) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _GRAY = ("L", "1", "LA")
 _DEEP_GRAY = ("I", "F")  # first letters of the modes with more than 8 bits per pixel, such as "I;16B"
 _ORIENTATION, _ON_ITS_SIDE = 0x0112, range(5, 9)  # the Exif tag, and its values that swap width and height
+# The formats that are opened. Pillow knows more, and some start other programs: EPS starts Ghostscript on the file.
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 _DEFAULT_SIZE = (64, 64)  # for images of different sizes and a network without a size of its own
 _ROWS_AT_ONCE = 256
 _MAX_BYTES_IN_MEMORY = 2 << 30
@@ -77,6 +79,18 @@ def open_images(
         yield _decode(encoded[row][column], row_location(split, split_name, row))
 
 
+def open_image(file: Mapping[str, Any]) -> "PillowImage.Image":
+    """Open an encoded file, as bytes or as a path, if it is of one of `FORMATS`; its pixels are decoded when they are read.
+
+    Raises:
+        OSError: No such file, or another format.
+    """
+    Image = import_extra("vision")
+    Image.init()
+    formats = [name for name in FORMATS if name in Image.OPEN]  # AVIF only where pillow was built with it
+    return Image.open(io.BytesIO(file["bytes"]) if file["bytes"] is not None else file["path"], formats=formats)
+
+
 def _decode(file: Mapping[str, Any] | None, location: str) -> "PillowImage.Image":
     if file is None or (file["bytes"] is None and file["path"] is None):
         raise ValueError(f"{location} has no image (it is {file!r}). Remove the row, or add the file.")
@@ -85,12 +99,13 @@ def _decode(file: Mapping[str, Any] | None, location: str) -> "PillowImage.Image
 
     location += f" ({file['path']})" if file["path"] else ""
     try:
-        image = Image.open(io.BytesIO(file["bytes"]) if file["bytes"] is not None else file["path"])
+        image = open_image(file)
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
     # RuntimeError: a damaged AVIF; struct.error: a damaged Exif.
     except (OSError, SyntaxError, ValueError, RuntimeError, struct.error, Image.DecompressionBombError) as error:
-        reason = "pillow does not support its format" if "cannot identify" in str(error) else str(error).rstrip(".")
+        is_other = "cannot identify" in str(error)
+        reason = f"it is none of {', '.join(FORMATS)}" if is_other else str(error).rstrip(".")
         size = "" if file["bytes"] is None else f" ({len(file['bytes']):,} bytes, the first {file['bytes'][:8]!r})"
         raise ValueError(
             f"{location} cannot be read as an image: {reason}{size}. Was the copy cut off? Replace the file, or remove the "
@@ -112,13 +127,12 @@ def image_sizes(split: datasets.Dataset, column: str, split_name: str) -> np.nda
     Raises:
         ValueError: See `open_images`.
     """
-    Image = import_extra("vision")
     encoded = split.with_format(None).select_columns([column]).cast_column(column, datasets.Image(decode=False))
     sizes = []
     for row, example in enumerate(encoded):
         file = example[column] or {"bytes": None, "path": None}
         try:
-            with Image.open(io.BytesIO(file["bytes"]) if file["bytes"] is not None else file["path"]) as image:
+            with open_image(file) as image:
                 sizes.append(image.size[:: -1 if image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE else 1])
         except Exception:
             sizes.append(next(open_images(split, column, split_name, [row])).size)  # raises with the reason

@@ -1,16 +1,20 @@
 """Splits from a Hub data set or from files, checked before any time is spent on training."""
 
+import dataclasses
 import glob
 import itertools
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import datasets
+import huggingface_hub
 import pandas
 import pyarrow.compute
 import pyarrow.parquet
 
+from ..models.sources import check_hub
 from .audio import find_audio_files, load_audio_folder
 from .columns import TEXT_PAIRS, TEXTS, listed
 
@@ -20,6 +24,8 @@ READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".pa
 # Fixed for all seeds of a run: teachers, students and controls are measured on the same rows.
 EVAL_SEED = 0
 _TRAIN_SEED = 42
+_LINE_FORMATS = (".csv", ".tsv", ".jsonl")
+_HUGE_LINE = 32 << 20  # bytes
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
@@ -84,11 +90,20 @@ def load_splits(
     whole.update({split: _read(path, split) for split, path in files.items()})
     if holds_out:
         whole = _held_out(whole, train_val_split)
+    whole = {name: _encoded(split) for name, split in whole.items()}
     _check_columns(whole)
     limits = {"train": (max_train_samples, seed), "validation": (max_eval_samples, EVAL_SEED)}
     limits["test"] = limits["validation"]
     splits = {name: _subset(split, *limits.get(name, (None, None))) for name, split in whole.items()}
     return Splits(splits, datasets.DatasetDict(whole))
+
+
+def _encoded(split: datasets.Dataset) -> datasets.Dataset:
+    """A split whose images and sounds stay encoded: only `open_images` and the readers of sound decode them."""
+    for name, feature in split.features.items():
+        if isinstance(feature, (datasets.Image, datasets.Audio)) and feature.decode:
+            split = split.cast_column(name, dataclasses.replace(feature, decode=False))
+    return split
 
 
 def load_file(path: str | Path, argument: str) -> datasets.Dataset:
@@ -190,11 +205,30 @@ def _check_file(path: Path, argument: str) -> None:
         )
     if path.stat().st_size == 0:
         raise ValueError(f"{argument}={str(path)!r} is empty (0 bytes). Was the copy or the download cut off?")
+    if path.suffix.lower() in _LINE_FORMATS and _has_huge_line(path):
+        raise ValueError(
+            f"{argument}={str(path)!r} has a line of more than {_HUGE_LINE >> 20} MiB, and one line is one row. Was a line "
+            f"break lost, or is it another kind of file?"
+        )
+
+
+def _has_huge_line(path: Path) -> bool:
+    """Whether a line is longer than `_HUGE_LINE`: reading it would take many times its size in memory."""
+    if path.stat().st_size <= _HUGE_LINE:
+        return False
+    with path.open("rb") as file:  # such a line contains half of its limit at a multiple of that half
+        return any(
+            b"\n" not in block
+            for block in iter(partial(file.read, _HUGE_LINE // 2), b"")
+            if len(block) == _HUGE_LINE // 2
+        )
 
 
 def _hub_splits(name: str, config: str | None, *, holds_out: bool = False) -> dict[str, datasets.Dataset]:
     """Train, validation and test of a data set; without a validation split, test becomes it."""
     try:
+        if not Path(name).exists():
+            _check_reachable(name)
         loaded = load_audio_folder(name) if find_audio_files(name) else datasets.load_dataset(name, config)
     except (OSError, ValueError, RuntimeError) as error:  # not found, no network, a wrong config, a data set script
         raise ValueError(
@@ -217,6 +251,17 @@ def _hub_splits(name: str, config: str | None, *, holds_out: bool = False) -> di
         )
         splits.pop(measured, None)
     return {**splits, "validation": loaded[measured]}
+
+
+def _check_reachable(name: str) -> None:
+    """Raise early for a data set that the Hub does not have, or that neither the Hub nor the cache of `datasets` has."""
+    if huggingface_hub.constants.HF_HUB_OFFLINE:  # `datasets` then looks into its cache at once
+        return
+    try:
+        check_hub(name, repo_type="dataset", file="README.md")
+    except ConnectionError:
+        if not (Path(datasets.config.HF_DATASETS_CACHE) / name.replace("/", "___")).exists():
+            raise
 
 
 def _read(path: Path, split: str) -> datasets.Dataset:
@@ -243,7 +288,7 @@ def _reason(error: Exception) -> str:
         return "it contains no rows."
     if isinstance(cause, UnicodeDecodeError):
         return f"it is not UTF-8 ({cause}). Save it as UTF-8."
-    text = str(cause).strip()
+    text = str(cause).strip().removeprefix("Error tokenizing data. C error: ")
     if "EOF inside string" in text:
         return (
             f"{text}. A quotation mark is opened and never closed: double quotation marks within a text, or use jsonl."
@@ -256,6 +301,13 @@ def _as_strings(path: Path, separator: str) -> dict:
     fail on a word after 10,000 integers."""
     head = pandas.read_csv(path, sep=separator, nrows=1, dtype=str)
     columns = list(head.columns)
+    names = (
+        pandas.read_csv(path, sep=separator, nrows=1, dtype=str, header=None, keep_default_na=False).iloc[0].tolist()
+    )
+    if twice := [name for name in dict.fromkeys(names) if name and names.count(name) > 1]:
+        raise ValueError(
+            f"its column names {listed(map(repr, twice))} occur twice. Give each column a name of its own."
+        )
     if len(head) == 0:
         raise ValueError(f"it contains no rows, only the column names {listed(columns)}.")
     if not isinstance(head.index, pandas.RangeIndex):

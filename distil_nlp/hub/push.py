@@ -16,7 +16,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ..internals.messages import printable
-from ..models.loading import check_folder
+from ..models.sources import check_folder
 from ..signals.finite import NonFiniteError, describe_values
 from .card import named_card
 
@@ -77,7 +77,7 @@ def push_to_hub(
         `str`: Address of the repository, or of the branch with `revision`.
 
     Raises:
-        FileNotFoundError, ValueError: `folder` cannot be loaded back: see `distil_nlp.models.loading.check_folder`.
+        FileNotFoundError, ValueError: `folder` cannot be loaded back: see `distil_nlp.models.sources.check_folder`.
         ValueError: `private=True`, and the repository exists and is public.
         PermissionError: The Hub refuses the token (401, 403).
         ConnectionError: The Hub cannot be reached, or HF_HUB_OFFLINE is set.

@@ -24,6 +24,7 @@ from transformers.models.auto.modeling_auto import (
 
 from .log_mel import LogMel
 from .network import NetworkConfig, NetworkLoader, NetworkModel
+from .sources import load_saved
 
 _BLANK_LOGIT = 30.0  # of the blank in padding, where the other logits are 0
 _SAMPLING_RATE = 16000  # of transformers' audio models, whose configs do not contain it
@@ -243,11 +244,18 @@ def feature_extractor_for(sampling_rate: int) -> Wav2Vec2FeatureExtractor:
 def load_feature_extractor(
     name_or_path: str | Path, *, trust_remote_code: bool = False
 ) -> FeatureExtractionMixin | None:
-    """Load the feature extractor of a Hub id or folder, or return None where there is none."""
-    try:
-        return AutoFeatureExtractor.from_pretrained(name_or_path, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError):
-        return None
+    """Load the feature extractor of a Hub id or folder, or return None where there is none.
+
+    Raises:
+        ValueError, ConnectionError: See `load_saved`.
+    """
+    return load_saved(
+        AutoFeatureExtractor,
+        name_or_path,
+        kind="feature extractor",
+        files=("preprocessor_config.json",),
+        trust_remote_code=trust_remote_code,
+    )
 
 
 def register_audio_models() -> None:

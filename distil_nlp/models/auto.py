@@ -9,6 +9,7 @@ from .audio import NetworkForAudioClassification, NetworkForAudioFrameClassifica
 from .image import NetworkForImageClassification, NetworkForImageEmbedding
 from .loading import load_trained_model
 from .network import NetworkModel
+from .sources import check_source
 
 _MODEL_CLASSES = {
     model_class.__name__: model_class
@@ -77,7 +78,8 @@ def load_network(name_or_path: str | Path) -> NetworkModel:
         OSError: There is no model.
         ValueError: A part of its weights is missing or damaged.
     """
-    architecture = (AutoConfig.from_pretrained(name_or_path).architectures or [None])[0]
+    check_source(name_or_path)
+    architecture = (AutoConfig.from_pretrained(name_or_path, trust_remote_code=False).architectures or [None])[0]
     if architecture not in _MODEL_CLASSES:
         raise TypeError(
             f"{name_or_path} contains a {architecture}, which is not a network of distil_nlp.models "

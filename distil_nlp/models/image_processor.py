@@ -13,6 +13,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 from transformers.image_utils import PILImageResampling, SizeDict
 
 from .image import ImageEmbedderConfig, ImageNetworkConfig
+from .sources import load_saved
 
 logger = logging.getLogger(__name__)
 
@@ -102,12 +103,16 @@ def load_image_processor(name_or_path: str | Path, *, trust_remote_code: bool = 
     `NetworkImageProcessor`.
 
     Raises:
+        ValueError, ConnectionError: See `load_saved`.
         ValueError: A timm model whose images are cropped in a way that `NetworkImageProcessor` does not have.
     """
-    try:
-        processor = transformers.AutoImageProcessor.from_pretrained(name_or_path, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError):
-        return None
+    processor = load_saved(
+        transformers.AutoImageProcessor,
+        name_or_path,
+        kind="image processor",
+        files=("preprocessor_config.json",),
+        trust_remote_code=trust_remote_code,
+    )
     timm_config = getattr(processor, "data_config", None)
     return processor if timm_config is None else _from_timm(timm_config, name_or_path)
 

@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,11 +13,15 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from .sources import check_source, load_saved
+
 logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "tokenizer.model",
+    "sentencepiece.bpe.model",
+)  # fmt: skip
 # Weights that no prediction reads: embeddings of masked inputs, and the step count of BatchNorm.
 _UNREAD = re.compile(r"(^|\.)(masked_spec_embed|mask_emb|mask_token|num_batches_tracked)$")
 _POOLER = re.compile(r"(^|\.)pooler\.")  # masked language models have none; a classifier trains it with its head
@@ -60,7 +63,7 @@ def load_model(
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}.")
     if isinstance(auto_class, str):
         auto_class = getattr(transformers, auto_class)
-    check_folder(name_or_path)
+    check_source(name_or_path)
     new_sizes = kwargs.pop("ignore_mismatched_sizes", False)
     load = partial(
         auto_class.from_pretrained,
@@ -295,48 +298,21 @@ def _listed(names: Collection[str]) -> str:
 def load_tokenizer(
     name_or_path: str | PathLike[str], *, trust_remote_code: bool = False
 ) -> PreTrainedTokenizerBase | None:
-    """Load the tokenizer of a Hub id or folder, or return None where there is none."""
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError):
+    """Load the tokenizer of a Hub id or folder, or return None where there is none.
+
+    Raises:
+        ValueError, ConnectionError: Its files are damaged, or code of the model; no such model; see `load_saved`.
+    """
+    tokenizer = load_saved(
+        transformers.AutoTokenizer,
+        name_or_path,
+        kind="tokenizer",
+        files=TOKENIZER_FILES,
+        trust_remote_code=trust_remote_code,
+    )
+    if tokenizer is None:
         return None
     # Where a config names the architecture but there is no tokenizer file, transformers 5 creates a tokenizer with
     # only its special tokens.
     is_empty = set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens)
     return None if is_empty else tokenizer
-
-
-def check_folder(name_or_path: str | PathLike[str]) -> None:
-    """Raise early for a local folder that cannot be loaded. Hub ids pass.
-
-    Raises:
-        FileNotFoundError, ValueError: See `load_model`.
-    """
-    folder = Path(name_or_path)
-    if not folder.is_dir():
-        if str(name_or_path).startswith((".", "/", "~")):
-            raise FileNotFoundError(
-                f"There is no folder {str(name_or_path)!r}. A model is a Hub id such as "
-                f"'google-bert/bert-base-uncased' or a folder written by `save_pretrained`."
-            )
-        return
-    files = sorted(path.name for path in folder.iterdir())
-    listed = ", ".join(files[:8]) + (", ..." if len(files) > 8 else "") if files else "nothing"
-    if "config.json" not in files:
-        raise FileNotFoundError(
-            f"{folder} has no config.json (found: {listed}), so its architecture is unknown. "
-            f"Give a folder written by `save_pretrained`, or a Hub id."
-        )
-    if any(name in files for name in _WEIGHTS):
-        return
-    pickles = [name for name in files if name in _PICKLES or name.endswith((".bin", ".pt", ".pth", ".ckpt"))]
-    if pickles:
-        raise ValueError(
-            f"{folder} has its weights only as a pickle ({', '.join(pickles)}); unpickling can run foreign code, "
-            f"so it is not loaded. Convert it where you trust it: load it there with transformers and call "
-            f"`save_pretrained(folder)`, which writes model.safetensors."
-        )
-    raise FileNotFoundError(
-        f"{folder} has a config.json but no weights (expected model.safetensors; found: {listed}). "
-        f"Was the copy or the download interrupted?"
-    )

@@ -19,7 +19,7 @@ from ..collators import Collator
 from ..data.splits import load_file, load_splits
 from ..generation.sequence_targets import pseudo_labeled
 from ..metrics import Evaluator
-from ..models.loading import check_folder
+from ..models.sources import check_source
 from ..tasks import Task, task_class
 from ..teachers import Teacher
 from ..teachers.reconcile import label_names, reorder
@@ -110,6 +110,7 @@ class RecipeData:
             ValueError: A teacher without a processor.
         """
         code = self.recipe.models.trust_remote_code
+        check_source(teacher)
         self.teacher_processor = self.task.load_processor(teacher, trust_remote_code=code)
         names = self.task.output_names(self.teacher_processor)
         if names is not None and names != self.task.label_names:
@@ -120,7 +121,7 @@ class RecipeData:
         )
         processors = [self.teacher_processor]
         for source in self.recipe.models.more_teachers or ():
-            check_folder(source)
+            check_source(source)
             processors.append(self.task.load_processor(source, trust_remote_code=code))
         self.separate_processors = {
             separate_prefix(index): processor

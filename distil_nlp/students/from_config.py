@@ -6,7 +6,9 @@ from typing import Any, TypeGuard, cast
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from ..internals.memory import require_memory
 from ..models.architectures import ENCODERS, per_layer_settings
+from ..models.sources import MAX_LAYERS
 from .from_teacher import check_teacher, copy_config
 from .narrow import principal_directions
 from .sizes import Sizes, num_heads
@@ -41,11 +43,22 @@ def student_from_config(size: str, teacher: PreTrainedModel, *, embeddings: str 
     num_layers, hidden_size = parse_size_name(size)
     if embeddings not in _EMBEDDINGS:
         raise ValueError(f"embeddings must be one of {', '.join(_EMBEDDINGS)}; got {embeddings!r}.")
+    _check_size(teacher.config, num_layers, hidden_size)
     student = type(teacher)(_resized_config(teacher, num_layers, hidden_size))
     if embeddings == "pca":
         _start_from_pca(student, teacher, size)
     student.to(device=teacher.device, dtype=torch.float32)  # type: ignore[call-arg]  # transformers wraps `to` without its `self`
     return student.train()
+
+
+def _check_size(config: PreTrainedConfig, num_layers: int, hidden_size: int) -> None:
+    """Raise ValueError for a size whose weights do not fit into memory, before it is built."""
+    if num_layers > MAX_LAYERS:
+        raise ValueError(f"A student has at most {MAX_LAYERS:,} layers; got '{num_layers}x{hidden_size}'.")
+    num_stored = 1 if config.model_type == "albert" else num_layers  # ALBERT's layers share their weights
+    embeddings = config.vocab_size * min(getattr(config, "embedding_size", hidden_size), hidden_size)
+    num_bytes = 4 * (12 * num_stored * hidden_size**2 + embeddings)
+    require_memory(num_bytes, f"A student of the size '{num_layers}x{hidden_size}'", "Choose a smaller size.")
 
 
 def is_size_name(value: Any) -> TypeGuard[str]:

@@ -13,6 +13,7 @@ from ..data.columns import check_texts, find_column, find_label_column, first_sp
 from ..data.concatenated_clips import join_clips
 from ..data.file_columns import AUDIO_FILES, find_file_column
 from ..internals.imports import import_extra
+from ..models.sources import load_saved
 from .base import Processor, Splits
 from .file_base import AudioTask
 
@@ -84,10 +85,8 @@ class TranscriptTask(SpeechTask):
     """A task whose models predict tokens: the labels of a row are a list of tokens, empty where the text is unknown."""
 
     def saved_processor(self, name_or_path: str, *, trust_remote_code: bool = False) -> Processor | None:
-        try:
-            return AutoProcessor.from_pretrained(name_or_path, trust_remote_code=trust_remote_code)
-        except (OSError, ValueError):  # nothing saved there, or no processor of transformers
-            return None
+        # No files: another kind of processor may be saved there.
+        return load_saved(AutoProcessor, name_or_path, kind="processor", files=(), trust_remote_code=trust_remote_code)
 
     def labeled(self, prepared: datasets.Dataset) -> np.ndarray:
         return np.array([len(row) > 0 for row in prepared["labels"]], dtype=bool)

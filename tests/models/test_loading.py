@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from distil_nlp.models.loading import check_folder, load_model, load_tokenizer
+from distil_nlp.models.loading import load_model, load_tokenizer
+from distil_nlp.models.sources import check_folder
 from tests.tiny import tiny_model, tiny_tokenizer
 
 HEAD = "AutoModelForSequenceClassification"

@@ -137,3 +137,9 @@ def test_a_size_of_an_unknown_architecture_is_refused():
 def test_a_size_needs_a_teacher():
     with pytest.raises(TypeError, match="got None"):
         student_from_config("2x8", None)
+
+
+@pytest.mark.parametrize("size", ["1000000000x2", "2x1000000000", "9999x999998"])
+def test_a_size_that_cannot_be_built_is_refused_before_memory_is_taken(size):
+    with pytest.raises(ValueError, match="at most 10,000 layers|needs at least .* GB of memory"):
+        student_from_config(size, make_teacher("bert"))

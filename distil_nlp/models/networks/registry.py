@@ -23,6 +23,7 @@ _BUILT_IN = {
     "streamcnn": "acoustic",
     "splicedmlp": "acoustic",
 }
+_MAX_SIZE = 100_000  # of depth, width and hidden size: the deepest network in use has a thousand layers
 # resnet20, resnet8x4, mobilenetv2x0.5: a name, then the value of one option, then x and the width.
 _NAME_WITH_SIZE = re.compile(r"(?P<name>[a-z_]\w*?)(?P<size>\d+)?(?:x(?P<width>\d+(?:\.\d+)?))?")
 
@@ -153,6 +154,11 @@ def make_network(name: str, options: Mapping[str, Any], **of_config: Any) -> nn.
     Raises:
         ValueError: The name is not registered, or the network has no such option.
     """
+    for option, value in options.items():
+        if isinstance(value, (int, float)) and value > _MAX_SIZE:
+            raise ValueError(
+                f"{option} of the network {name!r} is at most {_MAX_SIZE:,}; got {value:,}. Choose a smaller one."
+            )
     network = find_network(name)
     parameters = inspect.signature(network.__init__).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())

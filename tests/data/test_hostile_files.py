@@ -1,0 +1,86 @@
+"""Files that should not be opened, or not be read whole: formats of images, lines and texts without end, column names."""
+
+import io
+
+import datasets
+import pytest
+from PIL import EpsImagePlugin, Image
+
+from distil_nlp.data import splits as data_splits
+from distil_nlp.data.columns import check_texts
+from distil_nlp.data.images import image_sizes, open_images
+from distil_nlp.data.splits import load_splits
+from distil_nlp.models import parse_network_name
+from distil_nlp.models.networks import make_network
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n/x 1 def\n%%EOF\n"
+
+
+def encoded(image_format, mode="RGB", **options):
+    buffer = io.BytesIO()
+    Image.new(mode, (8, 8)).save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def split_of(*images, decode=False):
+    features = datasets.Features({"image": datasets.Image(decode=decode)})
+    return datasets.Dataset.from_dict({"image": [{"bytes": data, "path": None} for data in images]}, features=features)
+
+
+@pytest.mark.parametrize("data", [EPS, encoded("ICNS"), encoded("TGA"), encoded("PDF"), b"<svg/>"], ids=str)
+def test_an_image_of_another_format_is_refused_and_starts_no_program(data, monkeypatch):
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was started"))
+    for read in (open_images, image_sizes):
+        with pytest.raises(ValueError, match="cannot be read as an image: it is none of PNG, JPEG, "):
+            list(read(split_of(data), "image", "train"))
+
+
+def test_the_usual_formats_are_opened_the_first_image_of_several():
+    frames = {"save_all": True, "append_images": [Image.new("RGB", (8, 8), "red")]}
+    files = [encoded(name) for name in ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM")]
+    files += [encoded("GIF", **frames), encoded("MPO", **frames), encoded("JPEG", "CMYK"), encoded("PNG", "LA")]
+    images = list(open_images(split_of(*files), "image", "train"))
+    assert all(image.convert("RGB").getpixel((0, 0)) == (0, 0, 0) or image.mode == "CMYK" for image in images)
+    assert image_sizes(split_of(*files), "image", "train").tolist() == [[8, 8]] * len(files)
+
+
+def test_a_cut_or_bomb_or_deep_image_is_refused_by_name(monkeypatch):
+    for data, message in ((encoded("PNG")[:40], "cut off"), (encoded("PNG", "I;16"), "16 or more bits")):
+        with pytest.raises(ValueError, match=message):
+            list(open_images(split_of(data), "image", "train"))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(ValueError, match="exceeds limit"):
+        list(open_images(split_of(encoded("PNG")), "image", "train"))
+
+
+def test_loaded_splits_decode_no_image_on_their_own(tmp_path):
+    split_of(EPS, encoded("PNG"), decode=True).to_parquet(tmp_path / "a.parquet")
+    split_of(encoded("PNG"), decode=True).to_parquet(tmp_path / "b.parquet")
+    splits = load_splits(train_file=tmp_path / "a.parquet", validation_file=tmp_path / "b.parquet")
+    assert splits["train"][0]["image"]["bytes"] == splits.whole["train"][0]["image"]["bytes"] == EPS
+
+
+def test_a_line_or_a_text_without_end_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(data_splits, "_HUGE_LINE", 1 << 10)
+    rows = "text,label\n" + "short,good\n" * 200
+    (tmp_path / "a.csv").write_text(rows)
+    (tmp_path / "b.csv").write_text(rows + "x" * 2_000 + ",bad\n")
+    load_splits(train_file=tmp_path / "a.csv", train_val_split=0.5)
+    with pytest.raises(ValueError, match="has a line of more than .* one line is one row"):
+        load_splits(train_file=tmp_path / "b.csv", train_val_split=0.5)
+    monkeypatch.setattr("distil_nlp.data.columns._MAX_TEXT_BYTES", 100)
+    texts = datasets.Dataset.from_dict({"text": ["a", "é" * 51, "b"]})
+    with pytest.raises(ValueError, match="Row 1 .* has a text of 102 bytes in column 'text'; at most 100"):
+        check_texts(texts, "train", ["text"])
+
+
+def test_column_names_that_occur_twice_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label,text\na,good,b\nc,bad,d\n")
+    with pytest.raises(ValueError, match="its column names 'text' occur twice"):
+        load_splits(train_file=tmp_path / "a.csv", train_val_split=0.5)
+
+
+def test_a_network_of_absurd_size_is_refused():
+    for name in ("resnet1000000000x2", "cnn1000000000", "resnet8x1000000000"):
+        with pytest.raises(ValueError, match="is at most 100,000; got 1,000,000,000"):
+            make_network(*parse_network_name(name), num_labels=2, num_channels=3)
