@@ -2,6 +2,7 @@
 
 import linecache
 import os
+import select
 import signal
 import sys
 import traceback
@@ -90,8 +91,11 @@ def _message(error: BaseException) -> str:
 def _stdout_is_closed() -> bool:
     """Whether nothing reads standard output; it is then replaced, so that Python's flush at exit prints no error."""
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        is_closed = any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    except (AttributeError, OSError):  # Windows has no poll; a replaced standard output has no number
+        is_closed = True
+    if is_closed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return is_closed

@@ -85,7 +85,10 @@ def _compare(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
     from ..internals.files import read_json
     from ..reports import Report
 
-    print(Report.from_dict(read_json(report)))
+    finished = Report.from_dict(read_json(report))
+    if not finished.models:
+        raise ValueError(f"{report} contains no model. Repeat the run's command to write it again.")
+    print(finished)
 
 
 def _push(arguments: argparse.Namespace, argv: Sequence[str]) -> None:

@@ -8,6 +8,8 @@ import pyarrow
 import pyarrow.compute
 import pyarrow.types
 
+from ..internals.messages import MAX_SHOWN, printable
+
 # Usual names of text pairs and single texts, as in GLUE and data sets made after it.
 TEXT_PAIRS = (
     ("sentence1", "sentence2"),
@@ -277,5 +279,7 @@ def arrow_column(split: datasets.Dataset, name: str) -> pyarrow.ChunkedArray:
 
 def listed(names: Iterable[object], max_names: int = 10) -> str:
     """Names joined for a message: a, b, c, ... (77 in all)."""
-    names = [str(name) for name in names]
-    return ", ".join(names[:max_names]) + (f", ... ({len(names)} in all)" if len(names) > max_names else "")
+    names = list(names)
+    texts = [printable(name) for name in names[:max_names]]
+    cut = [text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..." for text in texts]
+    return ", ".join(cut) + (f", ... ({len(names)} in all)" if len(names) > max_names else "")

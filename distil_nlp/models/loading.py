@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from .sources import check_source, load_saved
+from .sources import check_remote_code, check_source, load_saved
 
 logger = logging.getLogger(__name__)
 
@@ -147,6 +147,9 @@ def _loaded(load: Callable[..., Any], name: str | PathLike[str]) -> tuple[PreTra
             f"The weights of {name} are damaged: a safetensors file was cut off or changed ({error}). Copy or download the "
             f"model again, or save it again."
         ) from error
+    except ValueError as error:
+        check_remote_code(name, error, kind="class")
+        raise
 
 
 class _Weights:

@@ -199,6 +199,15 @@ def load_saved(
         return None
 
 
+def check_remote_code(name_or_path: str | PathLike[str], error: Exception, *, kind: str) -> None:
+    """Raise a ValueError with the way out if loading failed because code of the model would have to be run."""
+    if "trust_remote_code" in str(error):
+        raise ValueError(
+            f"The {kind} of {name_or_path} is code that is stored with the model, and it is not run without your consent. "
+            f"Read it; then set trust_remote_code to true."
+        ) from error
+
+
 def explain_missing(name_or_path: str | PathLike[str], error: Exception, *, kind: str, files: Sequence[str]) -> None:
     """Raise the reason why a processor cannot be loaded; return where the model has none.
 
@@ -213,11 +222,7 @@ def explain_missing(name_or_path: str | PathLike[str], error: Exception, *, kind
         ConnectionError: The Hub cannot be reached.
     """
     reason = printable(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
-    if "trust_remote_code" in str(error):
-        raise ValueError(
-            f"The {kind} of {name_or_path} is code that is stored with the model, and it is not run without your consent. "
-            f"Read it; then set trust_remote_code to true."
-        ) from error
+    check_remote_code(name_or_path, error, kind=kind)
     folder = Path(name_or_path)
     if folder.is_dir():
         present = [file for file in files if (folder / file).is_file()]

@@ -7,6 +7,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ..internals.messages import shown
 from ..teachers.ensemble import normalized
 from .yaml_loader import load_yaml
 
@@ -337,9 +338,9 @@ class RecipeArguments:
             )
         if self.draws_in_every_epoch and self.caching.cache:
             raise ValueError(
-                f"augmentation={self.transfer.augmentation!r} alters images again in every epoch, and a cache (cache=true) "
-                f"stores the teacher's outputs for one version of each image. Set num_augmented_copies, 3 for example: so "
-                f"many copies of each image are made and cached beforehand. Or set cache to false."
+                f"augmentation={shown(self.transfer.augmentation)} alters images again in every epoch, and a cache "
+                f"(cache=true) stores the teacher's outputs for one version of each image. Set num_augmented_copies, 3 for "
+                f"example: so many copies of each image are made and cached beforehand. Or set cache to false."
             )
 
     @property
@@ -383,6 +384,6 @@ class SweepArguments:
             raise ValueError(f"num_trials counts the students to train, 1 or more; got {self.num_trials}.")
         if not isinstance(self.sweep, dict) or not self.sweep:
             raise ValueError(
-                f"A sweep needs a search space: settings with their choices or ranges; got {self.sweep!r}. Give it "
+                f"A sweep needs a search space: settings with their choices or ranges; got {shown(self.sweep)}. Give it "
                 f"in YAML (sweep: {{temperature: [1, 2, 4]}}) or as --sweep."
             )

@@ -44,6 +44,8 @@ class _Parser(HfArgumentParser):
     """Raises errors, where argparse prints the list of all settings and ends the process."""
 
     def error(self, message: str) -> NoReturn:
+        if message.endswith("expected one argument"):
+            message += " (a value that begins with - is written --name=-value)"
         raise ValueError(f"{message.rstrip('.')}. See --help for all settings.")
 
 

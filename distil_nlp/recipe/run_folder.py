@@ -13,11 +13,14 @@ from accelerate import PartialState
 from ..internals.checksums import CHECKSUMS, DamagedFileError, check_files, write_checksums
 from ..internals.files import clear_partial_files, flush, read_json, write_json, write_text
 from ..internals.locks import LOCK, FolderInUseError, FolderLock, main_decides
+from ..internals.messages import shown
 from ..internals.secrets import hide_secrets
+from .yaml_loader import read_yaml_file
 
 _RECIPE, _RECORD = "recipe.yaml", "_stage.json"  # a file whose name begins with _ is not pushed
 _CHECKPOINTS, _REPORT = "checkpoints", "report.json"
 
+_MODEL = re.compile(r"(teacher|student|control)(-\d+|-seed\d+)?")
 _UNFINISHED = re.compile(r"\.(teacher|assistant|student|control)[\w.-]*\.part")
 
 # Settings that may change between two calls of one run: they change no finished model.
@@ -94,12 +97,16 @@ class RunFolder:
                     f"folder of a run that could be continued. Choose another --output_dir."
                 )
         else:
-            before = yaml.safe_load((self.path / _RECIPE).read_text(encoding="utf-8")) or {}
+            before = read_yaml_file(self.path / _RECIPE) or {}
+            if not isinstance(before, dict):
+                raise ValueError(
+                    f"{self.path / _RECIPE} should contain settings; got {shown(before)}. Restore or delete it."
+                )
             overrides = hide_secrets(dict(overrides))  # as written
             selects = before.get("load_best_model_at_end") or overrides.get("load_best_model_at_end")
             free = _FREE - (_SELECTING if selects else set())
             differing = [
-                f"{name} was {before.get(name)!r} and is {overrides.get(name)!r}"
+                f"{name} was {shown(before.get(name))} and is {shown(overrides.get(name))}"
                 for name in sorted({*before, *overrides} - free)
                 if before.get(name) != overrides.get(name)
             ]
@@ -107,6 +114,17 @@ class RunFolder:
                 raise ValueError(
                     f"{self.path} contains another run: {'; '.join(differing)}. Its finished models would be mixed with "
                     f"those of this run. Choose another --output_dir, or delete the folder to start again."
+                )
+        self._check_foreign_folders()
+
+    def _check_foreign_folders(self) -> None:
+        """Raise ValueError for a folder that has the name of a model and that no run wrote: it would be replaced."""
+        for path in sorted(self.path.iterdir()) if self.path.is_dir() else []:
+            is_finished = (path / _RECORD).is_file()
+            if _MODEL.fullmatch(path.name) and not is_finished and path.exists() and not RunFolder(path).is_empty:
+                raise ValueError(
+                    f"{path} has the name of a model of this run, and no run wrote it ({_RECORD} is missing). Move it "
+                    f"elsewhere."
                 )
 
     def finished(self, name: str) -> Path | None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..internals.messages import nearest
+from ..internals.messages import nearest, shown
 from ..objectives import PRESETS, Objective, default_objective, objective_from
 from ..training.arguments import NO_BLEND, DistillationTrainingArguments, format_settings, objective_settings
 from .arguments import RecipeArguments
@@ -108,7 +108,7 @@ def stages_of(
         )
     entries = method.stages if preset is None else PRESETS[preset]
     if not isinstance(entries, list) or not entries:
-        raise ValueError(f"stages must be a list of stages, each with an objective; got {entries!r}.")
+        raise ValueError(f"stages must be a list of stages, each with an objective; got {shown(entries)}.")
     stages = [_stage(entry, number) for number, entry in enumerate(entries, 1)]
     names = [stage.name for stage in stages]
     if invalid := [name for name in names if not re.fullmatch(r"[\w-]+", name)]:
@@ -121,7 +121,7 @@ def stages_of(
 def _stage(entry: Mapping[str, Any], number: int) -> Stage:
     if not isinstance(entry, dict) or "objective" not in entry:
         raise ValueError(
-            f"Stage {number} should be a mapping with an `objective:`, a list of terms; got {entry!r}. It may have "
+            f"Stage {number} should be a mapping with an `objective:`, a list of terms; got {shown(entry)}. It may have "
             f"{', '.join(_KEYS)}."
         )
     for key in entry:
@@ -141,5 +141,5 @@ def _stage(entry: Mapping[str, Any], number: int) -> Stage:
     settings = {key: entry[key] for key in _TRAINING if key in entry}
     for key, value in settings.items():
         if key != "lr_scheduler_type" and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            raise ValueError(f"{key} of stage {number} must be a number; got {value!r}.")
+            raise ValueError(f"{key} of stage {number} must be a number; got {shown(value)}.")
     return Stage(str(entry.get("name", number)), entry["objective"], share, entry.get("data"), settings)

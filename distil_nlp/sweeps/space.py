@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..internals.messages import nearest
+from ..internals.messages import nearest, shown
 
 if TYPE_CHECKING:
     import optuna
@@ -139,18 +139,20 @@ class Space:
 
 def _domain(name: str, entry: Any) -> Choices | Range:
     if name not in KINDS:
-        raise ValueError(f"sweep: {name!r} cannot be swept{nearest(name, KINDS)}. A sweep takes {', '.join(KINDS)}.")
+        raise ValueError(
+            f"sweep: {shown(name)} cannot be swept{nearest(name, KINDS)}. A sweep takes {', '.join(KINDS)}."
+        )
     if isinstance(entry, dict):
         return _range(name, entry)
     if not isinstance(entry, list) or not entry:
         raise ValueError(
             f"sweep: {name} should be a list of choices, such as {_example(name)}"
             + (", or a range, {low: ..., high: ...}" if KINDS[name] is float else "")
-            + f"; got {entry!r}."
+            + f"; got {shown(entry)}."
         )
     values = [_value(name, value) for value in entry]
     if any(value in values[:index] for index, value in enumerate(values)):
-        raise ValueError(f"sweep: {name} has a choice twice: {entry!r}. The same settings give the same student.")
+        raise ValueError(f"sweep: {name} has a choice twice: {shown(entry)}. The same settings give the same student.")
     return Choices(name, values)
 
 
@@ -158,11 +160,11 @@ def _range(name: str, entry: Mapping[str, Any]) -> Range:
     if KINDS[name] is not float:
         raise ValueError(
             f"sweep: {name} takes a list of choices, such as {_example(name)}, because each is checked before the "
-            f"first trial; got the range {entry!r}."
+            f"first trial; got the range {shown(entry)}."
         )
     unknown = [key for key in entry if key not in _RANGE]
     if unknown or not {"low", "high"} <= set(entry):
-        raise ValueError(f"sweep: a range has low and high, and may have log or step; {name} got {entry!r}.")
+        raise ValueError(f"sweep: a range has low and high, and may have log or step; {name} got {shown(entry)}.")
     low, high = _value(name, entry["low"]), _value(name, entry["high"])
     log, step = entry.get("log", False), entry.get("step")
     if not isinstance(log, bool):
@@ -189,7 +191,7 @@ def _value(name: str, value: Any) -> Any:
         fits = type(value) in ((int, float) if kind is float else (kind,))
     if not fits:
         expected = {str: "a word", int: "a whole number", float: "a number", list: "a list of layers"}[kind]
-        raise ValueError(f"sweep: a value of {name} is {expected}, as in {_example(name)}; got {value!r}.")
+        raise ValueError(f"sweep: a value of {name} is {expected}, as in {_example(name)}; got {shown(value)}.")
     return value
 
 

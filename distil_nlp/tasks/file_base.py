@@ -16,7 +16,7 @@ from ..augmentation.copies import augmented_files
 from ..collators.audio import AUDIO, augment_waves, extract_features, stored_waves
 from ..data.columns import require_column
 from ..data.images import input_shape, largest_input, preprocessor_of, same_crop
-from ..internals.messages import nearest
+from ..internals.messages import nearest, shown
 from ..models import (
     feature_extractor_for,
     load_feature_extractor,
@@ -102,7 +102,7 @@ def augmentation_from_settings(
     for name in settings if isinstance(settings, dict) else [settings]:
         if name not in known or not isinstance(settings, dict):
             raise ValueError(
-                f"augmentation is a mapping of {', '.join(known)}, such as {example}; got {settings!r}"
+                f"augmentation is a mapping of {', '.join(known)}, such as {example}; got {shown(settings)}"
                 f"{nearest(name, known)}."
             )
     return augmentation(**{**(defaults or {}), **fixed, **settings})

@@ -95,6 +95,11 @@ class DistillationTrainingArguments(TrainingArguments):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be greater than 0; got {value!r}. 1 changes nothing.")
+        for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
+            if not getattr(self, name) >= 1:
+                raise ValueError(f"{name} must be 1 or more; got {getattr(self, name)!r}.")
+        if self.max_steps <= 0 and not self.num_train_epochs >= 0:
+            raise ValueError(f"num_train_epochs must be 0 or more; got {self.num_train_epochs!r}.")
         self._check_schedule()
         if self.teacher_dtype not in get_args(TeacherDtype):
             raise ValueError(

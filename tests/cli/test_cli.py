@@ -111,3 +111,21 @@ def test_the_quickstart_refuses_a_flag_that_nobody_knows_before_it_reads_a_docst
         and "--train_file=" in str(done[2])
         and done[2][-2:] == ["--student", "2x64"]
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "does not parse"),
+        ("[1]", "as a run writes them; got [1]"),
+        ('{"models": [{"a": 1}]}', "KeyError"),
+        ("{}", "no model"),
+    ],
+)
+def test_a_damaged_report_is_named(text, message, tmp_path):
+    (tmp_path / "report.json").write_text(text)
+    assert message in stopped(["compare", str(tmp_path)])
+
+
+def test_a_value_that_begins_with_a_dash_is_explained():
+    assert "is written --name=-value" in stopped(["run", "--teacher", "-x"])

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from distil_nlp.internals.files import flush_folder, read_json, replacing, write_json, write_text
+from distil_nlp.recipe.run_folder import RunFolder
 
 
 def test_a_written_file_exists_and_no_temporary_file_is_left(tmp_path):
@@ -63,3 +64,14 @@ def test_a_folder_is_flushed_with_everything_in_it(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda file: flushed.append(os.readlink(f"/proc/self/fd/{file}")))
     flush_folder(tmp_path)
     assert {Path(path).name for path in flushed} == {"a.txt", "b.txt", "in", tmp_path.name}
+
+
+def test_a_folder_with_the_name_of_a_model_that_no_run_wrote_is_not_replaced(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.write_recipe({"teacher": "x"})
+    (tmp_path / "teacher_cache").mkdir()
+    folder.check({"teacher": "x"})
+    (tmp_path / "student").mkdir()
+    (tmp_path / "student" / "thesis.txt").touch()
+    with pytest.raises(ValueError, match="student has the name of a model of this run, and no run wrote it"):
+        folder.check({"teacher": "x"})
