@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..internals.imports import import_extra
+from ..internals.messages import printable
 from ..internals.secrets import hide_secrets
 from ..recipe import SweepArguments, new_context, parse, prepare, run_recipe
 from ..reports import Report
@@ -51,9 +52,10 @@ def build_cache(argv: Sequence[str]) -> None:
         teacher = prepare(context)
         teacher.cached(context.data, context.process.device)
     if context.process.is_main_process:
+        folder = printable(teacher.folder)
         print(
-            f"The teacher's outputs: {teacher.folder}. `distil-nlp run` with `--cache true --teacher_cache "
-            f"{teacher.folder}` reads them."
+            f"The teacher's outputs: {folder}. `distil-nlp run` with `--cache true --teacher_cache "
+            f"{folder}` reads them."
         )
 
 

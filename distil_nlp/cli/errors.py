@@ -35,6 +35,8 @@ def run_command(command: Callable[[], Any], *, stopped: str = "Stopped.") -> Non
             can correct the error (status 1, one sentence); an error of this package (status 1, traceback and where to
             report it).
     """
+    with suppress(AttributeError, OSError):  # a name that the terminal's encoding does not have is shown as its code
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with stop_at_signals():
             command()

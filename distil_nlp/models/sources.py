@@ -51,6 +51,8 @@ def check_reachable(name_or_path: str | PathLike[str]) -> None:
     Raises:
         ValueError, ConnectionError: See `check_hub`.
     """
+    if constants.HF_HUB_OFFLINE:  # the client then looks into its cache at once
+        return
     if not Path(name_or_path).exists() and re.fullmatch(r"[^/.~][^/]*/[^/]+", str(name_or_path)):
         check_hub(str(name_or_path))
 

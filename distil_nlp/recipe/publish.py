@@ -2,6 +2,7 @@
 
 from ..hub import model_card, push_to_hub
 from ..internals.files import read_json, write_text
+from ..internals.messages import printable
 from ..models import import_line
 from ..reports import Report
 from ..students import student_start
@@ -35,8 +36,8 @@ def publish(context: RunContext, report: Report) -> None:
         imports=import_line(read_json(student / "config.json")),
     )
     write_text(student / "README.md", card)
-    print(f"\n{report}\n\nReport: {context.folder.path / 'report.md'}\nLoad and use the student:")
-    print(f"  {task.usage_example(student)}")
+    print(f"\n{report}\n\nReport: {printable(context.folder.path / 'report.md')}\nLoad and use the student:")
+    print(f"  {printable(task.usage_example(student))}")
     if training.push_to_hub:
         address = push_to_hub(
             student,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..internals.messages import printable
 from ..models import load_network
 from .base import StreamingModel, WordTiming
 from .keyword_spotter import KeywordSpotter
@@ -119,7 +120,9 @@ def print_live(folder: str, file: str) -> None:
     waveform = resample(*read_audio_file(file), recognizer.sampling_rate)
 
     def print_word(word: WordTiming, now: float) -> None:
-        print(f"{word.start:7.2f} s to {word.end:6.2f} s  {word.word}  (certain at {now:.2f} s)", flush=True)
+        print(
+            f"{word.start:7.2f} s to {word.end:6.2f} s  {printable(word.word)}  (certain at {now:.2f} s)", flush=True
+        )
 
     words, stats = stream_waveform(recognizer, waveform, on_word=print_word)
-    print(f"{' '.join(word.word for word in words) or '(no word)'}\n{stats}")
+    print(f"{' '.join(printable(word.word) for word in words) or '(no word)'}\n{stats}")

@@ -99,7 +99,7 @@ def _names(report: Mapping[str, Any]) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else printable(value)
 
 
 def _count(model: Mapping[str, Any]) -> str:

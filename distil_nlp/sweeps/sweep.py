@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from transformers import PrinterCallback
 
 from ..internals.files import write_text
+from ..internals.messages import printable
 from ..internals.secrets import hide_secrets
 from ..metrics import display
 from ..objectives.layers import LayerTerm
@@ -301,9 +302,9 @@ class Sweep:
         }
         report = plain(report)
         write_sweep(context.folder.path, report)
-        print(f"\n{sweep_table(report)}\n\nReport: {context.folder.path / 'sweep.md'}")
+        print(f"\n{sweep_table(report)}\n\nReport: {printable(context.folder.path / 'sweep.md')}")
         print(f"The figure of the best was chosen on {SPLIT}, so it flatters. To compare it with its control:")
-        print(f"  {report['next_command']}")
+        print(f"  {printable(report['next_command'])}")
         return report
 
     def _train_control(self, best: RunContext, source: TeacherSource) -> dict[str, Any] | None:
