@@ -59,8 +59,8 @@ def test_a_type_error_that_the_package_raises_is_a_mistake_of_the_user(capsys):
 
 
 def test_ctrl_c_ends_with_a_sentence(capsys):
-    assert ended(raising(KeyboardInterrupt()), capsys, stopped="Stopped here.") == ("Stopped here.", "")
-    assert "at step 3. Run the same command again" in ended(raising(KeyboardInterrupt("at step 3.")), capsys)[0]
+    assert ended(raising(KeyboardInterrupt()), capsys, stopped="Stopped here.") == (130, "Stopped here.\n")
+    assert "at step 3. Run the same command again" in ended(raising(KeyboardInterrupt("at step 3.")), capsys)[1]
 
 
 def test_a_reader_that_ends_early_is_no_error():
