@@ -15,19 +15,24 @@ def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     Args:
         logits (`torch.Tensor`): Shape (batch, classes) or (batch, sequence, classes).
         labels (`torch.LongTensor` or `torch.FloatTensor`): Hard labels: shape (batch,) or (batch, sequence), -100 where
-            missing. Soft labels: probabilities of the shape of the logits, a row of -100 where missing.
+            missing (any below 0). Soft labels: probabilities of the shape of the logits, a row of -100 where missing.
 
     Returns:
         `torch.Tensor` of shape (batch,) or (batch, sequence), in nats, not reduced; 0 where the label is missing.
 
     Raises:
-        ValueError: The shape of soft labels differs from that of the logits.
+        ValueError: The shape of soft labels differs from that of the logits; a label beyond the last class.
     """
     if labels.is_floating_point():
         return _soft_cross_entropy(logits, labels)
-    flat = functional.cross_entropy(
-        upcast(logits).flatten(0, -2), labels.flatten(), ignore_index=MISSING, reduction="none"
-    )
+    targets = labels.masked_fill(labels < 0, MISSING).flatten()
+    try:
+        flat = functional.cross_entropy(upcast(logits).flatten(0, -2), targets, ignore_index=MISSING, reduction="none")
+    except IndexError as error:  # on a GPU, where labels cannot be read without waiting, an assertion of CUDA
+        raise ValueError(
+            f"Labels must be 0 to {logits.shape[-1] - 1}, for logits of shape {tuple(logits.shape)}; got {labels.max()}. "
+            f"Correct the labels, or give the student the classes of the data."
+        ) from error
     return flat.view(labels.shape)
 
 

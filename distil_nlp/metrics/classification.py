@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from transformers import EvalPrediction
 
 MISSING_LABEL = -100
+_HIDDEN_LABEL = -1  # of the test sets of GLUE
 
 
 def _correct(predictions: np.ndarray, references: np.ndarray) -> np.ndarray:
@@ -209,7 +210,7 @@ def _checked_logits(problem_type: str, logits: np.ndarray | Sequence[np.ndarray]
 
 
 def labeled_rows(problem_type: str, labels: np.ndarray) -> np.ndarray:
-    """Mask of the rows with a label: not -100, not a row of -100 (multi-label), not NaN (regression).
+    """Mask of the rows with a label: not -1 or -100, not a row of these (multi-label), not NaN (regression).
 
     Args:
         problem_type (`str`): transformers' problem type.
@@ -227,7 +228,7 @@ def labeled_rows(problem_type: str, labels: np.ndarray) -> np.ndarray:
         raise ValueError(f"Labels of {problem_type} must have shape {expected}; got shape {labels.shape}.")
     if kind.is_number:
         return ~np.isnan(labels)
-    missing = labels == MISSING_LABEL
+    missing = np.isin(labels, (_HIDDEN_LABEL, MISSING_LABEL))
     if kind.label_dims == 1:
         return ~missing
     partly = missing.any(axis=1) & ~missing.all(axis=1)

@@ -5,8 +5,10 @@ from functools import partial
 
 import numpy as np
 
+from ..signals.problem_kinds import NEXT_TOKEN
 from .base import Evaluator
 from .classification import PROBLEM_TYPES, ClassificationEvaluator
+from .masked import NextTokenEvaluator
 from .verification import VerificationEvaluator
 
 EVALUATORS: dict[str, Callable[[list[np.ndarray], int], Evaluator]] = {}
@@ -64,4 +66,7 @@ def _whole_examples(problem_type: str, labels: list[np.ndarray], num_classes: in
 for _name in PROBLEM_TYPES[1:]:
     register_evaluator(_name, partial(_classification, _name))
 register_evaluator(PROBLEM_TYPES[0], partial(_whole_examples, PROBLEM_TYPES[0]))
+register_evaluator(
+    NEXT_TOKEN, lambda labels, num_classes: NextTokenEvaluator([row for batch in labels for row in batch])
+)
 register_evaluator("identity", lambda labels, num_classes: VerificationEvaluator(np.concatenate(labels)))

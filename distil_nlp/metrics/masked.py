@@ -1,4 +1,4 @@
-"""Metrics of masked-language models: perplexity and accuracy at the masked positions."""
+"""Metrics of language models: perplexity and accuracy at the masked positions, or of the next tokens."""
 
 from __future__ import annotations
 
@@ -87,3 +87,21 @@ class MaskedTokenEvaluator(Evaluator):
         if np.isnan(student).any() or np.isnan(teacher).any():
             return float("nan")
         return float(np.mean(student[:, 1] == teacher[:, 1]))
+
+
+class NextTokenEvaluator(MaskedTokenEvaluator):
+    """Evaluates a causal language model: perplexity and accuracy of the next tokens, see `MaskedTokenEvaluator`.
+
+    Args:
+        labels (`list` of lists of `int`): For each row the next token at each position; -100 where it does not count.
+    """
+
+    def answers(self, logits: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> list[np.ndarray]:
+        """As of `MaskedTokenEvaluator`.
+
+        Args:
+            logits (`torch.Tensor`): At every position, shape (batch, sequence, vocabulary).
+            batch (`dict`): With the next tokens as `labels`, shape (batch, sequence).
+        """
+        positions = batch["labels"] >= 0
+        return super().answers(logits[positions], {"positions": positions, "labels": batch["labels"][positions]})

@@ -13,7 +13,7 @@ from ..losses import (
     squared_error,
 )
 from ..signals.base import Signals
-from ..signals.problem_kinds import CTC, DETECTION, problem_kind
+from ..signals.problem_kinds import CTC, DETECTION, NEXT_TOKEN, problem_kind
 from .base import Term
 from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
 from .ctc import CtcLabels, CtcSoftTargets
@@ -158,10 +158,10 @@ def _embedding_matching(problem_type: str) -> Callable[..., Term]:
     return lambda weight, *, temperature: EmbeddingMatching(weight, problem_type=problem_type)
 
 
-register_kind_objective(
-    "single_label_classification",
-    KindObjective(hard_loss=cross_entropy, soft_loss=soft_target_kl, agreement=_same_class),
-)
+for _name in ("single_label_classification", NEXT_TOKEN):
+    register_kind_objective(
+        _name, KindObjective(hard_loss=cross_entropy, soft_loss=soft_target_kl, agreement=_same_class)
+    )
 register_kind_objective(
     "multi_label_classification",
     KindObjective(hard_loss=binary_cross_entropy, soft_loss=soft_target_bce, agreement=_same_decisions),

@@ -57,8 +57,22 @@ class HardLabels(Term):
             labels = batch["labels"]
             raise ValueError(
                 f"For {self.problem_type} labels must be {self._kind.labels}; got {labels.dtype} of shape "
-                f"{tuple(labels.shape)}. Set the student's `config.problem_type` (and `HardLabels(problem_type=...)`) "
-                f"to the kind of the data."
+                f"{tuple(labels.shape)}, the first is {labels.flatten()[:1].tolist()}. Set the student's "
+                f"`config.problem_type` (and `HardLabels(problem_type=...)`) to the kind of the data."
+            )
+        self._check_shape(self.logits_of(student), batch["labels"])
+
+    def _check_shape(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        """Raise a ValueError unless there is a label for each prediction (a row of labels where there are several)."""
+        if not self._kind.exclusive_classes and not self._kind.several_labels:
+            return
+        expected = logits.shape if labels.is_floating_point() else logits.shape[:-1]
+        if labels.shape != expected:
+            raise ValueError(
+                f"For {self.problem_type} labels must be {self._kind.labels}, of shape {tuple(expected)} for the student's "
+                f"logits of shape {tuple(logits.shape)}; got {labels.dtype} of shape {tuple(labels.shape)}, the first is "
+                f"{labels.flatten()[:1].tolist()}. Several labels per example are rows of 0 and 1 with "
+                f"config.problem_type='multi_label_classification'."
             )
 
     def items(self, batch: Batch) -> torch.Tensor:

@@ -32,12 +32,13 @@ class TeacherPredictions(Term):
     def __init__(self, weight: Scheduled, *, problem_type: str):
         super().__init__(weight)
         self.problem_type = problem_type
-        self.per_token = False
+        self.per_token = self._over_positions_of_text = False
         self._losses = kind_objective(problem_type)
         check_label_per_prediction(problem_type, type(self).__name__)
 
     def resolve_layers(self, student: nn.Module, teacher: nn.Module | None) -> None:
-        if predicts_spans(student) and not self.over_positions:
+        self._over_positions_of_text = predicts_spans(student)
+        if self._over_positions_of_text and not self.over_positions:
             raise ValueError(
                 f"{type(self).__name__} takes a mean over all logits of an item, and {type(student).__name__} has one for "
                 f"each position of a text, padding included: the loss would depend on the padding. Use SoftTargets."
@@ -53,6 +54,8 @@ class TeacherPredictions(Term):
             return batch[SOFT_ITEMS].bool()
         if not self.per_token:
             return every_example(batch)
+        if self._over_positions_of_text:  # start and end of an answer
+            return every_example(batch).unsqueeze(1).expand(-1, 2) if "labels" not in batch else batch["labels"] >= 0
         return batch["labels"] >= 0 if "labels" in batch else batch["attention_mask"].bool()
 
     def metrics(self, student: Signals, teacher: Signals, batch: Batch) -> dict[str, torch.Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .columns import FRAMES, LABELS, NOT_FOR_MODELS, POSITIONS
+from .columns import FRAMES, LABELS, NOT_FOR_MODELS, POSITIONS, SPAN_LABELS
 from .frames import align_to_frames, frame_stride
 from .wrappers import forward_parameters, unwrapped, wrapper_chain
 
@@ -27,6 +27,14 @@ def accepted_columns(model: nn.Module) -> tuple[str, ...] | None:
     Returns:
         `tuple[str]`, or None where no forward names a column and any is taken (`**kwargs`).
     """
+    names, takes_any = _named(model)
+    if takes_any and not names:
+        return None
+    return tuple(name for name in names if name not in (*LABELS, *SPAN_LABELS))
+
+
+def _named(model: nn.Module) -> tuple[dict[str, None], bool]:
+    """The arguments that a model and those inside its wrappers name, and whether the innermost takes any other."""
     names: dict[str, None] = {}
     takes_any = True
     for module in wrapper_chain(model):
@@ -35,14 +43,12 @@ def accepted_columns(model: nn.Module) -> tuple[str, ...] | None:
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
         if not takes_any:
             break
-    if takes_any and not names:
-        return None
-    return tuple(name for name in names if name not in LABELS)
+    return names, takes_any
 
 
 def predicts_spans(model: nn.Module | None) -> bool:
     """Whether a model predicts the start and end of an answer: its logits are over positions, not over classes."""
-    return model is not None and "start_positions" in (accepted_columns(model) or ())
+    return model is not None and SPAN_LABELS[0] in _named(model)[0]
 
 
 def forward_logits(
@@ -62,8 +68,7 @@ def forward_logits(
         TypeError: The model returned nothing that can be read as logits.
         ValueError: The forward takes none of the batch's columns, or requires another.
     """
-    names = [name for name in batch if name not in NOT_FOR_MODELS] if columns is None else columns
-    inputs = {name: batch[name] for name in names if name in batch}
+    inputs = model_inputs(batch, columns)
     if not inputs:
         raise _no_column(model, batch)
     with _at_positions(model, batch[POSITIONS]) if POSITIONS in batch else nullcontext():
@@ -135,6 +140,12 @@ def gatherable_logits(
     if labels is not None and labels.dim() == 1 and logits.dim() == 2 and len(logits) > len(labels) > 0:
         return logits.view(len(labels), -1, logits.shape[-1])
     return logits
+
+
+def model_inputs(batch: Mapping[str, torch.Tensor], columns: tuple[str, ...] | None) -> dict[str, torch.Tensor]:
+    """The columns of a batch that a model takes; arguments as for `forward_logits`."""
+    names = [name for name in batch if name not in NOT_FOR_MODELS] if columns is None else columns
+    return {name: batch[name] for name in names if name in batch}
 
 
 def _required_columns(model: nn.Module) -> set[str]:

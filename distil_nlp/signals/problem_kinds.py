@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DETECTION = "object_detection"
 CTC = "ctc"
+NEXT_TOKEN = "next_token"
 MISSING = -100
 
 
@@ -30,11 +31,15 @@ class ProblemKind:
         labels (`str`): What the labels look like, in words, for messages.
         is_labeled (`Callable`): labels -> bool mask of the items that have a label.
         labels_fit (`Callable`): labels -> whether they look like labels of this kind.
+        label_limit (`Callable`, *optional*): width of the logits -> the number that every label is below; None where labels
+            are not numbers of classes.
         missing_label (`Callable`): num_labels -> the label of an example without one, as plain Python.
         column (`str`, *optional*): A column that only batches of this kind have.
         config_field (`str`, *optional*): A field that is set only in configs of models of this kind.
         implied_by (`Callable`): (config, batch) -> whether they imply this kind. Consulted where no column, no field and no
             `config.problem_type` names a kind.
+        of_model (`Callable`): model -> whether models like it are of this kind, whatever their config and labels are.
+        align (`Callable`): labels, as a data collator makes them -> the labels of the logits at the same positions.
         exclusive_classes (`bool`): Each prediction is a distribution over classes, one of which is the label.
         several_labels (`bool`): Each class is a yes or no, and an example has any number of them.
         named_classes (`bool`): The logits are over classes, and `config.id2label` has their names.
@@ -51,10 +56,13 @@ class ProblemKind:
     labels: str
     is_labeled: Callable[[torch.Tensor], torch.Tensor]
     labels_fit: Callable[[torch.Tensor], bool]
+    label_limit: Callable[[int], int] | None = None
     missing_label: Callable[[int], Any] = lambda num_labels: MISSING
     column: str | None = None
     config_field: str | None = None
     implied_by: Callable[[Any, Mapping[str, torch.Tensor]], bool] = lambda config, batch: False
+    of_model: Callable[[Any], bool] = lambda model: False
+    align: Callable[[torch.Tensor], torch.Tensor] = lambda labels: labels
     exclusive_classes: bool = False
     several_labels: bool = False
     named_classes: bool = True
@@ -158,12 +166,38 @@ def problem_kind_of(config: Any, batch: Mapping[str, torch.Tensor] | None = None
     return next(kind for kind in kinds if kind.implied_by(config, batch))
 
 
+def problem_kind_of_model(model: Any, batch: Mapping[str, torch.Tensor] | None = None) -> ProblemKind:
+    """The problem kind of a model, wrapped or not, and a batch; arguments and errors as for `problem_kind_of`."""
+    from .wrappers import config_of  # it imports torch
+
+    kinds = (kind for kind in reversed(PROBLEM_KINDS.values()) if kind.of_model(model))
+    return next(kinds, None) or problem_kind_of(config_of(model), batch)
+
+
+def _predicts_next_tokens(model: Any) -> bool:
+    """Whether a model over a vocabulary reads a text from left to right, without an encoder."""
+    from .wrappers import config_of, unwrapped  # it imports torch
+
+    inner: Any = unwrapped(model)
+    if getattr(config_of(model), "is_encoder_decoder", False) or not hasattr(inner, "can_generate"):
+        return False
+    return inner.can_generate() and inner.get_output_embeddings() is not None
+
+
+def _next_tokens(labels: torch.Tensor) -> torch.Tensor:
+    """The label of each position's next position; missing at the last."""
+    shifted = labels.roll(-1, -1)
+    shifted[..., -1] = MISSING
+    return shifted
+
+
 register_problem_kind(
     ProblemKind(
         "single_label_classification",
         labels="whole numbers, one per item, -100 where missing; or rows of class probabilities that sum to 1",
         is_labeled=_has_class,
         labels_fit=lambda labels: not labels.is_floating_point() or _are_soft(labels),
+        label_limit=lambda num_classes: num_classes,
         implied_by=lambda config, batch: True,
         exclusive_classes=True,
         is_defined=_are_distributions,
@@ -176,6 +210,7 @@ register_problem_kind(
         labels="floats of shape (batch, labels), 0 or 1, a row of -100 where missing",
         is_labeled=lambda labels: (labels >= 0).all(-1),
         labels_fit=lambda labels: _are_rows(labels) and not _are_mixed(labels),
+        label_limit=lambda num_classes: 2,
         missing_label=lambda num_labels: [float(MISSING)] * num_labels,
         implied_by=lambda config, batch: _are_rows(batch.get("labels")),
         several_labels=True,
@@ -234,6 +269,7 @@ register_problem_kind(
         labels="whole numbers of shape (batch, most tokens), -100 after the last, with a column 'frames'",
         is_labeled=lambda labels: (labels >= 0).any(1),
         labels_fit=lambda labels: not labels.is_floating_point() and labels.dim() == 2,
+        label_limit=lambda num_classes: num_classes,
         column=FRAMES,
         is_defined=_are_distributions,
         averaging="softmax",
@@ -249,5 +285,20 @@ register_problem_kind(
         column=BOXES,
         is_defined=_are_queries,
         not_averaged_because="the queries of two detectors find different objects, so their mean has no meaning",
+    )
+)
+# A distribution over the vocabulary at each position, for the token after it (GPT-2 and other causal language models).
+register_problem_kind(
+    ProblemKind(
+        NEXT_TOKEN,
+        labels="whole numbers of shape (batch, sequence), each token at its own position, -100 where missing",
+        is_labeled=lambda labels: labels >= 0,
+        labels_fit=lambda labels: not labels.is_floating_point() and labels.dim() == 2,
+        of_model=_predicts_next_tokens,
+        label_limit=lambda num_classes: num_classes,
+        align=_next_tokens,
+        exclusive_classes=True,
+        named_classes=False,
+        averaging="softmax",
     )
 )

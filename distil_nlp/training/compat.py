@@ -6,6 +6,7 @@ new version no longer has or no longer calls.
 
 import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -50,6 +51,7 @@ class PrivateHooks(Trainer):
     teacher: Teacher | None
     objective: Objective
     projections: Projections
+    _read_labels: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
     _collator: Collator
     _training_collator: Collator
     _train_sampler: LengthGroupedSampler | None = None
@@ -64,7 +66,7 @@ class PrivateHooks(Trainer):
         """
         if not batch_samples:
             return None
-        counts = self.objective.count(batch_samples).to(device)
+        counts = self.objective.count([self._read_labels(batch) for batch in batch_samples]).to(device)
         return self.accelerator.reduce(counts, "sum") if self.accelerator.num_processes > 1 else counts
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:

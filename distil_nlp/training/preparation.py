@@ -12,10 +12,11 @@ from torch import nn
 from transformers import TrainingArguments
 from transformers.trainer_utils import has_length
 
+from ..data.label_check import check_label_column, labels_are_of_column
 from ..objectives import Objective, default_objective
-from ..signals.forward import accepted_columns, forward_logits
-from ..signals.problem_kinds import problem_kind_of
-from ..signals.wrappers import config_of
+from ..signals.forward import accepted_columns, forward_logits, predicts_spans
+from ..signals.labels import read_labels
+from ..signals.problem_kinds import ProblemKind, problem_kind_of_model
 from ..teachers import Teacher, as_teacher, probe
 from ..teachers.capacity import warn_of_gap
 from ..teachers.probe import labeled_items
@@ -29,6 +30,7 @@ class PreparationMixin(PrivateHooks):
     """The part of `DistillationTrainer` that runs before the first step."""
 
     args: DistillationTrainingArguments
+    _kind: ProblemKind | None = None  # of the student, from the first batch
     probes_teacher = True  # False if the teacher was probed before on these examples
 
     @property
@@ -54,11 +56,15 @@ class PreparationMixin(PrivateHooks):
         """The objective (by default one for the data's labels), set up and checked by a dry run on two examples."""
         dataset = self.train_dataset if self.train_dataset is not None else self.eval_dataset
         with torch.random.fork_rng():
-            batch = next(self._batches_of(dataset, range(2)), None) if dataset is not None else None
+            batch = self._first_batch(dataset)
         objective = objective if objective is not None else self._default_objective(batch)
         if batch is not None:
-            dry_run(objective, self.model, self.teacher, batch, seed=self.args.seed)
+            student = dry_run(objective, self.model, self.teacher, batch, seed=self.args.seed)
             check_checkpointing(objective, self.args)
+            # The classes of spans are the positions of a text.
+            labels = None if predicts_spans(self.model) else batch.get("labels")
+            if labels is not None and labels_are_of_column(dataset, labels):
+                self._check_label_columns(student.logits.shape[-1])
             self._check_training_batches(objective, batch)
         if objective.needs_fit and self.train_dataset is not None:
             with torch.random.fork_rng():
@@ -68,6 +74,19 @@ class PreparationMixin(PrivateHooks):
             with torch.random.fork_rng():
                 cast(Teacher, self.teacher)(next(self._batches_of(self.eval_dataset, range(2))))
         return objective.to(self.args.device)
+
+    def _first_batch(self, dataset: Any) -> dict[str, torch.Tensor] | None:
+        try:
+            return next(self._batches_of(dataset, range(2)), None) if dataset is not None else None
+        except (TypeError, ValueError):
+            self._check_label_columns()  # a label that is no number does not become a tensor
+            raise
+
+    def _check_label_columns(self, num_classes: int | None = None) -> None:
+        """Check the labels of all rows, of data sets whose labels can be read without the other columns."""
+        evaluated = self.eval_dataset if isinstance(self.eval_dataset, dict) else {"": self.eval_dataset}
+        for dataset in (self.train_dataset, *evaluated.values()):
+            check_label_column(dataset, self._kind or problem_kind_of_model(self.model), num_classes)
 
     def _check_training_batches(self, objective: Objective, batch: Mapping[str, torch.Tensor]) -> None:
         if has_length(self.train_dataset):
@@ -95,7 +114,7 @@ class PreparationMixin(PrivateHooks):
         )
 
     def _problem_type(self, batch: Mapping[str, torch.Tensor]) -> str:
-        return problem_kind_of(config_of(self.model), batch).name
+        return problem_kind_of_model(self.model, batch).name
 
     def _checkpoint_to_resume(self, requested: str | bool | None) -> str | None:
         """The checkpoint to resume from, checked by the main process for all.
@@ -162,7 +181,13 @@ class PreparationMixin(PrivateHooks):
         else:
             examples = itertools.islice(iter(dataset), len(items))
         while chunk := list(itertools.islice(examples, batch_size)):
-            yield self._prepare_inputs(collate(chunk))
+            yield self._read_labels(self._prepare_inputs(collate(chunk)))
+
+    def _read_labels(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """See `signals.labels.read_labels`. Applied to every batch before an objective counts or compares."""
+        if self._kind is None:
+            self._kind = problem_kind_of_model(self.model, batch)
+        return cast(dict, read_labels(batch, self._kind))
 
 
 def check_checkpointing(objective: Objective, args: TrainingArguments) -> None:

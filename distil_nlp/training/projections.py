@@ -25,6 +25,7 @@ from ..signals.forward import accepted_columns, forward_logits
 from ..signals.frames import frame_stride
 from ..signals.taps import FeatureTap
 from ..teachers.base import Teacher
+from .alignment import check_alignment, check_logits
 
 _FILE = "projections.safetensors"
 
@@ -36,7 +37,7 @@ def dry_run(
     batch: Mapping[str, torch.Tensor],
     *,
     seed: int = 0,
-) -> None:
+) -> Signals:
     """Run both models once: resolve the objective's layers, build its projections, check all shapes.
 
     No random state is changed, and the student's mode (training or evaluation) is restored.
@@ -48,6 +49,9 @@ def dry_run(
         batch (`Mapping[str, torch.Tensor]`): Two examples are enough; on the student's device.
         seed (`int`): Random seed of the projections.
 
+    Returns:
+        `Signals` of the student.
+
     Raises:
         ValueError: Layers that do not exist, shapes that do not fit, data the objective cannot use, a loss that is not
             finite.
@@ -57,6 +61,8 @@ def dry_run(
         objective.resolve_layers(student, getattr(teacher, "architecture", None))
         with in_eval_mode(student), FeatureTap(student, objective.student_taps) as tap:
             logits = forward_logits(student, batch, accepted_columns(student))
+            check_logits(student, logits)
+            check_alignment(student, logits, batch)
             student_signals = Signals(logits, tap.take(), frame_stride=frame_stride(student))
         teacher_signals = None
         if teacher is not None and objective.needs_teacher:
@@ -69,6 +75,7 @@ def dry_run(
             raise NonFiniteError(
                 f"Before the first step, on {len(logits)} examples: {reason or f'the loss is {loss:g}.'}"
             )
+    return student_signals
 
 
 class Projections(TrainerCallback):

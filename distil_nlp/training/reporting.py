@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..evaluation import Candidate, Latency, compare, measure_latency, predict
@@ -13,7 +14,7 @@ from ..metrics import default_evaluator
 from ..metrics.base import Evaluator
 from ..models import import_line
 from ..reports.report import Report
-from ..signals.problem_kinds import problem_kind_of
+from ..signals.problem_kinds import problem_kind_of_model
 from ..signals.wrappers import config_of
 from ..teachers import Teacher
 from .preparation import PreparationMixin
@@ -96,12 +97,15 @@ class ReportingMixin(PreparationMixin):
 
     def _default_evaluator(self, dataset: Any, teacher: Teacher) -> Evaluator:
         batches = list(self._batches_of(dataset, range(len(dataset))))
-        problem_type = problem_kind_of(config_of(self.model), batches[0]).name
+        problem_type = problem_kind_of_model(self.model, batches[0]).name
         labels = [batch["labels"].cpu().numpy() for batch in batches]
         return default_evaluator(problem_type, labels, teacher(batches[0]).num_classes)
 
     def _answers(self, dataset: Any, predictor: Any, evaluator: Evaluator) -> list:
-        return predict(predictor, dataset, self.data_collator, keep=evaluator.answers, device=self.args.device)
+        def answers(logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> Any:
+            return evaluator.answers(logits, self._read_labels(batch))
+
+        return predict(predictor, dataset, self.data_collator, keep=answers, device=self.args.device)
 
     def create_model_card(  # type: ignore[override]  # by keyword only
         self, *, model_name: str | None = None, dataset: str | None = None, **metadata: Any

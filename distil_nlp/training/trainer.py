@@ -18,7 +18,8 @@ from ..signals.base import Signals
 from ..signals.finite import DivergenceError, NonFiniteError, undefined_items
 from ..signals.forward import accepted_columns, forward_logits, gatherable_logits
 from ..signals.frames import frame_stride
-from ..signals.problem_kinds import problem_kind_of
+from ..signals.labels import given_labels
+from ..signals.problem_kinds import problem_kind_of_model
 from ..signals.taps import FeatureTap
 from ..teachers import Teacher
 from .arguments import DistillationTrainingArguments, check_unused
@@ -103,6 +104,7 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
         `num_items_in_batch` is a vector of counts, one for each term (see `PrivateHooks._get_num_items_in_batch`). With
         `return_outputs` the second value has the fields `loss` and `logits`.
         """
+        inputs = self._read_labels(inputs)
         counts = self.objective.count([inputs]) if num_items_in_batch is None else num_items_in_batch
         # The teacher first: between the student's forward and backward pass it would evict the student's activations
         # from the processor's caches.
@@ -181,7 +183,8 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
     ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
         """Loss, logits and labels of an evaluation batch. The teacher is run only with `eval_with_teacher`."""
         inputs = self._prepare_inputs(inputs)
-        labels, loss, objective = inputs.get("labels"), None, self._evaluation_objective
+        labels, loss, objective = given_labels(inputs), None, self._evaluation_objective
+        inputs = self._read_labels(inputs)
         with torch.no_grad():
             student = self._student_signals(model, inputs)
             self._num_undefined = self._num_undefined + self._undefined_items(student, inputs).sum()
@@ -193,7 +196,7 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
         return loss, logits, labels  # type: ignore[return-value]  # Trainer gathers a tuple of logits, too
 
     def _undefined_items(self, student: Signals, inputs: dict[str, Any]) -> torch.Tensor:
-        kind = problem_kind_of(getattr(self.model, "config", None), inputs)
+        kind = problem_kind_of_model(self.model, inputs)
         return undefined_items(student.logits, inputs, kind)
 
     def _evaluation_loss(

@@ -1,0 +1,60 @@
+"""Checks before training that a student's logits and labels belong to the same positions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..losses import cross_entropy
+from ..signals.columns import POSITIONS
+from ..signals.forward import accepted_columns, model_inputs
+from ..signals.problem_kinds import NEXT_TOKEN, problem_kind_of_model
+from ..signals.wrappers import config_of, unwrapped
+
+
+def check_logits(student: nn.Module, logits: torch.Tensor) -> None:
+    """Raise a ValueError for logits whose classes are not in the last of two or three dimensions."""
+    if logits.dim() > 3:
+        raise ValueError(
+            f"Logits must have the shape (batch, classes) or (batch, sequence, classes); {type(student).__name__} returned "
+            f"{tuple(logits.shape)}. Semantic segmentation, with classes in the second place and a label per pixel, is not "
+            f"supported. A wrapper may return logits of shape (batch, pixels, classes), with labels (batch, pixels)."
+        )
+
+
+def check_alignment(student: nn.Module, logits: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> None:
+    """Raise a ValueError for a language model that assigns labels to positions in another way than its problem kind.
+
+    The loss that the model computes itself, from labels as its data collator makes them, must be the cross-entropy of its
+    logits with the labels of the kind (`ProblemKind.align`).
+
+    Args:
+        student (`nn.Module`): In evaluation mode. Models without output embeddings pass.
+        logits (`torch.Tensor`): Its logits for the batch.
+        batch (`Mapping[str, torch.Tensor]`): The columns.
+    """
+    inner: Any = unwrapped(student)
+    if POSITIONS in batch or getattr(inner, "get_output_embeddings", lambda: None)() is None or logits.dim() != 3:
+        return
+    kind, columns = problem_kind_of_model(student, batch), accepted_columns(student)
+    if getattr(config_of(student), "is_encoder_decoder", False) and "decoder_input_ids" not in batch:
+        raise ValueError(
+            f"{type(student).__name__} has a decoder, and the batch has no decoder_input_ids (columns: "
+            f"{', '.join(batch)}), so its logits would not be of the labels. Use "
+            f"DataCollatorForSeq2Seq(tokenizer, model=student), which makes them from the labels."
+        )
+    # Labels of the batch are aligned already; where that moves them, any tokens serve for the comparison.
+    labels = batch["input_ids"] if kind.name == NEXT_TOKEN else batch.get("labels")
+    if labels is None or labels.shape != logits.shape[:-1] or not (labels >= 0).any():
+        return
+    own_loss = getattr(student(**model_inputs(batch, columns), labels=labels), "loss", None)
+    aligned = kind.align(labels)
+    loss = cross_entropy(logits, aligned).sum() / (aligned >= 0).sum()
+    if own_loss is None or torch.isclose(own_loss.float(), loss.float(), rtol=1e-3) or not own_loss.isfinite():
+        return
+    raise ValueError(
+        f"{type(student).__name__} assigns labels to positions in its own way: its loss on these rows is {own_loss:.4g}, "
+        f"and the cross-entropy of its logits with labels of problem kind {kind.name!r} is {loss:.4g}. Such models are not "
+        f"supported; a causal language model of transformers predicts the next token at each position."
+    )
