@@ -14,6 +14,7 @@ import torch
 from ..internals.messages import nearest
 from ..metrics import display
 from ..metrics.base import Evaluator
+from ..models.weights import num_weights, weights_of
 from ..reports.report import LatencyQuantiles, ModelResult, NamedDifference, Report, SpeedUp, environment
 from .bootstrap import difference_of_means, difference_of_metrics
 from .latency import Latency, speed_up
@@ -163,12 +164,12 @@ def _retention(metric: str, value: float, teacher_value: float) -> float | None:
 
 def count_parameters(model: torch.nn.Module) -> int:
     """Number of parameters of a module; tied ones are counted once."""
-    return sum(parameter.numel() for parameter in model.parameters())
+    return num_weights(model)
 
 
 def saved_size(model: torch.nn.Module) -> int:
     """Bytes of a module's tensors in a safetensors file (without its header of a few kB); tied ones count once."""
-    tensors = {(tensor.data_ptr(), tensor.shape, tensor.stride()): tensor for tensor in model.state_dict().values()}
+    tensors = {(tensor.data_ptr(), tensor.shape, tensor.stride()): tensor for tensor in weights_of(model).values()}
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 

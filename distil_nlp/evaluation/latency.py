@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from .predict import device_of, inference_mode
+from ..models.weights import device_of
+from .predict import inference_mode
 
 _RESAMPLED_AT_ONCE = 1_000_000  # numbers in memory
 

@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 from ..data.collator import as_collator
 from ..data.examples import column_names, columns_to_collate, longest_first, with_columns
 from ..metrics.base import rows_of
+from ..models.weights import device_of, is_offloaded
 from ..signals.columns import CONTEXT_SPAN, LABELS
 from ..signals.finite import NonFiniteError, describe_values, examples_of, undefined_items
 from ..signals.forward import accepted_columns, frame_logits
@@ -146,7 +147,7 @@ def inference_mode(
             yield lambda batch: _logits(model(_moved(_unlabeled(batch), device)))
         return
     home = device_of(model)
-    device = home if device is None else torch.device(device)
+    device = home if device is None or is_offloaded(model) else torch.device(device)
     columns = accepted_columns(model)
     with ExitStack() as restore:
         for module in model.modules():
@@ -158,13 +159,6 @@ def inference_mode(
         model.eval()
         restore.enter_context(torch.inference_mode())
         yield lambda batch: frame_logits(model, _moved(batch, device), columns)
-
-
-def device_of(model: torch.nn.Module | Callable) -> torch.device:
-    """The device of a module's first parameter; the CPU if it has none, and for a callable."""
-    parameters = getattr(model, "parameters", lambda: iter(()))
-    first = next(parameters(), None)
-    return torch.device("cpu") if first is None else first.device
 
 
 def _unlabeled(batch: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from functools import partial
 
 import numpy as np
 
-from ..signals.problem_kinds import NEXT_TOKEN
 from .base import Evaluator
 from .classification import PROBLEM_TYPES, ClassificationEvaluator
 from .masked import NextTokenEvaluator
@@ -67,6 +66,6 @@ for _name in PROBLEM_TYPES[1:]:
     register_evaluator(_name, partial(_classification, _name))
 register_evaluator(PROBLEM_TYPES[0], partial(_whole_examples, PROBLEM_TYPES[0]))
 register_evaluator(
-    NEXT_TOKEN, lambda labels, num_classes: NextTokenEvaluator([row for batch in labels for row in batch])
+    "next_token", lambda labels, num_classes: NextTokenEvaluator([row for batch in labels for row in batch])
 )
 register_evaluator("identity", lambda labels, num_classes: VerificationEvaluator(np.concatenate(labels)))

@@ -141,14 +141,18 @@ class Term(nn.Module):
 
 def every_example(batch: Batch) -> torch.Tensor:
     """A mask of the examples of a batch, all of which count: bool, shape (batch,)."""
-    first = next(iter(batch.values()))
+    first = _first_tensor(batch)
     return torch.ones(first.shape[0], dtype=torch.bool, device=first.device)
 
 
 def whole_batch(batch: Batch) -> torch.Tensor:
     """A mask of one item, the micro-batch itself: bool, shape (1,)."""
-    first = next(iter(batch.values()))
-    return torch.ones(1, dtype=torch.bool, device=first.device)
+    return torch.ones(1, dtype=torch.bool, device=_first_tensor(batch).device)
+
+
+def _first_tensor(batch: Batch) -> torch.Tensor:
+    """The first column with a row per example; a collator may also return texts, numbers or None."""
+    return next(column for column in batch.values() if isinstance(column, torch.Tensor) and column.dim() > 0)
 
 
 def positive(value: float, name: str) -> float:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from ..models.weights import num_weights
 from ..signals.base import Signals
 
 if TYPE_CHECKING:
@@ -78,9 +79,9 @@ def num_parameters(model: nn.Module) -> int:
     the same vocabulary.
     """
     embeddings = {
-        id(parameter)
+        id(parameter): parameter.numel()
         for module in model.modules()
         if isinstance(module, nn.Embedding)
         for parameter in module.parameters()
     }
-    return sum(parameter.numel() for parameter in model.parameters() if id(parameter) not in embeddings)
+    return num_weights(model) - sum(embeddings.values())

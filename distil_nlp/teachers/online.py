@@ -11,6 +11,7 @@ from torch import nn
 from ..models import NetworkForImageEmbedding
 from ..models.loading import load_model, load_tokenizer
 from ..models.sentence_encoder import SentenceEncoder
+from ..models.weights import is_offloaded, weights_of
 from ..signals.base import Signals
 from ..signals.forward import accepted_columns, frame_logits
 from ..signals.taps import FeatureTap
@@ -73,7 +74,8 @@ class OnlineTeacher(Teacher):
         self._order = label_order(student, self.model)
 
     def prepare(self, accelerator: "Accelerator") -> None:
-        self.model = accelerator.prepare_model(self.model, evaluation_mode=True)
+        placed = False if is_offloaded(self.model) else None
+        self.model = accelerator.prepare_model(self.model, evaluation_mode=True, device_placement=placed)
 
     def __call__(self, batch: Mapping[str, torch.Tensor]) -> Signals:
         # For every batch, because .train() may have been called on a model that contains the teacher.
@@ -89,8 +91,8 @@ class OnlineTeacher(Teacher):
     def fingerprint(self) -> str:
         """Return the SHA-256 of names, types, shapes and bytes of all weights, and of the label order."""
         digest = hashlib.sha256(repr(self._order).encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
-            tensor = tensor.detach().cpu().contiguous()
+        for name, tensor in sorted(weights_of(self.model).items()):
+            tensor = tensor.cpu().contiguous()
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.flatten().view(torch.uint8).numpy())
         return digest.hexdigest()

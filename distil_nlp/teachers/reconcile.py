@@ -208,18 +208,25 @@ def check_vocabulary(
     student_size, teacher_size = num_embeddings(student), num_embeddings(teacher)
     if student_size is None or teacher_size is None or student_size == teacher_size:
         return
-    if student_tokenizer is not None and teacher_tokenizer is not None:  # equal, see above
-        if min(student_size, teacher_size) >= len(student_tokenizer):
+    if _vocabulary(student_tokenizer) and _vocabulary(teacher_tokenizer):  # equal, see above
+        if min(student_size, teacher_size) >= len(_vocabulary(student_tokenizer)):
             return
     raise ValueError(
         f"The student ({type(student).__name__}) has an embedding table of {student_size} rows, the teacher "
-        f"({type(teacher).__name__}) of {teacher_size}: the same token ids would be different texts. {_WAY_OUT}"
+        f"({type(teacher).__name__}) of {teacher_size}: the same token ids would be different texts. {_WAY_OUT} If "
+        f"only the padding of the tables differs, pass `OnlineTeacher(teacher, tokenizer=tokenizer)`, whose tokenizer is "
+        f"compared with processing_class."
     )
 
 
+def _vocabulary(processor: Any) -> dict[str, int]:
+    """Token -> id of a tokenizer, or of the tokenizer inside a processor; empty without one."""
+    tokenizer = getattr(processor, "tokenizer", processor)
+    return getattr(tokenizer, "get_vocab", dict)()
+
+
 def _compare_tokenizers(student: "PreTrainedTokenizerBase", teacher: "PreTrainedTokenizerBase") -> None:
-    student_ids: dict[str, int] = getattr(student, "get_vocab", dict)()
-    teacher_ids: dict[str, int] = getattr(teacher, "get_vocab", dict)()
+    student_ids, teacher_ids = _vocabulary(student), _vocabulary(teacher)
     if not student_ids or not teacher_ids or student_ids == teacher_ids:
         return
     token = next((token for token in student_ids if student_ids[token] != teacher_ids.get(token)), None)

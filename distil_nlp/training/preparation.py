@@ -226,7 +226,7 @@ def check_last_batch(
         return
     try:
         with torch.random.fork_rng(), torch.no_grad():
-            row = {name: value[:1] for name, value in batch.items()}
+            row = {name: value[:1] if getattr(value, "ndim", 0) else value for name, value in batch.items()}
             forward_logits(copy.deepcopy(student).train(), row, accepted_columns(student))
     except ValueError as error:
         raise ValueError(

@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from ...data.examples import EXAMPLE_ID, row_digests
 from ...internals.files import clear_partial_files, read_json, write_json
 from ...internals.locks import FolderLock, main_decides
+from ...models.weights import num_weights
 from ...signals.finite import NonFiniteError, describe_values
 from ...signals.forward import predicts_spans
 from ...signals.problem_kinds import problem_kind_of
@@ -302,7 +303,7 @@ def _header(
         "format": 1,
         "teacher": teacher.name,
         "teacher_weights": teacher.fingerprint(),
-        "parameters": sum(weight.numel() for model in teacher.models for weight in model.parameters()) or None,
+        "parameters": sum(map(num_weights, teacher.models)) or None,
         "model": _model(teacher.model),
         "labels": teacher.label_names,
         "tokenizer": tokenizer_fingerprint(tokenizer),

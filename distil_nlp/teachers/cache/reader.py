@@ -18,6 +18,7 @@ from ...data.examples import (
     select,
     with_columns,
 )
+from ...models.weights import device_of
 from ...signals.columns import TASK_COLUMNS
 from ..base import Teacher
 from ..ensemble import TeacherEnsemble
@@ -116,8 +117,7 @@ class CacheInputReader:
 
 
 def _device_of(teacher: Teacher) -> torch.device:
-    first = next((weight for model in teacher.models for weight in model.parameters()), None)
-    return torch.device("cpu") if first is None else first.device
+    return device_of(teacher.models[0]) if teacher.models else torch.device("cpu")
 
 
 @contextmanager
