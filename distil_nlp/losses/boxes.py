@@ -16,6 +16,9 @@ from .soft import soft_target_bce, soft_target_kl
 L1_WEIGHT, GIOU_WEIGHT, NO_OBJECT_WEIGHT = 5.0, 2.0, 0.1
 # Coefficients of the focal loss (Lin et al. 2017, section 4.1).
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
+# Coefficient of independent classes in the loss and in the matching cost, in the code of the authors of Conditional DETR,
+# Deformable DETR and DAB-DETR (`cls_loss_coef`, `set_cost_class`); with exclusive classes it is 1.
+INDEPENDENT_CLASS_WEIGHT = 2.0
 
 
 def corners(boxes: torch.Tensor) -> torch.Tensor:
@@ -72,7 +75,7 @@ def query_class_loss(logits: torch.Tensor, classes: torch.Tensor, *, exclusive: 
 
     Returns:
         `torch.Tensor` of shape (batch, queries), in nats, not reduced. Exclusive: cross-entropy, times 0.1 for
-        "no object". Independent: the focal loss, summed over the classes.
+        "no object". Independent: twice the focal loss, summed over the classes.
 
     Reference: Carion et al. 2020, equation 2 and appendix A.4; Lin et al. 2017, "Focal Loss for Dense Object
     Detection", equation 5.
@@ -83,7 +86,8 @@ def query_class_loss(logits: torch.Tensor, classes: torch.Tensor, *, exclusive: 
     targets = one_hot(classes, logits.shape[-1] + 1)[..., :-1].to(logits.dtype)
     error = (logits.sigmoid() - targets).abs()  # 1 - p_t of the paper
     alpha = FOCAL_ALPHA * targets + (1 - FOCAL_ALPHA) * (1 - targets)
-    return (alpha * error**FOCAL_GAMMA * yes_no_cross_entropy(logits, targets)).sum(-1)
+    focal = alpha * error**FOCAL_GAMMA * yes_no_cross_entropy(logits, targets)
+    return INDEPENDENT_CLASS_WEIGHT * focal.sum(-1)
 
 
 def class_weights(classes: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
@@ -170,7 +174,7 @@ def matching_cost(
         `torch.Tensor` of shape (batch, queries, targets).
 
     Reference: Carion et al. 2020, section 3.1, "matching cost"; Zhu et al. 2021, "Deformable DETR", appendix A.4, for
-    independent classes.
+    independent classes, with the coefficient 2 of its code.
     """
     logits = upcast(logits)
     if exclusive:
@@ -179,7 +183,7 @@ def matching_cost(
         probabilities = logits.sigmoid()
         positive_cost = FOCAL_ALPHA * (1 - probabilities) ** FOCAL_GAMMA * -(probabilities + 1e-8).log()
         negative_cost = (1 - FOCAL_ALPHA) * probabilities**FOCAL_GAMMA * -(1 - probabilities + 1e-8).log()
-        gain = negative_cost - positive_cost
+        gain = INDEPENDENT_CLASS_WEIGHT * (negative_cost - positive_cost)
     cost = -product(gain, targets.to(gain.dtype).transpose(1, 2))
     return cost + box_distance(boxes.unsqueeze(2), target_boxes.unsqueeze(1))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 import warnings
 from abc import abstractmethod
@@ -73,7 +74,7 @@ class CtcSpeechEvaluator(SpeechEvaluator):
     | sentences | share of clips without an error |
 
     Args:
-        texts (`list[str]`): Reference transcript of each row.
+        texts (`list[str]`): Reference transcript of each row. Events such as [noise] do not count, see `without_events`.
         decode (callable): From a list of tokens to text.
         main_metric (`str`, *optional*): Main metric instead of the first.
 
@@ -86,12 +87,13 @@ class CtcSpeechEvaluator(SpeechEvaluator):
     def __init__(
         self, texts: Sequence[str], decode: Callable[[list[int]], str], main_metric: str | None = None
     ) -> None:
-        if not any(text.split() for text in texts):
+        texts = list(map(without_events, texts))
+        if not any(texts):
             raise ValueError(
                 f"The word error rate counts words of the references, but none of the {len(texts)} texts has a word. Is "
                 f"this the column of the transcripts?"
             )
-        self._texts, self._decode = [" ".join(text.split()) for text in texts], decode
+        self._texts, self._decode = texts, decode
         super().__init__(METRICS, len(texts), self.problem_type, main_metric)
 
     def answers(self, logits: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> list[np.ndarray]:
@@ -112,7 +114,7 @@ class CtcSpeechEvaluator(SpeechEvaluator):
 
     def counts(self, row: int, answer: list[int]) -> list[int]:
         """Word errors, words, character errors, characters, and whether the transcript is exact."""
-        reference, hypothesis = self._texts[row], " ".join(self._decode(answer).split())
+        reference, hypothesis = self._texts[row], without_events(self._decode(answer))
         words = reference.split()
         return [
             word_errors(words, hypothesis.split()),
@@ -161,15 +163,28 @@ class Seq2SeqSpeechEvaluator(CtcSpeechEvaluator):
         return list(logits.cpu().numpy())
 
 
+_EVENT = re.compile(r"\[[^\]\[]*\]|<[^<>]*>|\([^()]*\)")
+
+
+def without_events(text: str) -> str:
+    """A transcript without events that are not speech, phrases in brackets or parentheses: [noise], <unk>, (laughs).
+
+    Scoring leaves them out of reference and hypothesis, as Kaldi's scoring filters and Whisper's normalizer do. A bracket
+    without its partner is kept.
+    """
+    return " ".join(_EVENT.sub(" ", text).split())
+
+
 def plain_text(text: str) -> str:
     """Normalize a text for the comparison of words: lower case; letters, digits and apostrophes; single spaces.
 
-    A combining accent belongs to its letter, and a typographic apostrophe counts as an apostrophe.
+    Phrases in brackets and parentheses are left out, see `without_events`. A combining accent belongs to its letter, and a
+    typographic apostrophe counts as an apostrophe.
 
     After Radford et al. 2023, "Robust Speech Recognition via Large-Scale Weak Supervision", appendix C, without its rules
     for single languages.
     """
-    text = unicodedata.normalize("NFKC", text).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").lower()
+    text = unicodedata.normalize("NFKC", without_events(text)).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").lower()
     characters = (letter if letter.isalnum() or letter == "'" else " " for letter in text)
     return " ".join("".join(characters).split())
 
@@ -200,8 +215,10 @@ class HybridSpeechEvaluator(SpeechEvaluator):
             )
         self.decoder = decoder
         self._numbers = {word: number for number, word in enumerate(decoder.lexicon.words)}
+        sentences = [without_events(" ".join(sentence)).split() for sentence in sentences]
         # A word outside the lexicon cannot be recognized: it gets the number -1, which is always an error.
         self._references = [[self._numbers.get(word, -1) for word in sentence] for sentence in sentences]
+        self._events = {number for word, number in self._numbers.items() if not without_events(word)}
         names = ["wer", "sentences", "frames"]
         super().__init__(names, len(sentences), "single_label_classification", main_metric)
 
@@ -225,7 +242,7 @@ class HybridSpeechEvaluator(SpeechEvaluator):
     def counts(self, row: int, answer: list[int]) -> list[int]:
         """Word errors, words, whether the sentence is exact, correct frames, frames with a state."""
         correct, frames, *hypothesis = answer
-        errors = word_errors(self._references[row], hypothesis)
+        errors = word_errors(self._references[row], [number for number in hypothesis if number not in self._events])
         return [errors, len(self._references[row]), errors == 0, correct, frames]
 
     def compute(self, name: str, statistics: np.ndarray) -> float:

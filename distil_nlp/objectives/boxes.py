@@ -27,8 +27,9 @@ from .base import Batch, Term, every_example, positive
 from .schedules import Scheduled
 
 QUERIES = ("same", "nearest")
-# Larger than the cost of any pair (a distance of boxes is 25 at most), so that no target is left out to save cost.
-_ABOVE_ANY_COST = 30.0
+# Larger than the cost of any pair (a distance of boxes is 25 at most, a cost of classes 0 or, where these are independent,
+# 10), so that no target is left out to save cost. By whether classes are exclusive.
+_ABOVE_ANY_COST = {True: 30.0, False: 36.0}
 # Class logits and boxes of the queries of a batch.
 Queries = tuple[torch.Tensor, torch.Tensor]
 
@@ -267,7 +268,7 @@ def match_teacher(student: Queries, teacher: Queries, *, exclusive: bool) -> tor
     (logits, boxes), (targets, target_boxes) = student, teacher
     confidence = foreground_probability(targets, exclusive=exclusive)
     classes = targets.float().softmax(-1)[..., :-1] if exclusive else targets.float().sigmoid()
-    cost = matching_cost(logits, boxes, classes, target_boxes, exclusive=exclusive) - _ABOVE_ANY_COST
+    cost = matching_cost(logits, boxes, classes, target_boxes, exclusive=exclusive) - _ABOVE_ANY_COST[exclusive]
     all_queries = torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
     return _assigned(cost * confidence.unsqueeze(1), all_queries)
 

@@ -28,15 +28,16 @@ from .schedules import Scheduled
 class PooledTerm(LayerTerm):
     """Base class of terms that compare the examples of a micro-batch with each other, each as one vector (a point).
 
-    A point is the mean of hidden states (batch, sequence, width) without padding, or of the pixels of a feature map
-    (batch, channels, height, width), or a vector (batch, width). Averaged over the pairs of layers. The widths of student
-    and teacher may differ, and one may be hidden states where the other is a map.
+    Unless a term says otherwise, a point is the mean of hidden states (batch, sequence, width) without padding, or of the
+    pixels of a feature map (batch, channels, height, width), or a vector (batch, width). Averaged over the pairs of layers.
+    The widths of student and teacher may differ, and one may be hidden states where the other is a map.
 
     Args:
         weight (`float` or `Schedule`): Weight in the objective.
         layers: See `LayerTerm`.
     """
 
+    flattens_maps = False  # True: a map is a point as it is, not the mean of its pixels
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (student points, teacher points) -> one value
 
     def __init__(self, weight: Scheduled, *, layers: Layers = "last"):
@@ -53,7 +54,16 @@ class PooledTerm(LayerTerm):
 
     def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
         pairs = self.hidden(student, teacher)
-        return total([type(self).loss(*(_points(tensor, batch) for tensor in pair)) for pair in pairs]) / len(pairs)
+        return total([type(self).loss(*(self._points(tensor, batch) for tensor in pair)) for pair in pairs]) / len(
+            pairs
+        )
+
+    def _points(self, tensor: torch.Tensor, batch: Batch) -> torch.Tensor:
+        if tensor.dim() == 2:
+            return tensor
+        if tensor.dim() == 4:
+            return tensor.flatten(1) if self.flattens_maps else mean_of_pixels(tensor)
+        return mean_of_tokens(tensor, torch.ones_like(tensor[..., 0]) if of_images(batch) else batch["attention_mask"])
 
 
 class RelationalDistance(PooledTerm):
@@ -71,8 +81,9 @@ class RelationalAngle(PooledTerm):
 
 
 class SimilarityPreserving(PooledTerm):
-    """Match the similarities between examples. See `PooledTerm`."""
+    """Match the similarities between examples. A point is a whole feature map, as in the paper; see `PooledTerm`."""
 
+    flattens_maps = True
     name, paper = "similarity", "Tung and Mori 2019, Similarity-Preserving Knowledge Distillation"
     loss = staticmethod(similarity_preserving)
 
@@ -158,11 +169,3 @@ def _check_sequences(student: Signals, term: str, instead: str) -> None:
             f"{term} compares whole sequences and needs logits of shape (batch, classes); got "
             f"{tuple(student.logits.shape)}. Use {instead} for tokens."
         )
-
-
-def _points(tensor: torch.Tensor, batch: Batch) -> torch.Tensor:
-    if tensor.dim() == 2:
-        return tensor
-    if tensor.dim() == 4:
-        return mean_of_pixels(tensor)
-    return mean_of_tokens(tensor, torch.ones_like(tensor[..., 0]) if of_images(batch) else batch["attention_mask"])

@@ -81,7 +81,7 @@ def test_with_independent_classes_the_terms_equal_the_loss_of_deformable_detr(co
     logits, boxes = draw_queries(len(counts), False)
     batch = draw_batch(counts)
     config = ConditionalDetrConfig(
-        num_labels=NUM_CLASSES, use_timm_backbone=False, backbone_config={"model_type": "resnet"}, class_cost=1
+        num_labels=NUM_CLASSES, use_timm_backbone=False, backbone_config={"model_type": "resnet"}
     )
     _, expected, _ = DeformableDetrForObjectDetectionLoss(
         logits.float(),
@@ -91,7 +91,8 @@ def test_with_independent_classes_the_terms_equal_the_loss_of_deformable_detr(co
         config,
     )
     result = term_losses(logits, boxes, batch)
-    assert result["loss/classes"].item() == pytest.approx(expected["loss_ce"].item(), rel=1e-5)
+    assert (config.class_cost, config.cls_loss_coefficient) == (2, 2)  # of the authors, as in DAB-DETR
+    assert result["loss/classes"].item() == pytest.approx(2 * expected["loss_ce"].item(), rel=1e-5)
     box_loss = 5 * expected["loss_bbox"] + 2 * expected["loss_giou"]
     assert result["loss/boxes"].item() == pytest.approx(box_loss.item(), rel=1e-5)
 

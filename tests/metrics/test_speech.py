@@ -54,6 +54,18 @@ def test_a_missing_rapidfuzz_is_an_error_with_the_command_that_installs_it(monke
         word_errors(["ho"], ["hi"])
 
 
+def test_events_that_are_not_speech_are_no_words():
+    assert plain_text("[noise] Well (laughs), yes <unk> ok") == "well yes ok"
+    assert plain_text("a [b") == "a b" and plain_text("[x (y) z] a") == "a"
+    evaluator = CtcSpeechEvaluator(
+        ["ho [ih] hi", "(oh)"], lambda tokens: "".join("ehio []"[token] for token in tokens)
+    )
+    statistics = evaluator.statistics([np.array([1, 3, 4, 1, 2, 4, 5, 0, 6]), np.array([], dtype=int)])  # "ho hi [e]"
+    assert evaluator.scores(statistics) == {"wer": 0, "cer": 0, "sentences": 1}
+    with pytest.raises(ValueError, match="none of the 1 texts has a word"):
+        CtcSpeechEvaluator(["[noise]"], str)
+
+
 def test_errors_are_counted_in_words_and_in_characters():
     evaluator = CtcSpeechEvaluator(["ho hi", "he"], lambda tokens: "".join("ehio "[token] for token in tokens))
     statistics = evaluator.statistics([np.array([1, 3, 4, 1, 0]), np.array([1, 0])])  # "ho he", "he"

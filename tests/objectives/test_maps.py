@@ -56,6 +56,16 @@ def dry_run_of(term, student="resnet", teacher="resnet", **settings):
     return objective
 
 
+def test_similarities_are_those_of_whole_maps_as_in_the_paper():
+    """Tung and Mori 2019, equation 1: Q is the map reshaped to (batch, channels * height * width)."""
+    ours, theirs = random(4, 3, 5, 5, dtype=torch.float64), random(4, 6, 4, 4, seed=1, dtype=torch.float64)
+    grams = [maps.reshape(4, -1) @ maps.reshape(4, -1).T for maps in (ours, theirs)]
+    left, right = (gram / gram.norm(dim=1, keepdim=True) for gram in grams)
+    torch.testing.assert_close(
+        loss_of(built(SimilarityPreserving, ours, theirs), ours, theirs), ((left - right) ** 2).sum() / 16
+    )
+
+
 @pytest.mark.parametrize("kind", PROJECTED)
 def test_maps_with_equal_channels_have_no_projection(kind):
     assert not list(built(kind, random(4, 3, 5, 5), random(4, 3, 5, 5, seed=1)).parameters())
@@ -159,10 +169,8 @@ def test_a_projection_is_drawn_from_the_seed_and_trained_in_the_students_precisi
 )
 def test_relations_of_examples_are_computed_from_maps_vectors_or_tokens_of_images(kind, ours, theirs):
     ours, theirs = random(*ours), random(*theirs, seed=1)
-    points = [
-        one if one.dim() == 2 else one.mean(dim=1) if one.dim() == 3 else one.mean(dim=(2, 3))
-        for one in (ours, theirs)
-    ]
+    of_map = (lambda one: one.flatten(1)) if kind is SimilarityPreserving else (lambda one: one.mean(dim=(2, 3)))
+    points = [one if one.dim() == 2 else one.mean(dim=1) if one.dim() == 3 else of_map(one) for one in (ours, theirs)]
     torch.testing.assert_close(loss_of(built(kind, ours, theirs), ours, theirs), kind.loss(*points)[0])
 
 
