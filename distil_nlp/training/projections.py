@@ -61,9 +61,9 @@ def dry_run(
         objective.resolve_layers(student, getattr(teacher, "architecture", None))
         with in_eval_mode(student), FeatureTap(student, objective.student_taps) as tap:
             logits = forward_logits(student, batch, accepted_columns(student))
+            student_signals = Signals(logits, tap.take(), frame_stride=frame_stride(student))
             check_logits(student, logits)
             check_alignment(student, logits, batch)
-            student_signals = Signals(logits, tap.take(), frame_stride=frame_stride(student))
         teacher_signals = None
         if teacher is not None and objective.needs_teacher:
             teacher.tap_layers(objective.teacher_taps)
