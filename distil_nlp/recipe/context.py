@@ -15,6 +15,7 @@ from ..training.trainer import DistillationTrainer
 from .arguments import RecipeArguments
 from .assistants import Assistant
 from .data import RecipeData
+from .inputs import Inputs, inputs_of, remember
 from .run_folder import RunFolder
 from .stages import Stage
 
@@ -92,6 +93,18 @@ class RunContext:
     def seeds(self) -> list[int]:
         """The seeds of the students and of their controls."""
         return [self.training.seed + offset for offset in range(self.recipe.report.seeds)]
+
+    def check_folder(self) -> None:
+        """Check that the output folder is free, or that its run had the same settings, data and models; see `RunFolder`."""
+        remember(self.folder.recorded_inputs() or {})
+        self.folder.check(self.overrides, self._inputs())
+
+    def write_recipe(self) -> None:
+        """Write settings and inputs into the output folder, after all checks; ValueError where an input has changed."""
+        self.folder.write_recipe(self.overrides, self._inputs())
+
+    def _inputs(self) -> Inputs:
+        return inputs_of(self.recipe, exclude=self.folder.path)
 
     def announce(self, message: str) -> None:
         """Print which part of the run begins, in the first process."""

@@ -109,7 +109,7 @@ def prepare(context: RunContext, *, check: Check = check_training) -> TeacherSou
         ValueError: The folder contains another run; models, data and settings that do not fit each other.
         OSError: A file or a model that cannot be loaded.
     """
-    context.folder.check(context.overrides)
+    context.check_folder()
     load_data(context)
     prepare_teachers(context, check=check)
     write_pseudo_labels(context)

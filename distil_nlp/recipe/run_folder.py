@@ -1,5 +1,6 @@
 """The output folder of a run: its settings and its finished models."""
 
+import logging
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,9 +16,16 @@ from ..internals.files import clear_partial_files, flush, read_json, write_json,
 from ..internals.locks import LOCK, FolderInUseError, FolderLock, main_decides
 from ..internals.messages import shown
 from ..internals.secrets import hide_secrets
+from .inputs import Inputs, differences
 from .yaml_loader import read_yaml_file
 
-_RECIPE, _RECORD = "recipe.yaml", "_stage.json"  # a file whose name begins with _ is not pushed
+logger = logging.getLogger(__name__)
+
+_RECIPE, _INPUTS, _RECORD = (
+    "recipe.yaml",
+    "inputs.json",
+    "_stage.json",
+)  # a file whose name begins with _ is not pushed
 _CHECKPOINTS, _REPORT = "checkpoints", "report.json"
 
 _MODEL = re.compile(r"(teacher|student|control)(-\d+|-seed\d+)?")
@@ -45,6 +53,7 @@ class RunFolder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self._checked: set[str] = set()  # finished models that were written or compared with their checksums
+        self._inputs: Inputs = {}
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -70,51 +79,55 @@ class RunFolder:
     def _clear_litter(self) -> None:
         """Delete what killed runs left: partial files and folders, checkpoints of finished models. Nothing else."""
         for folder in [self.path, *(path for path in self.path.iterdir() if path.is_dir() and not path.is_symlink())]:
-            if folder == self.path or self.finished(folder.name) or folder.name == "pseudo_labels":
+            if folder == self.path or self._is_finished(folder.name) or folder.name == "pseudo_labels":
                 clear_partial_files(folder)
             elif _UNFINISHED.fullmatch(folder.name):
                 shutil.rmtree(folder)
         for checkpoints in list(self.checkpoints("").glob("*")):
-            if self.finished(checkpoints.name):
+            if self._is_finished(checkpoints.name):
                 shutil.rmtree(checkpoints)
         _remove_empty(self.checkpoints(""))
 
-    def write_recipe(self, overrides: Mapping[str, Any]) -> None:
-        """Write the settings to recipe.yaml. Called after all checks, so that a recipe with an error leaves no folder."""
-        write_text(self.path / _RECIPE, yaml.safe_dump(hide_secrets(dict(overrides)), sort_keys=False))
+    def write_recipe(self, overrides: Mapping[str, Any], inputs: Inputs) -> None:
+        """Write the settings to recipe.yaml and the inputs to inputs.json.
 
-    def check(self, overrides: Mapping[str, Any]) -> None:
-        """Check that a run with these settings can use the folder.
+        Called after all checks, so that a recipe with an error leaves no folder.
 
         Raises:
-            ValueError: The folder contains another run (the settings that differ are named), or other files.
+            ValueError: An input has changed since `check`.
         """
+        self._compare(overrides, self._inputs, overrides, inputs)
+        write_json(self.path / _INPUTS, {**(self.recorded_inputs() or {}), **inputs})  # a teacher may be gone by now
+        write_text(self.path / _RECIPE, yaml.safe_dump(hide_secrets(dict(overrides)), sort_keys=False))
+
+    def check(self, overrides: Mapping[str, Any], inputs: Inputs) -> None:
+        """Check that a run with these settings and inputs can use the folder.
+
+        Raises:
+            ValueError: The folder contains another run (the settings and inputs that differ are named), or other files.
+        """
+        self._inputs = inputs
         if not self.has_recipe:
-            other_files = sorted({path.name for path in self.path.iterdir()} - {LOCK}) if self.path.is_dir() else []
+            other_files = self._other_files()
             if other_files:
                 raise ValueError(
                     f"{self.path} is not empty ({', '.join(other_files[:5])}) and contains no {_RECIPE}, so it is not the "
                     f"folder of a run that could be continued. Choose another --output_dir."
                 )
         else:
-            before = read_yaml_file(self.path / _RECIPE) or {}
-            if not isinstance(before, dict):
+            settings = read_yaml_file(self.path / _RECIPE) or {}
+            if not isinstance(settings, dict):
                 raise ValueError(
-                    f"{self.path / _RECIPE} should contain settings; got {shown(before)}. Restore or delete it."
+                    f"{self.path / _RECIPE} should contain settings; got {shown(settings)}. Restore or delete it."
                 )
-            overrides = hide_secrets(dict(overrides))  # as written
-            selects = before.get("load_best_model_at_end") or overrides.get("load_best_model_at_end")
-            free = _FREE - (_SELECTING if selects else set())
-            differing = [
-                f"{name} was {shown(before.get(name))} and is {shown(overrides.get(name))}"
-                for name in sorted({*before, *overrides} - free)
-                if before.get(name) != overrides.get(name)
-            ]
-            if differing:
-                raise ValueError(
-                    f"{self.path} contains another run: {'; '.join(differing)}. Its finished models would be mixed with "
-                    f"those of this run. Choose another --output_dir, or delete the folder to start again."
-                )
+            before = self.recorded_inputs()
+            if before is None:
+                logger.warning(
+                    "%s was begun by an earlier version, which did not record its data and models. Whether they are the "
+                    "same now is not checked.", self.path,
+                )  # fmt: skip
+                before = inputs
+            self._compare(settings, before, hide_secrets(dict(overrides)), inputs)  # as written
         self._check_foreign_folders()
 
     def _check_foreign_folders(self) -> None:
@@ -127,15 +140,32 @@ class RunFolder:
                     f"elsewhere."
                 )
 
+    def recorded_inputs(self) -> Inputs | None:
+        """The inputs of the run as it was begun; None before that, and in folders of earlier versions."""
+        return read_json(self.path / _INPUTS) if (self.path / _INPUTS).is_file() else None
+
+    def _compare(
+        self, settings: Mapping[str, Any], before: Inputs, overrides: Mapping[str, Any], inputs: Inputs
+    ) -> None:
+        differing = differences(settings, before, overrides, inputs)
+        selects = settings.get("load_best_model_at_end") or overrides.get("load_best_model_at_end")
+        free = _FREE - (_SELECTING if selects else set())
+        named = [sentence for name, sentence in differing.items() if name not in free]
+        if named:
+            raise ValueError(
+                f"{self.path} contains another run: {'; '.join(named)}. Its finished models would be mixed with "
+                f"those of this run. Choose another --output_dir, or delete the folder to start again."
+            )
+
     def finished(self, name: str) -> Path | None:
         """The folder of a finished model, or None.
 
         Raises:
             ValueError: Its files were changed or damaged after they were written.
         """
-        folder = self.path / name
-        if not (folder / _RECORD).is_file():
+        if not self._is_finished(name):
             return None
+        folder = self.path / name
         if name not in self._checked:
             try:
                 check_files(folder)
@@ -147,6 +177,10 @@ class RunFolder:
                 ) from error
             self._checked.add(name)
         return folder
+
+    def _is_finished(self, name: str) -> bool:
+        """As `finished`, without a check of its files."""
+        return (self.path / name / _RECORD).is_file()
 
     def checkpoints(self, name: str) -> Path:
         """The folder of a model's checkpoints while it is trained."""
@@ -181,8 +215,12 @@ class RunFolder:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the folder exists and contains nothing but its lock."""
-        return self.path.is_dir() and not {path.name for path in self.path.iterdir()} - {LOCK}
+        """Whether the folder exists and contains nothing but what a run writes before its recipe."""
+        return self.path.is_dir() and not self._other_files()
+
+    def _other_files(self) -> list[str]:
+        present = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        return sorted(present - {LOCK, _INPUTS})
 
     @property
     def has_report(self) -> bool:
@@ -190,16 +228,20 @@ class RunFolder:
         return (self.path / _REPORT).is_file()
 
     def delete(self) -> None:
-        """Delete what a run wrote before its comparison: models, checkpoints, links, recipe. Any other file stays, and the
-        folder with it."""
+        """Delete what a run wrote before its comparison: models, checkpoints, links, recipe. Any other file stays."""
         for path in list(self.path.iterdir()) if self.has_recipe else []:
-            is_partial = path.name.startswith(".") and path.name.endswith(".part")
-            if path.is_symlink() or path.name == _RECIPE:
+            if path.is_symlink() or path.name in (_RECIPE, _INPUTS):
                 path.unlink()
-            elif is_partial or path.name == _CHECKPOINTS or (path / _RECORD).is_file():
+            elif _UNFINISHED.fullmatch(path.name) or path.name == _CHECKPOINTS or (path / _RECORD).is_file():
                 shutil.rmtree(path)
-        if self.is_empty:
-            shutil.rmtree(self.path)
+
+    def discard(self) -> None:
+        """Delete what a run wrote, and the folder if nothing else is in it. A folder in use stays as it is."""
+        lock = FolderLock(self.path)
+        if self.path.is_dir() and lock.acquire():
+            self.delete()
+            lock.release()
+            _remove_empty(self.path)
 
     def training_record(self, name: str) -> dict[str, Any]:
         """How a finished model was trained: "steps", "seconds", "objective" (descriptions of its terms) and "log_history"

@@ -78,7 +78,7 @@ def _check_and_write_recipe(context: RunContext, model: nn.Module, reference_mod
     members = [_first_teacher(context, model), *_further_teachers(context, train=False)]
     context.cache_contents = check(context, Teachers(members, as_ensemble(members, context.recipe), reference_model))
     if context.process.is_main_process:
-        context.folder.write_recipe(context.overrides)
+        context.write_recipe()
 
 
 def _first_teacher(context: RunContext, model: nn.Module) -> Teacher:

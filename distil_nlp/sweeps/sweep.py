@@ -250,7 +250,7 @@ class Sweep:
         for number in range(1, num_trials + 1):
             trial = RunFolder(self._folder_of(number))
             if number != best and not trial.has_report:
-                trial.delete()
+                trial.discard()
 
     def _result_line(self, result: Mapping[str, Any]) -> str:
         metric = self.context.data.evaluator().main
@@ -347,13 +347,13 @@ def _write_trial_recipe(trial: RunContext) -> None:
         ValueError: The folder contains other files than those of an unfinished trial.
     """
     try:
-        trial.folder.check(trial.overrides)
+        trial.check_folder()
     except ValueError:
         if trial.folder.has_report:
             raise
         trial.folder.delete()
-        trial.folder.check(trial.overrides)
-    trial.folder.write_recipe(trial.overrides)
+        trial.check_folder()
+    trial.write_recipe()
 
 
 def _reads_same_cache(trial: RunContext, cache_contents: Mapping[str, CacheContents]) -> bool:

@@ -56,9 +56,9 @@ def test_a_report_and_a_recipe_contain_no_secret(tmp_path):
     report = Report.from_dict({**make_report(), "command": f"x --hub_token {TOKEN}"})
     assert TOKEN not in report.to_json() and "--hub_token ***" in report.to_json()
     folder, overrides = RunFolder(tmp_path), {"dataset_name": f"https://user:{TOKEN}@host/data"}
-    folder.write_recipe(overrides)
+    folder.write_recipe(overrides, {})
     assert TOKEN not in (tmp_path / "recipe.yaml").read_text()
-    folder.check(overrides)  # the same run
+    folder.check(overrides, {})  # the same run
 
 
 def test_pickled_training_arguments_have_no_token_and_copies_in_the_process_do(tmp_path):
