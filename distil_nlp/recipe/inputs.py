@@ -45,6 +45,19 @@ def inputs_of(recipe: RecipeArguments, *, exclude: Path) -> Inputs:
     return inputs
 
 
+def is_valid(inputs: Any) -> bool:
+    """Whether a value that was read from a file has the form of `Inputs`."""
+    return isinstance(inputs, dict) and all(
+        isinstance(entry, dict)
+        and all(isinstance(entry.get(name), str) for name in ("setting", "path", "digest"))
+        and isinstance(entry.get("files"), dict)
+        and all(
+            isinstance(file, list) and len(file) == 3 and isinstance(file[2], list) for file in entry["files"].values()
+        )
+        for entry in inputs.values()
+    )
+
+
 def remember(inputs: Inputs) -> None:
     """Take the digests of files that were read before: a file with the same size, times and inode is not read again."""
     for entry in inputs.values():

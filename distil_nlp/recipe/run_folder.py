@@ -16,17 +16,13 @@ from ..internals.files import clear_partial_files, flush, read_json, write_json,
 from ..internals.locks import LOCK, FolderInUseError, FolderLock, main_decides
 from ..internals.messages import shown
 from ..internals.secrets import hide_secrets
-from .inputs import Inputs, differences
+from .inputs import Inputs, differences, is_valid
 from .yaml_loader import read_yaml_file
 
 logger = logging.getLogger(__name__)
 
-_RECIPE, _INPUTS, _RECORD = (
-    "recipe.yaml",
-    "inputs.json",
-    "_stage.json",
-)  # a file whose name begins with _ is not pushed
-_CHECKPOINTS, _REPORT = "checkpoints", "report.json"
+_RECIPE, _RECORD = "recipe.yaml", "_stage.json"  # a file whose name begins with _ is not pushed
+_INPUTS, _CHECKPOINTS, _REPORT = "inputs.json", "checkpoints", "report.json"
 
 _MODEL = re.compile(r"(teacher|student|control)(-\d+|-seed\d+)?")
 _UNFINISHED = re.compile(r"\.(teacher|assistant|student|control)[\w.-]*\.part")
@@ -142,7 +138,14 @@ class RunFolder:
 
     def recorded_inputs(self) -> Inputs | None:
         """The inputs of the run as it was begun; None before that, and in folders of earlier versions."""
-        return read_json(self.path / _INPUTS) if (self.path / _INPUTS).is_file() else None
+        file = self.path / _INPUTS
+        inputs = read_json(file) if file.is_file() else None
+        if inputs is not None and not is_valid(inputs):
+            raise ValueError(
+                f"{file} is damaged, so whether data and models are those of the run cannot be checked. Restore it, or "
+                f"choose another --output_dir; where you know that they are, delete the file."
+            )
+        return inputs
 
     def _compare(
         self, settings: Mapping[str, Any], before: Inputs, overrides: Mapping[str, Any], inputs: Inputs

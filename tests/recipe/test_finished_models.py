@@ -38,10 +38,10 @@ def test_a_model_is_trained_again_in_the_place_of_a_damaged_one(tmp_path):
 @pytest.mark.parametrize("selects", [True, False])
 def test_the_steps_of_saving_may_change_unless_they_choose_the_model(selects, tmp_path):
     settings = {"save_steps": 5, **({"load_best_model_at_end": True} if selects else {})}
-    RunFolder(tmp_path).write_recipe(settings)
-    RunFolder(tmp_path).check(settings)
+    RunFolder(tmp_path).write_recipe(settings, {})
+    RunFolder(tmp_path).check(settings, {})
     if selects:
         with pytest.raises(ValueError, match="save_steps was 5 and is 7"):
-            RunFolder(tmp_path).check({**settings, "save_steps": 7})
+            RunFolder(tmp_path).check({**settings, "save_steps": 7}, {})
     else:
-        RunFolder(tmp_path).check({**settings, "save_steps": 7})
+        RunFolder(tmp_path).check({**settings, "save_steps": 7}, {})

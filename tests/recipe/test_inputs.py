@@ -151,6 +151,14 @@ def test_a_run_of_an_earlier_version_goes_on_with_a_warning(place, tmp_path, cap
     assert json.loads((tmp_path / "out" / "inputs.json").read_text())
 
 
+@pytest.mark.parametrize("content", ["[]", '{"a": 1}', '{"a": {"setting": "x"}}', "{"])
+def test_a_damaged_record_of_inputs_is_refused(content, place, tmp_path):
+    start(place, tmp_path / "out")
+    (tmp_path / "out" / "inputs.json").write_text(content)
+    with pytest.raises(ValueError, match=r"inputs.json (is damaged|should contain JSON)"):
+        start(place, tmp_path / "out")
+
+
 def test_a_hub_model_with_another_commit_is_another_teacher(place, tmp_path, monkeypatch):
     commit = ["a" * 40]
     monkeypatch.setattr(inputs, "try_to_load_from_cache", lambda name, file: f"/hub/snapshots/{commit[0]}/{file}")
