@@ -68,10 +68,10 @@ def test_a_folder_is_flushed_with_everything_in_it(tmp_path, monkeypatch):
 
 def test_a_folder_with_the_name_of_a_model_that_no_run_wrote_is_not_replaced(tmp_path):
     folder = RunFolder(tmp_path)
-    folder.write_recipe({"teacher": "x"})
+    folder.write_recipe({"teacher": "x"}, {})
     (tmp_path / "teacher_cache").mkdir()
-    folder.check({"teacher": "x"})
+    folder.check({"teacher": "x"}, {})
     (tmp_path / "student").mkdir()
     (tmp_path / "student" / "thesis.txt").touch()
     with pytest.raises(ValueError, match="student has the name of a model of this run, and no run wrote it"):
-        folder.check({"teacher": "x"})
+        folder.check({"teacher": "x"}, {})
