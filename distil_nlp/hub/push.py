@@ -19,6 +19,7 @@ from ..internals.messages import printable
 from ..models.sources import check_folder
 from ..signals.finite import NonFiniteError, describe_values
 from .card import named_card
+from .inspection import check_saved_model
 
 logger = logging.getLogger(__name__)
 
@@ -78,12 +79,14 @@ def push_to_hub(
 
     Raises:
         FileNotFoundError, ValueError: `folder` cannot be loaded back: see `distil_nlp.models.sources.check_folder`.
+        ValueError: The student is not finite, damaged or incomplete: see `distil_nlp.hub.inspection.check_saved_model`.
         ValueError: `private=True`, and the repository exists and is public.
         PermissionError: The Hub refuses the token (401, 403).
         ConnectionError: The Hub cannot be reached, or HF_HUB_OFFLINE is set.
         RuntimeError: Any other refusal. The client's own error is the cause of each of these.
     """
     files = _files_to_push(folder)
+    check_saved_model(folder)
     _check_weights(Path(folder))
     api = HfApi(token=token)
     with _explained(repo_id, api.token):
