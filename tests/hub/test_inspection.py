@@ -43,7 +43,7 @@ def test_whole_models_pass(folder, tmp_path):
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
 def test_a_cut_file_is_not_pushed(name, folder):
     cut(folder / name)
-    with pytest.raises(ValueError, match="damaged"):
+    with pytest.raises(ValueError, match="damaged|does not parse"):
         push_to_hub(folder, "ada/x")
 
 
