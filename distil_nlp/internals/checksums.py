@@ -1,5 +1,6 @@
 """Checksums of the files that were written to a folder, kept in the folder, so that damage is noticed before it is used."""
 
+import json
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -45,12 +46,20 @@ def write_checksums(folder: str | Path, settings: Mapping[str, Any] | None = Non
         for path in sorted(Path(folder).rglob("*"))
         if path.is_file() and path.name not in (CHECKSUMS, _CARD)
     }
-    write_json(Path(folder) / CHECKSUMS, {"complete": True, "files": files, "settings": dict(settings or {})})
+    _write(folder, {"complete": True, "files": files, "settings": dict(settings or {})})
+
+
+def _write(folder: str | Path, content: dict[str, Any]) -> None:
+    write_json(Path(folder) / CHECKSUMS, {**content, "crc32": _checksum_of(content)})
+
+
+def _checksum_of(content: Mapping[str, Any]) -> str:
+    return f"{zlib.crc32(json.dumps(content, sort_keys=True).encode()):08x}"
 
 
 def mark_unfinished(folder: str | Path) -> None:
     """Mark a folder as one that is being written or deleted by this package, until `write_checksums` is called."""
-    write_json(Path(folder) / CHECKSUMS, {"complete": False})
+    _write(folder, {"complete": False})
 
 
 def read_checksums(folder: str | Path) -> dict[str, Any] | None:
@@ -66,8 +75,8 @@ def read_checksums(folder: str | Path) -> dict[str, Any] | None:
         content = read_json(path)
     except ValueError as error:
         raise DamagedFileError(str(error)) from error
-    if not isinstance(content, dict) or not isinstance(content.get("complete"), bool):
-        raise DamagedFileError(f"{path} does not contain checksums: it was changed after it was written.")
+    if not isinstance(content, dict) or content.pop("crc32", None) != _checksum_of(content):
+        raise DamagedFileError(f"{path} was changed after it was written.")
     return content
 
 

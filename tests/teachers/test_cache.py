@@ -3,6 +3,7 @@
 import copy
 import json
 import multiprocessing
+import os
 import random
 import shutil
 import signal
@@ -272,6 +273,22 @@ def test_a_changed_or_missing_shard_is_rejected_on_opening_and_named(tmp_path, s
     path.unlink()
     with pytest.raises(ValueError, match="shard-00002.safetensors is missing"):
         CachedTeacher(tmp_path)
+
+
+def test_a_shard_that_is_overwritten_while_it_is_read_stops_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("distil_nlp.teachers.cache.shards._MAX_BYTES_IN_MEMORY", 0)
+    make_cache(tmp_path)
+    shards = CachedTeacher(tmp_path)._shards
+    name, path = next(iter(shards._in_memory)), tmp_path / "shard-00000.safetensors"
+    rows, _ = shards.read(name, np.arange(3))
+    shutil.copy(path, tmp_path / "copy")
+    (tmp_path / "copy").replace(path)  # another file of this name: what was opened is still there
+    assert (shards.read(name, np.arange(3))[0] == rows).all()
+    shards = CachedTeacher(tmp_path)._shards
+    path.write_bytes(bytes(path.stat().st_size))
+    os.utime(path, ns=(0, 0))
+    with pytest.raises(ValueError, match="shard-00000.safetensors was changed while it was read"):
+        shards.read(name, np.arange(3))
 
 
 def test_other_data_with_the_same_ids_is_rejected_before_the_first_step(tmp_path):

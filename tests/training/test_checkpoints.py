@@ -94,6 +94,8 @@ def test_a_changed_bit_is_noticed(name, tmp_path):
 
 def test_damaged_checksums_are_damage(tmp_path):
     cut(checkpoint(tmp_path, 5) / CHECKSUMS)
+    changed = checkpoint(tmp_path, 6) / CHECKSUMS
+    changed.write_text(changed.read_text().replace('"seed": 42', '"seed": 43'))
     assert last_complete_checkpoint(tmp_path) is None
 
 

@@ -115,6 +115,9 @@ class Shards:
 
         Returns:
             `(rows, counts)`: `np.ndarray` of shape (sum of counts, ...), and the number of rows of each example.
+
+        Raises:
+            ValueError: A file was written to since it was opened.
         """
         if (table := self._in_memory[name]) is not None:
             rows = table[examples]
@@ -131,6 +134,8 @@ class Shards:
             if length:
                 _read(file, out[done : done + length], offset)
             done += length
+        for shard in {example // self._per_shard for example in examples.tolist()}:
+            self._files[shard].check_unchanged()
         return rows, np.asarray([count for *_, count in locations])
 
     def _load(self, name: str) -> np.ndarray | None:
@@ -153,6 +158,7 @@ class _Shard:
 
     def __init__(self, path: Path, num_examples: int) -> None:
         self.file = open(path, "rb", buffering=0)  # noqa: SIM115  (stays open as long as the shards are read)
+        self._opened = self._state()
         header_bytes = int.from_bytes(self.file.read(8), "little")
         header = json.loads(self.file.read(header_bytes))
         self.arrays = {
@@ -169,6 +175,18 @@ class _Shard:
             return self.file, array.offset + example * starts * array.row_bytes, starts
         first, last = starts[example : example + 2].tolist()
         return self.file, array.offset + first * array.row_bytes, last - first
+
+    def check_unchanged(self) -> None:
+        """Raise if the file was written to in its place since it was opened; one that replaces it has no effect."""
+        if self._state() != self._opened:
+            raise ValueError(
+                f"{self.file.name} was changed while it was read, so the numbers of this run may be wrong. Another program "
+                f"writes into the folder of the cache. Stop it, delete the folder and build the cache again."
+            )
+
+    def _state(self) -> tuple[int, int]:
+        status = os.fstat(self.file.fileno())
+        return status.st_size, status.st_mtime_ns
 
     def rows_per_example(self, name: str) -> int | None:
         """Return the number of rows of every example; None if the numbers differ."""
