@@ -12,6 +12,7 @@ import yaml
 from accelerate import PartialState
 
 from ..internals.checksums import CHECKSUMS, DamagedFileError, check_files, write_checksums
+from ..internals.disk import explain_full_disk
 from ..internals.files import clear_partial_files, flush, read_json, write_json, write_text
 from ..internals.locks import LOCK, FolderInUseError, FolderLock, main_decides
 from ..internals.messages import shown
@@ -57,6 +58,7 @@ class RunFolder:
 
         Raises:
             FolderInUseError: Another run writes to the folder.
+            DiskFullError: A disk was full, whatever library noticed it.
         """
         lock = FolderLock(self.path)
         if not main_decides(lock.acquire):
@@ -68,7 +70,8 @@ class RunFolder:
         try:
             if PartialState().is_main_process:
                 self._clear_litter()
-            yield
+            with explain_full_disk(self.path):
+                yield
         finally:
             lock.release()
 

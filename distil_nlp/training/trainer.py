@@ -12,6 +12,7 @@ from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from ..collators import as_collator
 from ..hub import check_pushable
+from ..internals.disk import explain_full_disk
 from ..objectives import Objective
 from ..objectives.diagnosis import diagnose
 from ..signals.base import Signals
@@ -252,10 +253,16 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
         """
         resume_from_checkpoint = self._checkpoint_to_resume(resume_from_checkpoint)
         self._probe_teacher()
-        result = super().train(resume_from_checkpoint, *args, **kwargs)
+        with explain_full_disk(self._output_dir, self._checkpoint_bytes):
+            result = super().train(resume_from_checkpoint, *args, **kwargs)
         check_weights(self.model, step=self.state.global_step, learning_rate=self.args.learning_rate)
         warn_of_divergence(self.state.log_history, self.args.learning_rate)
         return result
+
+    def _checkpoint_bytes(self) -> int:
+        """About the size of a checkpoint: weights, and an optimizer with two numbers for each that is trained."""
+        weights = [*self.model.parameters(), *self.objective.parameters()]
+        return sum(weight.numel() * weight.element_size() * (3 if weight.requires_grad else 1) for weight in weights)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """`Trainer.save_model`, in a checkpoint with the projections. A DivergenceError if weights are NaN or infinite."""

@@ -1,6 +1,5 @@
 """Computes a teacher's outputs for every example once and stores them in shards. An interrupted build can be resumed."""
 
-import errno
 import json
 import shutil
 import time
@@ -17,6 +16,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ...data.examples import EXAMPLE_ID, row_digests
+from ...internals.disk import DiskFullError, explain_full_disk, readable_size
 from ...internals.files import clear_partial_files, read_json, write_json
 from ...internals.locks import FolderLock, main_decides
 from ...models.weights import num_weights
@@ -183,7 +183,7 @@ class _Build:
         with bar:
             for number in missing:
                 numbers = np.arange(number * size, min((number + 1) * size, self.reader.num_examples))
-                with _explain_full_disk(self.folder, number, len(shards)):
+                with explain_full_disk(self.folder, work=f"shard {number} of a cache (finished shards are kept)"):
                     write_json(self._record(number), write_shard(self.folder, number, self._compute(numbers, bar)))
 
     def finish(self) -> None:
@@ -259,16 +259,16 @@ class _Build:
         free = shutil.disk_usage(self.folder).free
         needed = max(plan["bytes"] - done, 0)
         print(
-            f"Cache of the teacher: about {_size(plan['bytes'])} for {self.reader.num_examples:,} examples "
-            f"({_size(plan['bytes'] / self.reader.num_examples)} each); {_size(free)} free in {self.folder}",
+            f"Cache of the teacher: about {readable_size(plan['bytes'])} for {self.reader.num_examples:,} examples "
+            f"({readable_size(plan['bytes'] / self.reader.num_examples)} each); {readable_size(free)} free in "
+            f"{self.folder}",
             flush=True,
         )
         if needed > free:
-            raise OSError(
-                errno.ENOSPC,
-                f"A cache of about {_size(plan['bytes'])} does not fit: {_size(needed)} are still to be written and "
-                f"{_size(free)} are free. Choose a folder on another disk, or store float16 or fewer layers",
-                str(self.folder),
+            raise DiskFullError(
+                f"A cache of about {readable_size(plan['bytes'])} does not fit into {self.folder}: "
+                f"{readable_size(needed)} are still to be written and {readable_size(free)} are free. Choose a folder on "
+                f"another disk, or store float16 or fewer layers."
             )
 
     def _record(self, number: int) -> Path:
@@ -340,26 +340,3 @@ def _clear(folder: Path, *, finished: bool = True) -> None:
         path.unlink(missing_ok=True)
     if finished:
         (folder / _PLAN).unlink(missing_ok=True)
-
-
-@contextmanager
-def _explain_full_disk(folder: Path, number: int, total: int) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise OSError(
-            error.errno,
-            f"The disk is full at shard {number} (of {total} of this process). Finished shards are kept. Free some space, "
-            f"and run the same command to resume from there",
-            str(folder),
-        ) from error
-
-
-def _size(num_bytes: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.0f} {unit}" if unit == "bytes" else f"{num_bytes:.1f} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:.1f} TB"
