@@ -53,7 +53,8 @@ def test_what_was_needed_is_named_and_a_folder_that_is_not_there_yet_is_on_a_dis
 
 
 def test_a_disk_without_inodes_is_named_as_such(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_files=1000, f_favail=0))
+    blocks = {"f_bavail": 10**6, "f_blocks": 10**7, "f_bfree": 10**6, "f_frsize": 4096}
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_files=1000, f_favail=0, **blocks))
     with pytest.raises(DiskFullError, match="has no room for another file"), explain_full_disk(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
