@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -30,15 +30,34 @@ def add_example_ids(dataset: Dataset) -> Dataset:
 
 
 def column_names(dataset: Rows) -> list[str]:
-    """Names of the columns of a `datasets.Dataset` or of a list of dictionaries."""
-    return list(dataset.column_names if hasattr(dataset, "column_names") else dataset[0])
+    """Names of the columns of a `datasets.Dataset`, a list of dictionaries or a `torch.utils.data.Dataset` of them."""
+    return list(getattr(dataset, "column_names", None) or dataset[0])
+
+
+def rows_of_dataset(dataset: Rows) -> Iterator[Mapping[str, Any]]:
+    """The examples, by index. A torch data set need not raise an IndexError after the last: iterated, it would not end."""
+    return (dataset[index] for index in range(len(dataset)))
 
 
 def with_columns(dataset: Rows, columns: Sequence[str]) -> Rows:
     """The data set with these columns only."""
-    if hasattr(dataset, "select_columns"):
-        return dataset.select_columns(columns)
-    return [{name: row[name] for name in columns} for row in dataset]
+    return dataset.select_columns(columns) if hasattr(dataset, "select_columns") else _SomeColumns(dataset, columns)
+
+
+class _SomeColumns(Sequence):
+    """Some columns of the examples of a list or of a torch data set, which are read when they are needed."""
+
+    def __init__(self, dataset: Rows, columns: Sequence[str]):
+        self.dataset, self.columns = dataset, columns
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: Any) -> dict[str, Any]:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        row = self.dataset[index]
+        return {name: row[name] for name in self.columns}
 
 
 def select(dataset: Rows, indices: Iterable[int]) -> Rows:
@@ -66,7 +85,7 @@ def longest_first(dataset: Rows) -> np.ndarray:
     if "input_ids" not in column_names(dataset):
         return np.arange(len(dataset))
     if not hasattr(dataset, "select_columns"):
-        lengths = [_length(row["input_ids"]) for row in dataset]
+        lengths = [_length(row["input_ids"]) for row in rows_of_dataset(dataset)]
     else:
         ids = dataset.select_columns("input_ids")
         slices = (ids[start : start + _ROWS_AT_ONCE] for start in range(0, len(ids), _ROWS_AT_ONCE))

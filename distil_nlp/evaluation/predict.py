@@ -76,6 +76,11 @@ def predict(
         ValueError: An empty data set; columns that it does not have; not exactly one prediction for each example.
         NonFiniteError: NaN or infinity in place of a prediction.
     """
+    if not hasattr(dataset, "__len__"):
+        raise ValueError(
+            f"{description}: predictions are made in order of length, and {type(dataset).__name__} has no length. Pass a "
+            f"data set with one: datasets.Dataset.from_list([*stream])."
+        )
     if len(dataset) == 0:
         raise ValueError(f"{description}: the data set is empty (0 examples), so there is nothing to predict.")
     dataset = with_columns(dataset, _columns_for(model, dataset, columns, collator))

@@ -1,5 +1,6 @@
 """Check of the teacher's accuracy and label order on a few training items before the first step."""
 
+import itertools
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from transformers.trainer_utils import has_length
 
 from ..losses.hard import MISSING
 from ..signals.columns import LABELS
@@ -19,6 +21,7 @@ from .base import Teacher
 
 logger = logging.getLogger(__name__)
 
+_MAX_READ = 8  # examples that are read for each labeled one, of a data set whose labels are not in a column
 _MAX_RENAMED = 1000  # more classes are a vocabulary, for which a few batches cannot show a permutation
 
 
@@ -49,21 +52,45 @@ def labeled_items(dataset: Any, *, num_items: int = 128, seed: int = 0) -> list[
     """Return the indices of a few random labeled examples.
 
     Args:
-        dataset (`datasets.Dataset`): Other data sets (streams, plain lists) give an empty list.
+        dataset: Of any class. Of a stream, which cannot be read in random order, the first examples: their labels are not
+            read here.
         num_items (`int`): Maximum number of indices.
         seed (`int`): Seed of the random choice.
     """
+    if dataset is None:
+        return []
+    if not has_length(dataset):
+        return list(range(num_items))
+    if len(dataset) == 0:
+        return []
     # GLUE and similar data sets have the column "label"; the collator renames it to "labels".
-    column = next((name for name in LABELS if name in (getattr(dataset, "column_names", None) or ())), None)
-    if column is None or not hasattr(dataset, "__len__"):
+    column = next((name for name in LABELS if name in _keys(dataset)), None)
+    if column is None:
         return []
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(dataset), generator=generator)
+    if not hasattr(dataset, "select_columns"):
+        drawn = order[: _MAX_READ * num_items].tolist()
+        found = (index for index in drawn if _may_be_labeled(dataset[index][column]))
+        return list(itertools.islice(found, num_items))
     labels = dataset.select_columns(column).with_format("numpy")[:][column]
     is_labeled = _is_labeled(labels)
     if is_labeled is not None:
         order = order[torch.as_tensor(is_labeled)[order]]
     return order[:num_items].tolist()
+
+
+def _keys(dataset: Any) -> list[str]:
+    """Names of the columns; empty where examples are no mappings."""
+    names = getattr(dataset, "column_names", None)
+    first = {} if names else dataset[0]
+    return list(names or (first if isinstance(first, Mapping) else ()))
+
+
+def _may_be_labeled(label: Any) -> bool:
+    """Whether a label is none that is missing: a class index below 0, or one for each token."""
+    values = np.asarray(label)
+    return values.dtype.kind != "i" or bool((values >= 0).any())
 
 
 def _is_labeled(labels: Any) -> list[bool] | None:
@@ -107,7 +134,8 @@ def probe(
             f"{result.permuted:.1%} if its classes were renamed: its labels have another order than the data's. "
             f"Set the teacher's `config.id2label` to the order it was trained with."
         )
-    if result.accuracy <= result.majority + 2 * spread:
+    # Examples of one class, the first of a sorted stream, tell nothing about the teacher.
+    if result.majority < 1 and result.accuracy <= result.majority + 2 * spread:
         logger.warning(
             "The teacher is right on %.1f %% of %d training items; always predicting the most frequent label is right on "
             "%.1f %%. A student cannot learn much from it: is it fine-tuned on this task, with this tokenizer?",

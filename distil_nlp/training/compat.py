@@ -5,8 +5,9 @@ new version no longer has or no longer calls.
 """
 
 import inspect
+import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -206,8 +207,16 @@ class PrivateHooks(Trainer):
 
 def numeric_columns(*datasets: Any) -> list[str]:
     """Columns of data sets that a student whose forward takes any column (`**kwargs`) may read: all but texts."""
-    features = [getattr(dataset, "features", None) or {} for dataset in datasets]
-    return [name for part in features for name, feature in part.items() if getattr(feature, "dtype", "") != "string"]
+    names: dict[str, None] = {}
+    for dataset in itertools.chain(*(data.values() if isinstance(data, dict) else [data] for data in datasets)):
+        features = getattr(dataset, "features", None)
+        if features:
+            names |= dict.fromkeys(
+                name for name, feature in features.items() if getattr(feature, "dtype", "") != "string"
+            )
+        elif has_length(dataset) and len(dataset) and isinstance(row := dataset[0], Mapping):
+            names |= dict.fromkeys(name for name, value in row.items() if not isinstance(value, str))
+    return list(names)
 
 
 def separate_state(model: nn.Module) -> dict[str, torch.Tensor] | None:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import datasets
 import torch
 from accelerate.utils import broadcast_object_list
 from torch import nn
-from transformers import TrainingArguments
+from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import has_length
 
 from ..data.label_check import check_label_column, labels_are_of_column
@@ -71,8 +72,10 @@ class PreparationMixin(PrivateHooks):
                 objective.fit_statistics(self._all_training_batches, self.teacher)
         if self.args.eval_with_teacher and objective.needs_teacher and self.eval_dataset is not None:
             # A cache may lack the evaluation examples: fail now, not after the training.
-            with torch.random.fork_rng():
-                cast(Teacher, self.teacher)(next(self._batches_of(self.eval_dataset, range(2))))
+            for dataset in named_datasets(self.eval_dataset).values():
+                self._check_teacher_columns(dataset)
+                with torch.random.fork_rng():
+                    cast(Teacher, self.teacher)(next(self._batches_of(dataset, range(2))))
         return objective.to(self.args.device)
 
     def _first_batch(self, dataset: Any) -> dict[str, torch.Tensor] | None:
@@ -156,9 +159,63 @@ class PreparationMixin(PrivateHooks):
             warn_of_gap(self.model, self.teacher)
         items = labeled_items(self.train_dataset, seed=self.args.seed)
         batches = list(self._batches_of(self.train_dataset, items)) if items else []
+        batches = [batch for batch in batches if "labels" in batch]
         result = probe(self.teacher, batches, self._problem_type(batches[0])) if batches else None
         if result is not None:
             self.accelerator.print(result)
+
+    def _check_teacher_columns(self, dataset: Any, teacher: Teacher | None = None) -> None:
+        """Raise for evaluation data without a column that the teacher reads in the training data."""
+        teacher = self.teacher if teacher is None else teacher
+        rows = [next(_examples(data, range(1)), None) for data in (self.train_dataset, dataset)]
+        if teacher is None or not all(isinstance(row, Mapping) for row in rows):
+            return
+        trained, evaluated = cast(list[Mapping], rows)
+        missing = [name for name in teacher.columns if name in trained and name not in evaluated]
+        if missing:
+            raise ValueError(
+                f"The teacher ({teacher.name}) reads the columns {', '.join(missing)} of the training data, and the "
+                f"evaluation data has only {', '.join(evaluated)}, so it cannot answer. Prepare both in the same way."
+            )
+
+    def _check_best_metric(self) -> None:
+        """Raise if no evaluation can have the metric that chooses the best checkpoint or steps the scheduler.
+
+        Raises:
+            ValueError: A loss without labels to compute it from, or another metric that nothing computes.
+        """
+        args, name = self.args, self.args.metric_for_best_model
+        is_used = args.load_best_model_at_end or args.save_strategy == "best"
+        is_used = is_used or args.lr_scheduler_type in ("reduce_lr_on_plateau", "greedy")
+        if not is_used or name is None or self.eval_dataset is None or type(self).evaluate is not Trainer.evaluate:
+            return
+        wanted = name if name.startswith("eval_") else f"eval_{name}"
+        several = isinstance(self.eval_dataset, dict)
+        losses = {
+            f"eval_{key}_loss" if several else "eval_loss": data
+            for key, data in named_datasets(self.eval_dataset).items()
+        }
+        if wanted in losses or wanted == "eval_loss":
+            is_computed = wanted in losses and self._has_evaluation_loss(losses[wanted])
+        else:
+            is_computed = self.compute_metrics is not None or args.eval_with_teacher
+        if not is_computed:
+            present = [loss for loss, data in losses.items() if self._has_evaluation_loss(data)]
+            raise ValueError(
+                f"metric_for_best_model={name!r} names a metric that no evaluation computes ({', '.join(present) or 'none'}"
+                f" without the teacher and compute_metrics), so no checkpoint could be chosen. A loss needs labels in the "
+                f"evaluation data and in the objective, or eval_with_teacher=True; other metrics need compute_metrics=; "
+                f"several data sets have one for each, eval_<name>_loss."
+            )
+
+    def _has_evaluation_loss(self, dataset: Any) -> bool:
+        """Whether evaluation on a data set computes a loss: with the teacher, or on labels, which it needs."""
+        objective = self.objective if self.args.eval_with_teacher else self.objective.without_teacher()
+        if objective is None or not objective.needs_labels:
+            return objective is not None
+        with torch.random.fork_rng():
+            batch = next(self._batches_of(dataset, range(2)), {})
+        return "labels" in batch and (not has_length(dataset) or bool(labeled_items(dataset, seed=self.args.seed)))
 
     def _batches_of(
         self, dataset: Any, items: Collection[int], batch_size: int = 32, collate: Callable | None = None
@@ -168,18 +225,13 @@ class PreparationMixin(PrivateHooks):
         Without `collate` the examples are not augmented.
         """
         if isinstance(dataset, dict):
-            dataset = next(iter(dataset.values()))
+            dataset = next(iter(named_datasets(dataset).values()))
         collate = self.data_collator if collate is None else collate
-        if hasattr(dataset, "remove_columns"):
+        if isinstance(dataset, datasets.Dataset):  # as in Trainer: the columns of a stream may be unknown
             dataset = self._remove_unused_columns(dataset)
         else:
             collate = self._get_collator_with_removed_columns(collate)
-        num_rows = len(dataset) if has_length(dataset) else None
-        examples: Iterator[Any]
-        if num_rows is not None:
-            examples = (dataset[index] for index in items if index < num_rows)
-        else:
-            examples = itertools.islice(iter(dataset), len(items))
+        examples = _examples(dataset, items)
         while chunk := list(itertools.islice(examples, batch_size)):
             yield self._read_labels(self._prepare_inputs(collate(chunk)))
 
@@ -188,6 +240,25 @@ class PreparationMixin(PrivateHooks):
         if self._kind is None:
             self._kind = problem_kind_of_model(self.model, batch)
         return cast(dict, read_labels(batch, self._kind))
+
+
+def named_datasets(dataset: Any) -> dict[str, Any]:
+    """The data sets of an evaluation by name; a single one under the name "eval"."""
+    if not isinstance(dataset, dict):
+        return {"eval": dataset}
+    if not dataset:
+        raise ValueError(f"A dictionary of evaluation data sets should have one or more; got {dataset}.")
+    return dataset
+
+
+def _examples(dataset: Any, items: Collection[int]) -> Iterator[Any]:
+    """The examples of a data set with these indices, those it has; of a stream as many from its start."""
+    if dataset is None:
+        return iter(())
+    if has_length(dataset):
+        num_rows = len(dataset)
+        return (dataset[index] for index in items if index < num_rows)
+    return itertools.islice(iter(dataset), len(items))
 
 
 def check_checkpointing(objective: Objective, args: TrainingArguments) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers.trainer_utils import has_length
 
 from ..evaluation import Candidate, Latency, compare, measure_latency, predict
 from ..hub import check_pushable, model_card, pipeline_tag_of, push_to_hub
@@ -17,7 +18,7 @@ from ..reports.report import Report
 from ..signals.problem_kinds import problem_kind_of_model
 from ..signals.wrappers import config_of
 from ..teachers import Teacher
-from .preparation import PreparationMixin
+from .preparation import PreparationMixin, named_datasets
 
 _CARD_METADATA = ("license", "license_name", "license_link", "language")
 
@@ -39,7 +40,8 @@ class ReportingMixin(PreparationMixin):
         """Compare teacher and student: quality, agreement, size, latency.
 
         Args:
-            dataset (*optional*): Labeled examples. Default: `eval_dataset`.
+            dataset (*optional*): Labeled examples, or the name of one of several data sets in `eval_dataset`. Default:
+                `eval_dataset`; of several the one that `metric_for_best_model` names, or the first.
             teacher (*optional*): A teacher instead of the trainer's, if that is a cache of other examples: anything that
                 the trainer takes.
             control (`nn.Module`, *optional*): The same student trained without the teacher.
@@ -53,13 +55,19 @@ class ReportingMixin(PreparationMixin):
         Raises:
             ValueError: There is no teacher to compare with, or no labeled data.
         """
-        dataset = self.eval_dataset if dataset is None else dataset
+        name, dataset = self._data_to_compare_on(dataset)
         teacher = self.teacher if teacher is None else self._prepare_teacher(teacher)
         if teacher is None or dataset is None:
             raise ValueError(
                 f"A comparison needs a teacher and labeled data; got teacher={teacher!r} and "
                 f"{'no data' if dataset is None else 'data'}. Pass compare(dataset), or eval_dataset= to the trainer."
             )
+        if not has_length(dataset):
+            raise ValueError(
+                f"A comparison reads its data several times and in order of length; {type(dataset).__name__} has no "
+                f"length. Pass a data set with one: datasets.Dataset.from_list([*stream])."
+            )
+        self._check_teacher_columns(dataset, teacher)
         evaluator = self._default_evaluator(dataset, teacher) if evaluator is None else evaluator
         teacher_models = nn.ModuleList(teacher.models) if teacher.models else None
         predictors = [
@@ -79,8 +87,25 @@ class ReportingMixin(PreparationMixin):
             seeds=[self.args.seed],
             objective=self.objective.describe(),
             training_curves={"student": self.state.log_history},
+            data=None if name is None else {"compared_on": name},
         )
         return self.comparison
+
+    def _data_to_compare_on(self, dataset: Any) -> tuple[str | None, Any]:
+        """One data set to compare on, and its name if it is one of several."""
+        dataset = self.eval_dataset if dataset is None else dataset
+        if isinstance(dataset, str):
+            several = named_datasets(self.eval_dataset)
+            if dataset not in several:
+                raise ValueError(
+                    f"{dataset!r} is not one of the evaluation data sets ({', '.join(several)}){nearest(dataset, several)}."
+                )
+            return dataset, several[dataset]
+        if not isinstance(dataset, dict):
+            return None, dataset
+        best = (self.args.metric_for_best_model or "").removeprefix("eval_")
+        chosen = next((name for name in named_datasets(dataset) if best.startswith(f"{name}_")), next(iter(dataset)))
+        return chosen, dataset[chosen]
 
     def _latency(
         self, dataset: Any, teacher: Teacher, control: nn.Module | None, seconds: float

@@ -252,6 +252,7 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
                 processes, seed, ...) with which rows would be repeated or left out.
         """
         resume_from_checkpoint = self._checkpoint_to_resume(resume_from_checkpoint)
+        self._check_best_metric()
         self._probe_teacher()
         with explain_full_disk(self._output_dir, self._checkpoint_bytes):
             result = super().train(resume_from_checkpoint, *args, **kwargs)

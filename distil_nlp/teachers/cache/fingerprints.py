@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyarrow.ipc import RecordBatchStreamWriter
 
-from ...data.examples import column_names
+from ...data.examples import column_names, rows_of_dataset
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -48,7 +48,7 @@ def data_fingerprint(dataset: "Dataset | Sequence[Mapping]", columns: Iterable[s
     chosen = [name for name in present if name in columns] or present
     digest = hashlib.sha256(json.dumps(chosen).encode())
     if not hasattr(dataset, "select_columns"):
-        for row in dataset:
+        for row in rows_of_dataset(dataset):
             digest.update(repr([_plain(row[name]) for name in chosen]).encode())
         return digest.hexdigest()
     table = dataset.select_columns(chosen).with_format("arrow")[:].replace_schema_metadata(None).combine_chunks()

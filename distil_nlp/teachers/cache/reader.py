@@ -15,6 +15,7 @@ from ...data.examples import (
     columns_to_collate,
     longest_first,
     row_digests,
+    rows_of_dataset,
     select,
     with_columns,
 )
@@ -65,7 +66,7 @@ class CacheInputReader:
             else None
         )
         if numbers is None:
-            numbers = np.asarray([row.get(EXAMPLE_ID, -1) for row in dataset])
+            numbers = np.asarray([row.get(EXAMPLE_ID, -1) for row in rows_of_dataset(dataset)])
         order = np.argsort(numbers)
         if not np.array_equal(numbers[order], np.arange(len(dataset))):
             raise ValueError(
