@@ -102,10 +102,10 @@ class AnyColumns(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.embedding = torch.nn.Embedding(64, 3)
+        self.embedding, self.head = torch.nn.Embedding(64, 4), torch.nn.Linear(4, 3)
 
     def forward(self, **columns):
-        return (self.embedding(columns["input_ids"]) * columns["attention_mask"].unsqueeze(-1)).sum(1)
+        return self.head((self.embedding(columns["input_ids"]) * columns["attention_mask"].unsqueeze(-1)).sum(1))
 
 
 @pytest.mark.parametrize("name", WITH_LENGTH)
