@@ -198,7 +198,9 @@ class PreparationMixin(PrivateHooks):
         if wanted in losses or wanted == "eval_loss":
             is_computed = wanted in losses and self._has_evaluation_loss(losses[wanted])
         else:
-            is_computed = self.compute_metrics is not None or args.eval_with_teacher
+            is_computed = args.eval_with_teacher or (
+                self.compute_metrics is not None and not args.prediction_loss_only
+            )
         if not is_computed:
             present = [loss for loss, data in losses.items() if self._has_evaluation_loss(data)]
             raise ValueError(
