@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ..internals.disk import explain_full_disk
 from ..internals.files import replacing
 from ..internals.imports import import_extra
 from ..models.network import NetworkModel
@@ -45,7 +46,8 @@ def export_onnx(model: NetworkModel, path: str | Path) -> Path:
     model = copy.deepcopy(model).cpu().float().eval()  # runtimes lack operators in half precision
     inputs = model.sample_inputs(2)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with replacing(path) as part:  # a name of its own: another export to the same file may run
+    # A temporary name of its own: another export to the same file may run.
+    with explain_full_disk(path.parent, work="an ONNX file"), replacing(path) as part:
         program = torch.onnx.export(
             _Logits(model, list(inputs)).eval(),
             tuple(inputs.values()),

@@ -15,7 +15,7 @@ from ..training.trainer import DistillationTrainer
 from .arguments import RecipeArguments
 from .assistants import Assistant
 from .data import RecipeData
-from .inputs import Inputs, inputs_of, remember
+from .inputs import Inputs, inputs_of, remember, rows_as_inputs
 from .run_folder import RunFolder
 from .stages import Stage
 
@@ -101,7 +101,9 @@ class RunContext:
 
     def write_recipe(self) -> None:
         """Write settings and inputs into the output folder, after all checks; ValueError where an input has changed."""
-        self.folder.write_recipe(self.overrides, self._inputs())
+        self.folder.write_recipe(
+            self.overrides, self._inputs() | (rows_as_inputs(self.data.digests) if self.data else {})
+        )
 
     def _inputs(self) -> Inputs:
         return inputs_of(self.recipe, exclude=self.folder.path)

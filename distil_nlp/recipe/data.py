@@ -22,6 +22,7 @@ from ..metrics import Evaluator
 from ..models.sources import check_source
 from ..tasks import Task, task_class
 from ..teachers import Teacher
+from ..teachers.cache.fingerprints import data_fingerprint
 from ..teachers.reconcile import label_names, reorder
 from .arguments import RecipeArguments
 
@@ -39,6 +40,8 @@ _ARRANGE_SPLITS = ("held_out_people", "joined_clips", "held_out_speakers")
 _STUDENT_PROCESSOR = ("student_image_size",)
 _AUGMENT = ("augmentation",)
 _PSEUDO_LABEL = ("max_word_error",)
+_INPUT_COLUMNS = ("input_ids", "image", "audio")
+_MAX_DIGESTED = 1 << 30
 ROW_KINDS = ("all", "labeled", "unlabeled")  # of rows to learn from
 
 
@@ -169,6 +172,7 @@ class RecipeData:
             ValueError: Teachers that read other input, for a task or with settings that do not allow it.
         """
         self._check_separate_processors()
+        self._digests = None
         options = self._options(self.task.prepare, _PREPARE)
         training_options = {
             **options,
@@ -240,6 +244,22 @@ class RecipeData:
             return self.compared, self.collator
         options = self._options(self.task.prepare, _PREPARE)
         return self.task.prepare(self.splits[self.compared_on], processor, **options), self.task.collator(processor)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Split -> digest of its model inputs without labels, whatever files or data set they come from.
+
+        Of splits above a gigabyte some thousand rows count. Labels are left out: a teacher may align them.
+        """
+        if self._digests is None:
+            self._digests = {}
+            for name, split in self.prepared.items():
+                columns = [column for column in split.column_names if column in _INPUT_COLUMNS]
+                if split.data.nbytes > _MAX_DIGESTED:
+                    split = split.select(np.unique(np.linspace(0, len(split) - 1, 4096).astype(int)))
+                if columns:
+                    self._digests[name] = data_fingerprint(split, columns)
+        return self._digests
 
     @property
     def compared(self) -> Dataset:

@@ -22,6 +22,7 @@ _BLOCK, _NUM_SAMPLES = 1 << 20, 16
 _IN_BYTES = {"unit": "B", "unit_scale": True, "delay": 3.0, "leave": False}  # shown after three seconds
 _MAX_WHOLE = 4 << 30  # bytes of a folder; of more, blocks of every file are compared
 
+_ROWS = "rows of "
 Inputs = dict[str, dict[str, Any]]
 _digests: dict[tuple, str] = {}  # of files of this process, by place, size, times and inode
 
@@ -43,6 +44,20 @@ def inputs_of(recipe: RecipeArguments, *, exclude: Path) -> Inputs:
         if entry is not None and given not in inputs:
             inputs[given] = {"setting": setting, **entry}
     return inputs
+
+
+def rows_as_inputs(digests: Mapping[str, str]) -> Inputs:
+    """Prepared rows as inputs, from split -> digest: they cover files that the data names and data sets of the Hub."""
+    return {
+        f"{_ROWS}{split}": {"setting": "", "path": "", "digest": digest, "files": {}}
+        for split, digest in digests.items()
+    }
+
+
+def changed_rows(before: Inputs, now: Inputs) -> list[str]:
+    """Splits whose rows were others before."""
+    common = [name for name in now if name.startswith(_ROWS) and name in before]
+    return [name.removeprefix(_ROWS) for name in common if before[name]["digest"] != now[name]["digest"]]
 
 
 def is_valid(inputs: Any) -> bool:

@@ -17,7 +17,7 @@ from ..internals.files import clear_partial_files, flush, read_json, write_json,
 from ..internals.locks import LOCK, FolderInUseError, FolderLock, main_decides
 from ..internals.messages import shown
 from ..internals.secrets import hide_secrets
-from .inputs import Inputs, differences, is_valid
+from .inputs import Inputs, changed_rows, differences, is_valid
 from .yaml_loader import read_yaml_file
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,14 @@ class RunFolder:
             ValueError: An input has changed since `check`.
         """
         self._compare(overrides, self._inputs, overrides, inputs)
-        write_json(self.path / _INPUTS, {**(self.recorded_inputs() or {}), **inputs})  # a teacher may be gone by now
+        recorded = self.recorded_inputs() or {}
+        if splits := changed_rows(recorded, inputs) if self.has_recipe else []:
+            raise ValueError(
+                f"{self.path} contains a run on other rows ({', '.join(splits)}): the data set, files that it names, or "
+                f"the library that reads them have changed. Its finished models would be mixed with those of this run. "
+                f"Restore them, choose another --output_dir, or delete the folder to start again."
+            )
+        write_json(self.path / _INPUTS, {**recorded, **inputs})  # a teacher may be gone by now
         write_text(self.path / _RECIPE, yaml.safe_dump(hide_secrets(dict(overrides)), sort_keys=False))
 
     def check(self, overrides: Mapping[str, Any], inputs: Inputs) -> None:

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from distil_nlp.cli.commands import run
+from distil_nlp.data.splits import load_splits
 from distil_nlp.recipe import inputs, new_context, parse
 from distil_nlp.training.trainer import DistillationTrainer
 from tests.recipe.runs import save_model, save_rows, words
@@ -81,6 +82,22 @@ def test_a_changed_file_is_refused_before_training(originals, place, tmp_path, m
         run(words(place, tmp_path / "out"))
     rewrite(place / "train.jsonl")
     with pytest.raises(ValueError, match="train_file .* has other content .*another --output_dir, or delete"):
+        run(words(place, tmp_path / "out"))
+
+
+def test_other_rows_of_a_data_set_whose_files_are_the_same_are_refused(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(DistillationTrainer, "train", lambda *_, **__: 1 / 0)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            run(words(place, tmp_path / "out"))
+
+    def other_rows(**settings):  # as a data set of the Hub that was changed there, or images that a file names
+        splits = load_splits(**settings)
+        splits["train"] = splits["train"].select(range(7))
+        return splits
+
+    monkeypatch.setattr("distil_nlp.recipe.data.load_splits", other_rows)
+    with pytest.raises(ValueError, match=r"contains a run on other rows \(train\)"):
         run(words(place, tmp_path / "out"))
 
 
