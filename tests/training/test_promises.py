@@ -176,3 +176,48 @@ def test_reentrant_checkpointing_under_a_term_between_layers_is_refused(tmp_path
     settings = {"activation_checkpointing": True, "activation_checkpointing_kwargs": {"use_reentrant": True}}
     with pytest.raises(ValueError, match="'use_reentrant': True.* runs layers without gradient"):
         trainer_with(tmp_path, objective=Objective([HiddenStates(1.0, layers="last")]), settings=settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"auto_find_batch_size": True},
+        {"train_sampling_strategy": "batch_rebalance"},
+        {"neftune_noise_alpha": 5.0},
+        {"include_for_metrics": ["inputs", "loss"]},
+        {"batch_eval_metrics": True},
+        {"eval_on_start": True},
+        {"activation_checkpointing": True},
+        {"eval_accumulation_steps": 1},
+        {"eval_do_concat_batches": False},
+        {"save_strategy": "best", "eval_strategy": "epoch", "metric_for_best_model": "rows"},
+        {"lr_scheduler_type": "reduce_lr_on_plateau", "eval_strategy": "epoch", "metric_for_best_model": "loss"},
+        {"include_num_input_tokens_seen": "all"},
+        {"remove_unused_columns": False},
+        {"optim": "adafactor"},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_settings_of_trainer_train_evaluate_and_predict(settings, tmp_path):
+    def rows(prediction, compute_result=True):
+        is_asked = "include_for_metrics" in settings
+        assert (prediction.inputs is not None) == (prediction.losses is not None) == is_asked
+        return {"rows": len(prediction.label_ids)}
+
+    trainer = trainer_with(tmp_path, compute_metrics=rows, settings={"per_device_eval_batch_size": 8, **settings})
+    trainer.train()
+    metrics = trainer.evaluate()
+    assert trainer.state.global_step == 2 and metrics["eval_loss"] > 0
+    one_batch = "batch_eval_metrics" in settings
+    assert metrics["eval_rows"] == (8 if one_batch else 2 if "eval_do_concat_batches" in settings else 16)
+    assert len(trainer.predict(make_rows(4)).predictions) == (1 if "eval_do_concat_batches" in settings else 4)
+
+
+@pytest.mark.slow  # compiles student, teacher and objective: half a minute
+def test_a_compiled_training_with_a_term_between_layers_is_the_plain_one(tmp_path):
+    trained = []
+    for settings in ({}, {"torch_compile": True, "torch_compile_backend": "eager"}):
+        trainer = trainer_with(tmp_path, settings=settings)
+        trainer.train()
+        trained.append({**trainer.model.state_dict(), **trainer.objective.state_dict()})
+    assert same_weights(*trained)
