@@ -128,6 +128,16 @@ def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
 # ---- The Hub ----
 
 
+def check_exists(name_or_path: str | PathLike[str]) -> None:
+    """Raise for a name that is neither a local folder nor the id of a model on the Hub.
+
+    Raises:
+        ValueError, ConnectionError: See `check_hub`.
+    """
+    if not Path(name_or_path).is_dir():
+        check_hub(str(name_or_path))
+
+
 @functools.cache
 def check_hub(repo_id: str, *, repo_type: str = "model", file: str = "config.json") -> None:
     """Check in one request that the Hub has a repository. Later requests of the client repeat without a word for minutes.
@@ -229,7 +239,8 @@ def explain_missing(name_or_path: str | PathLike[str], error: Exception, *, kind
     if folder.is_dir():
         present = [file for file in files if (folder / file).is_file()]
     else:
-        check_hub(str(name_or_path))
+        if "/" in str(name_or_path):  # another name may be that of a network, or a size
+            check_hub(str(name_or_path))
         present = [file for file in files if isinstance(try_to_load_from_cache(str(name_or_path), file), str)]
     if present:
         raise ValueError(

@@ -43,7 +43,6 @@ def student_from_config(size: str, teacher: PreTrainedModel, *, embeddings: str 
     num_layers, hidden_size = parse_size_name(size)
     if embeddings not in _EMBEDDINGS:
         raise ValueError(f"embeddings must be one of {', '.join(_EMBEDDINGS)}; got {embeddings!r}.")
-    _check_size(teacher.config, num_layers, hidden_size)
     student = type(teacher)(_resized_config(teacher, num_layers, hidden_size))
     if embeddings == "pca":
         _start_from_pca(student, teacher, size)
@@ -113,6 +112,7 @@ def _resized_config(teacher: PreTrainedModel, num_layers: int, hidden_size: int)
             f"'{num_layers}x{hidden_size}' needs an architecture whose sizes are known: {', '.join(ENCODERS)}; the "
             f"teacher is {config.model_type!r}. Build the student from its own config and pass it as a model."
         )
+    _check_size(config, num_layers, hidden_size)
     settings = per_layer_settings(config)
     config.num_hidden_layers = num_layers
     Sizes(hidden_size, 4 * hidden_size, num_heads(hidden_size)).apply_to(config)

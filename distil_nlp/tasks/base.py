@@ -16,6 +16,7 @@ from ..data.examples import text_batch
 from ..internals.messages import quoted
 from ..metrics import labeled_rows
 from ..models.loading import load_tokenizer
+from ..models.sources import check_exists
 from ..signals.problem_kinds import problem_kind
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ class Task(ABC):
         """
         tokenizer = load_tokenizer(name_or_path, trust_remote_code=trust_remote_code)
         if tokenizer is None:
+            check_exists(name_or_path)
             raise ValueError(
                 f"{name_or_path} has no tokenizer beside it, so its inputs cannot be made. Save the tokenizer of the model "
                 f"into its folder."

@@ -24,6 +24,7 @@ from ..models import (
     parse_network_name,
     resized_processor,
 )
+from ..models.sources import check_exists
 from .base import Processor, Splits, Task
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class FileTask(Task):
         if processor is None:
             processor = self.saved_processor(name_or_path, trust_remote_code=trust_remote_code)
         if processor is None:
+            check_exists(name_or_path)
             raise ValueError(
                 f"{name_or_path} has no {self.processor_kind} beside it (preprocessor_config.json), so its inputs cannot "
                 f"be made. Save the one that it was trained with into its folder."

@@ -12,6 +12,7 @@ from distil_nlp.data.splits import load_splits
 from distil_nlp.models import sources
 from distil_nlp.models.loading import load_model, load_tokenizer
 from distil_nlp.models.sources import check_folder, check_source
+from distil_nlp.tasks import TextClassification
 from tests.tiny import tiny_model, tiny_tokenizer
 
 
@@ -82,8 +83,10 @@ def test_each_refusal_of_the_hub_has_its_reason(error, message, online):
         raise error.__new__(error)
 
     online.setattr(sources, "get_hf_file_metadata", refuse)
-    with pytest.raises((ValueError, ConnectionError), match=message):
-        load_tokenizer("ada/smal")
+    for name in ("ada/smal", "smal"):
+        with pytest.raises((ValueError, ConnectionError), match=message.replace("ada/smal", name)):
+            TextClassification.load_processor(object.__new__(TextClassification), name)
+    assert load_tokenizer("4x256") is None  # a size
     with pytest.raises(ValueError, match=message.replace("model 'ada", "data set 'ada")):
         load_splits(dataset_name="ada/smal")
 
