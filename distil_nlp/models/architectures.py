@@ -85,6 +85,30 @@ ENCODERS = {
 DECODERS = {"whisper": ("decoder.layers", "decoder_layers")}
 
 
+# Models that pad a text on the right, to whole windows, before their layers: hidden states are longer than the mask.
+INNER_PADDING = ("longformer", "big_bird")
+
+
+def without_inner_padding(
+    model: nn.Module, features: dict[str, torch.Tensor], batch: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Outputs of layers at the positions of the batch alone, of models that pad a text inside (`INNER_PADDING`).
+
+    Args:
+        model (`nn.Module`): The model that was run.
+        features (`dict[str, torch.Tensor]`): Outputs of its modules, by name.
+        batch (`Mapping[str, torch.Tensor]`): The columns it read.
+    """
+    mask = batch.get("attention_mask")
+    if not features or mask is None or getattr(config_of(model), "model_type", None) not in INNER_PADDING:
+        return features
+    length = mask.shape[1]
+    return {
+        name: tensor[:, :length] if tensor.dim() == 3 and tensor.shape[1] > length else tensor
+        for name, tensor in features.items()
+    }
+
+
 @dataclass(frozen=True)
 class OutputSlice:
     """One of the equal parts of a module's output along its last dimension.

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ..models import NetworkForImageEmbedding
+from ..models.architectures import without_inner_padding
 from ..models.loading import load_model, load_tokenizer
 from ..models.sentence_encoder import SentenceEncoder
 from ..models.weights import is_offloaded, weights_of
@@ -82,7 +83,7 @@ class OnlineTeacher(Teacher):
         self.model.eval()
         with torch.inference_mode(), self._tap as tap:
             logits = frame_logits(self.model, batch, self._columns)
-            features = tap.take()
+            features = without_inner_padding(self.model, tap.take(), batch)
             if self._order is not None:
                 logits = ordered(logits, self._order, len(self.label_names or ()))
         # Inference tensors cannot enter a graph. A clone made outside is an ordinary tensor; taps clone already.

@@ -1,12 +1,13 @@
 """Checks before training that a student's logits and labels belong to the same positions."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
 from ..losses import cross_entropy
+from ..signals.base import Signals
 from ..signals.columns import POSITIONS
 from ..signals.forward import accepted_columns, model_inputs
 from ..signals.problem_kinds import NEXT_TOKEN, problem_kind_of_model
@@ -58,3 +59,47 @@ def check_alignment(student: nn.Module, logits: torch.Tensor, batch: Mapping[str
         f"and the cross-entropy of its logits with labels of problem kind {kind.name!r} is {loss:.4g}. Such models are not "
         f"supported; a causal language model of transformers predicts the next token at each position."
     )
+
+
+def check_lengths(
+    name: str,
+    signals: Signals,
+    run: Callable[[Mapping[str, torch.Tensor]], Signals],
+    batch: Mapping[str, torch.Tensor],
+) -> None:
+    """Raise a ValueError for a model whose outputs follow the length of some texts and not of others.
+
+    The same texts are run without their last position: a model that pads to whole windows, or drops the rest of one,
+    returns outputs of another length at one of the two.
+
+    Args:
+        name (`str`): Of the model, for the message.
+        signals (`Signals`): Outputs for the batch.
+        run (`Callable`): Computes signals of a batch.
+        batch (`Mapping[str, torch.Tensor]`): The columns.
+    """
+    mask = batch.get("attention_mask")
+    if "input_ids" not in batch or mask is None or mask.dim() != 2 or mask.shape[1] < 2:
+        return
+    length = mask.shape[1]
+    shorter = {
+        column: value[:, :-1] if getattr(value, "ndim", 0) >= 2 and value.shape[:2] == mask.shape else value
+        for column, value in batch.items()
+    }
+    try:
+        others = _outputs(run(shorter))
+    except Exception:  # a text without its last token may be none for the model
+        return
+    for part, tensor in _outputs(signals).items():
+        if tensor.dim() != 3 or tensor.shape[1] != length or others[part].shape[1] == length - 1:
+            continue
+        raise ValueError(
+            f"{part} of {name} have {length} positions for texts of {length}, and {others[part].shape[1]} for texts of "
+            f"{length - 1}: the model pads texts inside or drops positions, so they cannot be compared by position. "
+            f"Pad all texts to whole windows (pad_to_multiple_of of the collator), or tap other modules."
+        )
+
+
+def _outputs(signals: Signals) -> dict[str, torch.Tensor]:
+    logits = {} if signals.logits is None else {"The logits": signals.logits}
+    return logits | {f"The outputs of '{name}'": tensor for name, tensor in signals.features.items()}

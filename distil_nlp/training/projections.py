@@ -16,6 +16,7 @@ from torch import nn
 from transformers import TrainerCallback
 
 from ..internals.files import replacing
+from ..models.architectures import without_inner_padding
 from ..models.feature_stages import in_eval_mode
 from ..objectives import Objective
 from ..objectives.diagnosis import diagnose
@@ -25,7 +26,7 @@ from ..signals.forward import accepted_columns, forward_logits
 from ..signals.frames import frame_stride
 from ..signals.taps import FeatureTap
 from ..teachers.base import Teacher
-from .alignment import check_alignment, check_logits
+from .alignment import check_alignment, check_lengths, check_logits
 
 _FILE = "projections.safetensors"
 
@@ -60,8 +61,8 @@ def dry_run(
         torch.manual_seed(seed)
         objective.resolve_layers(student, getattr(teacher, "architecture", None))
         with in_eval_mode(student), FeatureTap(student, objective.student_taps) as tap:
-            logits = forward_logits(student, batch, accepted_columns(student))
-            student_signals = Signals(logits, tap.take(), frame_stride=frame_stride(student))
+            student_signals = _signals(student, tap, batch)
+            logits = student_signals.logits
             check_logits(student, logits)
             check_alignment(student, logits, batch)
         teacher_signals = None
@@ -75,7 +76,17 @@ def dry_run(
             raise NonFiniteError(
                 f"Before the first step, on {len(logits)} examples: {reason or f'the loss is {loss:g}.'}"
             )
+        with in_eval_mode(student), FeatureTap(student, objective.student_taps) as tap:
+            check_lengths(type(student).__name__, student_signals, lambda part: _signals(student, tap, part), batch)
+        if teacher_signals is not None and teacher is not None and not teacher.is_precomputed:
+            check_lengths(teacher.name, teacher_signals, teacher, batch)
     return student_signals
+
+
+def _signals(student: nn.Module, tap: FeatureTap, batch: Mapping[str, torch.Tensor]) -> Signals:
+    logits = forward_logits(student, batch, accepted_columns(student))
+    features = without_inner_padding(student, tap.take(), batch)
+    return Signals(logits, features, frame_stride=frame_stride(student))
 
 
 class Projections(TrainerCallback):

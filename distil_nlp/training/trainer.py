@@ -13,6 +13,7 @@ from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 from ..collators import as_collator
 from ..hub import check_pushable
 from ..internals.disk import explain_full_disk
+from ..models.architectures import without_inner_padding
 from ..objectives import Objective
 from ..objectives.diagnosis import diagnose
 from ..signals.base import Signals
@@ -121,7 +122,8 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
     def _student_signals(self, model: nn.Module, inputs: dict[str, torch.Tensor]) -> Signals:
         with FeatureTap(self.model, self.objective.student_taps, model) as tap:
             logits = forward_logits(model, inputs, self._student_columns)
-            return Signals(logits, tap.take(), frame_stride=frame_stride(self.model))
+            features = without_inner_padding(self.model, tap.take(), inputs)
+            return Signals(logits, features, frame_stride=frame_stride(self.model))
 
     def _teacher_signals(self, inputs: dict[str, torch.Tensor]) -> Signals | None:
         # `check_unused` refuses terms that need a teacher where there is none.
