@@ -6,7 +6,7 @@ ARGS ?=
 NO_BENCHMARKS := $(addprefix benchmarks/,results.py timing.py initial_weights.py language_pairs.py)
 BENCHMARKS := $(filter-out $(NO_BENCHMARKS),$(wildcard benchmarks/*.py))
 
-.PHONY: install quickstart test test-slow lint bench docs
+.PHONY: install quickstart test test-slow test-faults lint bench docs
 
 install: .venv/.installed
 
@@ -29,6 +29,10 @@ test: install
 
 test-slow: install
 	$(RUN) -m pytest -m slow $(ARGS)
+
+# Some minutes; the seed is printed, and the same command continues: make test-faults ARGS="--seed 7 --cases 300"
+test-faults: install
+	$(RUN) -m tests.faults.suite $(ARGS)
 
 lint: install
 	$(RUN) -m ruff check .
