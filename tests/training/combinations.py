@@ -221,8 +221,7 @@ def refusal(combination):
         "none was given": teacher == "none" and has_terms,
         "labels must be|over 1 class|1 class": kind in ("regression", "several") and has_terms,
         "an ensemble has no layers": with_layers and teacher == "ensemble",
-        "layers of (LogitsOnly|KeywordsOnly)": with_layers
-        and bool({"logits only", "keywords only"} & {student, teacher}),
+        "For multi_label_classification labels must be": kind == "soft" and not has_terms,
         "optimizer": objective == "with a projection" and combination["optimizer"] != "of the arguments",
         "averages softmaxes": teacher == "ensemble" and kind in ("several", "regression"),
         "Load the teacher and pass the model": teacher == "folder" and student in ("logits only", "keywords only"),
