@@ -156,7 +156,7 @@ class Bench:
             moved = output.with_name("case-moved")
             shutil.rmtree(moved, ignore_errors=True)
             output = output.rename(moved)
-        if "file" in case.kind or case.kind == "flipped bit":
+        if case.kind.startswith(("cut", "flipped")):
             damage(output, case)
         if case.kind == "changed data":
             change(inputs, case)
