@@ -21,7 +21,7 @@ from torch.nn.functional import (
     logsigmoid,
     mse_loss,
 )
-from transformers import DataCollatorWithPadding, TrainerCallback
+from transformers import DataCollatorWithPadding
 
 from distil_nlp import (
     DistillationTrainer,
@@ -219,6 +219,7 @@ def refusal(combination):
         "label": kind == "refused",
         "labels' column|no teacher was given": labels == "none" and (teacher == "none" or has_terms),
         "none was given": teacher == "none" and has_terms,
+        "labels must be": labels == "several whole-number labels",
         "labels must be|over 1 class|1 class": kind in ("regression", "several") and has_terms,
         "an ensemble has no layers": with_layers and teacher == "ensemble",
         "layers of LogitsOnly": with_layers and "logits only" in (student, teacher),
@@ -231,16 +232,6 @@ def refusal(combination):
 
 
 # ---- One step, trained and by hand ----
-
-
-class Steps(TrainerCallback):
-    """Counts the steps that were begun."""
-
-    def __init__(self):
-        self.begun = 0
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        self.begun += 1
 
 
 def rows_of(combination):
@@ -294,9 +285,8 @@ def _outputs_of(run, members):
     return outputs
 
 
-def make_trainer(combination, folder, steps, num_processes=1):
-    """`(trainer, inner student, teacher's outputs, batch)`; building it may raise."""
-    student, inner, teacher, outputs = make_models(combination, folder)
+def make_trainer(combination, folder, student, teacher, num_processes=1):
+    """A trainer of one step; building it may raise."""
     settings, *_ = PRECISIONS[combination["precision"]]
     default = combination["objective"] == "default" and teacher is not None
     arguments = make_arguments(
@@ -320,17 +310,15 @@ def make_trainer(combination, folder, steps, num_processes=1):
         optimizer = torch.optim.SGD([weight for weight in student.parameters() if weight.requires_grad], LEARNING_RATE)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
         more["optimizers"] = (optimizer, scheduler if combination["optimizer"] == "own with a scheduler" else None)
-    trainer = DistillationTrainer(
+    return DistillationTrainer(
         student,
         teacher,
         arguments,
         objective=None if terms is None else Objective(terms),
         train_dataset=DATASETS[combination["data"]](rows_of(combination)),
         data_collator=DataCollatorWithPadding(tiny_tokenizer()),
-        callbacks=[steps],
         **more,
     )
-    return trainer, inner, outputs
 
 
 def expected_loss(combination, inner, outputs, projection=None):
@@ -385,10 +373,11 @@ def check(combination, folder, num_processes=1):
         AssertionError: Other weights, a refusal that should not come, no refusal where one should, or one after the step.
     """
     torch.compiler.reset()  # a graph of an earlier combination has other taps
-    steps, message = Steps(), refusal(combination)
+    message = refusal(combination)
+    student, inner, teacher, outputs = make_models(combination, folder)
+    before = {name: weight.detach().clone() for name, weight in trainable_weights(inner).items()}
     try:
-        trainer, inner, outputs = make_trainer(combination, folder, steps, num_processes)
-        before = {name: weight.detach().clone() for name, weight in trainable_weights(inner).items()}
+        trainer = make_trainer(combination, folder, student, teacher, num_processes)
         if message is None:
             projection = next(
                 (module for module in trainer.objective.modules() if isinstance(module, nn.Linear)), None
@@ -398,7 +387,8 @@ def check(combination, folder, num_processes=1):
         trainer.train()
     except (ValueError, TypeError) as error:
         assert message is not None, f"refused: {type(error).__name__}: {error}"
-        assert steps.begun == 0, f"refused after the step began: {error}"
+        changed = [name for name, weight in trainable_weights(inner).items() if not torch.equal(weight, before[name])]
+        assert not changed, f"refused after the step changed {changed[0]}: {error}"
         assert re.search(message, str(error)), f"refused with another message than {message!r}: {error}"
         return
     assert message is None, f"trained, but should be refused with {message!r}"
