@@ -6,7 +6,7 @@ import pytest
 # Registered by tests/conftest.py. Derandomized: the default run draws the same examples each time.
 PROFILES = {
     "quick": {"max_examples": 12, "derandomize": True},
-    "slow": {"max_examples": 1500},
+    "slow": {"max_examples": 1000},
 }
 _COMMON = {"deadline": None, "database": None, "suppress_health_check": list(hypothesis.HealthCheck)}
 
@@ -24,7 +24,7 @@ def drawn(**strategies):
     """
 
     def decorate(check):
-        profiles = ["quick", pytest.param("slow", marks=pytest.mark.slow)]  # slow: 1,500 examples
+        profiles = ["quick", pytest.param("slow", marks=pytest.mark.slow)]  # slow: 1,000 examples
 
         @pytest.mark.parametrize("profile", profiles)
         def test(profile):

@@ -77,7 +77,7 @@ class LabelEncoder:
         if str(value) in self._index:
             return self._index[str(value)]
         number = parse_number(value)
-        if number is not None and number == int(number):
+        if number is not None and math.isfinite(number) and number == int(number):
             number = int(number)
             if str(number) in self._index:
                 return self._index[str(number)]

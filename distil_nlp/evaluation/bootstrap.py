@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ..internals.numbers import COUNT
 from ..reports.report import Difference
 
 _CELLS_AT_ONCE = 4_000_000
@@ -47,6 +48,7 @@ def difference_of_means(
     # A resample of n examples is only how often each *distinct* difference was drawn, and there are few of them
     # (-1, 0, 1 for one seed): the same distribution as drawing n indices, a hundred times cheaper.
     distinct, counts = np.unique(differences, return_counts=True)
+    num_resamples = COUNT.check(num_resamples, "num_resamples")
     generator = np.random.default_rng(seed)
     num_examples, means = len(differences), []
     chunk = max(1, _CELLS_AT_ONCE // len(distinct))
@@ -96,6 +98,7 @@ def difference_of_metrics(
         )
         return np.mean(of_values) - np.mean(to_values)
 
+    num_resamples = COUNT.check(num_resamples, "num_resamples")
     generator = np.random.default_rng(seed)
     with warnings.catch_warnings():
         # A metric that is undefined on a resample (all of one class, constant) is left out below, without a warning each.

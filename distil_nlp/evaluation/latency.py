@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..internals.numbers import COUNT, NOT_NEGATIVE
 from ..models.weights import device_of
 from .predict import inference_mode
 
@@ -68,6 +69,8 @@ def measure_latency(
         raise ValueError(
             f"Timing needs at least one model and one round; got {len(models)} models and min_rounds={min_rounds}."
         )
+    NOT_NEGATIVE.check(seconds, "seconds", "It is the time for measuring speed.")
+    COUNT.check(batch_size, "batch_size")
     devices = {name: str(device_of(model)) for name, model in models.items()}
     if device is None and len(set(devices.values())) > 1:
         raise ValueError(

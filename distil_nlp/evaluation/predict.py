@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from ..data.collator import as_collator
 from ..data.examples import column_names, columns_to_collate, longest_first, with_columns
+from ..internals.numbers import COUNT
 from ..metrics.base import rows_of
 from ..models.weights import device_of, is_offloaded
 from ..signals.columns import CONTEXT_SPAN, LABELS
@@ -76,6 +77,7 @@ def predict(
         ValueError: An empty data set; columns that it does not have; not exactly one prediction for each example.
         NonFiniteError: NaN or infinity in place of a prediction.
     """
+    batch_size = COUNT.check(batch_size, "batch_size")
     if not hasattr(dataset, "__len__"):
         raise ValueError(
             f"{description}: predictions are made in order of length, and {type(dataset).__name__} has no length. Pass a "

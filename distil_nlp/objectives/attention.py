@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..internals.numbers import COUNT
 from ..losses import attention_kl, attention_mse, dot_products
 from ..models.architectures import ENCODERS, QKV, qkv_slices
 from ..signals.base import Signals
@@ -165,8 +166,8 @@ class Relations(QKVTerm):
         known = [f"{first}-{second}" for first in QKV for second in QKV]
         if not self.relations or any(relation not in known for relation in self.relations):
             raise ValueError(f"relations must be some of {', '.join(known)}; got {list(self.relations)}.")
-        if isinstance(num_heads, str) and num_heads != "attention":
-            raise ValueError(f"num_heads must be a number, 'attention', or left out; got {num_heads!r}.")
+        if num_heads not in (None, "attention"):
+            num_heads = COUNT.check(num_heads, "num_heads", "Or it is 'attention', or left out.")
         self.num_heads: int = num_heads  # type: ignore[assignment]  # a number after setup
 
     def parts(self) -> Sequence[str]:

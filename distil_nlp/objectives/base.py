@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..internals.numbers import FRACTION, NOT_NEGATIVE, POSITIVE, TEMPERATURE
 from ..signals.base import Signals
 from .schedules import Schedule, Scheduled
 
@@ -157,20 +158,19 @@ def _first_tensor(batch: Batch) -> torch.Tensor:
 
 def positive(value: float, name: str) -> float:
     """`value` as a float; a ValueError names the setting if it is not above 0."""
-    if not value > 0:
-        raise ValueError(f"{name} must be greater than 0; got {value!r}.")
-    return float(value)
+    return float(POSITIVE.check(value, name))
+
+
+def valid_temperature(value: float, name: str) -> float:
+    """`value` as a float; a ValueError names the setting if float32 could not soften logits by it."""
+    return float(TEMPERATURE.check(value, name))
 
 
 def not_negative(value: float, name: str) -> float:
     """`value` as a float; a ValueError names the setting if it is below 0."""
-    if not value >= 0:
-        raise ValueError(f"{name} must be 0 or greater; got {value!r}.")
-    return float(value)
+    return float(NOT_NEGATIVE.check(value, name))
 
 
 def fraction(value: float, name: str) -> float:
     """`value` as a float; a ValueError names the setting if it is not in 0 to 1."""
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must lie in 0 to 1; got {value!r}.")
-    return float(value)
+    return float(FRACTION.check(value, name))

@@ -23,7 +23,7 @@ from ..signals.base import Signals
 from ..signals.columns import BOXES
 from ..signals.forward import split_boxes
 from ..signals.wrappers import config_of
-from .base import Batch, Term, every_example, positive
+from .base import Batch, Term, every_example, valid_temperature
 from .schedules import Scheduled
 
 QUERIES = ("same", "nearest")
@@ -177,7 +177,7 @@ class QuerySoftTargets(DetectionTerm):
 
     def __init__(self, weight: Scheduled, *, temperature: Scheduled = 1.0, queries: str = "nearest"):
         super().__init__(weight)
-        self.temperature = self.follow("temperature", temperature, positive)
+        self.temperature = self.follow("temperature", temperature, valid_temperature)
         if queries not in QUERIES:
             raise ValueError(f"queries must be one of {', '.join(QUERIES)}; got {queries!r}.")
         self.queries = queries

@@ -6,7 +6,7 @@ import torch
 
 from ..losses import class_correlation, decoupled_kl, normalized_soft_targets, standardized_kl
 from ..signals.base import Signals
-from .base import Batch, positive
+from .base import Batch, not_negative, valid_temperature
 from .kind_objectives import check_exclusive_classes
 from .schedules import Scheduled
 from .soft import TeacherPredictions
@@ -28,7 +28,7 @@ class ClassTargets(TeacherPredictions):
         self, weight: Scheduled, *, temperature: Scheduled, problem_type: str = "single_label_classification"
     ):
         super().__init__(weight, problem_type=problem_type)
-        self.temperature = self.follow("temperature", temperature, positive)
+        self.temperature = self.follow("temperature", temperature, valid_temperature)
         check_exclusive_classes(problem_type, type(self).__name__)
 
     def settings(self) -> dict[str, Any]:
@@ -99,7 +99,8 @@ class DecoupledSoftTargets(LabeledClassTargets):
         problem_type: str = "single_label_classification",
     ):
         super().__init__(weight, temperature=temperature, problem_type=problem_type)
-        self.target_weight, self.other_weight = float(target_weight), float(other_weight)
+        self.target_weight = not_negative(target_weight, "target_weight")
+        self.other_weight = not_negative(other_weight, "other_weight")
 
     def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
         weights = {"target_weight": self.target_weight, "other_weight": self.other_weight}
@@ -129,7 +130,7 @@ class NormalizedSoftTargets(LabeledClassTargets):
         problem_type: str = "single_label_classification",
     ):
         super().__init__(weight, temperature=temperature, problem_type=problem_type)
-        self.other_weight = float(other_weight)
+        self.other_weight = not_negative(other_weight, "other_weight")
 
     def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
         return normalized_soft_targets(

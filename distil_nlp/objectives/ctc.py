@@ -15,7 +15,7 @@ from ..losses.ctc import ctc_frame_kl, ctc_loss, ctc_transcript, frames_needed
 from ..signals.base import Signals
 from ..signals.columns import FRAMES
 from ..signals.frames import align_to_frames, num_output_frames, output_frame_mask
-from .base import Batch, Term, every_example, fraction, positive
+from .base import Batch, Term, every_example, fraction, valid_temperature
 from .schedules import Scheduled
 
 logger = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ class CtcSoftTargets(CtcTerm):
 
     def __init__(self, weight: Scheduled, *, temperature: Scheduled = 2.0, blank: int = 0, blank_weight: float = 0.1):
         super().__init__(weight, blank=blank)
-        self.temperature = self.follow("temperature", temperature, positive)
+        self.temperature = self.follow("temperature", temperature, valid_temperature)
         self.blank_weight = fraction(blank_weight, "blank_weight")
 
     def items(self, batch: Batch) -> torch.Tensor:

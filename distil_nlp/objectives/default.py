@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 import torch
 
+from ..internals.numbers import FRACTION
 from ..losses import (
     binary_cross_entropy,
     cross_entropy,
@@ -86,12 +87,8 @@ def default_objective(
 
 def kd_weight(value: float) -> float:
     """`kd_ratio` as a float; a ValueError unless it lies in 0 to 1."""
-    if not 0 <= value <= 1:
-        raise ValueError(
-            f"kd_ratio must lie in 0 to 1; got {value!r}. It is the share of the soft targets; the hard labels weigh "
-            f"1 - kd_ratio, which would be {1 - value:g}."
-        )
-    return float(value)
+    reason = "It is the share of the soft targets; the hard labels weigh 1 - kd_ratio."
+    return float(FRACTION.check(value, "kd_ratio", reason))
 
 
 def label_terms(weight: Scheduled, *, problem_type: str, has_teacher: bool) -> list[Term]:

@@ -6,7 +6,7 @@ import torch
 
 from ..losses import attention_transfer, channel_wise_kl, hint_mse, pearson_maps, to_smaller_size
 from ..signals.base import Signals
-from .base import Batch, every_example, positive, whole_batch
+from .base import Batch, every_example, valid_temperature, whole_batch
 from .hidden import ProjectedTerm
 from .layers import Layers, LayerTerm, check_examples, total
 from .schedules import Scheduled
@@ -80,7 +80,7 @@ class ChannelMaps(ProjectedMaps):
 
     def __init__(self, weight: Scheduled, *, layers: Layers = "uniform", temperature: Scheduled = 4.0):
         super().__init__(weight, layers=layers)
-        self.temperature = self.follow("temperature", temperature, positive)
+        self.temperature = self.follow("temperature", temperature, valid_temperature)
 
     def values(self, student: Signals, teacher: Signals, batch: Batch) -> torch.Tensor:
         pairs = self.projected(student, teacher)

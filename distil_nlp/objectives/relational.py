@@ -19,7 +19,7 @@ from ..losses import (
     similarity_preserving,
 )
 from ..signals.base import Signals
-from .base import Batch, Term, positive, whole_batch
+from .base import Batch, Term, valid_temperature, whole_batch
 from .kind_objectives import check_exclusive_classes
 from .layers import Layers, LayerTerm, check_examples, check_positions, of_images, total
 from .schedules import Scheduled
@@ -110,7 +110,7 @@ class SimilarityTargets(Term):
 
     def __init__(self, weight: Scheduled, *, temperature: Scheduled = 0.05):
         super().__init__(weight)
-        self.temperature = self.follow("temperature", temperature, positive)
+        self.temperature = self.follow("temperature", temperature, valid_temperature)
 
     def setup(self, student: Signals, teacher: Signals, batch: Batch) -> None:
         _check_sequences(student, "SimilarityTargets", "HiddenStates")
@@ -147,7 +147,7 @@ class BatchCorrelation(Term):
         problem_type: str = "single_label_classification",
     ):
         super().__init__(weight)
-        self.temperature = self.follow("temperature", temperature, positive)
+        self.temperature = self.follow("temperature", temperature, valid_temperature)
         check_exclusive_classes(problem_type, "BatchCorrelation")
 
     def setup(self, student: Signals, teacher: Signals, batch: Batch) -> None:

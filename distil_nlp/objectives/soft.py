@@ -11,7 +11,7 @@ from ..signals.base import Signals, SparseTargets
 from ..signals.columns import SOFT_ITEMS
 from ..signals.forward import predicts_spans
 from ..signals.problem_kinds import problem_kind_of
-from .base import Batch, Term, every_example, positive
+from .base import Batch, Term, every_example, valid_temperature
 from .hidden import DISTANCES, projection
 from .kind_objectives import check_exclusive_classes, check_label_per_prediction, kind_objective
 from .schedules import Scheduled
@@ -95,7 +95,7 @@ class SoftTargets(TeacherPredictions):
     ):
         super().__init__(weight, problem_type=problem_type)
         self.read_from(head)
-        self.temperature = self.follow("temperature", temperature, positive)
+        self.temperature = self.follow("temperature", temperature, valid_temperature)
         loss = self._losses.soft_loss
         if loss is None:
             raise ValueError(

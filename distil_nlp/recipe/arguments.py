@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..internals.messages import shown
+from ..internals.numbers import check_numbers
 from ..teachers.ensemble import normalized
+from .intervals import INTERVALS
 from .yaml_loader import load_yaml
 
 # Settings that are YAML themselves: in a file a structure, as a flag a text in one word.
@@ -26,7 +28,15 @@ def _parse_yaml(arguments: Any, name: str) -> None:
 
 
 @dataclass
-class ModelArguments:
+class _Settings:
+    """Base class: the numbers lie in their ranges."""
+
+    def __post_init__(self):
+        check_numbers(self, INTERVALS)
+
+
+@dataclass
+class ModelArguments(_Settings):
     """The models: teachers and the architecture and first weights of the student.
 
     Raises:
@@ -68,6 +78,7 @@ class ModelArguments:
     trust_remote_code: bool = _setting("Run code that is stored with a model. It can do anything that you can.", False)
 
     def __post_init__(self):
+        super().__post_init__()
         if not self.teacher:
             raise ValueError(
                 f"A recipe needs a teacher; got teacher={self.teacher!r}. Give a Hub id or a folder, in YAML "
@@ -92,7 +103,7 @@ class ModelArguments:
 
 
 @dataclass
-class MethodArguments:
+class MethodArguments(_Settings):
     """How the models are trained: the teacher's fine-tuning, assistants, the student's objective."""
 
     _argument_group_name = "method: how teacher, assistants and student are trained"
@@ -129,12 +140,13 @@ class MethodArguments:
     )
 
     def __post_init__(self):
+        super().__post_init__()
         for name in ("stages", "assistants"):
             _parse_yaml(self, name)
 
 
 @dataclass
-class DataArguments:
+class DataArguments(_Settings):
     """The task and the rows of its splits."""
 
     _argument_group_name = "data: task and splits"
@@ -169,7 +181,7 @@ class DataArguments:
 
 
 @dataclass
-class PreprocessingArguments:
+class PreprocessingArguments(_Settings):
     """How rows become model inputs: columns, sizes, lengths. A task refuses settings that it does not take."""
 
     _argument_group_name = "preprocessing: columns, sizes, lengths"
@@ -214,7 +226,7 @@ class PreprocessingArguments:
 
 
 @dataclass
-class TransferArguments:
+class TransferArguments(_Settings):
     """The transfer set: data that the student learns from in addition to the labeled training rows.
 
     Raises:
@@ -245,12 +257,8 @@ class TransferArguments:
     )
 
     def __post_init__(self):
+        super().__post_init__()
         _parse_yaml(self, "augmentation")
-        if self.num_augmented_copies < 0:
-            raise ValueError(
-                f"num_augmented_copies counts augmented copies of every training text, 0 or more; got "
-                f"{self.num_augmented_copies}."
-            )
         if self.augmentation_model is not None and self.num_augmented_copies == 0:
             raise ValueError(
                 f"augmentation_model={self.augmentation_model!r} would have no effect: it makes the copies that "
@@ -259,7 +267,7 @@ class TransferArguments:
 
 
 @dataclass
-class CacheArguments:
+class CacheArguments(_Settings):
     """The cache of the teacher's outputs.
 
     Raises:
@@ -281,6 +289,7 @@ class CacheArguments:
     num_cached_targets: int = _setting("Draws (sampled) or tokens (top_k) stored of every distribution.", 50)
 
     def __post_init__(self):
+        super().__post_init__()
         if self.teacher_cache is not None and not self.cache:
             raise ValueError(
                 f"teacher_cache={self.teacher_cache!r} would have no effect without a cache. Set cache to true."
@@ -288,7 +297,7 @@ class CacheArguments:
 
 
 @dataclass
-class ReportArguments:
+class ReportArguments(_Settings):
     """Controls, seeds and measurements of the report.
 
     Raises:
@@ -306,10 +315,6 @@ class ReportArguments:
     )
     main_metric: str | None = _setting("The metric to decide by. Default: the first that docs/evaluation.md lists.")
     latency_seconds: float = _setting("Time to spend on measuring speed at the end.", 20.0)
-
-    def __post_init__(self):
-        if self.seeds < 1:
-            raise ValueError(f"seeds counts how often student and control are trained, 1 or more; got {self.seeds}.")
 
 
 @dataclass
@@ -364,7 +369,7 @@ class RecipeArguments:
 
 
 @dataclass
-class SweepArguments:
+class SweepArguments(_Settings):
     """The settings of a sweep, in addition to those of the recipe.
 
     Raises:
@@ -379,9 +384,8 @@ class SweepArguments:
     num_trials: int = _setting("Number of students to train; fewer where there are fewer combinations.", 20)
 
     def __post_init__(self):
+        super().__post_init__()
         _parse_yaml(self, "sweep")
-        if self.num_trials < 1:
-            raise ValueError(f"num_trials counts the students to train, 1 or more; got {self.num_trials}.")
         if not isinstance(self.sweep, dict) or not self.sweep:
             raise ValueError(
                 f"A sweep needs a search space: settings with their choices or ranges; got {shown(self.sweep)}. Give it "

@@ -9,8 +9,10 @@ from torch import nn
 from ..internals.messages import nearest
 from ..metrics.display import short_count
 from ..teachers.base import num_parameters
+from ..training.arguments import INTERVALS as TRAINING_INTERVALS
 from ..training.arguments import DistillationTrainingArguments
 from .arguments import RecipeArguments
+from .intervals import INTERVALS
 
 # Settings that describe a student or an assistant, and the arguments of `build_student` that they set.
 _MODEL = {
@@ -24,6 +26,7 @@ _MODEL = {
     "student_embeddings": "embeddings",
 }  # fmt: skip
 _TRAINING = ("learning_rate", "max_steps", "num_train_epochs")
+_INTERVALS = {name: interval for name, interval in {**INTERVALS, **TRAINING_INTERVALS}.items() if name != "layers"}
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,8 @@ def _assistant(name: str, entry: str | Mapping[str, Any]) -> Assistant:
                 f"The {name} sets {key!r}, which is not a setting of an assistant{nearest(key, known)}. It may have "
                 f"{', '.join(known)}."
             )
-        if key in _TRAINING and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            raise ValueError(f"{key} of the {name} must be a number; got {value!r}.")
+        if key in _INTERVALS and value is not None:
+            _INTERVALS[key].check(value, f"{key} of the {name}")
     if {"max_steps", "num_train_epochs"} <= entry.keys():
         raise ValueError(
             f"The {name} sets the length of its training by max_steps={entry['max_steps']} and by "

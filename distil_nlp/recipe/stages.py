@@ -6,8 +6,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..internals.messages import nearest, shown
+from ..internals.numbers import Interval
 from ..objectives import PRESETS, Objective, default_objective, objective_from
-from ..training.arguments import NO_BLEND, DistillationTrainingArguments, format_settings, objective_settings
+from ..training.arguments import (
+    INTERVALS,
+    NO_BLEND,
+    DistillationTrainingArguments,
+    format_settings,
+    objective_settings,
+)
 from .arguments import RecipeArguments
 
 # The training arguments that a stage may set for itself.
@@ -131,15 +138,13 @@ def _stage(entry: Mapping[str, Any], number: int) -> Stage:
                 f"{', '.join(_KEYS)}."
             )
     share = entry.get("share")
-    if share is not None and not 0 < share <= 1:
-        raise ValueError(
-            f"The share of stage {number} is a part of the training steps, above 0 and at most 1; got {share!r}."
-        )
+    if share is not None:
+        Interval(above=0, high=1).check(share, f"The share of stage {number}", "It is a part of the training steps.")
     lengths = [key for key in ("share", "max_steps", "num_train_epochs") if entry.get(key) is not None]
     if len(lengths) > 1:
         raise ValueError(f"Stage {number} sets its length by {' and by '.join(lengths)}. Give one of them.")
     settings = {key: entry[key] for key in _TRAINING if key in entry}
     for key, value in settings.items():
-        if key != "lr_scheduler_type" and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            raise ValueError(f"{key} of stage {number} must be a number; got {shown(value)}.")
+        if key in INTERVALS:
+            INTERVALS[key].check(value, f"{key} of stage {number}")
     return Stage(str(entry.get("name", number)), entry["objective"], share, entry.get("data"), settings)

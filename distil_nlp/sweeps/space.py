@@ -1,6 +1,7 @@
 """The search space of a sweep: settings with choices or ranges, and their combinations."""
 
 import itertools
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -189,6 +190,7 @@ def _value(name: str, value: Any) -> Any:
         fits = isinstance(value, list) and value and all(type(layer) is int for layer in value)
     else:
         fits = type(value) in ((int, float) if kind is float else (kind,))
+        fits = fits and not (isinstance(value, float) and not math.isfinite(value))
     if not fits:
         expected = {str: "a word", int: "a whole number", float: "a number", list: "a list of layers"}[kind]
         raise ValueError(f"sweep: a value of {name} is {expected}, as in {_example(name)}; got {shown(value)}.")

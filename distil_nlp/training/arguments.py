@@ -7,6 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from transformers import TrainingArguments
 
+from ..internals.numbers import (
+    COUNT,
+    COUNT_OR_ZERO,
+    FRACTION,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SEED,
+    TEMPERATURE,
+    Interval,
+    check_numbers,
+)
+
 if TYPE_CHECKING:
     from ..objectives import Objective
 
@@ -16,6 +28,24 @@ KdSchedule = Literal["constant", "linear", "cosine"]
 NO_BLEND = {
     "temperature": None, "kd_ratio": None, "temperature_end": None, "kd_ratio_end": None, "kd_schedule": "constant",
 }  # fmt: skip
+
+# The ranges of the settings that are numbers, those of transformers included.
+INTERVALS = {
+    **dict.fromkeys(("temperature", "temperature_end"), TEMPERATURE),
+    **dict.fromkeys(("kd_ratio", "kd_ratio_end", "warmup_ratio"), FRACTION),
+    **dict.fromkeys(
+        ("learning_rate", "weight_decay", "adam_epsilon", "max_grad_norm", "warmup_steps", "num_train_epochs"),
+        NOT_NEGATIVE,
+    ),
+    **dict.fromkeys(("adam_beta1", "adam_beta2"), Interval(0, below=1)),
+    **dict.fromkeys(("logging_steps", "save_steps", "eval_steps"), POSITIVE),
+    **dict.fromkeys(
+        ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), COUNT
+    ),
+    **dict.fromkeys(("seed", "data_seed"), SEED),
+    "max_steps": Interval(-1, whole=True),
+    "dataloader_num_workers": COUNT_OR_ZERO,
+}
 
 
 @dataclass
@@ -27,8 +57,8 @@ class DistillationTrainingArguments(TrainingArguments):
     A setting that could have no effect is an error.
 
     Raises:
-        ValueError: `kd_ratio` outside 0 to 1, `temperature` not above 0, a schedule without an end or an end without a
-            schedule, an unknown dtype, label smoothing.
+        ValueError: A number outside its range (`INTERVALS`), a schedule without an end or an end without a schedule, an
+            unknown dtype, label smoothing.
     """
 
     temperature: float | None = field(
@@ -83,23 +113,8 @@ class DistillationTrainingArguments(TrainingArguments):
     )
 
     def __post_init__(self) -> None:
+        check_numbers(self, INTERVALS)
         super().__post_init__()
-        for name in ("kd_ratio", "kd_ratio_end"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise ValueError(
-                    f"{name} must lie in 0 to 1; got {value!r}. It is the share of the soft targets; the hard "
-                    f"labels weigh 1 - kd_ratio, which would be {1 - value:g}."
-                )
-        for name in ("temperature", "temperature_end"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be greater than 0; got {value!r}. 1 changes nothing.")
-        for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
-            if not getattr(self, name) >= 1:
-                raise ValueError(f"{name} must be 1 or more; got {getattr(self, name)!r}.")
-        if self.max_steps <= 0 and not self.num_train_epochs >= 0:
-            raise ValueError(f"num_train_epochs must be 0 or more; got {self.num_train_epochs!r}.")
         self._check_schedule()
         if self.teacher_dtype not in get_args(TeacherDtype):
             raise ValueError(

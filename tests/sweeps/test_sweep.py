@@ -367,7 +367,7 @@ def test_settings_of_the_recipe_that_contradict_the_sweep_are_refused(folder, tm
         refused(swept(folder, tmp_path / "out", "{preset: [logits]}", stages="[{objective: [hard: {}]}]"))
     with pytest.raises(SystemExit, match=r"A sweep has no assistants \(got assistant\)"):
         refused(swept(folder, tmp_path / "out", assistants="[2x16]"))
-    with pytest.raises(SystemExit, match="num_trials counts the students to train, 1 or more; got 0"):
+    with pytest.raises(SystemExit, match="num_trials must be a whole number, 1 or greater; got 0"):
         refused(swept(folder, tmp_path / "out", num_trials=0))
 
 

@@ -222,10 +222,10 @@ def test_offsets_are_spread_evenly():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: SampledFormat(1), "2 tokens or more.*got 1"),
-        (lambda: SampledFormat(9, num_draws=0), "num_draws is .* 1 to 65,535; got 0"),
-        (lambda: SampledFormat(9, temperature=0), "temperature must be greater than 0; got 0"),
-        (lambda: TopKFormat(9, k=10), "k must be 1 to 9.*got 10"),
+        (lambda: SampledFormat(1), "size of a vocabulary must be a whole number, 2 to .*got 1"),
+        (lambda: SampledFormat(9, num_draws=0), "num_draws must be .* 1 to 65,535; got 0"),
+        (lambda: SampledFormat(9, temperature=0), "temperature must lie in 0.001 to 1,000; got 0"),
+        (lambda: TopKFormat(9, k=10), "k must be a whole number, 1 to 9; got 10"),
         (lambda: sparse_format({"kind": "dense"}), "one of sampled, top_k; got 'dense'"),
     ],
 )

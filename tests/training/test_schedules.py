@@ -100,7 +100,7 @@ def test_a_training_of_one_step_takes_the_first_value(tmp_path):
             "kd_schedule must be one of constant, linear, cosine; got 'step'",
         ),
         ({"kd_schedule": "linear", "kd_ratio_end": 1.5}, "kd_ratio_end must lie in 0 to 1; got 1.5"),
-        ({"kd_schedule": "linear", "temperature_end": 0.0}, "temperature_end must be greater than 0; got 0.0"),
+        ({"kd_schedule": "linear", "temperature_end": 0.0}, "temperature_end must lie in 0.001 to 1,000; got 0.0"),
     ],
 )
 def test_arguments_that_cannot_be_are_refused(settings, message, tmp_path):

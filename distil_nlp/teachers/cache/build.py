@@ -19,6 +19,7 @@ from ...data.examples import EXAMPLE_ID, row_digests
 from ...internals.disk import DiskFullError, explain_full_disk, readable_size
 from ...internals.files import clear_partial_files, read_json, write_json
 from ...internals.locks import FolderLock, main_decides
+from ...internals.numbers import COUNT
 from ...models.weights import num_weights
 from ...signals.finite import NonFiniteError, describe_values
 from ...signals.forward import predicts_spans
@@ -85,7 +86,7 @@ def build_cache(
     """
     folder = Path(folder)
     teacher.tap_layers(features)
-    reader = CacheInputReader(teacher, dataset, collator, batch_size)
+    reader = CacheInputReader(teacher, dataset, collator, COUNT.check(batch_size, "batch_size"))
     header = _header(teacher, reader, storage, tuple(features), tokenizer, preprocessing)
     if not _finished(folder, header):
         with _locked(folder, header, reader.num_examples):

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import torch
 
+from ...internals.numbers import TEMPERATURE, Interval
 from ...signals.base import SparseTargets
 
 # Numbers in a chunk of logits during encoding: temporary tensors stay within about 16 MiB.
@@ -57,9 +58,7 @@ class SampledFormat:
 
     def __init__(self, vocabulary: int, *, num_draws: int = 50, temperature: float = 1.0) -> None:
         self.vocabulary, self.temperature = _checked(vocabulary, temperature)
-        if not 1 <= num_draws <= 65_535:
-            raise ValueError(f"num_draws is the number of points per item, 1 to 65,535; got {num_draws!r}.")
-        self.num_draws = int(num_draws)
+        self.num_draws = Interval(1, 65_535, whole=True).check(num_draws, "num_draws")
         self._id_bits = (self.vocabulary - 1).bit_length()
         size = np.dtype(np.uint8 if self._max_entries < 256 else np.uint16)
         width = _bytes_for(self._id_bits + (self.num_draws - 1).bit_length())
@@ -195,9 +194,7 @@ class TopKFormat:
 
     def __init__(self, vocabulary: int, *, k: int = 50, temperature: float = 1.0) -> None:
         self.vocabulary, self.temperature = _checked(vocabulary, temperature)
-        if not 1 <= k <= self.vocabulary:
-            raise ValueError(f"k must be 1 to {self.vocabulary}, the size of the vocabulary; got {k!r}.")
-        self.k = int(k)
+        self.k = Interval(1, self.vocabulary, whole=True).check(k, "k", "It is at most the size of the vocabulary.")
         self._id_bits = (self.vocabulary - 1).bit_length()
         self.arrays = {
             "entries": (np.dtype(np.uint8), (self.k, _bytes_for(self._id_bits + 15))),
@@ -290,11 +287,8 @@ def sparse_format(description: Mapping) -> SampledFormat | TopKFormat:
 
 
 def _checked(vocabulary: int, temperature: float) -> tuple[int, float]:
-    if not 2 <= vocabulary <= 2**32:
-        raise ValueError(f"A vocabulary has 2 tokens or more, 2**32 at most; got {vocabulary!r}.")
-    if not temperature > 0:
-        raise ValueError(f"temperature must be greater than 0; got {temperature!r}.")
-    return int(vocabulary), float(temperature)
+    size = Interval(2, 2**32, whole=True).check(vocabulary, "The size of a vocabulary")
+    return size, float(TEMPERATURE.check(temperature, "temperature"))
 
 
 def _check_logits(logits: torch.Tensor, vocabulary: int) -> None:
