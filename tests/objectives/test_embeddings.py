@@ -76,7 +76,7 @@ def test_both_embedding_terms_can_be_made_from_config():
     ("make", "message"),
     [
         (lambda: EmbeddingMatching(1.0, distance="l1"), "must be one of mse, cosine; got 'l1'"),
-        (lambda: SimilarityTargets(1.0, temperature=0), "temperature must be greater than 0; got 0"),
+        (lambda: SimilarityTargets(1.0, temperature=0), "temperature must lie in 0.001 to 1,000; got 0"),
         (
             lambda: default_objective("embedding", temperature=2.0),
             "temperature=2 would have no effect.*a vector has no",

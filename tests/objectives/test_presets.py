@@ -124,7 +124,7 @@ def test_an_unknown_preset_is_refused_with_the_known_ones():
         ([{"sofd": {"temperature": 2}}], "no term 'sofd'; the nearest is 'soft'"),
         ([{"soft": {"temprature": 2}}], "takes no 'temprature'; the nearest is 'temperature'"),
         ([{"soft": {}}], "temperature"),
-        ([{"soft": {"temperature": 0}}], "temperature must be greater than 0; got 0"),
+        ([{"soft": {"temperature": 0}}], "temperature must lie in 0.001 to 1,000; got 0"),
         ([{"hidden": {"layers": 3}}], "cannot be made"),
     ],
 )

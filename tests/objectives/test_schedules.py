@@ -145,7 +145,7 @@ def test_the_evaluation_objective_does_not_change_with_progress():
         (lambda: Schedule("4", 1.0), "start of a schedule must be a number; got '4'"),
         (lambda: SoftTargets(1.0, temperature={"start": 4}), r"is written \{start: 4, end: 1.*got \{'start': 4\}"),
         (lambda: SoftTargets(1.0, temperature={"start": 4, "stop": 1}), r"is written \{start: 4, end: 1"),
-        (lambda: SoftTargets(1.0, temperature=Schedule(4.0, 0.0)), "temperature must be greater than 0; got 0.0"),
+        (lambda: SoftTargets(1.0, temperature=Schedule(4.0, 0.0)), "temperature must lie in 0.001 to 1,000; got 0.0"),
         (lambda: HardLabels(Schedule(1.0, -1.0)), "weight of HardLabels must be 0 or greater; got -1.0"),
         (lambda: Objective([HardLabels(Schedule(1.0, 0.0))]), "a weight above 0 at the end of the training; got"),
         (lambda: Objective([HardLabels(Schedule(0.0, 1.0))]), "a weight above 0; got {'hard': 0.0}"),

@@ -225,7 +225,7 @@ def test_an_iterable_data_set_trains(tmp_path):
     ("settings", "message"),
     [
         ({"kd_ratio": 1.5}, "kd_ratio must lie in 0 to 1; got 1.5"),
-        ({"temperature": 0.0}, "temperature must be greater than 0; got 0.0"),
+        ({"temperature": 0.0}, "temperature must lie in 0.001 to 1,000; got 0.0"),
         ({"label_smoothing_factor": 0.1}, "label_smoothing_factor=0.1 would have no effect"),
         ({"teacher_dtype": "int8"}, "teacher_dtype must be one of .*'int8'"),
     ],

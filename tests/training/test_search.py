@@ -197,7 +197,7 @@ def test_a_search_that_could_not_be_is_refused_before_any_training(tmp_path, mon
     assert "'temprature', which is not a training argument; the nearest is 'temperature'" in refused(
         trainer, [{"temprature": 1.0}]
     )
-    assert "temperature must be greater than 0; got -1" in refused(trainer, [{"temperature": -1}])
+    assert "temperature must lie in 0.001 to 1,000; got -1" in refused(trainer, [{"temperature": -1}])
     given = Kept(make_pair()[0], args=make_arguments(tmp_path), processing_class=tiny_tokenizer())
     assert "model_init=..." in refused(given)
     monkeypatch.setitem(sys.modules, "optuna", None)
@@ -216,3 +216,19 @@ def test_metrics_that_cannot_be_compared_are_refused(tmp_path):
         trainer.hyperparameter_search(each_of(SETTINGS), n_trials=1)
     with pytest.raises(ValueError, match="a number to compare; got None"):
         trainer.hyperparameter_search(each_of(SETTINGS), lambda metrics: None, n_trials=1)
+
+
+def test_a_trial_that_diverges_is_pruned_and_the_others_go_on(tmp_path):
+    def fail(module, inputs):
+        if module.training:
+            next(module.parameters()).data.fill_(float("nan"))
+
+    def diverging(trial=None):
+        model = new_student(trial)
+        if trial is not None and trial.number == 0:
+            model.register_forward_pre_hook(fail)
+        return model
+
+    trainer = make_search(tmp_path, make_pair()[1], model_init=diverging)
+    best = searched(trainer, SETTINGS[:2], backend="optuna")
+    assert best.run_id == "1" and len(Kept.students) == 1
