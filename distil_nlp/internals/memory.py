@@ -6,18 +6,27 @@ from pathlib import Path
 def available_memory() -> int | None:
     """Bytes of memory that this process can still allocate, by the kernel and by the limit of its container; None where
     the system does not tell."""
-    amounts = []
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith(("MemAvailable:", "SwapFree:")):
-                amounts.append(1024 * int(line.split()[1]))
-        amounts = [sum(amounts)] if amounts else []
-        limit, used = (Path("/sys/fs/cgroup", name).read_text().strip() for name in ("memory.max", "memory.current"))
-        if limit != "max":
-            amounts.append(max(0, int(limit) - int(used)))
-    except (OSError, ValueError):
-        pass
-    return min(amounts, default=None)
+    return min((amount for amount in (_of_the_kernel(), _of_the_container()) if amount is not None), default=None)
+
+
+def _of_the_kernel() -> int | None:
+    lines = _read("/proc/meminfo").splitlines()
+    amounts = [1024 * int(line.split()[1]) for line in lines if line.startswith(("MemAvailable:", "SwapFree:"))]
+    return sum(amounts) if amounts else None
+
+
+def _of_the_container() -> int | None:
+    limit, used = (_read(f"/sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))
+    if not (limit.isdigit() and used.isdigit()):  # no limit, or no such files
+        return None
+    lines = (line.split() for line in _read("/sys/fs/cgroup/memory.stat").splitlines())
+    # Cached files count as used, and are given up when memory is needed.
+    cached = sum(int(amount) for name, amount in lines if name in ("active_file", "inactive_file"))
+    return max(0, int(limit) - int(used) + cached)
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text() if Path(path).is_file() else ""
 
 
 def require_memory(num_bytes: int, what: str, way_out: str) -> None:

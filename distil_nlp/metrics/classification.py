@@ -230,7 +230,7 @@ def labeled_rows(problem_type: str, labels: np.ndarray) -> np.ndarray:
         return ~np.isnan(labels)
     missing = np.isin(labels, (_HIDDEN_LABEL, MISSING_LABEL))
     if kind.label_dims == 1:
-        return ~missing
+        return np.logical_not(missing)
     partly = missing.any(axis=1) & ~missing.all(axis=1)
     if partly.any():
         row = int(partly.argmax())
@@ -238,7 +238,7 @@ def labeled_rows(problem_type: str, labels: np.ndarray) -> np.ndarray:
             f"Row {row} of the labels mixes {MISSING_LABEL} with labels ({labels[row].tolist()}). A row counts wholly "
             f"or not at all: fill the row with {MISSING_LABEL} to leave it out, or give every label 0 or 1."
         )
-    return ~missing.all(axis=1)
+    return np.logical_not(missing.all(axis=1))
 
 
 def score(problem_type: str, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:

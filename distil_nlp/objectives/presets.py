@@ -1,6 +1,6 @@
 """The objectives of known papers as plain data: terms, layers and stages, as in `stages:` of a recipe.
 
-Weights are those of the papers, converted where a term here is defined otherwise. docs/presets.md says what differs from
+Weights are those of the papers, converted where a term here is defined otherwise. docs/presets.md lists what differs from
 the papers and from their authors' code, and why.
 `share` is the fraction of the training steps of a stage.
 """

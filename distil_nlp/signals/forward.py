@@ -120,7 +120,7 @@ def split_boxes(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def gatherable_logits(
-    model: nn.Module, logits: torch.Tensor, labels: torch.Tensor | None
+    model: nn.Module, logits: torch.Tensor, labels: torch.Tensor | tuple[torch.Tensor, ...] | None
 ) -> torch.Tensor | tuple[torch.Tensor, ...]:
     """Logits in the form in which Trainer can gather them from batches and processes.
 
@@ -129,7 +129,7 @@ def gatherable_logits(
     Args:
         model (`nn.Module`): The model that returned the logits.
         logits (`torch.Tensor`): From `forward_logits`.
-        labels (`torch.Tensor` or None): One row for each example.
+        labels (`torch.Tensor` or tuple, *optional*): One row for each example.
 
     Returns:
         `torch.Tensor`, unchanged; of shape (examples, texts, width) where an example is several texts, adjacent in the
@@ -137,7 +137,7 @@ def gatherable_logits(
     """
     if predicts_spans(model):
         return tuple(logits.unbind(1))
-    if labels is not None and labels.dim() == 1 and logits.dim() == 2 and len(logits) > len(labels) > 0:
+    if isinstance(labels, torch.Tensor) and labels.dim() == 1 and logits.dim() == 2 and len(logits) > len(labels) > 0:
         return logits.view(len(labels), -1, logits.shape[-1])
     return logits
 

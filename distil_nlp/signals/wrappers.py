@@ -6,7 +6,7 @@ forward takes `**kwargs`.
 
 import inspect
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -15,7 +15,8 @@ from torch import nn
 def forward_parameters(module: nn.Module) -> list[inspect.Parameter]:
     """The parameters of a module's forward, those of TorchScript included."""
     if isinstance(module, torch.jit.ScriptModule):
-        names = [argument.name for argument in module.forward.schema.arguments[1:]]  # the first is the module itself
+        forward: Any = module.forward
+        names = [argument.name for argument in forward.schema.arguments[1:]]  # the first is the module itself
         return [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
     return list(inspect.signature(module.forward).parameters.values())
 
@@ -56,7 +57,7 @@ def _wrapped(module: nn.Module) -> nn.Module | None:
     if not isinstance(module, nn.Module) or _is_of_transformers(module):
         return None
     if hasattr(type(module), "get_base_model"):  # PEFT
-        return module.get_base_model()
+        return cast("Any", module).get_base_model()
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in forward_parameters(module)):
         return None
     children = list(module.children())

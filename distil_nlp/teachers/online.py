@@ -95,7 +95,7 @@ class OnlineTeacher(Teacher):
         for name, tensor in sorted(weights_of(self.model).items()):
             tensor = tensor.cpu().contiguous()
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.flatten().view(torch.uint8).numpy())
+            digest.update(tensor.flatten().view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
 

@@ -4,7 +4,7 @@ import itertools
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -71,7 +71,7 @@ def labeled_items(dataset: Any, *, num_items: int = 128, seed: int = 0) -> list[
     order = torch.randperm(len(dataset), generator=generator)
     if not hasattr(dataset, "select_columns"):
         drawn = order[: _MAX_READ * num_items].tolist()
-        found = (index for index in drawn if _may_be_labeled(dataset[index][column]))
+        found = (index for index in drawn if _may_be_labeled(cast("Any", dataset)[index][column]))
         return list(itertools.islice(found, num_items))
     labels = dataset.select_columns(column).with_format("numpy")[:][column]
     is_labeled = _is_labeled(labels)

@@ -108,10 +108,10 @@ def check_checkpoint(
     if content is not None and not content["complete"]:
         check_files(folder)
     parts = _PARTS | ({_PROJECTIONS: ((_PROJECTIONS,), "the projections")} if needs_projections else {})
-    for name, (patterns, content) in parts.items():
+    for name, (patterns, lost) in parts.items():
         if not any(True for pattern in patterns for _ in folder.glob(pattern)):
             raise DamagedFileError(
-                f"{folder} contains no {name}, so {content} would be lost, and training would end with other weights than "
+                f"{folder} contains no {name}, so {lost} would be lost, and training would end with other weights than "
                 f"without the interruption. It was cut off while it was written, a file was deleted, or it was saved with "
                 f"save_only_model=True."
             )
@@ -129,8 +129,8 @@ def check_checkpoint(
 
 
 def best_checkpoint_of(checkpoint: str | Path, state: Mapping[str, Any]) -> Path | None:
-    """The best checkpoint of a run: beside the checkpoint with this state (the folder may have been moved), or where the
-    state says."""
+    """The best checkpoint of a run: beside the checkpoint with this state (the folder may have been moved), or at the path
+    that the state records."""
     candidates = [Path(checkpoint).parent / f"checkpoint-{state.get('best_global_step')}"]
     if state.get("best_model_checkpoint"):
         candidates.append(Path(state["best_model_checkpoint"]))

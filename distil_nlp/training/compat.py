@@ -214,7 +214,7 @@ def numeric_columns(*datasets: Any) -> list[str]:
             names |= dict.fromkeys(
                 name for name, feature in features.items() if getattr(feature, "dtype", "") != "string"
             )
-        elif has_length(dataset) and len(dataset) and isinstance(row := dataset[0], Mapping):
+        elif has_length(dataset) and len(dataset) and isinstance(row := cast("Any", dataset)[0], Mapping):
             names |= dict.fromkeys(name for name, value in row.items() if not isinstance(value, str))
     return list(names)
 

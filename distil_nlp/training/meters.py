@@ -127,15 +127,13 @@ class EvaluationMeter(PartMeter):
         return self.take(sum_items=True)
 
 
-def counted_examples(
-    batch: Mapping[str, Any], dataloader: Any, accelerator: Accelerator
-) -> tuple[Mapping[str, Any], int]:
+def counted_examples(batch: dict[str, Any], dataloader: Any, accelerator: Accelerator) -> tuple[dict[str, Any], int]:
     """The examples of an evaluation batch that count on this process, as a batch of at least one, and their number.
 
     Of several processes, accelerate fills up the last batches with examples that were evaluated before.
 
     Args:
-        batch (`Mapping[str, Any]`): The columns.
+        batch (`dict[str, Any]`): The columns.
         dataloader: The one that the batch is from.
         accelerator (`Accelerator`): Tells where the evaluation stands.
     """

@@ -259,7 +259,7 @@ def _examples(dataset: Any, items: Collection[int]) -> Iterator[Any]:
         return iter(())
     if has_length(dataset):
         num_rows = len(dataset)
-        return (dataset[index] for index in items if index < num_rows)
+        return (cast("Any", dataset)[index] for index in items if index < num_rows)
     return itertools.islice(iter(dataset), len(items))
 
 
@@ -269,7 +269,7 @@ def check_checkpointing(objective: Objective, args: TrainingArguments) -> None:
     Raises:
         ValueError: The layers would run without gradient in the forward pass, and the terms would train nothing in them.
     """
-    kwargs = (args.activation_checkpointing and args.activation_checkpointing_kwargs) or {}
+    kwargs: Any = (args.activation_checkpointing and args.activation_checkpointing_kwargs) or {}
     if kwargs.get("use_reentrant") and objective.student_taps:
         raise ValueError(
             f"activation_checkpointing_kwargs={kwargs} runs layers without gradient in the forward pass, and the objective "

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -231,7 +231,7 @@ class _Build:
         elif self.header["signals"][name]["layout"] == "spans":  # a position may be excluded from start and end
             bad = ~(stored < float("inf")).all(-1)
         else:
-            bad = ~problem_kind_of(config_of(self.reader.teacher.model), batch).is_defined(stored)
+            bad = ~problem_kind_of(config_of(cast("nn.Module", self.reader.teacher.model)), batch).is_defined(stored)
             bad = bad.reshape(len(bad), -1).any(1)
         if not bad.any():
             return
