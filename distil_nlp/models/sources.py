@@ -29,6 +29,7 @@ TIMEOUT = 10.0  # seconds until a Hub that does not answer counts as unreachable
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 MAX_LAYERS = 10_000
+_SIZE = re.compile(r"\d+x\d+")  # of a student, such as 4x256
 _LAYERS = re.compile(r"(^|_)(layers?|blocks|depth)$")
 _WIDTHS = ("hidden_size", "d_model", "n_embd", "dim")
 _INNER_WIDTHS = ("intermediate_size", "hidden_dim", "encoder_ffn_dim", "d_ff", "ffn_dim", "n_inner")
@@ -203,6 +204,10 @@ def load_saved(
     Raises:
         ValueError, ConnectionError: See `explain_missing`.
     """
+    if (
+        _SIZE.fullmatch(str(name_or_path)) and not Path(name_or_path).exists()
+    ):  # the client would search the Hub for it
+        return None
     check_reachable(name_or_path)
     try:
         return auto_class.from_pretrained(name_or_path, trust_remote_code=trust_remote_code)

@@ -28,7 +28,7 @@ from .schedules import Scheduled
 class PooledTerm(LayerTerm):
     """Base class of terms that compare the examples of a micro-batch with each other, each as one vector (a point).
 
-    Unless a term defines it otherwise, a point is the mean of hidden states (batch, sequence, width) without padding, or of the
+    Unless a term differs, a point is the mean of hidden states (batch, sequence, width) without padding, or of the
     pixels of a feature map (batch, channels, height, width), or a vector (batch, width). Averaged over the pairs of layers.
     The widths of student and teacher may differ, and one may be hidden states where the other is a map.
 

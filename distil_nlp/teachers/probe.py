@@ -193,7 +193,7 @@ def _check_defined(
         raise NonFiniteError(
             f"The teacher ({teacher.name}) returns {describe_values(logits[undefined])} for {int(undefined.sum())} of "
             f"{int(labeled.sum())} labeled items, first in {name_of_example(row, batch)}, so it has no prediction there. "
-            f"Run it in float32 (teacher_dtype), check its weights, and build a cache of its outputs anew."
+            f"Run it in float32 (teacher_dtype), check its weights, and build a new cache of its outputs."
         )
 
 

@@ -94,11 +94,16 @@ class StepMeter(PartMeter):
             self._num_steps += 1
 
     def take_means(self) -> dict[str, float]:
-        """Return the means by name and start again. Warns, once for each term, of steps without an item for it."""
+        """Return the means by name and start again. A part without an item is 0, as it was in the loss.
+
+        Warns, once for each term, of steps without an item for it.
+        """
         if self._num_steps:
             self._warn_of_empty_terms(self._num_empty.tolist())
         self._num_steps, self._num_empty = 0, torch.zeros(())
-        return self.take(sum_items=False)
+        names = list(self._sums)
+        means = self.take(sum_items=False)
+        return {name: means.get(name, 0.0) for name in names}
 
     def _warn_of_empty_terms(self, num_empty: list[float]) -> None:
         for name, empty in zip(self.objective.names, num_empty, strict=True):

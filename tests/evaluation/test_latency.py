@@ -72,9 +72,11 @@ def test_ids_are_valid_in_the_smallest_vocabulary_and_none_is_padding():
     assert batch["attention_mask"].min() == 1
 
 
-def test_models_on_different_devices_are_not_compared():
-    models = {"here": torch.nn.Linear(2, 2), "there": torch.nn.Linear(2, 2, device="meta")}
-    with pytest.raises(ValueError, match="'here': 'cpu', 'there': 'meta'"):
+def test_models_on_different_devices_are_not_compared(make_fake, monkeypatch):
+    models = {"here": make_fake("here"), "there": make_fake("there")}
+    devices = dict(zip(map(id, models.values()), ("cpu", "cuda:0"), strict=True))
+    monkeypatch.setattr("distil_nlp.evaluation.latency.device_of", lambda model: devices[id(model)])
+    with pytest.raises(ValueError, match="'here': 'cpu', 'there': 'cuda:0'"):
         measure_latency(models, partial(text_batch, 100))
 
 

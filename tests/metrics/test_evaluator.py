@@ -10,6 +10,7 @@ from distil_nlp.evaluation import Candidate, compare, predict
 from distil_nlp.hub import model_card
 from distil_nlp.metrics import Evaluator
 from distil_nlp.reports import report_markdown, write_report
+from distil_nlp.signals.finite import NonFiniteError
 
 
 class TextPerplexity(Evaluator):
@@ -142,6 +143,6 @@ def test_the_card_calls_a_lower_perplexity_a_gain(rows):
     assert "worse than the control (control: perplexity +1.16)" in worse
 
 
-def test_nan_outputs_have_an_undefined_difference(rows):
-    report = compared(rows, sharp=(3.0, float("nan"), 1.0)).to_dict()
-    assert [report["models"][1]["metrics"]["perplexity"], report["differences"][0]["value"]] == [None, None]
+def test_a_model_with_nan_outputs_is_not_compared(rows):
+    with pytest.raises(NonFiniteError, match="no metric would have a meaning"):
+        compared(rows, sharp=(3.0, float("nan"), 1.0))

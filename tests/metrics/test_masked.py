@@ -6,6 +6,7 @@ import torch
 
 from distil_nlp.evaluation import Candidate, compare, predict
 from distil_nlp.metrics import MaskedTokenEvaluator
+from distil_nlp.signals.finite import NonFiniteError
 from distil_nlp.tasks import MaskedLanguageModeling
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.training.runs import make_rows
@@ -70,10 +71,12 @@ def test_a_lower_perplexity_is_better_in_a_comparison():
     assert found["differences"][0]["value"] == pytest.approx(student - teacher)
 
 
-def test_nan_in_the_logits_makes_every_metric_nan():
+def test_nan_in_the_logits_is_refused_and_nan_answers_make_every_metric_nan():
     model, evaluator = tiny_model(task="mlm"), MaskedTokenEvaluator(ROWS["labels"])
     torch.nn.init.constant_(model.cls.predictions.bias, float("nan"))
-    predicted = answers(model, evaluator)
+    with pytest.raises(NonFiniteError, match="returns NaN for example"):
+        answers(model, evaluator)
+    predicted = [np.full_like(answer, float("nan")) for answer in answers(tiny_model(task="mlm"), evaluator)]
     assert all(np.isnan(value) for value in evaluator.scores(evaluator.statistics(predicted)).values())
     assert np.isnan(evaluator.agreement(predicted, predicted))
 

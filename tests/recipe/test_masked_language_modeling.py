@@ -84,7 +84,7 @@ def test_training_rows_are_masked_four_times_by_default_and_others_once(texts, t
         ),
         ({"tfidf_control": "true"}, "tfidf_control fits a logistic regression to single classes of whole texts"),
         ({"main_metric": "f1"}, "The main metric must be one that this task has: perplexity, accuracy"),
-        ({"mask_probability": "2"}, "mask_probability is the share of tokens to mask"),
+        ({"mask_probability": "2"}, "mask_probability must be greater than 0 and below 1; got 2.0"),
     ],
 )
 def test_settings_without_effect_on_the_task_are_refused_before_training(

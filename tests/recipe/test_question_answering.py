@@ -115,7 +115,7 @@ def test_presets_run_on_questions(preset, questions, tmp_path):
         ({"num_augmented_copies": 2}, "result is not an example of question-answering"),
         ({"tfidf_control": "true"}, "tfidf_control fits a logistic regression to single classes of whole texts"),
         ({"problem_type": "regression"}, "problem_type='regression' would have no effect"),
-        ({"max_answer_length": 0}, "max_answer_length counts tokens of an answer, 1 or more; got 0"),
+        ({"max_answer_length": 0}, "max_answer_length must be a whole number, 1 or greater; got 0"),
         ({"doc_stride": 23}, "doc_stride=23 tokens"),
         ({"main_metric": "accuracy"}, "question_answering has: f1, exact_match"),
     ],

@@ -51,7 +51,7 @@ def test_a_model_without_a_config_has_the_kind_of_its_labels():
 
 def test_an_unknown_problem_type_of_a_config_is_refused_with_the_known_ones():
     with pytest.raises(
-        ValueError, match="must be one of single_label_classification, .*object_detection; got 'ranking'"
+        ValueError, match="must be one of single_label_classification, .*object_detection, next_token; got 'ranking'"
     ):
         problem_kind_of(SimpleNamespace(problem_type="ranking"))
 
@@ -70,7 +70,7 @@ def test_every_kind_has_losses_and_every_kind_with_metrics_of_its_own_is_in_the_
 def test_the_missing_label_of_a_kind_fits_it_and_counts_as_missing(kind: ProblemKind):
     missing = kind.missing_label(3)
     labels = torch.tensor([missing, missing])
-    if kind.column is not None:  # several labels an example, padded
+    if kind.column is not None or kind.name == "next_token":  # several labels an example, padded
         labels = labels.unsqueeze(1)
     assert kind.labels_fit(labels) and not kind.is_labeled(labels).any()
     assert labels.is_floating_point() == kind.float_labels
