@@ -78,13 +78,7 @@ def predict(
         NonFiniteError: NaN or infinity in place of a prediction.
     """
     batch_size = COUNT.check(batch_size, "batch_size")
-    if not hasattr(dataset, "__len__"):
-        raise ValueError(
-            f"{description}: predictions are made in order of length, and {type(dataset).__name__} has no length. Pass a "
-            f"data set with one: datasets.Dataset.from_list([*stream])."
-        )
-    if len(dataset) == 0:
-        raise ValueError(f"{description}: the data set is empty (0 examples), so there is nothing to predict.")
+    _check_length(dataset, description)
     dataset = with_columns(dataset, _columns_for(model, dataset, columns, collator))
     order = longest_first(dataset)
     predictions: list = [None] * len(order)
@@ -104,6 +98,16 @@ def predict(
                 predictions[index] = prediction
             progress.update(len(indices))
     return predictions
+
+
+def _check_length(dataset: Any, description: str) -> None:
+    if not hasattr(dataset, "__len__"):
+        raise ValueError(
+            f"{description}: predictions are made in order of length, and {type(dataset).__name__} has no length. Pass a "
+            f"data set with one: datasets.Dataset.from_list([*stream])."
+        )
+    if len(dataset) == 0:
+        raise ValueError(f"{description}: the data set is empty (0 examples), so there is nothing to predict.")
 
 
 def _check_finite(

@@ -65,13 +65,7 @@ def train_model(
     trainer = DistillationTrainer(
         model,
         teacher,
-        replace(
-            training,
-            output_dir=str(context.folder.checkpoints(name)),
-            dataloader_pin_memory=torch.cuda.is_available(),
-            push_to_hub=False,  # only the finished student is pushed
-            hub_model_id=None,
-        ),
+        _arguments(context, name, training),
         objective=objective,
         train_dataset=rows,
         callbacks=[stop, *callbacks],
@@ -94,6 +88,19 @@ def train_model(
     finally:
         stop.close()
     return context.folder.path / name
+
+
+def _arguments(
+    context: RunContext, name: str, training: DistillationTrainingArguments
+) -> DistillationTrainingArguments:
+    """The arguments of one training of the run."""
+    return replace(
+        training,
+        output_dir=str(context.folder.checkpoints(name)),
+        dataloader_pin_memory=torch.cuda.is_available(),
+        push_to_hub=False,  # only the finished student is pushed
+        hub_model_id=None,
+    )
 
 
 def _record(trainer: DistillationTrainer, *, seconds: float) -> dict[str, Any]:

@@ -56,18 +56,7 @@ class ReportingMixin(PreparationMixin):
             ValueError: There is no teacher to compare with, or no labeled data.
         """
         name, dataset = self._data_to_compare_on(dataset)
-        teacher = self.teacher if teacher is None else self._prepare_teacher(teacher)
-        if teacher is None or dataset is None:
-            raise ValueError(
-                f"A comparison needs a teacher and labeled data; got teacher={teacher!r} and "
-                f"{'no data' if dataset is None else 'data'}. Pass compare(dataset), or eval_dataset= to the trainer."
-            )
-        if not has_length(dataset):
-            raise ValueError(
-                f"A comparison reads its data several times and in order of length; {type(dataset).__name__} has no "
-                f"length. Pass a data set with one: datasets.Dataset.from_list([*stream])."
-            )
-        self._check_teacher_columns(dataset, teacher)
+        teacher = self._teacher_to_compare(teacher, dataset)
         evaluator = self._default_evaluator(dataset, teacher) if evaluator is None else evaluator
         teacher_models = nn.ModuleList(teacher.models) if teacher.models else None
         predictors = [
@@ -90,6 +79,22 @@ class ReportingMixin(PreparationMixin):
             data=None if name is None else {"compared_on": name},
         )
         return self.comparison
+
+    def _teacher_to_compare(self, teacher: Any, dataset: Any) -> Teacher:
+        """The teacher of a comparison; a ValueError if there is none, or no data that it can be run on."""
+        teacher = self.teacher if teacher is None else self._prepare_teacher(teacher)
+        if teacher is None or dataset is None:
+            raise ValueError(
+                f"A comparison needs a teacher and labeled data; got teacher={teacher!r} and "
+                f"{'no data' if dataset is None else 'data'}. Pass compare(dataset), or eval_dataset= to the trainer."
+            )
+        if not has_length(dataset):
+            raise ValueError(
+                f"A comparison reads its data several times and in order of length; {type(dataset).__name__} has no "
+                f"length. Pass a data set with one: datasets.Dataset.from_list([*stream])."
+            )
+        self._check_teacher_columns(dataset, teacher)
+        return teacher
 
     def _data_to_compare_on(self, dataset: Any) -> tuple[str | None, Any]:
         """One data set to compare on, and its name if it is one of several."""
