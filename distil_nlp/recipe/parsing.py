@@ -91,7 +91,14 @@ def _parse(classes: Sequence[type], settings: Mapping[str, Any], flags: Sequence
         raise ValueError(
             f"{printable(unknown)} is not a setting{nearest(unknown.lstrip('-'), defaults, '--')}. See --help for all."
         )
-    parsed = parser.parse_args_into_dataclasses(args=flags, look_for_args_file=False)
+    try:
+        parsed = parser.parse_args_into_dataclasses(args=flags, look_for_args_file=False)
+    except (TypeError, AttributeError) as error:  # transformers reads the content of its nested settings here
+        nested = [name for name, value in vars(namespace).items() if isinstance(value, (dict, list))]
+        raise ValueError(
+            f"A nested setting ({', '.join(nested)}) has a key or value of another type than expected: {error}. Compare it "
+            f"with the documentation of transformers.TrainingArguments."
+        ) from error
     recipe, others = RecipeArguments(*parsed[: len(_SUBJECTS)]), parsed[len(_SUBJECTS) :]
     values = vars(namespace)
     overrides = {name: values[name] for name in defaults if values[name] != defaults[name] and name not in _SECRET}

@@ -1,14 +1,15 @@
 """Recipes of drawn settings: a file is parsed, and the settings stay what they are, or it is refused with a sentence."""
 
 import dataclasses
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import pytest
 import yaml
-from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from distil_nlp.recipe import RecipeArguments, parse
 from distil_nlp.training.arguments import DistillationTrainingArguments
+from tests.drawn import drawn
 
 _CLASSES = (*RecipeArguments.subjects(), DistillationTrainingArguments)
 NAMES = sorted(field.name for cls in _CLASSES for field in dataclasses.fields(cls) if field.init)
@@ -25,7 +26,7 @@ SCALARS = st.one_of(
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(SCALARS, inner, max_size=3), max_leaves=4
 )
-RECIPES = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4)
+RECIPES = st.dictionaries(st.sampled_from(NAMES), VALUES.filter(lambda value: value is not None), max_size=4)
 
 
 def parsed(path):
@@ -37,41 +38,22 @@ def parsed(path):
         return None
 
 
-def check(recipe, folder):
-    path = folder / "recipe.yaml"
-    path.write_text(yaml.safe_dump({"teacher": "a-teacher", **recipe}, allow_unicode=True), encoding="utf-8")
-    first = parsed(path)
-    if first is None:
-        return
-    # What a run writes to its folder repeats it.
-    path.write_text(yaml.safe_dump(first[-1], allow_unicode=True), encoding="utf-8")
-    second = parsed(path)
-    assert second is not None and second[-1] == first[-1]
+@drawn(recipe=RECIPES)
+def test_a_drawn_recipe_is_parsed_or_refused_and_what_is_written_repeats_it(recipe):
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "recipe.yaml"
+        path.write_text(yaml.safe_dump({"teacher": "a-teacher", **recipe}, allow_unicode=True), encoding="utf-8")
+        first = parsed(path)
+        if first is None:
+            return
+        path.write_text(yaml.safe_dump(first[-1], allow_unicode=True), encoding="utf-8")
+        second = parsed(path)
+        assert second is not None and second[-1] == first[-1]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("drawn")
-
-
-@given(recipe=RECIPES)
-@settings(max_examples=40, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
-@example(recipe={"temperature": float("inf")})
-def test_a_drawn_recipe_is_parsed_or_refused_with_a_sentence(recipe, folder):
-    check(recipe, folder)
-
-
-# 2,000 files.
-@pytest.mark.slow
-@given(recipe=RECIPES)
-@settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
-def test_any_drawn_recipe_is_parsed_or_refused_with_a_sentence(recipe, folder):
-    check(recipe, folder)
-
-
-@given(text=st.text(max_size=60) | st.binary(max_size=60))
-@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
-def test_a_file_of_any_content_is_a_recipe_or_refused_with_a_sentence(text, folder):
-    path = folder / "any.yaml"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
-    parsed(path)
+@drawn(content=st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")) | st.binary(max_size=60))
+def test_a_file_of_any_content_is_a_recipe_or_refused_with_a_sentence(content):
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "any.yaml"
+        path.write_bytes(content)
+        parsed(path)
