@@ -226,7 +226,8 @@ def refusal(combination):
         "For multi_label_classification labels must be": kind == "soft" and not has_terms,
         "optimizer": objective == "with a projection" and combination["optimizer"] != "of the arguments",
         "averages softmaxes": teacher == "ensemble" and kind in ("several", "regression"),
-        "Load the teacher and pass the model": teacher == "folder" and student in ("logits only", "keywords only"),
+        "Load the teacher and pass the model": teacher == "folder" and student == "logits only",
+        "For single_label_classification labels must be": kind == "regression" and student == "logits only",
     }
     return "|".join(pattern for pattern, holds in reasons.items() if holds) or None
 
@@ -393,7 +394,12 @@ def check(combination, folder, num_processes=1):
         return
     assert message is None, f"trained, but should be refused with {message!r}"
     tolerance = PRECISIONS[combination["precision"]][2]
-    if combination["teacher"] == "folder" or "lora" in (combination["student"], combination["teacher"]):  # in float32
+    # Models that are loaded, adapters and soft labels are in float32.
+    if (
+        combination["teacher"] == "folder"
+        or "lora" in combination.values()
+        or combination["labels"] == "probabilities"
+    ):
         tolerance = max(tolerance, 1e-6)
     moved, expected = [], []
     for (name, weight), gradient in zip(trainable_weights(inner).items(), gradients, strict=True):
