@@ -28,7 +28,7 @@ from step_overhead import (
     QUICK,
     SEED,
     arguments_of_steps,
-    make_batches,
+    batches_by_round,
     make_models,
     ours,
     tokens,
@@ -58,14 +58,12 @@ def main():
     args = parse_args()
     load = load_average()
     share_cores(args.threads, wait_policy="passive")
-    steps = max(1, args.steps // args.rounds)
-    size = args.warmup_steps + steps + 1
-    batches = make_batches(args, args.rounds * size)
+    parts = batches_by_round(args)
+    batches = sum(parts, [])
     rows = numbered(batches)
     with tempfile.TemporaryDirectory() as folder:
         with Worker("cache", build, args, folder, rows) as builder:
             built = builder.receive()
-        parts = [batches[index * size :][:size] for index in range(args.rounds)]
         rounds = [measure(args, folder, alike(rows), part, seed=index) for index, part in enumerate(parts)]
     seconds = {name: [times[name][args.warmup_steps : -1] for times in rounds] for name in rounds[0]}
     result = {

@@ -76,17 +76,21 @@ def main():
     args = parse_args()
     load = load_average()
     share_cores(args.threads, wait_policy="passive")
-    steps = max(1, args.steps // args.rounds)
-    # One more: the last step is not counted, because a loop does not ask for a batch after it.
-    size = args.warmup_steps + steps + 1
-    batches = make_batches(args, args.rounds * size)
-    rounds = [measure(args, batches[index * size :][:size], seed=index) for index in range(args.rounds)]
-    result = {"settings": vars(args), **compare(args, rounds), "tokens": tokens(batches)}
+    parts = batches_by_round(args)
+    rounds = [measure(args, part, seed=index) for index, part in enumerate(parts)]
+    result = {"settings": vars(args), **compare(args, rounds), "tokens": tokens(sum(parts, []))}
     show(result)
     write_result(args.output, result, threads=args.threads, load=load)
 
 
 # ---- Batches ----
+
+
+def batches_by_round(args):
+    """The batches of each round: those of the warm-up, those that count, and one more, whose end no loop reports."""
+    size = args.warmup_steps + max(1, args.steps // args.rounds) + 1
+    batches = make_batches(args, args.rounds * size)
+    return [batches[index * size :][:size] for index in range(args.rounds)]
 
 
 def make_batches(args, num_batches):

@@ -63,10 +63,8 @@ def main():
     args = parse_args()
     load = load_average()
     share_cores(args.threads, wait_policy="passive")
-    steps = max(1, args.steps // args.rounds)
-    size = args.warmup_steps + steps + 1
-    batches = step_overhead.make_batches(args, args.rounds * size)
-    rounds = [measure(args, batches[index * size :][:size], seed=index) for index in range(args.rounds)]
+    parts = step_overhead.batches_by_round(args)
+    rounds = [measure(args, part, seed=index) for index, part in enumerate(parts)]
     result = {"settings": vars(args), "milliseconds": table_of(rounds, args.warmup_steps)}
     show(result["milliseconds"], args)
     write_result(args.output, result, threads=args.threads, load=load)

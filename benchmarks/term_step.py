@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from functools import partial
 
 import numpy as np
-from step_overhead import KD_RATIO, TEMPERATURE, make_batches, ours, tokens
+from step_overhead import KD_RATIO, TEMPERATURE, batches_by_round, ours, tokens
 from timing import Worker, interleave, load_average, paired_ratio, parse, share_cores, text_table, write_result
 
 LOGITS = [{"hard": {"weight": 1 - KD_RATIO}}, {"soft": {"weight": KD_RATIO, "temperature": TEMPERATURE}}]
@@ -47,14 +47,12 @@ def main():
     args.data = args.num_layers = None  # as step_overhead's batches and models want to know
     load = load_average()
     share_cores(args.threads, wait_policy="passive")
-    steps = max(1, args.steps // args.rounds)
-    size = args.warmup_steps + steps + 1
-    batches = make_batches(args, args.rounds * size)
-    rounds = [measure(args, batches[index * size :][:size], seed=index) for index in range(args.rounds)]
+    parts = batches_by_round(args)
+    rounds = [measure(args, part, seed=index) for index, part in enumerate(parts)]
     seconds = {name: [each[name][args.warmup_steps : -1] for each in rounds] for name in rounds[0]}
     ratios = {name: paired_ratio(seconds[name], seconds["logits"]) for name in args.terms}
     show(ratios, seconds)
-    result = {"settings": vars(args), "ratios": ratios, "tokens": tokens(batches), "seconds": seconds}
+    result = {"settings": vars(args), "ratios": ratios, "tokens": tokens(sum(parts, [])), "seconds": seconds}
     write_result(args.output, result, threads=args.threads, load=load)
 
 

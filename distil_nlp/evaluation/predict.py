@@ -77,8 +77,7 @@ def predict(
         ValueError: An empty data set; columns that it does not have; not exactly one prediction for each example.
         NonFiniteError: NaN or infinity in place of a prediction.
     """
-    batch_size = COUNT.check(batch_size, "batch_size")
-    _check_length(dataset, description)
+    _check_settings(dataset, batch_size, description)
     dataset = with_columns(dataset, _columns_for(model, dataset, columns, collator))
     order = longest_first(dataset)
     predictions: list = [None] * len(order)
@@ -90,9 +89,9 @@ def predict(
             indices = order[start : start + batch_size]
             batch = collator([dataset[int(index)] for index in indices])
             logits = compute_logits(batch)
-            moved = _moved(batch, logits.device)
-            _check_finite(model, logits, moved, indices, description)
-            batch_predictions = keep(logits, moved)
+            batch = _moved(batch, logits.device)
+            _check_finite(model, logits, batch, indices, description)
+            batch_predictions = keep(logits, batch)
             _check_count(batch_predictions, len(indices), logits, description)
             for index, prediction in zip(indices, batch_predictions, strict=True):
                 predictions[index] = prediction
@@ -100,7 +99,8 @@ def predict(
     return predictions
 
 
-def _check_length(dataset: Any, description: str) -> None:
+def _check_settings(dataset: Any, batch_size: int, description: str) -> None:
+    COUNT.check(batch_size, "batch_size")
     if not hasattr(dataset, "__len__"):
         raise ValueError(
             f"{description}: predictions are made in order of length, and {type(dataset).__name__} has no length. Pass a "

@@ -2,21 +2,20 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from ..signals.base import Signals
 from ..signals.columns import BOXES, LABELS
 from ..signals.finite import describe_values, examples_of, name_of_example, real_items, undefined_items
-from ..signals.problem_kinds import ProblemKind, problem_kind_of
+from ..signals.problem_kinds import ProblemKind
 from .base import Batch
 from .objective import Objective
 
 _ADVICE = {
     "input": "Correct the example, or remove it.",
     "label": "Correct the label, or leave it empty if it is missing.",
-    "teacher": "Run the teacher in float32 (teacher_dtype), check its weights, and build a cache of its outputs anew in "
+    "teacher": "Run the teacher in float32 (teacher_dtype), check its weights, and build a new cache of its outputs in "
     "float32; or remove the example.",
     "student": "The training has diverged if it was finite before: lower the learning rate, or warm it up.",
     "term": "Lower the weight or raise the temperature of the term, or use another one.",
@@ -41,7 +40,7 @@ class Diagnosis:
 
 @torch.no_grad()
 def diagnose(
-    objective: Objective, student: Signals, teacher: Signals | None, batch: Batch, *, config: Any = None
+    objective: Objective, student: Signals, teacher: Signals | None, batch: Batch, kind: ProblemKind
 ) -> Diagnosis | None:
     """Find the first term whose loss is not finite.
 
@@ -49,12 +48,11 @@ def diagnose(
         objective (`Objective`): Its terms are computed one by one.
         student, teacher (`Signals`): Outputs for the batch; None without a teacher.
         batch (`Mapping[str, torch.Tensor]`): The columns.
-        config (*optional*): The student's, for its problem kind.
+        kind (`ProblemKind`): Of the student; decides which logits are no prediction.
 
     Returns:
         `Diagnosis`, or None if every term is finite.
     """
-    kind = problem_kind_of(config, batch)
     for name, term in zip(objective.names, objective.terms, strict=True):
         if teacher is None and term.needs_teacher:
             continue

@@ -79,9 +79,8 @@ def train_model(
         state = trainer.state
         if stop.has_stopped and state.global_step < state.max_steps:
             raise Interrupted(f"{name} is at step {state.global_step} of {state.max_steps}.", stop.signal_number)
-        record = _record(trainer, seconds=time.monotonic() - began)
         if context.process.is_main_process:
-            context.folder.finish(name, lambda folder: save(trainer.model, folder, processor), record)
+            context.folder.finish(name, lambda folder: save(trainer.model, folder, processor), _record(trainer, began))
         context.process.wait_for_everyone()
         if stop.agree():  # the signal came at the last step, or after it
             raise Interrupted(f"{name} is finished.", stop.signal_number)
@@ -103,11 +102,11 @@ def _arguments(
     )
 
 
-def _record(trainer: DistillationTrainer, *, seconds: float) -> dict[str, Any]:
-    """See `RunFolder.training_record`."""
+def _record(trainer: DistillationTrainer, began: float) -> dict[str, Any]:
+    """See `RunFolder.training_record`; `began` is of the monotonic clock."""
     return {
         "steps": trainer.state.global_step,
-        "seconds": seconds,
+        "seconds": time.monotonic() - began,
         "objective": trainer.objective.describe(),
         "log_history": plain(trainer.state.log_history),
     }

@@ -87,8 +87,7 @@ class PreparationMixin(PrivateHooks):
 
     def _check_label_columns(self, num_classes: int | None = None) -> None:
         """Check the labels of all rows, of data sets whose labels can be read without the other columns."""
-        evaluated = self.eval_dataset if isinstance(self.eval_dataset, dict) else {"": self.eval_dataset}
-        for dataset in (self.train_dataset, *evaluated.values()):
+        for dataset in (self.train_dataset, *named_datasets(self.eval_dataset).values()):
             check_label_column(dataset, self._kind or problem_kind_of_model(self.model), num_classes)
 
     def _check_training_batches(self, objective: Objective, batch: Mapping[str, torch.Tensor]) -> None:

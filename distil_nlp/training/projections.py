@@ -24,6 +24,7 @@ from ..signals.base import Signals
 from ..signals.finite import NonFiniteError
 from ..signals.forward import accepted_columns, forward_logits
 from ..signals.frames import frame_stride
+from ..signals.problem_kinds import problem_kind_of_model
 from ..signals.taps import FeatureTap
 from ..teachers.base import Teacher
 from .alignment import check_alignment, check_lengths, check_logits
@@ -71,8 +72,8 @@ def dry_run(
             teacher_signals = teacher(batch)
         loss = objective.setup(student_signals, teacher_signals, batch)
         if not loss.isfinite():
-            config = getattr(student, "config", None)
-            reason = diagnose(objective, student_signals, teacher_signals, batch, config=config)
+            kind = problem_kind_of_model(student, batch)
+            reason = diagnose(objective, student_signals, teacher_signals, batch, kind)
             raise NonFiniteError(
                 f"Before the first step, on {len(logits)} examples: {reason or f'the loss is {loss:g}.'}"
             )

@@ -136,7 +136,7 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
         with self._stopwatch.measure("step"):
             loss = super().training_step(model, inputs, num_items_in_batch)
         if not self._loss_check.passed():
-            raise self._non_finite_loss(self._prepare_inputs(inputs))
+            raise self._non_finite_loss(self._read_labels(self._prepare_inputs(inputs)))
         return loss
 
     def _non_finite_loss(self, inputs: dict[str, torch.Tensor]) -> NonFiniteError:
@@ -148,13 +148,12 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
             return error
         with torch.no_grad():
             signals = self._student_signals(self.model, inputs), self._teacher_signals(inputs)
-            reason = diagnose(self.objective, *signals, inputs, config=getattr(self.model, "config", None))
+            reason = diagnose(self.objective, *signals, inputs, problem_kind_of_model(self.model, inputs))
         kind = DivergenceError if reason is None or reason.cause == "student" else NonFiniteError
-        told = (
-            reason
-            or f"the loss was not finite, and is when it is computed again. {ADVICE.format(learning_rate=learning_rate)}"
+        cause = reason or (
+            f"the loss was not finite, and is when it is computed again. {ADVICE.format(learning_rate=learning_rate)}"
         )
-        return kind(f"Training stopped at step {step + 1}, before its update: {told}")
+        return kind(f"Training stopped at step {step + 1}, before its update: {cause}")
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """`Trainer.create_optimizer` over the student and the projections."""
@@ -190,17 +189,14 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
         inputs = self._read_labels(inputs)
         with torch.no_grad():
             student = self._student_signals(model, inputs)
-            self._num_undefined = self._num_undefined + self._undefined_items(student, inputs).sum()
+            undefined = undefined_items(student.logits, inputs, problem_kind_of_model(self.model, inputs))
+            self._num_undefined = self._num_undefined + undefined.sum()
             if objective is not None and (labels is not None or not objective.needs_labels):
                 loss = self._evaluation_loss(objective, model, student, inputs)
         if prediction_loss_only:
             return loss, None, None
         logits = gatherable_logits(self.model, student.logits, labels)
         return loss, logits, labels  # type: ignore[return-value]  # Trainer gathers a tuple of logits, too
-
-    def _undefined_items(self, student: Signals, inputs: dict[str, Any]) -> torch.Tensor:
-        kind = problem_kind_of_model(self.model, inputs)
-        return undefined_items(student.logits, inputs, kind)
 
     def _evaluation_loss(
         self, objective: Objective, model: nn.Module, student: Signals, inputs: dict[str, Any]

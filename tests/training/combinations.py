@@ -35,6 +35,7 @@ from distil_nlp import (
 from tests.tiny import tiny_model, tiny_tokenizer
 
 from .runs import make_arguments, make_rows
+from .test_data_classes import Endless, Stream
 
 ROWS, CLASSES = 8, 3
 KD_RATIO, TEMPERATURE, HIDDEN_WEIGHT, LEARNING_RATE = 0.3, 3.0, 0.5, 0.1
@@ -139,33 +140,10 @@ TEACHERS = {
 # ---- Classes of data sets ----
 
 
-class WithoutEnd(torch.utils.data.Dataset):
-    """A map-style data set that returns rows at any index."""
-
-    def __init__(self, rows):
-        self.rows = list(rows)
-
-    def __len__(self):
-        return len(self.rows)
-
-    def __getitem__(self, index):
-        return self.rows[index % len(self.rows)]
-
-
-class Stream(torch.utils.data.IterableDataset):
-    """Rows without a length."""
-
-    def __init__(self, rows):
-        self.rows = list(rows)
-
-    def __iter__(self):
-        return iter(self.rows)
-
-
 DATASETS = {
     "datasets": datasets.Dataset.from_list,
     "list": list,
-    "torch data set": WithoutEnd,
+    "torch data set": Endless,
     "stream": lambda rows: datasets.Dataset.from_list(rows).to_iterable_dataset(),
     "stream of unknown columns": lambda rows: (
         datasets.Dataset.from_list(rows).to_iterable_dataset().map(lambda row: row)

@@ -12,6 +12,7 @@ from distil_nlp.objectives import HardLabels, LogitMatching, Objective, SoftTarg
 from distil_nlp.objectives.from_config import objective_from
 from distil_nlp.signals.finite import DivergenceError, NonFiniteError
 from distil_nlp.training.finite import non_finite_weights
+from tests.tiny import tiny_model
 from tests.training.runs import make_pair, make_rows, make_trainer
 
 NAN, INF = float("nan"), float("inf")
@@ -136,6 +137,24 @@ def test_a_layer_of_a_teacher_that_is_not_finite_is_named(tmp_path):
     with pytest.raises(
         NonFiniteError, match=r"term 'hidden' is NaN for row 0.*the teacher's (logits|outputs of .*layer)"
     ):
+        trainer.train()
+
+
+class MarkedSpans(Marked):
+    """A model of questions that returns a given number as a start logit of marked rows."""
+
+    def forward(self, input_ids, attention_mask=None, start_positions=None, end_positions=None):
+        output = self.model(input_ids, attention_mask=attention_mask)
+        output.start_logits = output.start_logits.clone()
+        output.start_logits[input_ids[:, 0] == MARK, 1] = self.value
+        return output
+
+
+def test_the_cause_is_named_for_labels_in_two_columns(tmp_path):
+    student, teacher = (tiny_model(task="span", num_labels=2, seed=seed) for seed in (1, 2))
+    rows = marked_rows(11, problem="none", lengths=(6, 6)).map(lambda row: {"start_positions": 1, "end_positions": 2})
+    trainer = make_trainer(student, MarkedSpans(teacher, NAN), rows, tmp_path, **in_order())
+    with pytest.raises(NonFiniteError, match="term 'soft' is NaN for row 3 .*the teacher's logits contain NaN"):
         trainer.train()
 
 
