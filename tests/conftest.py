@@ -4,6 +4,7 @@ import csv
 import gc
 import json
 import os
+import signal
 
 # Before transformers and datasets are imported: they read these once.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -98,6 +99,19 @@ def forks():
     server = ForkServer(os.environ)
     yield server
     server.close()
+
+
+@pytest.fixture
+def default_handlers():
+    """Signals have the handlers of a program that is started in a terminal, also where `nohup` or `&` ignores some."""
+    from distil_nlp.internals.stopping import SIGNALS
+
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

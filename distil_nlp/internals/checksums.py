@@ -9,6 +9,7 @@ from typing import Any
 from .files import flush_folder, read_json, write_json
 
 CHECKSUMS = "_checksums.json"  # a file whose name begins with _ is not pushed
+_CHECKSUM = "crc32"
 _CHUNK = 1 << 22
 _CARD = "README.md"  # written later, and edited by users
 
@@ -46,11 +47,37 @@ def write_checksums(folder: str | Path, settings: Mapping[str, Any] | None = Non
         for path in sorted(Path(folder).rglob("*"))
         if path.is_file() and path.name not in (CHECKSUMS, _CARD)
     }
-    _write(folder, {"complete": True, "files": files, "settings": dict(settings or {})})
+    write_checked_json(Path(folder) / CHECKSUMS, {"complete": True, "files": files, "settings": dict(settings or {})})
 
 
-def _write(folder: str | Path, content: dict[str, Any]) -> None:
-    write_json(Path(folder) / CHECKSUMS, {**content, "crc32": _checksum_of(content)})
+def write_checked_json(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object and, as its entry "crc32", the checksum of its other entries."""
+    write_json(path, {**content, _CHECKSUM: _checksum_of(content)})
+
+
+def read_checked_json(path: str | Path, *, may_lack_checksum: bool = False) -> dict[str, Any]:
+    """Read what `write_checked_json` wrote, without the checksum.
+
+    Args:
+        path (`str` or `Path`): The file.
+        may_lack_checksum (`bool`): Whether an earlier version wrote such files without a checksum.
+
+    Raises:
+        DamagedFileError: It is no JSON object, or was changed after it was written.
+    """
+    try:
+        content = read_json(path)
+    except ValueError as error:
+        raise DamagedFileError(str(error)) from error
+    if not isinstance(content, dict):
+        raise DamagedFileError(
+            f"{path} should contain a JSON object; got {type(content).__name__}. Delete or restore it."
+        )
+    if may_lack_checksum and _CHECKSUM not in content:
+        return content
+    if content.pop(_CHECKSUM, None) != _checksum_of(content):
+        raise DamagedFileError(f"{path} was changed after it was written. Delete or restore it.")
+    return content
 
 
 def _checksum_of(content: Mapping[str, Any]) -> str:
@@ -59,7 +86,7 @@ def _checksum_of(content: Mapping[str, Any]) -> str:
 
 def mark_unfinished(folder: str | Path) -> None:
     """Mark a folder as one that is being written or deleted by this package, until `write_checksums` is called."""
-    _write(folder, {"complete": False})
+    write_checked_json(Path(folder) / CHECKSUMS, {"complete": False})
 
 
 def read_checksums(folder: str | Path) -> dict[str, Any] | None:
@@ -69,15 +96,7 @@ def read_checksums(folder: str | Path) -> dict[str, Any] | None:
         DamagedFileError: The file of checksums is damaged.
     """
     path = Path(folder) / CHECKSUMS
-    if not path.is_file():
-        return None
-    try:
-        content = read_json(path)
-    except ValueError as error:
-        raise DamagedFileError(str(error)) from error
-    if not isinstance(content, dict) or content.pop("crc32", None) != _checksum_of(content):
-        raise DamagedFileError(f"{path} was changed after it was written.")
-    return content
+    return read_checked_json(path) if path.is_file() else None
 
 
 def check_files(folder: str | Path) -> None:

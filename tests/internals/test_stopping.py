@@ -26,7 +26,7 @@ def test_a_signal_that_is_ignored_or_handled_by_the_program_is_left_alone(before
         assert signal.getsignal(signal.SIGHUP) == before and not is_unhandled(signal.SIGHUP)
 
 
-def test_handlers_are_as_before_after_the_command():
+def test_handlers_are_as_before_after_the_command(default_handlers):
     before = [signal.getsignal(number) for number in SIGNALS]
     with stop_at_signals():
         assert all(is_unhandled(number) for number in SIGNALS)

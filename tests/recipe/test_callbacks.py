@@ -68,7 +68,7 @@ def test_a_signal_that_is_ignored_or_handled_by_the_program_is_left_alone(before
         assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_handlers_are_as_before_after_the_training():
+def test_handlers_are_as_before_after_the_training(default_handlers):
     before = [signal.getsignal(number) for number in SIGNALS]
     with training():
         assert all(signal.getsignal(number) != old for number, old in zip(SIGNALS, before, strict=True))

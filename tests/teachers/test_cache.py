@@ -228,11 +228,18 @@ def test_a_cache_is_that_of_a_copied_teacher_under_any_path(tmp_path, monkeypatc
     assert "_name_or_path" not in CachedTeacher(tmp_path / "cache").header["model"]["config"]
 
 
+def write_header_without_checksum(folder, changes):
+    """As an earlier version did."""
+    header = json.loads((folder / "cache.json").read_text())
+    del header["crc32"]
+    (folder / "cache.json").write_text(json.dumps(header | changes))
+
+
 def test_a_cache_of_an_earlier_version_with_places_in_its_header_is_read(tmp_path):
     make_cache(tmp_path)
-    header = json.loads((tmp_path / "cache.json").read_text())
-    header["model"]["config"] |= {"_name_or_path": "/elsewhere/teacher", "transformers_version": "5.0.0"}
-    (tmp_path / "cache.json").write_text(json.dumps(header))
+    model = CachedTeacher(tmp_path).header["model"]
+    places = {"_name_or_path": "/elsewhere/teacher", "transformers_version": "5.0.0"}
+    write_header_without_checksum(tmp_path, {"model": {**model, "config": {**model["config"], **places}}})
     make_cache(tmp_path)
 
 
@@ -251,15 +258,25 @@ def test_the_same_weights_under_other_settings_of_the_model_are_another_teacher(
         ({"format": None}, "should have the format 1; got None"),
         ({"shards": []}, "is damaged: shards missing"),
         ({"columns": "input_ids", "signals": None}, "is damaged: columns, signals missing"),
+        ({"model": {"class": "Trainer", "config": {"model_type": "bert"}}}, "is damaged: model missing"),
+        ({"num_examples": 33}, "shards of 32 examples, and the cache was built from 33"),
     ],
 )
 def test_a_header_of_another_format_or_damaged_is_rejected_with_the_way_out(changes, message, tmp_path):
     make_cache(tmp_path)
-    header = json.loads((tmp_path / "cache.json").read_text()) | changes
-    (tmp_path / "cache.json").write_text(json.dumps(header))
+    write_header_without_checksum(tmp_path, changes)
     for open_cache in (CachedTeacher, make_cache):
         with pytest.raises(ValueError, match=f"{message}.*build"):
             open_cache(tmp_path)
+
+
+def test_a_header_that_was_changed_after_it_was_written_is_rejected(tmp_path):
+    make_cache(tmp_path)
+    text = (tmp_path / "cache.json").read_text()
+    assert '"LABEL_1"' in text
+    (tmp_path / "cache.json").write_text(text.replace('"LABEL_1"', '"LABEL_3"'))
+    with pytest.raises(ValueError, match="cache.json was changed after it was written"):
+        CachedTeacher(tmp_path)
 
 
 def test_a_changed_or_missing_shard_is_rejected_on_opening_and_named(tmp_path, small_shards):
@@ -354,6 +371,33 @@ def small_shards(monkeypatch):
 
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["shard-00001.safetensors", "shard-00001.safetensors.json"])
+@pytest.mark.parametrize("state", ["flipped", "cut", "missing"])
+def test_a_damaged_file_of_an_interrupted_build_is_written_again(name, state, tmp_path, small_shards, monkeypatch):
+    make_cache(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(caching._Build, "finish", lambda self: None)
+        make_cache(tmp_path / "cut")
+    path = tmp_path / "cut" / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content if state == "flipped" else content[:-9])
+    if state == "missing":
+        path.unlink()
+    make_cache(tmp_path / "cut")
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_the_damaged_plan_of_an_interrupted_build_is_refused(tmp_path, small_shards, monkeypatch):
+    monkeypatch.setattr(caching._Build, "finish", lambda self: None)
+    make_cache(tmp_path)
+    plan = (tmp_path / "plan.json").read_text()
+    assert '"shard_size": 1,' in plan
+    (tmp_path / "plan.json").write_text(plan.replace('"shard_size": 1,', '"shard_size": 3,'))
+    with pytest.raises(ValueError, match="plan.json was changed after it was written"):
+        make_cache(tmp_path)
 
 
 def test_a_build_that_is_killed_three_times_gives_the_same_bytes(tmp_path):

@@ -16,8 +16,9 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ...data.examples import EXAMPLE_ID, row_digests
+from ...internals.checksums import read_checked_json, write_checked_json
 from ...internals.disk import DiskFullError, explain_full_disk, readable_size
-from ...internals.files import clear_partial_files, read_json, write_json
+from ...internals.files import clear_partial_files
 from ...internals.locks import FolderLock, main_decides
 from ...internals.numbers import COUNT
 from ...models.weights import num_weights
@@ -28,10 +29,11 @@ from ...signals.wrappers import config_of
 from ..base import Teacher
 from .fingerprints import data_fingerprint, tokenizer_fingerprint
 from .formats import format_from, full_description
+from .header import HEADER, compare_headers, read_header
 from .layout import LAYOUTS, layout_of
 from .reader import CacheInputReader
-from .shards import shard_name, write_shard
-from .teacher import DIGEST, HEADER, compare_headers, read_header
+from .shards import check_shards, shard_name, write_shard
+from .teacher import DIGEST
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -111,7 +113,7 @@ def _locked(folder: Path, header: dict, num_examples: int) -> Iterator[None]:
     lock, bar = FolderLock(folder), None
     while not main_decides(lock.acquire):
         if (folder / _PLAN).is_file():
-            compare_headers(folder, read_json(folder / _PLAN)["header"], header)
+            compare_headers(folder, _read_plan(folder)["header"], header)
         if PartialState().is_main_process:
             bar = bar or _waiting_bar(lock, num_examples)
             bar.update(min(_num_written(folder), num_examples) - bar.n)
@@ -132,7 +134,11 @@ def _waiting_bar(lock: FolderLock, num_examples: int) -> tqdm:
 def _num_written(folder: Path) -> int:
     if not (folder / _PLAN).is_file():
         return 0
-    return read_json(folder / _PLAN)["shard_size"] * len(list(folder.glob("shard-*.safetensors")))
+    return _read_plan(folder)["shard_size"] * len(list(folder.glob("shard-*.safetensors")))
+
+
+def _read_plan(folder: Path) -> dict:
+    return read_checked_json(folder / _PLAN, may_lack_checksum=True)
 
 
 def _build(folder: Path, header: dict, reader: CacheInputReader) -> None:
@@ -162,21 +168,21 @@ class _Build:
         """Choose the size of a shard and write the plan, or check the plan of an interrupted build."""
         _clear(self.folder, finished=False)
         if (self.folder / _PLAN).is_file():
-            compare_headers(self.folder, read_json(self.folder / _PLAN)["header"], self.header)
+            compare_headers(self.folder, _read_plan(self.folder)["header"], self.header)
         else:
             example_bytes = self._bytes_per_example()
             total = example_bytes * self.reader.num_examples
             size = int(max(_SHARD_BYTES, total / _MAX_SHARDS) / example_bytes)
             self.folder.mkdir(parents=True, exist_ok=True)
             plan = {"header": self.header, "shard_size": max(1, min(size, _MAX_EXAMPLES)), "bytes": total}
-            write_json(self.folder / _PLAN, plan)
+            write_checked_json(self.folder / _PLAN, plan)
         self._check_disk_space()
 
     def run(self, rank: int, num_processes: int) -> None:
         """Write this process's missing shards."""
-        size = read_json(self.folder / _PLAN)["shard_size"]
+        size = _read_plan(self.folder)["shard_size"]
         shards = range(rank, -(-self.reader.num_examples // size), num_processes)
-        missing = [number for number in shards if not self._record(number).is_file()]
+        missing = [number for number in shards if self._finished_shard(number) is None]
         total = self._count_examples(shards, size)
         done = total - self._count_examples(missing, size)
         bar = tqdm(total=total, initial=done, desc="Running the teacher", unit=" examples",
@@ -185,14 +191,15 @@ class _Build:
             for number in missing:
                 numbers = np.arange(number * size, min((number + 1) * size, self.reader.num_examples))
                 with explain_full_disk(self.folder, work=f"shard {number} of a cache (finished shards are kept)"):
-                    write_json(self._record(number), write_shard(self.folder, number, self._compute(numbers, bar)))
+                    shard = write_shard(self.folder, number, self._compute(numbers, bar))
+                    write_checked_json(self._record(number), {"shard": shard})
 
     def finish(self) -> None:
         """Write the header, which marks the cache as finished."""
-        size = read_json(self.folder / _PLAN)["shard_size"]
+        size = _read_plan(self.folder)["shard_size"]
         numbers = range(-(-self.reader.num_examples // size))
-        shards = [read_json(self._record(number)) for number in numbers]
-        write_json(self.folder / HEADER, {**self.header, "shards": shards})
+        shards = [read_checked_json(self._record(number))["shard"] for number in numbers]
+        write_checked_json(self.folder / HEADER, {**self.header, "shards": shards})
         _clear(self.folder)
 
     def _compute(self, numbers: np.ndarray, bar: tqdm) -> list[dict[str, np.ndarray]]:
@@ -255,7 +262,7 @@ class _Build:
         return max(1.0, sum(array.nbytes + 8 for row in rows for array in row.values()) / len(rows))
 
     def _check_disk_space(self) -> None:
-        plan = read_json(self.folder / _PLAN)
+        plan = _read_plan(self.folder)
         done = sum(path.stat().st_size for path in self.folder.glob("shard-*.safetensors"))
         free = shutil.disk_usage(self.folder).free
         needed = max(plan["bytes"] - done, 0)
@@ -271,6 +278,15 @@ class _Build:
                 f"{readable_size(needed)} are still to be written and {readable_size(free)} are free. Choose a folder on "
                 f"another disk, or store float16 or fewer layers."
             )
+
+    def _finished_shard(self, number: int) -> dict | None:
+        """The record of a shard that an earlier build finished and nothing has damaged since."""
+        try:
+            shard = read_checked_json(self._record(number))["shard"]
+            check_shards(self.folder, [shard])
+        except (FileNotFoundError, ValueError):
+            return None
+        return shard
 
     def _record(self, number: int) -> Path:
         return self.folder / f"{shard_name(number)}.json"

@@ -131,6 +131,15 @@ def format_from(description: Mapping) -> DenseFormat | SparseFormat:
     raise ValueError(f"The storage kind of a cache must be one of {', '.join(STORAGE_KINDS)}; got {kind!r}.")
 
 
+def is_format(description: object) -> bool:
+    """Whether `format_from` accepts a description."""
+    try:
+        format_from(description)  # type: ignore[arg-type]  # of another type it raises
+    except (ValueError, TypeError, KeyError):
+        return False
+    return True
+
+
 def full_description(storage: str | Mapping, num_classes: int) -> dict:
     """Complete a user's description of a format with its defaults and the size of the vocabulary.
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ...internals.checksums import crc32
@@ -102,9 +103,25 @@ class Shards:
 
     def __init__(self, folder: str | Path, shards: list[dict]) -> None:
         self._files = [_Shard(Path(folder) / shard["file"], shard["examples"]) for shard in shards]
+        self._check_equal_arrays()
         self._per_shard = shards[0]["examples"]
         self.num_examples = sum(shard["examples"] for shard in shards)
         self._in_memory = {name: self._load(name) for name in self._files[0].arrays if not name.endswith(_STARTS)}
+
+    @property
+    def names(self) -> set[str]:
+        """Names of the arrays."""
+        return set(self._in_memory)
+
+    def _check_equal_arrays(self) -> None:
+        first, *others = ({name: array.kind for name, array in file.arrays.items()} for file in self._files)
+        first = {name: kind for name, kind in first.items() if not name.endswith(_STARTS)}
+        for file, arrays in zip(self._files[1:], others, strict=True):
+            if first != {name: kind for name, kind in arrays.items() if not name.endswith(_STARTS)}:
+                raise ValueError(
+                    f"{file.file.name} has other arrays than {self._files[0].file.name}. Delete the folder and build the "
+                    f"cache again, or copy it again."
+                )
 
     def read(self, name: str, examples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Read the rows of some examples.
@@ -154,19 +171,30 @@ class Shards:
 
 
 class _Shard:
-    """An open shard with the offsets of its arrays."""
+    """An open shard with the offsets of its arrays.
+
+    Raises:
+        ValueError: The file is no shard of so many examples.
+    """
 
     def __init__(self, path: Path, num_examples: int) -> None:
         self.file = open(path, "rb", buffering=0)  # noqa: SIM115  (stays open as long as the shards are read)
         self._opened = self._state()
-        header_bytes = int.from_bytes(self.file.read(8), "little")
-        header = json.loads(self.file.read(header_bytes))
-        self.arrays = {
-            name: _Array(_DTYPES[entry["dtype"]], entry["shape"], 8 + header_bytes + entry["data_offsets"][0])
-            for name, entry in header.items()
-            if name != "__metadata__"
-        }
-        self._starts = {name: self._starts_of(name, num_examples) for name in self.arrays if _STARTS not in name}
+        try:
+            with safe_open(path, "numpy"):  # checks types, shapes and offsets
+                header_bytes = int.from_bytes(self.file.read(8), "little")
+                header = json.loads(self.file.read(header_bytes))
+            self.arrays = {
+                name: _Array(_DTYPES[entry["dtype"]], entry["shape"], 8 + header_bytes + entry["data_offsets"][0])
+                for name, entry in header.items()
+                if name != "__metadata__"
+            }
+            self._starts = {name: self._starts_of(name, num_examples) for name in self.arrays if _STARTS not in name}
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"{path} is no shard of {num_examples:,} examples ({error}). Delete the folder and build the cache again, or "
+                f"copy it again."
+            ) from error
 
     def locate(self, name: str, example: int) -> tuple[io.FileIO, int, int]:
         """Return file, offset in bytes and number of rows of an example."""
@@ -194,11 +222,20 @@ class _Shard:
         return starts if isinstance(starts, int) else None
 
     def _starts_of(self, name: str, num_examples: int) -> int | np.ndarray:
-        array = self.arrays.get(name + _STARTS)
-        if array is None:
-            return self.arrays[name].shape[0] // num_examples
-        starts = np.empty(array.shape, dtype=np.int64)
-        _read(self.file, starts.view(np.uint8).data, array.offset)
+        """First rows of all examples and the number of all rows, or the number of rows of every example."""
+        array, starts_array = self.arrays[name], self.arrays.get(name + _STARTS)
+        num_rows = array.shape[0] if array.shape else -1
+        if starts_array is None:
+            count, rest = divmod(num_rows, num_examples)
+            if count < 0 or rest:
+                raise ValueError(f"{name} has shape {array.shape}")
+            return count
+        if starts_array.dtype != np.int64 or starts_array.shape != [num_examples + 1]:
+            raise ValueError(f"{name}{_STARTS} has shape {starts_array.shape} and type {starts_array.dtype}")
+        starts = np.empty(starts_array.shape, dtype=np.int64)
+        _read(self.file, starts.view(np.uint8).data, starts_array.offset)
+        if starts[0] != 0 or starts[-1] != num_rows or (np.diff(starts) < 0).any():
+            raise ValueError(f"{name}{_STARTS} are no first rows of {num_rows:,}")
         return starts
 
 
@@ -209,6 +246,7 @@ class _Array:
         self.dtype, self.shape, self.offset = np.dtype(dtype), shape, offset
         self.row_shape = tuple(shape[1:])
         self.row_bytes = self.dtype.itemsize * int(np.prod(self.row_shape, dtype=np.int64))
+        self.kind = (self.dtype, self.row_shape)
 
 
 def _read(file: io.FileIO, view: memoryview, offset: int) -> None:

@@ -11,44 +11,20 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ...data.examples import EXAMPLE_ID, row_digests
-from ...internals.files import read_json
 from ...signals.base import Signals
 from ..base import Teacher
 from ..reconcile import label_names, listed, ordered, reorder
 from .formats import format_from
+from .header import HEADER, compare_headers, read_header
 from .layout import LAYOUTS
 from .shards import Shards, check_shards
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-HEADER = "cache.json"
 DIGEST = "digest"
 _IN_BYTES = {"unit": "B", "unit_scale": True, "delay": 3.0, "leave": False}  # shown after three seconds
 _NUM_CHECKED = 1  # examples per batch: enough to notice other data in the first batch, at no measurable cost
-_NOT_COMPARED = ("teacher",)  # the name does not affect the outputs
-_FORMAT = 1
-_REQUIRED = {
-    "teacher": str, "teacher_weights": str, "columns": list, "num_examples": int, "features": list, "signals": dict,
-    "shards": list,
-}  # fmt: skip
-# In nested settings: places, versions and names, which change where a model is moved or copied and its outputs do not.
-_NO_CONTENT = {
-    "_name_or_path", "_commit_hash", "architectures", "augmentation_model", "dtype", "torch_dtype",
-    "transformers_version",
-}  # fmt: skip
-_SETTINGS = ("model", "preprocessing")
-_PARTS = {
-    "model": "model (its settings)",
-    "teacher_weights": "teacher (its weights)",
-    "tokenizer": "tokenizer",
-    "preprocessing": "preprocessing",
-    "data": "data set",
-    "labels": "labels",
-    "num_examples": "number of examples",
-    "kept": "storage format",
-    "features": "layers",
-}
 
 
 class CachedTeacher(Teacher):
@@ -94,6 +70,12 @@ class CachedTeacher(Teacher):
             name: (LAYOUTS[signal["layout"]], format_from(signal["kept"]))
             for name, signal in self.header["signals"].items()
         }
+        arrays = {name + part for name, (_, storage) in self._signals.items() for part in storage.arrays} | {DIGEST}
+        if missing := arrays - self._shards.names:
+            raise ValueError(
+                f"{self.folder} lacks {', '.join(sorted(missing))}, which its {HEADER} lists. Delete the folder and build the "
+                f"cache again, or copy it again."
+            )
         self._features: tuple[str, ...] = ()
         self._order: list[int] | None = None
         self._architecture = architecture
@@ -101,7 +83,7 @@ class CachedTeacher(Teacher):
     @property
     def architecture(self) -> nn.Module | None:  # type: ignore[override]
         """The teacher's modules without weights; None if its class is not in transformers."""
-        model = self.header["model"]
+        model = self.header.get("model")
         if self._architecture is None and model is not None:
             settings = dict(model["config"])
             config = transformers.AutoConfig.for_model(settings.pop("model_type"), **settings)
@@ -125,7 +107,7 @@ class CachedTeacher(Teacher):
         return self.header.get("labels")
 
     def reconcile(self, student: nn.Module, tokenizer: "PreTrainedTokenizerBase | None" = None) -> None:
-        student_labels, teacher_labels = label_names(student), self.header["labels"]
+        student_labels, teacher_labels = label_names(student), self.label_names
         self._order = reorder(student_labels, teacher_labels) if student_labels and teacher_labels else None
         if self._order is not None and "sparse" in self._signals:
             raise ValueError(
@@ -185,52 +167,3 @@ class CachedTeacher(Teacher):
                 f"that the cache in {self.folder} was built from. The data or the tokenizer is another, or a transform is "
                 f"random. Build a cache for this data, or run the teacher in every step."
             )
-
-
-def read_header(folder: str | Path) -> dict:
-    """The header of a finished cache.
-
-    Raises:
-        ValueError: It is damaged, or the cache was written by a version with another format.
-    """
-    path = Path(folder) / HEADER
-    header = read_json(path)
-    if not isinstance(header, dict) or header.get("format") != _FORMAT:
-        found = header.get("format") if isinstance(header, dict) else type(header).__name__
-        raise ValueError(
-            f"{path} should have the format {_FORMAT}; got {found!r}, of another version of this package or of another "
-            f"program. Delete the folder and build the cache again, or read it with the version that wrote it."
-        )
-    wrong = [name for name, kind in _REQUIRED.items() if not isinstance(header.get(name), kind)]
-    if wrong or not header["shards"]:
-        raise ValueError(
-            f"{path} is damaged: {', '.join(wrong or ['shards'])} missing or of another type. Delete the folder and build "
-            f"the cache again, or copy it again."
-        )
-    return header
-
-
-def compare_headers(folder: Path, header: dict, expect: Mapping) -> None:
-    """Raise a ValueError that names all parts of a cache's header that differ from the expected ones."""
-    differing = [
-        f"{_PARTS.get(part, part)} (cached: {_short(header.get(part))}; now: {_short(value)})"
-        for part, value in expect.items()
-        if part not in _NOT_COMPARED and not _agree(header.get(part), value, is_setting=part in _SETTINGS)
-    ]
-    if differing:
-        raise ValueError(
-            f"The cache in {folder} was built with another {', another '.join(differing)}, so its entries do not match "
-            f"this run. Use another folder, or delete this one and build it again."
-        )
-
-
-def _agree(cached: object, now: object, *, is_setting: bool) -> bool:
-    """Whether two parts of headers have the same content; of settings, without what only one version writes."""
-    if not (is_setting and isinstance(cached, dict) and isinstance(now, dict)):
-        return cached == now
-    return all(_agree(cached[name], now[name], is_setting=True) for name in (cached.keys() & now.keys()) - _NO_CONTENT)
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:24]}..."
