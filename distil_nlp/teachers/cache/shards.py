@@ -192,8 +192,8 @@ class _Shard:
             self._starts = {name: self._starts_of(name, num_examples) for name in self.arrays if _STARTS not in name}
         except (SafetensorError, KeyError, ValueError) as error:
             raise ValueError(
-                f"{path} is no shard of {num_examples:,} examples ({error}). Delete the folder and build the cache again, or "
-                f"copy it again."
+                f"{path} is no shard of {num_examples:,} examples ({error}). Delete the folder and build the cache again, "
+                f"or copy it again."
             ) from error
 
     def locate(self, name: str, example: int) -> tuple[io.FileIO, int, int]:

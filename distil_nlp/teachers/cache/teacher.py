@@ -73,8 +73,8 @@ class CachedTeacher(Teacher):
         arrays = {name + part for name, (_, storage) in self._signals.items() for part in storage.arrays} | {DIGEST}
         if missing := arrays - self._shards.names:
             raise ValueError(
-                f"{self.folder} lacks {', '.join(sorted(missing))}, which its {HEADER} lists. Delete the folder and build the "
-                f"cache again, or copy it again."
+                f"{self.folder} lacks {', '.join(sorted(missing))}, which its {HEADER} lists. Delete the folder and build "
+                f"the cache again, or copy it again."
             )
         self._features: tuple[str, ...] = ()
         self._order: list[int] | None = None
@@ -109,7 +109,7 @@ class CachedTeacher(Teacher):
     def reconcile(self, student: nn.Module, tokenizer: "PreTrainedTokenizerBase | None" = None) -> None:
         student_labels, teacher_labels = label_names(student), self.label_names
         self._order = reorder(student_labels, teacher_labels) if student_labels and teacher_labels else None
-        if self._order is not None and "sparse" in self._signals:
+        if teacher_labels and self._order is not None and "sparse" in self._signals:
             raise ValueError(
                 f"The cache in {self.folder} stores some of {len(teacher_labels)} labels in the teacher's order, and the "
                 f"student's order differs ({listed(student_labels or ())}). Give the student the teacher's labels, or "
