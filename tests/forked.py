@@ -9,6 +9,7 @@ import gc
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import time
 import traceback
 from pathlib import Path
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ROOT = Path(__file__).resolve().parents[1]
 IMPORTS = """
 import datasets, torch, transformers
@@ -122,6 +124,8 @@ def _run(request):
         os.dup2(os.open(Path(request["output"]) / name, os.O_WRONLY), number)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
     os.chdir(request["cwd"])
+    for number in SIGNALS:  # as in a terminal, also where `nohup` or `&` ignores some
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     first, *rest = request["arguments"]
     try:
         if first == "-c":

@@ -81,9 +81,14 @@ def correlation(student: torch.Tensor, teacher: torch.Tensor, dim: int) -> torch
 
 
 def _direction(values: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Deviations from the mean, scaled to length 1, and a mask of the rows that are constant up to rounding."""
+    """Deviations from the mean, scaled to length 1, and a mask of the rows that are constant up to rounding.
+
+    Constant are also rows so near 0 that their deviations lose digits and the inverse of the largest one would be infinite.
+    """
     deviations = values - values.mean(dim=dim, keepdim=True)
     largest = deviations.detach().abs().amax(dim=dim, keepdim=True)
-    constant = largest <= _ROUNDING * values.detach().abs().amax(dim=dim, keepdim=True)
+    limits = torch.finfo(values.dtype)
+    rounding = _ROUNDING * values.detach().abs().amax(dim=dim, keepdim=True)
+    constant = largest <= rounding.clamp(min=limits.tiny / limits.eps)
     # Scaled before squaring: the squares of probabilities near 1e-20 would all be 0.
     return normalize(deviations / largest.masked_fill(constant, 1), dim=dim), constant.squeeze(dim)

@@ -1,6 +1,5 @@
 """What test_two_processes.py starts twice: every case, and what each process found, in the folder given."""
 
-import gc
 import json
 import os
 import runpy
@@ -9,7 +8,6 @@ import sys
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 from safetensors.torch import save_file
 from transformers import TrainerCallback
 
@@ -29,6 +27,7 @@ from tests.distributed.cases import (
     short_run,
     weights_of,
 )
+from tests.distributed.launching import join
 from tests.recipe.runs import words
 from tests.teachers.cache_building import make_cache, one_example_per_shard
 from tests.training.runs import make_pair, make_rows, make_trainer
@@ -36,13 +35,7 @@ from tests.training.test_search import two_trials_and_alone
 
 
 def main(what, folder, rank, port):
-    # What `accelerate launch` tells each process.
-    launched = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_PORT": port}
-    os.environ.update(launched, MASTER_ADDR="127.0.0.1", ACCELERATE_USE_CPU="true")
-    gc.freeze()
-    torch.set_num_threads(1)
-    process = PartialState(cpu=True)
-    assert torch.distributed.get_world_size() == process.num_processes == 2, process
+    process = join(rank, port)
     for name in {"cases": CASES, "single terms": SINGLE_TERMS}[what]:
         found = gradients(name, folder / "step", 2)
         save_file(found, folder / f"{name}.rank{process.process_index}.safetensors")

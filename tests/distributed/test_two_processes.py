@@ -2,11 +2,8 @@
 
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
-import time
 
 import pytest
 from safetensors.torch import load_file
@@ -24,9 +21,12 @@ from tests.distributed.cases import (
     trains_projections,
     weights_of,
 )
+from tests.distributed.launching import free_port, in_two_processes
 from tests.recipe.runs import save_model, save_rows, words
 from tests.teachers.cache_building import make_cache, one_example_per_shard
 from tests.training.runs import relative_difference, same_weights
+
+SCRIPT = ROOT / "tests" / "distributed" / "in_two_processes.py"
 
 
 @pytest.fixture(scope="module")
@@ -34,32 +34,15 @@ def folder(tmp_path_factory, forks):
     """Where two processes left what they found, see in_two_processes.py."""
     folder = tmp_path_factory.mktemp("two")
     make_recipe(folder / "recipe")
-    in_two_processes(forks, "cases", folder)
+    in_two_processes(forks, folder, SCRIPT, "cases", folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def folder_of_single_terms(tmp_path_factory, forks):
     folder = tmp_path_factory.mktemp("terms")
-    in_two_processes(forks, "single terms", folder)
+    in_two_processes(forks, folder, SCRIPT, "single terms", folder)
     return folder
-
-
-def in_two_processes(forks, what, folder):
-    script = ROOT / "tests" / "distributed" / "in_two_processes.py"
-    port = free_port()
-    processes = [forks.start(script, what, folder, rank, port, cwd=folder) for rank in (0, 1)]
-    end = time.monotonic() + 280
-    try:
-        while None in (codes := [process.poll() for process in processes]) and not any(codes):
-            assert time.monotonic() < end, "still running after 280 s"
-            time.sleep(0.02)
-        assert codes == [0, 0], "\n".join(process.stderr()[-5000:] for process in processes)
-    finally:
-        for process in processes:
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-    (folder / "printed.txt").write_text("".join(process.stdout() for process in processes))
 
 
 def make_recipe(folder):
@@ -67,12 +50,6 @@ def make_recipe(folder):
     save_model(folder / "teacher")
     save_rows(folder / "train.jsonl", 48)
     save_rows(folder / "validation.jsonl", 24, seed=1)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def told(folder, rank):

@@ -81,6 +81,15 @@ def test_a_loss_is_finite_and_no_divergence_is_below_zero(name, seed, shape, spr
         assert loss(teacher, teacher, labels, temperature).abs().max() <= rounding
 
 
+def test_probabilities_too_small_for_float32_have_a_finite_gradient():
+    student, teacher, _, _ = draw_logits(99, (4, 8), 30.0)
+    probabilities = (student / 0.25).softmax(-1)
+    largest = probabilities.amax(0)
+    assert ((largest > 0) & (largest < torch.finfo().tiny)).any()
+    _, gradient = value_and_gradient(SOFT["batch_correlation"][0], student, teacher, None, 0.25)
+    assert gradient.isfinite().all() and gradient.any()
+
+
 @drawn(name=st.sampled_from(EXCLUDING), seed=SEEDS, shape=SHAPES, spread=SPREADS, temperature=TEMPERATURES,
        by_student=st.booleans())  # fmt: skip
 def test_a_class_that_the_teacher_excludes_has_a_finite_loss(name, seed, shape, spread, temperature, by_student):

@@ -1,16 +1,21 @@
-"""Random combinations of wrappers, data set classes, label forms, precisions and optimizers, and what each must come to.
+"""Random combinations of wrappers, data set classes, label forms, precisions, optimizers and numbers of processes.
 
 A combination names one entry of every table in `AXES`. `first_step` trains one step; `expected_step` computes the weights
 after it by hand: plain PyTorch on the models themselves. Where a combination cannot be trained, `refusal` has a part of the
-message that must come before the first step.
+message that must come before the first step. Those of two processes are checked by `python combinations.py`, started twice.
 """
 
+import json
 import random
 import re
+import sys
+import traceback
+from pathlib import Path
 
 import datasets
 import numpy as np
 import torch
+from accelerate import PartialState
 from peft import LoraConfig, get_peft_model
 from torch import nn
 from torch.nn.functional import (
@@ -32,10 +37,11 @@ from distil_nlp import (
     SoftTargets,
     TeacherEnsemble,
 )
+from tests.distributed.launching import join
 from tests.tiny import tiny_model, tiny_tokenizer
 
-from .runs import make_arguments, make_rows
-from .test_data_classes import Endless, Stream
+from tests.training.runs import make_arguments, make_rows
+from tests.training.test_data_classes import Endless, Stream
 
 ROWS, CLASSES = 8, 3
 KD_RATIO, TEMPERATURE, HIDDEN_WEIGHT, LEARNING_RATE = 0.3, 3.0, 0.5, 0.1
@@ -151,6 +157,8 @@ DATASETS = {
     "torch stream": Stream,
 }
 
+STREAMS = ("stream", "stream of unknown columns", "torch stream")
+
 # ---- Precisions: settings of the run, the models' dtype, the tolerance ----
 
 PRECISIONS = {
@@ -159,6 +167,7 @@ PRECISIONS = {
     "bfloat16 autocast": ({"bf16": True}, torch.float32, 5e-2),
 }
 OPTIMIZERS = ("of the arguments", "own", "own with a scheduler")
+ONE, TWO = "one process", "two processes"
 OBJECTIVES = ("default", "of terms", "with hidden states", "with a projection")
 AXES = {
     "student": list(STUDENTS),
@@ -168,6 +177,7 @@ AXES = {
     "precision": list(PRECISIONS),
     "optimizer": list(OPTIMIZERS),
     "objective": list(OBJECTIVES),
+    "processes": [ONE, ONE, TWO],
 }
 
 
@@ -180,8 +190,11 @@ def draw(number, seed):
             if not deck:
                 deck.extend(generator.sample(AXES[axis], len(AXES[axis])))
         combination = {axis: deck.pop() for axis, deck in decks.items()}
-        if combination["teacher"] == "quantized":  # its kernels take float32 only
-            combination["precision"] = "float32"
+        if combination["teacher"] == "quantized":  # its kernels take float32 only, and round by the range of a batch
+            combination |= {"precision": "float32", "processes": ONE}
+        if LABELS[combination["labels"]][1] == "refused" and combination["data"] in STREAMS:
+            # The process that reads the row refuses it, and the launcher ends the other.
+            combination["processes"] = ONE
         drawn.setdefault(", ".join(combination.values()), combination)
     return drawn
 
@@ -232,8 +245,11 @@ def make_models(combination, folder):
     if kind is None:
         return student, inner, None, None
     if kind == "folder":
-        members[0].save_pretrained(folder / "teacher")
-        tiny_tokenizer().save_pretrained(folder / "teacher")
+        process = PartialState(cpu=True)
+        if process.is_main_process:
+            members[0].save_pretrained(folder / "teacher")
+            tiny_tokenizer().save_pretrained(folder / "teacher")
+        process.wait_for_everyone()
         teacher, run = str(folder / "teacher"), members[0].float()  # a name is loaded in `teacher_dtype`
     elif kind == "ensemble":
         teacher, run = TeacherEnsemble([OnlineTeacher(member) for member in members]), None
@@ -264,13 +280,13 @@ def _outputs_of(run, members):
     return outputs
 
 
-def make_trainer(combination, folder, student, teacher, num_processes=1):
+def make_trainer(combination, folder, student, teacher):
     """A trainer of one step; building it may raise."""
     settings, *_ = PRECISIONS[combination["precision"]]
     default = combination["objective"] == "default" and teacher is not None
     arguments = make_arguments(
         folder / "out",
-        per_device_train_batch_size=ROWS // num_processes,
+        per_device_train_batch_size=ROWS // 2 if combination["processes"] == TWO else ROWS,
         max_steps=1,
         learning_rate=LEARNING_RATE,
         train_sampling_strategy="sequential",
@@ -345,7 +361,7 @@ def trainable_weights(module):
     return {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
 
 
-def check(combination, folder, num_processes=1):
+def check(combination, folder):
     """Train a combination for one step and compare its weights with those by hand, or see it refused before the step.
 
     Raises:
@@ -356,7 +372,7 @@ def check(combination, folder, num_processes=1):
     student, inner, teacher, outputs = make_models(combination, folder)
     before = {name: weight.detach().clone() for name, weight in trainable_weights(inner).items()}
     try:
-        trainer = make_trainer(combination, folder, student, teacher, num_processes)
+        trainer = make_trainer(combination, folder, student, teacher)
         if message is None:
             projection = next(
                 (module for module in trainer.objective.modules() if isinstance(module, nn.Linear)), None
@@ -372,11 +388,11 @@ def check(combination, folder, num_processes=1):
         return
     assert message is None, f"trained, but should be refused with {message!r}"
     tolerance = PRECISIONS[combination["precision"]][2]
-    # Models that are loaded, adapters and soft labels are in float32.
+    # Models that are loaded, adapters and labels that are fractions are in float32.
     if (
         combination["teacher"] == "folder"
         or "lora" in combination.values()
-        or combination["labels"] == "probabilities"
+        or combination["labels"] in ("probabilities", "numbers")
     ):
         tolerance = max(tolerance, 1e-6)
     moved, expected = [], []
@@ -387,3 +403,24 @@ def check(combination, folder, num_processes=1):
     assert expected.norm() > 0
     difference = ((moved - expected).norm() / expected.norm()).item()
     assert difference < tolerance, f"the first step differs by {difference:.1e}"
+
+
+# ---- Two processes ----
+
+
+def check_in_two_processes(number, seed, folder, rank, port):
+    """Check the combinations of two processes among those drawn; what each came to is in results.rank0.json and rank1."""
+    process, results = join(rank, port, seconds=60), {}
+    for place, (name, combination) in enumerate(draw(int(number), int(seed)).items()):
+        if combination["processes"] == TWO:
+            process.wait_for_everyone()
+            try:
+                check(combination, folder / str(place))
+                results[name] = None
+            except Exception as error:
+                results[name] = "".join(traceback.format_exception(error))
+            (folder / f"results.rank{rank}.json").write_text(json.dumps(results))
+
+
+if __name__ == "__main__":
+    check_in_two_processes(*sys.argv[1:3], Path(sys.argv[3]), *sys.argv[4:])
