@@ -39,7 +39,6 @@ from distil_nlp import (
 )
 from tests.distributed.launching import join
 from tests.tiny import tiny_model, tiny_tokenizer
-
 from tests.training.runs import make_arguments, make_rows
 from tests.training.test_data_classes import Endless, Stream
 
