@@ -24,7 +24,8 @@ def results(tmp_path_factory, forks):
         if number not in known:
             folder = tmp_path_factory.mktemp("two")
             script = ROOT / "tests" / "training" / "combinations.py"
-            in_two_processes(forks, folder, script, number, SEEDS[number], folder)
+            # A training takes a second in two processes, and more on a busy machine.
+            in_two_processes(forks, folder, script, number, SEEDS[number], folder, seconds=10 * number)
             known[number] = [json.loads((folder / f"results.rank{rank}.json").read_text()) for rank in (0, 1)]
         return known[number]
 
