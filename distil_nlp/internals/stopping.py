@@ -2,12 +2,14 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_AGAIN_S = 0.05
 _HANGUP = getattr(signal, "SIGHUP", None)
 
 
@@ -34,15 +36,19 @@ class Stopped(KeyboardInterrupt):
 def stop_at_signals() -> Iterator[None]:
     """Raise `Stopped` at SIGTERM and SIGHUP, as Python raises KeyboardInterrupt at Ctrl-C; the next signal kills.
 
-    A signal that the program handles itself, or that is ignored (`nohup`), is left alone.
+    A signal that the program handles itself, or that is ignored (`nohup`), is left alone. One that arrives while Python
+    runs a destructor or the callback of a weak reference, which cannot raise, is raised a moment later.
     """
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             if signal.getsignal(number) == signal.SIG_DFL:
                 signal.signal(number, _stop)
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda unraisable: _raise_later(unraisable.exc_value) or hook(unraisable)
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         _restore_defaults()
 
 
@@ -59,6 +65,19 @@ def survive_closed_terminal(number: int) -> None:
         except OSError:
             with suppress(OSError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), file)
+
+
+def _raise_later(error: BaseException | None) -> bool:
+    """Send the signal again of which Python has ignored the exception; return whether it was one."""
+    if not isinstance(error, KeyboardInterrupt):
+        return False
+    number = error.exit_status - 128 if isinstance(error, Stopped) else signal.SIGINT
+    if isinstance(error, Stopped):
+        signal.signal(number, _stop)
+    timer = threading.Timer(_AGAIN_S, signal.raise_signal, [number])
+    timer.daemon = True
+    timer.start()
+    return True
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -31,6 +32,24 @@ def test_handlers_are_as_before_after_the_command(default_handlers):
     with stop_at_signals():
         assert all(is_unhandled(number) for number in SIGNALS)
     assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_arrives_in_a_destructor_stops_the_command_a_moment_later(number, default_handlers, capsys):
+    class Slow:
+        def __del__(self):
+            signal.raise_signal(number)
+            time.sleep(0.001)
+
+    def command():
+        slow = Slow()
+        del slow
+        time.sleep(20)
+        raise AssertionError("the signal was lost")
+
+    with pytest.raises(SystemExit) as end:
+        run_command(command)
+    assert end.value.code == 128 + number and "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
