@@ -74,10 +74,17 @@ def _raise_later(error: BaseException | None) -> bool:
     number = error.exit_status - 128 if isinstance(error, Stopped) else signal.SIGINT
     if isinstance(error, Stopped):
         signal.signal(number, _stop)
-    timer = threading.Timer(_AGAIN_S, signal.raise_signal, [number])
+    timer = threading.Timer(_AGAIN_S, _interrupt_main_thread, [number])
     timer.daemon = True
     timer.start()
     return True
+
+
+def _interrupt_main_thread(number: int) -> None:
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident, number)  # type: ignore[arg-type]  # it has started
+    else:
+        signal.raise_signal(number)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
