@@ -409,7 +409,7 @@ def check(combination, folder):
 
 def check_in_two_processes(number, seed, folder, rank, port):
     """Check the combinations of two processes among those drawn; what each came to is in results.rank0.json and rank1."""
-    process, results = join(rank, port, seconds=120), {}
+    process, results = join(rank, port, seconds=600), {}
     for place, (name, combination) in enumerate(draw(int(number), int(seed)).items()):
         if combination["processes"] == TWO:
             process.wait_for_everyone()
