@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from .arguments import forward_parameters, takes_any_keyword
 from .columns import FRAMES, LABELS, NOT_FOR_MODELS, POSITIONS, SPAN_LABELS
 from .frames import align_to_frames, frame_stride
-from .wrappers import forward_parameters, unwrapped, wrapper_chain
+from .wrappers import taken_arguments, unwrapped
 
 # The name of the boxes in the output of transformers' detectors.
 PREDICTED_BOXES = "pred_boxes"
@@ -20,35 +21,22 @@ NO_PROBABILITY = -1e30
 def accepted_columns(model: nn.Module) -> tuple[str, ...] | None:
     """The names of the columns that the model's forward takes, labels excepted.
 
-    A wrapper (PEFT, DataParallel, torch.compile, a module of the user) that takes any keyword also takes what the model
-    inside it names, see `signals.wrappers`. Labels are left out because a head that receives them computes its own loss,
-    which the objective replaces.
+    A module that takes any keyword (PEFT, DataParallel, torch.compile, a module of the user) also takes what it reads from
+    them or passes on, see `signals.wrappers.taken_arguments`. Labels are left out because a head that receives them computes
+    its own loss, which the objective replaces.
 
     Returns:
-        `tuple[str]`, or None where no forward names a column and any is taken (`**kwargs`).
+        `tuple[str]`, or None where any column may be read (`**kwargs`).
     """
-    names, takes_any = _named(model)
-    if takes_any and not names:
+    taken = taken_arguments(model)
+    if not taken.are_all or not (taken.names or taken.is_strict):
         return None
-    return tuple(name for name in names if name not in (*LABELS, *SPAN_LABELS))
-
-
-def _named(model: nn.Module) -> tuple[dict[str, None], bool]:
-    """The arguments that a model and those inside its wrappers name, and whether the innermost takes any other."""
-    names: dict[str, None] = {}
-    takes_any = True
-    for module in wrapper_chain(model):
-        parameters = forward_parameters(module)
-        names |= dict.fromkeys(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
-        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
-        if not takes_any:
-            break
-    return names, takes_any
+    return tuple(name for name in taken.names if name not in (*LABELS, *SPAN_LABELS))
 
 
 def predicts_spans(model: nn.Module | None) -> bool:
     """Whether a model predicts the start and end of an answer: its logits are over positions, not over classes."""
-    return model is not None and SPAN_LABELS[0] in _named(model)[0]
+    return model is not None and SPAN_LABELS[0] in taken_arguments(model).names
 
 
 def forward_logits(
@@ -74,9 +62,11 @@ def forward_logits(
     with _at_positions(model, batch[POSITIONS]) if POSITIONS in batch else nullcontext():
         try:
             output = model(**inputs)
-        except TypeError as error:
-            if missing := _required_columns(model) - inputs.keys():
+        except (TypeError, KeyError) as error:
+            if missing := _missing_columns(model, error) - inputs.keys():
                 raise _no_column(model, batch, missing) from error
+            if columns is None and "unexpected keyword argument" in str(error):
+                raise _no_column(model, batch, cause=error) from error
             raise
     if getattr(output, "start_logits", None) is not None:
         return _span_logits(output, batch)
@@ -148,14 +138,20 @@ def model_inputs(batch: Mapping[str, torch.Tensor], columns: tuple[str, ...] | N
     return {name: batch[name] for name in names if name in batch}
 
 
-def _required_columns(model: nn.Module) -> set[str]:
-    """Names of the arguments without a default, of the outermost forward."""
+def _missing_columns(model: nn.Module, error: Exception) -> set[str]:
+    """Names of the columns without which the forward of a model raised an error."""
+    if isinstance(error, KeyError):  # of `**kwargs`
+        return {str(key) for key in error.args if takes_any_keyword(forward_parameters(model))}
     named = (p for p in forward_parameters(model) if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
     return {parameter.name for parameter in named if parameter.default is parameter.empty}
 
 
-def _no_column(model: nn.Module, batch: Mapping[str, torch.Tensor], missing: Iterable[str] = ()) -> ValueError:
+def _no_column(
+    model: nn.Module, batch: Mapping[str, torch.Tensor], missing: Iterable[str] = (), cause: Exception | None = None
+) -> ValueError:
     requires = f"requires {', '.join(sorted(missing))}" if missing else "names none of these"
+    if cause is not None:
+        requires = f"raised: {cause}"
     taken = ", ".join(str(parameter) for parameter in forward_parameters(model)) or "no arguments"
     return ValueError(
         f"The batch has the columns {', '.join(batch)}, and the forward of {type(model).__name__} {requires} (it takes "

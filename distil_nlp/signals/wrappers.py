@@ -4,21 +4,13 @@ PEFT adapters, DataParallel, DistributedDataParallel, FSDP, torch.compile, avera
 forward takes `**kwargs`.
 """
 
-import inspect
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, cast
 
-import torch
 from torch import nn
 
-
-def forward_parameters(module: nn.Module) -> list[inspect.Parameter]:
-    """The parameters of a module's forward, those of TorchScript included."""
-    if isinstance(module, torch.jit.ScriptModule):
-        forward: Any = module.forward
-        names = [argument.name for argument in forward.schema.arguments[1:]]  # the first is the module itself
-        return [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
-    return list(inspect.signature(module.forward).parameters.values())
+from .arguments import Arguments, forward_parameters, keywords_read, named, takes_any_keyword
 
 
 def wrapper_chain(model: nn.Module) -> Iterator[nn.Module]:
@@ -52,13 +44,41 @@ def inner_prefix(model: nn.Module) -> str:
     return next(f"{name}." for name, module in model.named_modules() if module is inner)
 
 
+def taken_arguments(module: nn.Module) -> Arguments:
+    """The arguments that a module takes: those that its forward names, and those that it reads from `**kwargs` or passes on.
+
+    A wrapper of a library passes all on to the model inside. What becomes of the `**kwargs` of another module is read from
+    its source; without one, or where they are used in a way that is not understood, they are passed on to the model of
+    transformers inside, if it is a wrapper of one.
+    """
+    parameters = forward_parameters(module)
+    own = Arguments(named(parameters))
+    if not takes_any_keyword(parameters):
+        return replace(own, is_strict=True)
+    if _is_of_transformers(module):
+        return own
+    inner = _wrapped(module)
+    read = None
+    if inner is None or not _is_of_library(module):
+        read = keywords_read(module, module.forward, taken_arguments)
+        inner = inner if inner is not None and _is_of_transformers(unwrapped(inner)) else None
+    if read is None:
+        read = Arguments(are_all=False) if inner is None else taken_arguments(inner)
+    return replace(read, names=own.names | read.names)
+
+
+def _is_of_library(module: nn.Module) -> bool:
+    """Whether the class of a module comes with PyTorch or PEFT."""
+    return hasattr(type(module), "get_base_model") or type(module).__module__.startswith("torch.")
+
+
 def _wrapped(module: nn.Module) -> nn.Module | None:
     """The module that a wrapper passes its inputs on to; None for a module that is no wrapper."""
     if not isinstance(module, nn.Module) or _is_of_transformers(module):
         return None
     if hasattr(type(module), "get_base_model"):  # PEFT
         return cast("Any", module).get_base_model()
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in forward_parameters(module)):
+    if not takes_any_keyword(forward_parameters(module)):
         return None
     children = list(module.children())
     children = [child for child in children if next(child.parameters(), None) is not None] or children
