@@ -40,6 +40,7 @@ class FeatureTap:
                 raise ValueError(_unknown(name, model, modules))
         self._modules = {name: modules[name] for name in self.names}
         self._passed_through = (model, wrapper) if isinstance(wrapper, DistributedDataParallel) else None
+        self._model = model
         self._features: dict[str, Any] = {}
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
@@ -80,11 +81,26 @@ class FeatureTap:
         for name in self.names:
             if not isinstance(features.get(name), torch.Tensor):
                 reason = f"returned {type(features[name]).__name__}" if name in features else "never ran"
+                if name not in features and any(map(_is_compiled, self._model.modules())):
+                    reason += " (or ran in a graph that torch.compile made without the tap: call `torch.compiler.reset()`)"
                 raise RuntimeError(
                     f"The tap on '{name}' captured no tensor: the module {reason} in this forward pass, so a loss on it "
                     f"would be a silent zero. Tap a module that runs every time and returns a tensor."
                 )
         return features
+
+
+def forget_compiled(model: nn.Module) -> None:
+    """Have a model that `torch.compile` compiled be compiled again at its next call: its graphs have no taps yet.
+
+    Call it once, before the first forward pass with taps. Hooks that are registered after a graph was made are not in it.
+    """
+    if any(map(_is_compiled, model.modules())):
+        torch.compiler.reset()
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None
 
 
 def _copy(tensor: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from ..models.sentence_encoder import SentenceEncoder
 from ..models.weights import is_offloaded, weights_of
 from ..signals.base import Signals
 from ..signals.forward import accepted_columns, frame_logits
-from ..signals.taps import FeatureTap
+from ..signals.taps import FeatureTap, forget_compiled
 from ..signals.wrappers import unwrapped
 from .base import Teacher
 from .reconcile import check_vocabulary, label_names, label_order, ordered
@@ -63,6 +63,8 @@ class OnlineTeacher(Teacher):
 
     def tap_layers(self, names: Iterable[str]) -> None:
         self._tap = FeatureTap(self.model, names)
+        if self._tap.names:
+            forget_compiled(self.model)
 
     def reconcile(self, student: nn.Module, tokenizer: "PreTrainedTokenizerBase | None" = None) -> None:
         student_parameters = {id(parameter) for parameter in student.parameters()}

@@ -25,7 +25,7 @@ from ..signals.finite import NonFiniteError
 from ..signals.forward import accepted_columns, forward_logits
 from ..signals.frames import frame_stride
 from ..signals.problem_kinds import problem_kind_of_model
-from ..signals.taps import FeatureTap
+from ..signals.taps import FeatureTap, forget_compiled
 from ..teachers.base import Teacher
 from .alignment import check_alignment, check_lengths, check_logits
 
@@ -61,6 +61,8 @@ def dry_run(
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
         objective.resolve_layers(student, getattr(teacher, "architecture", None))
+        if objective.student_taps:
+            forget_compiled(student)
         with in_eval_mode(student), FeatureTap(student, objective.student_taps) as tap:
             student_signals = _signals(student, tap, batch)
             logits = student_signals.logits

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from distil_nlp.signals.taps import FeatureTap
+from distil_nlp.signals.taps import FeatureTap, forget_compiled
 
 
 class Layers(nn.Module):
@@ -163,3 +163,19 @@ def test_a_module_that_returns_no_tensor_is_an_error():
 def test_the_error_for_an_unknown_module_lists_the_closest_names(model):
     with pytest.raises(ValueError, match=r"Layer 'midle' is not in the model \(Layers, 4 modules\).*middle"):
         FeatureTap(model, ["midle"])
+
+
+@pytest.mark.slow  # importing the compiler takes seconds
+def test_a_model_that_was_compiled_and_called_before_has_taps():
+    inner, inputs = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), torch.randn(2, 3)
+    model = torch.compile(inner, backend="eager")
+    with torch.no_grad():
+        model(inputs)
+        with FeatureTap(model, ["_orig_mod.0"]) as tap:
+            model(inputs)
+            with pytest.raises(RuntimeError, match="made without the tap: call `torch.compiler.reset"):
+                tap.take()
+        forget_compiled(model)
+        with FeatureTap(model, ["_orig_mod.0"]) as tap:
+            model(inputs)
+            assert torch.equal(tap.take()["_orig_mod.0"], inner[0](inputs))
