@@ -1,17 +1,25 @@
 """Checks of a data set's labels before training: numbers, within the classes, and the row where they are not."""
 
-from typing import Any
+import itertools
+import math
+import random
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast
 
 import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+from transformers.trainer_utils import has_length
 
 from ..signals.columns import LABELS
 from ..signals.problem_kinds import MISSING, ProblemKind
 
 _HIDDEN = -1  # the test sets of GLUE
+_MAX_SECONDS = 1.0  # for reading the rows of a data set whose labels are not in a column
 
 
 def labels_are_of_column(dataset: Any, labels: torch.Tensor) -> bool:
@@ -19,17 +27,17 @@ def labels_are_of_column(dataset: Any, labels: torch.Tensor) -> bool:
 
     True for data sets that have no column.
     """
-    column = _label_column(dataset)
+    column = _label_column(dataset, 2)
     present = {label for label in labels.flatten().tolist() if label >= 0}
-    return column is None or present <= set(_flat(column.slice(0, 2))[0].to_pylist())
+    return column is None or all(label in _flat(column)[0].to_pylist() for label in present)
 
 
 def check_label_column(dataset: Any, kind: ProblemKind, num_classes: int | None = None) -> None:
     """Raise a ValueError for a label that is no number or no class, with its value and its row.
 
     Args:
-        dataset: Checked if it is a `datasets.Dataset` or a list of dictionaries with a column of labels; others, such as
-            streams, have no rows that could be read here.
+        dataset: A `datasets.Dataset` with a column of labels, or rows that are dictionaries with a label. Of a data set of
+            PyTorch those rows are checked that can be read in a second; a stream is not checked.
         kind (`ProblemKind`): Of the student.
         num_classes (`int`, *optional*): Width of its logits. Default: the range of the labels is not checked.
     """
@@ -37,11 +45,12 @@ def check_label_column(dataset: Any, kind: ProblemKind, num_classes: int | None 
     if column is None or len(column) == 0:
         return
     values, rows = _flat(column)
-    expected, limit = "numbers", None
+    expected, limit = "finite numbers" if kind.float_labels else "numbers", None
     if num_classes is not None and kind.label_limit is not None:
         limit = kind.label_limit(num_classes)
         expected = f"whole numbers from 0 to {limit - 1}, or -1 and -100 where missing"
-    index = _first_wrong(values, limit)
+    missing = np.ravel(kind.missing_label(1))[0]
+    index = _first_wrong(values, limit, may_be_nan=math.isnan(missing))
     if index is not None:
         raise ValueError(
             f"For {kind.name} labels must be {expected} ({kind.labels}); row {rows[index]} (counted from 0) has "
@@ -49,29 +58,60 @@ def check_label_column(dataset: Any, kind: ProblemKind, num_classes: int | None 
         )
 
 
-def _first_wrong(values: pa.Array, limit: int | None) -> int | None:
-    """Index of the first value that is no number, or no class below `limit`."""
+def _first_wrong(values: pa.Array, limit: int | None, *, may_be_nan: bool) -> int | None:
+    """Index of the first value that is no number, is infinite, or is no class below `limit`."""
     if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_boolean(values.type)):
         return 0 if len(values) else None
     wrong = np.asarray(values.is_null(), dtype=bool)
+    numbers = values.cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
+    wrong |= np.isinf(numbers) if may_be_nan else ~np.isfinite(numbers)
     if limit is not None:
-        numbers = values.cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
         wrong |= ~np.isin(numbers, (_HIDDEN, MISSING)) & ((numbers < 0) | (numbers >= limit))
     return int(wrong.argmax()) if wrong.any() else None
 
 
-def _label_column(dataset: Any) -> pa.Array | None:
+def _label_column(dataset: Any, num_rows: int | None = None) -> pa.Array | None:
+    """The labels of a data set, of its first rows if `num_rows` is given; None where it has no column of them."""
     if isinstance(dataset, datasets.Dataset):
         name = next((name for name in LABELS if name in dataset.column_names), None)
-        return None if name is None else dataset.select_columns(name).with_format("arrow")[:][name].combine_chunks()
-    if isinstance(dataset, list) and dataset and isinstance(dataset[0], dict):
-        name = next((name for name in LABELS if name in dataset[0]), None)
-        labels = [] if name is None else [_plain(row.get(name)) for row in dataset]
-        try:
-            return pa.array(labels)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):  # of several types
-            return pa.array([label if label is None else str(label) for label in labels])
-    return None
+        if name is None:
+            return None
+        column = dataset.select_columns(name).with_format("arrow")[:num_rows][name]
+        return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if isinstance(dataset, datasets.IterableDataset) or not has_length(dataset):
+        return None
+    with _same_random_numbers():
+        rows = itertools.islice(_rows(dataset), num_rows)
+        first = next(rows, None)
+        name = next((name for name in LABELS if isinstance(first, Mapping) and name in first), None)
+        if name is None:
+            return None
+        labels = [_plain(row.get(name)) for row in itertools.chain([cast(Mapping, first)], rows)]
+    try:
+        return pa.array(labels)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # of several types
+        return pa.array([label if label is None else str(label) for label in labels])
+
+
+def _rows(dataset: Any) -> Iterator[Any]:
+    """The rows of a list, or those of a data set of PyTorch that can be read in time."""
+    end = time.monotonic() + _MAX_SECONDS
+    for index in range(len(dataset)):
+        yield dataset[index]
+        if not isinstance(dataset, list) and time.monotonic() > end:
+            break
+
+
+@contextmanager
+def _same_random_numbers() -> Iterator[None]:
+    """Context after which the global random states are as before: a data set may augment the rows that are read."""
+    states = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
 
 
 def _flat(column: pa.Array) -> tuple[pa.Array, np.ndarray]:

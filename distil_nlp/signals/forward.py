@@ -22,8 +22,8 @@ def accepted_columns(model: nn.Module) -> tuple[str, ...] | None:
     """The names of the columns that the model's forward takes, labels excepted.
 
     A module that takes any keyword (PEFT, DataParallel, torch.compile, a module of the user) also takes what it reads from
-    them or passes on, see `signals.wrappers.taken_arguments`. Labels are left out because a head that receives them computes
-    its own loss, which the objective replaces.
+    them or passes on, see `signals.wrappers.taken_arguments`. Labels are left out because a head that receives them
+    computes its own loss, which the objective replaces.
 
     Returns:
         `tuple[str]`, or None where any column may be read (`**kwargs`).

@@ -82,7 +82,9 @@ class FeatureTap:
             if not isinstance(features.get(name), torch.Tensor):
                 reason = f"returned {type(features[name]).__name__}" if name in features else "never ran"
                 if name not in features and any(map(_is_compiled, self._model.modules())):
-                    reason += " (or ran in a graph that torch.compile made without the tap: call `torch.compiler.reset()`)"
+                    reason += (
+                        " (or ran in a graph that torch.compile made without the tap: call `torch.compiler.reset()`)"
+                    )
                 raise RuntimeError(
                     f"The tap on '{name}' captured no tensor: the module {reason} in this forward pass, so a loss on it "
                     f"would be a silent zero. Tap a module that runs every time and returns a tensor."

@@ -45,7 +45,7 @@ def inner_prefix(model: nn.Module) -> str:
 
 
 def taken_arguments(module: nn.Module) -> Arguments:
-    """The arguments that a module takes: those that its forward names, and those that it reads from `**kwargs` or passes on.
+    """The arguments that a module takes: those its forward names, and those it reads from `**kwargs` or passes on.
 
     A wrapper of a library passes all on to the model inside. What becomes of the `**kwargs` of another module is read from
     its source; without one, or where they are used in a way that is not understood, they are passed on to the model of

@@ -154,7 +154,9 @@ def test_the_columns_that_a_module_reads_are_found(make, expected, wrap):
     assert taken == expected
 
 
-@pytest.mark.parametrize("make", [adapted, lambda module: adapted(nn.DataParallel(module))], ids=["peft", "of wrapper"])
+@pytest.mark.parametrize(
+    "make", [adapted, lambda module: adapted(nn.DataParallel(module))], ids=["peft", "of wrapper"]
+)
 def test_an_adapted_module_of_a_user_reads_the_same_columns(make):
     columns = accepted_columns(nn.DataParallel(make(WithHead())))
     assert set(columns) >= TEXT and "idx" not in columns

@@ -158,11 +158,11 @@ def test_the_cause_is_named_for_labels_in_two_columns(tmp_path):
         trainer.train()
 
 
-def test_an_infinite_label_is_named(tmp_path):
+def test_an_infinite_label_of_a_stream_is_named(tmp_path):
     student, teacher = make_pair(problem="regression")
     labels = [0.5] * 10 + [INF] + [0.1] * 5
-    rows = make_rows(16, problem="none").add_column("labels", labels)
-    trainer = make_trainer(student, None, rows, tmp_path, **in_order())
+    rows = make_rows(16, problem="none").add_column("labels", labels).to_iterable_dataset()
+    trainer = make_trainer(student, None, rows, tmp_path, **{**in_order(), "max_steps": 2})
     with pytest.raises(
         NonFiniteError, match=r"'hard' is inf for row 2 of the batch: its column 'labels' contains inf"
     ):

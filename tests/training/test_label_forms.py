@@ -1,11 +1,15 @@
 """Labels in every form that data comes in: learned from as they are meant, or refused before training."""
 
+import random
+
 import datasets
 import numpy as np
 import pytest
 import torch
 from transformers import DataCollatorWithPadding, default_data_collator
 
+from distil_nlp.data.label_check import check_label_column
+from distil_nlp.signals.problem_kinds import problem_kind
 from distil_nlp.training.trainer import DistillationTrainer
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.training.runs import make_arguments, make_rows, make_trainer
@@ -136,10 +140,59 @@ def test_a_hidden_label_of_a_torch_dataset_counts_as_missing(tmp_path):
     assert report.num_examples == 3
 
 
-def test_a_label_of_a_torch_dataset_beyond_the_classes_is_named(tmp_path):
-    data = Lines([0, 1, 2, 5])
-    with pytest.raises(ValueError, match="Labels must be 0 to 2.*got 5"):
-        opaque_trainer(data, tmp_path).train()
+def test_a_label_of_a_torch_dataset_beyond_the_classes_is_refused_before_training(tmp_path):
+    with pytest.raises(ValueError, match="labels must be whole numbers from 0 to 2.*row 3 .* has 5"):
+        opaque_trainer(Lines([0, 1, 2, 5]), tmp_path)
+
+
+def as_subset(rows):
+    return torch.utils.data.Subset(list(rows), range(len(rows)))
+
+
+NOT_FINITE = {
+    "regression": (float("inf"), "finite numbers .*row 5 .* has inf"),
+    "multi_label_classification": ([0.0, float("nan"), 1.0], "from 0 to 1.*row 5 .* has nan"),
+    "single_label_classification": ([0.0, float("nan"), 1.0], "from 0 to 2.*row 5 .* has nan"),
+}
+
+
+@pytest.mark.parametrize("as_data", [datasets.Dataset.from_list, list, as_subset], ids=["datasets", "list", "torch"])
+@pytest.mark.parametrize("problem", NOT_FINITE)
+def test_a_label_that_is_not_finite_is_refused_before_training_in_every_class_of_data_set(problem, as_data, tmp_path):
+    wrong, message = NOT_FINITE[problem]
+    good = 0.5 if problem == "regression" else [0.0, 1.0, 0.0]
+    student = tiny_model(problem_type=problem, num_labels=1 if problem == "regression" else 3)
+    for labels in ([good] * 6, [good] * 5 + [wrong]):
+        data = as_data([{"input_ids": [7, 8, 9], "labels": label} for label in labels])
+        arguments = {"args": make_arguments(tmp_path), "processing_class": tiny_tokenizer()}
+        if labels[-1] is good:
+            DistillationTrainer(student, None, train_dataset=data, **arguments)
+        else:
+            with pytest.raises(ValueError, match=message):
+                DistillationTrainer(student, None, train_dataset=data, **arguments)
+
+
+def test_a_missing_number_is_no_wrong_label(tmp_path):
+    data = as_subset([{"input_ids": [7, 8, 9], "labels": label} for label in (0.5, float("nan"), 1.0, 2.0)])
+    student = tiny_model(problem_type="regression", num_labels=1)
+    trainer = DistillationTrainer(
+        student, None, make_arguments(tmp_path), train_dataset=data, processing_class=tiny_tokenizer()
+    )
+    assert trainer.train().training_loss > 0
+
+
+def test_reading_labels_leaves_the_random_numbers_of_a_data_set_as_they_were(tmp_path):
+    class Augmented(Lines):
+        def __getitem__(self, index):
+            return {**super().__getitem__(index), "noise": np.random.rand() + random.random() + torch.rand(()).item()}
+
+    states = []
+    for check in (True, False):
+        random.seed(1), np.random.seed(1), torch.manual_seed(1)
+        if check:
+            check_label_column(Augmented([0, 1, 2, 0]), problem_kind("single_label_classification"), 3)
+        states.append((random.random(), np.random.rand(), torch.rand(()).item()))
+    assert states[0] == states[1]
 
 
 def test_positions_of_answers_in_two_columns_are_learned_from(tmp_path):
