@@ -12,6 +12,7 @@ from ..recipe import SweepArguments, new_context, parse, prepare, run_recipe
 from ..reports import Report
 from ..sweeps import run_sweep
 from .errors import run_command
+from .quick import answered
 
 _STOPPED = "Stopped. Finished models are kept. Run the same command again to continue from the last checkpoint."
 
@@ -23,8 +24,8 @@ def main(argv: Sequence[str] | None = None, *, action: Callable[[list[str]], obj
         argv (`list[str]`, *optional*): YAML files and flags. Default: those of the process.
         action (callable, *optional*): Called with them. Default: `run`.
     """
-    argv = sys.argv[1:] if argv is None else argv
-    run_command(lambda: (action or run)(argv), stopped=_STOPPED)
+    words = sys.argv[1:] if argv is None else argv
+    run_command(lambda: answered("run", words) or (action or run)(words), stopped=_STOPPED)
 
 
 def run(argv: Sequence[str]) -> Report | None:

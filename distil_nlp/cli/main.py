@@ -1,6 +1,7 @@
 """`distil-nlp`: the command line. Answers --help without importing torch."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,12 +9,14 @@ from pathlib import Path
 from .. import __version__
 from ..internals.messages import printable
 from .errors import run_command
+from .quick import answered
 
 _HELP = """\
 examples:
   distil-nlp run recipes/text_classification/sst2.yaml --output_dir runs/sst2
   distil-nlp run sst2.yaml --student 4x256 --seeds 3     flags override the file
-  distil-nlp run --help                                  every setting of a recipe
+  distil-nlp run --help                                  the settings that most runs need
+  distil-nlp settings temperature                        every setting with this word, with its default
   distil-nlp cache sst2.yaml --teacher_cache caches/sst2  store the teacher's outputs, for any number of runs
   distil-nlp sweep sst2.yaml --sweep "{temperature: [1, 2, 4]}"   try settings, keep the best
   distil-nlp compare runs/sst2                           the table of a finished run
@@ -46,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     subcommands.add_parser(
         "sweep", help="train with settings of a search space: FILE.yaml [--setting value ...]", add_help=False
     )
+    settings = subcommands.add_parser("settings", help="list settings of recipes: their choices, defaults, meaning")
+    settings.add_argument("word", nargs="?", help="part of a name, or a word of the description")
+    settings.add_argument("--schema", action="store_true", help="print a JSON schema, by which editors check recipes")
     compare = subcommands.add_parser("compare", help="show the table of a finished run again")
     compare.add_argument("folder", help="output folder of the run")
     push = subcommands.add_parser("push", help="upload a student and its card to the Hub")
@@ -69,10 +75,19 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _run_recipe(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
+    words = argv[list(argv).index(arguments.command) + 1 :]
+    if answered(arguments.command, words):
+        return
     from . import commands
 
     actions = {"run": commands.run, "cache": commands.build_cache, "sweep": commands.sweep}
-    commands.main(argv[list(argv).index(arguments.command) + 1 :], action=actions[arguments.command])
+    commands.main(words, action=actions[arguments.command])
+
+
+def _settings(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
+    from ..recipe.settings import page, schema
+
+    print(json.dumps(schema(), indent=2) if arguments.schema else page(arguments.word))
 
 
 def _compare(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
@@ -114,7 +129,7 @@ def _listen(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
 _RECIPE_COMMANDS = ("run", "cache", "sweep")
 _ACTIONS = {
     **dict.fromkeys(_RECIPE_COMMANDS, _run_recipe),
-    "compare": _compare, "push": _push, "export": _export, "listen": _listen,
+    "settings": _settings, "compare": _compare, "push": _push, "export": _export, "listen": _listen,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, get_type_hints
+from typing import Any, NoReturn
 
 from transformers import HfArgumentParser
 
 from ..internals.messages import nearest, printable, shown
 from ..training.arguments import NO_BLEND, DistillationTrainingArguments
 from .arguments import STRUCTURED, RecipeArguments, SweepArguments
+from .settings import settings_of
 from .yaml_loader import checked_value, read_yaml_file
 
 _SUBJECTS = tuple(RecipeArguments.subjects())
@@ -46,7 +47,7 @@ class _Parser(HfArgumentParser):
     def error(self, message: str) -> NoReturn:
         if message.endswith("expected one argument"):
             message += " (a value that begins with - is written --name=-value)"
-        raise ValueError(f"{message.rstrip('.')}. See --help for all settings.")
+        raise ValueError(f"{message.rstrip('.')}. `distil-nlp settings` lists all.")
 
 
 def parse(argv: Sequence[str], *more: type, output: str = "runs/{}") -> tuple:
@@ -67,7 +68,7 @@ def parse(argv: Sequence[str], *more: type, output: str = "runs/{}") -> tuple:
     """
     files, flags = _split(argv)
     classes = (*_SUBJECTS, DistillationTrainingArguments, *more)
-    known = _hints(classes)
+    known = {setting.name: setting.hint for setting in settings_of(classes)}
     stem = Path(files[-1]).stem if files else "distillation"
     from_files = {"output_dir": output.format(stem)}
     for file in files:
@@ -82,14 +83,15 @@ def parse_settings(settings: Mapping[str, Any]) -> tuple[RecipeArguments, Distil
 
 
 def _parse(classes: Sequence[type], settings: Mapping[str, Any], flags: Sequence[str]) -> tuple:
-    parser = _Parser(classes, allow_abbrev=False)
-    defaults = {setting.name: _default(setting) for setting in _settings(classes)}
+    parser = _Parser(classes, allow_abbrev=False, add_help=False)
+    defaults = {setting.name: setting.default for setting in settings_of(classes)}
     parser.set_defaults(**settings)
     namespace, rest = parser.parse_known_args(flags)
     if rest:
         unknown = next((word for word in rest if word.startswith("-")), rest[0])
         raise ValueError(
-            f"{printable(unknown)} is not a setting{nearest(unknown.lstrip('-'), defaults, '--')}. See --help for all."
+            f"{printable(unknown)} is not a setting{nearest(unknown.lstrip('-'), defaults, '--')}. `distil-nlp settings` "
+            f"lists all."
         )
     try:
         parsed = parser.parse_args_into_dataclasses(args=flags, look_for_args_file=False)
@@ -140,24 +142,6 @@ def without_alternatives(settings: Mapping[str, Any], chosen: Iterable[str]) -> 
     for group, alternative in _ALTERNATIVES:
         excluded |= (alternative if chosen & group else set()) | (group if chosen & alternative else set())
     return {name: value for name, value in settings.items() if name not in excluded - chosen}
-
-
-def _settings(classes: Iterable[type]) -> list[dataclasses.Field]:
-    """The fields of these dataclasses that can be set."""
-    return [setting for cls in classes for setting in dataclasses.fields(cls) if setting.init]
-
-
-def _hints(classes: Iterable[type]) -> dict[str, Any]:
-    """The annotation of each setting."""
-    hints = {}
-    for cls in classes:
-        annotations = get_type_hints(cls)
-        hints |= {setting.name: annotations[setting.name] for setting in _settings([cls])}
-    return hints
-
-
-def _default(setting: dataclasses.Field) -> Any:
-    return setting.default if setting.default_factory is dataclasses.MISSING else setting.default_factory()
 
 
 def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:

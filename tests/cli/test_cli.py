@@ -1,12 +1,20 @@
 """The command line: what each command says, and that a mistake ends with a sentence and not with a traceback."""
 
+import json
+import os
+import re
 import runpy
+import subprocess
+import sys
 
 import pytest
 
 from distil_nlp import __version__
 from distil_nlp.cli import main as cli
+from distil_nlp.cli.quick import setting_names
 from distil_nlp.internals.files import write_json
+from distil_nlp.recipe.settings import all_settings
+from distil_nlp.recipe.yaml_loader import read_yaml_file
 from tests.conftest import ROOT
 from tests.hub.sample import make_report
 
@@ -35,18 +43,59 @@ def test_no_command_at_all_is_answered_with_the_commands(capsys):
     assert "required: command" in capsys.readouterr().err
 
 
-def test_help_of_run_teaches_recipe_settings_and_training_arguments(capsys):
-    assert stopped(["run", "--help"]) == 0
+@pytest.mark.parametrize("command", ["run", "cache", "sweep"])
+def test_help_of_a_recipe_command_is_one_screen_of_settings_that_exist(command, capsys):
+    cli.main([command, "--help"])
     page = capsys.readouterr().out
-    for setting in ("--teacher", "--num_augmented_copies", "--kd_ratio", "--learning_rate"):
-        assert setting in page
+    assert len(page.splitlines()) < 60 and max(map(len, page.splitlines())) <= 110
+    shown = set(re.findall(r"^  --(\w+) ", page, flags=re.MULTILINE))
+    assert {"teacher", "train_file", "learning_rate", "output_dir"} <= shown <= {one.name for one in all_settings()}
 
 
-def test_help_of_sweep_teaches_what_can_be_tried_beside_the_settings_of_a_recipe(capsys):
-    assert stopped(["sweep", "--help"]) == 0
+def test_all_settings_are_listed_with_choices_and_defaults(capsys):
+    cli.main(["run", "--help-all"])
     page = capsys.readouterr().out
-    for setting in ("--sweep", "--num_trials", "--teacher", "--learning_rate"):
-        assert setting in page
+    for setting in all_settings():
+        assert f"  --{setting.name} " in page
+    assert "--width_init svd|slice (default: svd)" in page and "--num_trials whole number (default: 20)" in page
+
+
+def test_settings_are_found_by_a_word(capsys):
+    cli.main(["settings", "temperature"])
+    page = capsys.readouterr().out
+    assert "--temperature_end" in page and "--teacher " not in page
+    cli.main(["settings", "pseudo labels"])
+    assert "--pseudo_labels true or false" in capsys.readouterr().out
+    assert "nearest is 'temperature'" in stopped(["settings", "temprature"])
+
+
+def test_the_schema_of_a_recipe_has_every_setting(capsys):
+    cli.main(["settings", "--schema"])
+    schema = json.loads(capsys.readouterr().out)
+    assert list(schema["properties"]) == [setting.name for setting in all_settings()]
+    assert schema["properties"]["width_init"]["enum"] == ["svd", "slice", None]
+    for path in (ROOT / "recipes").rglob("*.yaml"):
+        for name, value in read_yaml_file(path).items():
+            entry = schema["properties"][name]
+            kind = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array"}.get(type(value))
+            if "enum" in entry:
+                assert value in entry["enum"], (path, name)
+            elif "type" in entry:
+                assert kind in entry["type"] or (kind == "integer" and "number" in entry["type"]), (path, name)
+
+
+def test_names_read_from_the_source_are_those_of_the_dataclasses():
+    assert set(setting_names()) >= {setting.name for setting in all_settings()}
+
+
+def test_a_wrong_flag_is_answered_before_torch_is_imported():
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "distil_nlp.cli", "run", "--studnet", "x"],
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "error: --studnet is not a setting; the nearest is '--student'" in done.stderr
+    assert "torch" not in done.stderr.split() and "transformers" not in done.stderr.split()
 
 
 def test_compare_shows_the_table_of_a_finished_run(tmp_path, capsys):
