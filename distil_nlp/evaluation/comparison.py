@@ -16,6 +16,7 @@ from ..metrics import display
 from ..metrics.base import Evaluator
 from ..models.weights import num_weights, weights_of
 from ..reports.report import LatencyQuantiles, ModelResult, NamedDifference, Report, SpeedUp, environment
+from ..reports.verdict import verdict
 from .bootstrap import difference_of_means, difference_of_metrics
 from .latency import Latency, speed_up
 
@@ -108,7 +109,7 @@ def compare(
         for other in candidates
         if student.role == "student" and other.role != "student"
     ]
-    return Report(
+    report = Report(
         task=task,
         problem_type=evaluator.problem_type,
         metric=evaluator.main,
@@ -120,6 +121,8 @@ def compare(
         seeds=list(seeds or []),
         **details,
     ).normalized()
+    report.verdict = verdict(report)
+    return report
 
 
 def _statistics(evaluator: Evaluator, candidate: Candidate) -> list[np.ndarray]:
@@ -145,6 +148,7 @@ def _result(
         per_seed={name: [seed[name] for seed in scores] for name in scores[0]},
         spread=_spread(scores),
         agreement=_agreement(evaluator, candidate, teacher),
+        most_frequent=_most_frequent(evaluator, candidate),
         parameters=candidate.parameters,
         size_bytes=candidate.size_bytes,
     )
@@ -215,6 +219,11 @@ def _agreement(evaluator: Evaluator, candidate: Candidate, teacher: Candidate) -
     shares = [
         evaluator.agreement(own_answers, teacher_answers) for own_answers, teacher_answers in zip(*sides, strict=True)
     ]
+    return None if None in shares else float(np.mean(shares))
+
+
+def _most_frequent(evaluator: Evaluator, candidate: Candidate) -> float | None:
+    shares = [evaluator.most_frequent(answers) for answers in candidate.answers]
     return None if None in shares else float(np.mean(shares))
 
 

@@ -1,7 +1,6 @@
 """Limits of the evidence in a report: a sentence for each part that is missing or weak."""
 
-from ..metrics import display
-from ..reports.report import ModelResult, NamedDifference, Report
+from ..reports.report import Report
 
 
 def caveats(report: Report, *, data: str) -> list[str]:
@@ -45,47 +44,12 @@ def _general(report: Report, data: str) -> list[str]:
 
 
 def _controls(report: Report) -> list[str]:
-    controls = [model for model in report.models if model.role == "control"]
-    if not controls:
+    if report.of_role("control") is None:
         return [
             "No control run: the same student was not trained without the teacher, so how much of the result is due to "
             "distillation is unknown."
         ]
-    return [sentence for control in controls if (sentence := _control_caveat(report, control)) is not None]
-
-
-def _control_caveat(report: Report, control: ModelResult) -> str | None:
-    """The weakness of the gain over a control; None if the gain is clear."""
-    name = control.name
-    difference = _difference_to(report, control)
-    if difference is None or difference.low is None or difference.high is None:
-        return f"The gain over the control ({name}) has no interval: it may be noise."
-    metric = display(difference.metric)
-    shown = f"{difference.metric} {metric.change(difference.value)}"
-    low, high = difference.low, difference.high
-    if metric.lower_is_better:
-        low, high = -high, -low  # of the gain
-    if high < 0:
-        return f"The student is worse than the control ({name}: {shown}): in this run the teacher did not help."
-    if low <= 0:
-        return (
-            f"The difference to the control ({name}: {shown}) is within the noise of the evaluation set: "
-            f"this run does not show that the teacher helped."
-        )
-    return None
-
-
-def _difference_to(report: Report, control: ModelResult) -> NamedDifference | None:
-    student = report.of_role("student").name
-    differences = [
-        difference
-        for difference in report.differences
-        if (difference.of, difference.to) == ("student", "control")
-        and (difference.of_name or student) == student
-        and (difference.to_name or control.name) == control.name
-    ]
-    in_main_metric = [difference for difference in differences if difference.metric == report.metric]
-    return next(iter(in_main_metric or differences), None)
+    return []
 
 
 def _evidence(report: Report) -> list[str]:

@@ -12,6 +12,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from ..internals.secrets import HIDDEN, SECRET_NAME, hide_secrets
 from ..reports.report import NamedDifference, Report
+from ..reports.verdict import verdict
 
 _PROJECT_FOLDERS = (
     "recipes/",
@@ -106,7 +107,8 @@ def public_report(report: Report) -> Report:
         )
     models = [dataclasses.replace(model, name=public_name(model.name)) for model in report.models]
     differences = [_public_difference(difference) for difference in report.differences]
-    return dataclasses.replace(report, models=models, differences=differences)
+    public = dataclasses.replace(report, models=models, differences=differences)
+    return dataclasses.replace(public, verdict=verdict(public))
 
 
 def _public_difference(difference: NamedDifference) -> NamedDifference:

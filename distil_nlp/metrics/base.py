@@ -103,6 +103,21 @@ class Evaluator(ABC):
     ) -> float | None:
         """Share of the student's decisions that equal the teacher's; None where nothing is decided."""
 
+    def most_frequent(self, answers: Sequence[np.ndarray] | np.ndarray) -> float | None:
+        """Share of the decisions that are the most frequent one; None where decisions have no classes."""
+        return None
+
+
+def share_of_most_frequent(decisions: np.ndarray) -> float:
+    """Share of the most frequent row; nan where a decision is.
+
+    Args:
+        decisions (`np.ndarray`): Shape (n,) or (n, labels).
+    """
+    if np.isnan(decisions).any():
+        return float("nan")
+    return float(np.unique(decisions, axis=0, return_counts=True)[1].max() / len(decisions))
+
 
 def rows_of(logits: torch.Tensor) -> np.ndarray:
     """Logits with one row per example as a float32 array.

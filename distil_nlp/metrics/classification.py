@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..internals.messages import nearest
-from .base import Evaluator, first_of
+from .base import Evaluator, first_of, share_of_most_frequent
 
 if TYPE_CHECKING:
     from transformers import EvalPrediction
@@ -333,6 +333,12 @@ class ClassificationEvaluator(Evaluator):
         if np.isnan(student).any() or np.isnan(teacher).any():
             return float("nan")
         return float(np.mean(_correct(decide(self.problem_type, student), decide(self.problem_type, teacher))))
+
+    def most_frequent(self, answers: Sequence[np.ndarray] | np.ndarray) -> float | None:
+        if _kind(self.problem_type).is_number:
+            return None
+        logits = np.asarray(answers)
+        return float("nan") if np.isnan(logits).any() else share_of_most_frequent(decide(self.problem_type, logits))
 
     def _sides(self, statistics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if _kind(self.problem_type).label_dims == 2:

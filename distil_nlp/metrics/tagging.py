@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .base import Evaluator, first_of
+from .base import Evaluator, first_of, share_of_most_frequent
 from .classification import MISSING_LABEL
 
 if TYPE_CHECKING:
@@ -160,6 +160,10 @@ class TaggingEvaluator(Evaluator):
         if (student == _NOT_A_NUMBER).any() or (teacher == _NOT_A_NUMBER).any():
             return float("nan")
         return float(np.mean(student == teacher))
+
+    def most_frequent(self, answers: Sequence[np.ndarray] | np.ndarray) -> float | None:
+        tags = _joined(answers)
+        return float("nan") if (tags == _NOT_A_NUMBER).any() else share_of_most_frequent(tags)
 
     def _word_counts(self, tags: np.ndarray) -> np.ndarray:
         correct = np.bincount(self._example, weights=tags == self._tags, minlength=self.num_examples)

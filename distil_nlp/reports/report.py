@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import math
 import platform
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ _PACKAGES = (
     "torch", "transformers", "datasets", "accelerate", "evaluate", "scikit-learn", "numpy", "distil-nlp",
 )  # fmt: skip
 _OPTIONAL = ("data", "objective", "stages", "recipe", "vocabulary", "training_curves")  # left out where None
+_WIDTH = 120  # of the verdict in a terminal
 _SHARE = display("share")  # retention and agreement, in percent
 
 
@@ -86,6 +88,7 @@ class ModelResult:
         retention (`float`): Main metric over the teacher's; where lower is better, the teacher's over the model's. The
             key in report.json is "kept".
         agreement (`float`): Share of the decisions that are the teacher's.
+        most_frequent (`float`): Share of the examples that get the model's most frequent decision.
         parameters (`int`), size_bytes (`int`): Number of parameters; bytes of the saved weights.
         latency_ms (`LatencyQuantiles`), throughput_per_s (`float`): One example at a time; examples per second in
             large batches.
@@ -99,6 +102,7 @@ class ModelResult:
     spread: dict[str, float | None] | None = None
     retention: float | None = None
     agreement: float | None = None
+    most_frequent: float | None = None
     parameters: int | None = None
     size_bytes: int | None = None
     latency_ms: LatencyQuantiles | None = None
@@ -146,6 +150,7 @@ class Report:
         recipe (`dict`): The settings given to the recipe.
         vocabulary (`dict[str, int]`): Tokens of teacher and student, where the vocabulary was trimmed.
         pictures (`dict[str, str]`): File names of pictures in the folder of the report, with their captions.
+        verdict (`list[str]`): What the figures say in words, see `distil_nlp.reports.verdict`.
         training_curves (`dict[str, list[dict]]`): Log lines of each training by its name: every loss term, learning rate
             and evaluation with its step and epoch.
         version (`int`): Of the keys of report.json.
@@ -166,6 +171,7 @@ class Report:
     recipe: dict[str, Any] | None = None
     vocabulary: dict[str, int] | None = None
     pictures: dict[str, str] | None = None
+    verdict: list[str] = field(default_factory=list)
     training_curves: dict[str, list[dict[str, Any]]] | None = None
     version: int = VERSION
 
@@ -211,6 +217,7 @@ class Report:
                 ],
                 "environment": dict(values.get("environment") or {}),
                 "seeds": list(values.get("seeds") or []),
+                "verdict": [str(sentence) for sentence in values.get("verdict") or []],
                 "version": version,
             }
         )
@@ -252,12 +259,14 @@ class Report:
 
 
 def text_table(report: Report) -> str:
-    """The comparison for a terminal: a row for each model, then a line for each difference.
+    """The comparison for a terminal: the verdict, a row for each model, a line for each difference.
 
     Returns:
         `str`, without a final line break.
     """
-    lines = [text_rows(*table_cells(report)), *([""] if report.differences else [])]
+    verdict = [textwrap.fill(printable(sentence), _WIDTH) for sentence in report.verdict]
+    lines = [*verdict, *([""] if verdict else []), text_rows(*table_cells(report))]
+    lines += [""] if report.differences else []
     return "\n".join([*lines, *map(printable, difference_lines(report))])
 
 
