@@ -64,8 +64,8 @@ def _unfinished(report: Report) -> Iterator[str]:
     before, last = _mean(losses[-2 * quarter : -quarter]), _mean(losses[-quarter:])
     if before > 0 and (before - last) / before >= _STILL_FALLING and not _evaluations_worsen(report):
         yield (
-            f"The student has not finished learning: its loss still fell by {_percent((before - last) / before)} in the last "
-            f"quarter of the training. Train it longer (num_train_epochs)."
+            f"The student has not finished learning: its loss still fell by {_percent((before - last) / before)} in the "
+            f"last quarter of the training. Train it longer (num_train_epochs)."
         )
 
 
