@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from transformers.audio_utils import hertz_to_mel, mel_to_hertz
 
+from ..internals.messages import shown
 from .counter_rng import uniform
 
 _SNR = (5.0, 30.0)  # signal-to-noise ratios in decibels
@@ -45,12 +46,12 @@ class AudioAugmentation:
 
     def __post_init__(self):
         if not 0 <= self.shift < float("inf"):
-            raise ValueError(f"shift is a number of seconds, 0 or more; got {self.shift!r}.")
+            raise ValueError(f"shift is a number of seconds, 0 or more; got {shown(self.shift)}.")
         if not 0 <= self.noise <= 1:
-            raise ValueError(f"noise is a probability, 0 to 1; got {self.noise!r}.")
+            raise ValueError(f"noise is a probability, 0 to 1; got {shown(self.noise)}.")
         for name in ("time_mask", "frequency_mask"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} is a share, 0 to less than 1; got {getattr(self, name)!r}.")
+                raise ValueError(f"{name} is a share, 0 to less than 1; got {shown(getattr(self, name))}.")
 
     def __call__(
         self,

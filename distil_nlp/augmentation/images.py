@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 
+from ..internals.messages import shown
 from ..signals.problem_kinds import MISSING
 from .counter_rng import beta_quantile, uniform
 
@@ -61,26 +62,26 @@ class ImageAugmentation:
     def __post_init__(self):
         for name in ("flip", "crop_padding", "min_scale", "erasing", "mixup", "cutmix", "seed"):
             if not isinstance(getattr(self, name), numbers.Real):
-                raise ValueError(f"{name} is a number; got {getattr(self, name)!r}.")
+                raise ValueError(f"{name} is a number; got {shown(getattr(self, name))}.")
         for name in ("flip", "erasing"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a probability, 0 to 1; got {getattr(self, name)!r}.")
+                raise ValueError(f"{name} is a probability, 0 to 1; got {shown(getattr(self, name))}.")
         if not 0 < self.min_scale <= 1:
-            raise ValueError(f"min_scale is a share of the image's area, above 0 to 1; got {self.min_scale!r}.")
+            raise ValueError(f"min_scale is a share of the image's area, above 0 to 1; got {shown(self.min_scale)}.")
         if not (self.crop_padding >= 0 and self.crop_padding % 1 == 0):
-            raise ValueError(f"crop_padding is a number of pixels, 0 or more; got {self.crop_padding!r}.")
+            raise ValueError(f"crop_padding is a number of pixels, 0 or more; got {shown(self.crop_padding)}.")
         object.__setattr__(self, "crop_padding", int(self.crop_padding))
         if self.padding not in PADDINGS:
-            raise ValueError(f"padding must be one of {', '.join(PADDINGS)}; got {self.padding!r}.")
+            raise ValueError(f"padding must be one of {', '.join(PADDINGS)}; got {shown(self.padding)}.")
         for name in ("mixup", "cutmix"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(
-                    f"{name} is the alpha of a Beta distribution, 0 or more; got {getattr(self, name)!r}."
+                    f"{name} is the alpha of a Beta distribution, 0 or more; got {shown(getattr(self, name))}."
                 )
         if self.mixes and not (self.num_classes or 0) >= 1:
             raise ValueError(
                 f"With mixup={self.mixup} and cutmix={self.cutmix} a label becomes a row with a share for each class, so "
-                f"num_classes must be the number of classes; got num_classes={self.num_classes!r}."
+                f"num_classes must be the number of classes; got num_classes={shown(self.num_classes)}."
             )
 
     @property

@@ -11,6 +11,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 
+from ..internals.messages import shown
 from ..models.loading import load_model, load_tokenizer
 from ..signals.columns import POSITIONS
 from ..signals.forward import accepted_columns, forward_logits
@@ -113,14 +114,14 @@ def load_masked_lm(
     if model_tokenizer is None or model_tokenizer.get_vocab() != tokenizer.get_vocab():
         difference = "none" if model_tokenizer is None else f"a different one of {len(model_tokenizer)} tokens"
         raise ValueError(
-            f"augmentation_model={str(name_or_path)!r} must have the tokenizer of the data (the teacher's, "
+            f"augmentation_model={shown(str(name_or_path))} must have the tokenizer of the data (the teacher's, "
             f"{len(tokenizer)} tokens); it has {difference}, so its predictions would be other words. Choose a masked "
             f"language model of the teacher's family."
         )
     model, missing_weights = load_model("AutoModelForMaskedLM", name_or_path, trust_remote_code=trust_remote_code)
     if missing_weights:
         raise ValueError(
-            f"augmentation_model={str(name_or_path)!r} has no trained head for masked-language modeling "
+            f"augmentation_model={shown(str(name_or_path))} has no trained head for masked-language modeling "
             f"({len(missing_weights)} weights are not in its checkpoint: {', '.join(missing_weights[:4])}), so its "
             f"predictions would be noise. Use the model as it was pre-trained, or train it with `task: fill-mask` first."
         )
@@ -131,8 +132,8 @@ def _check(tokenizer: PreTrainedTokenizerBase, *, num_copies: int, num_candidate
     """Raise ValueError on numbers out of range, or a tokenizer without a mask token."""
     if num_copies < 1 or num_candidates < 1 or not 0 <= probability <= 1:
         raise ValueError(
-            f"num_copies and num_candidates must be 1 or more, and probability 0 to 1; got num_copies={num_copies!r}, "
-            f"num_candidates={num_candidates!r}, probability={probability!r}."
+            f"num_copies and num_candidates must be 1 or more, and probability 0 to 1; got num_copies={shown(num_copies)}, "
+            f"num_candidates={shown(num_candidates)}, probability={shown(probability)}."
         )
     if tokenizer.mask_token_id is None:
         raise ValueError(

@@ -9,6 +9,7 @@ import datasets
 import numpy as np
 
 from ..data.examples import TOKENS
+from ..internals.messages import shown
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -51,7 +52,7 @@ def augmented_copies(
     Networks", section 3.3; swapping and dropping as in Wei and Zou 2019, "EDA".
     """
     if num_copies < 1:
-        raise ValueError(f"num_copies must be 1 or more; got {num_copies!r}.")
+        raise ValueError(f"num_copies must be 1 or more; got {shown(num_copies)}.")
     if len(rows) == 0:
         return rows
     generator = np.random.default_rng(seed)

@@ -7,6 +7,7 @@ import datasets
 
 from ..data.collator import Batch, Collator, Row, as_collator
 from ..data.examples import EXAMPLE_ID, TOKENS
+from ..internals.messages import shown
 
 
 def with_separate_inputs(rows: datasets.Dataset, others: Mapping[str, datasets.Dataset]) -> datasets.Dataset:
@@ -27,7 +28,7 @@ def with_separate_inputs(rows: datasets.Dataset, others: Mapping[str, datasets.D
     for prefix, other in others.items():
         if list(other[EXAMPLE_ID]) != list(rows[EXAMPLE_ID]):
             raise ValueError(
-                f"The rows of {prefix!r} must be of the same examples in the same order; got {len(other)} rows beside "
+                f"The rows of {shown(prefix)} must be of the same examples in the same order; got {len(other)} rows beside "
                 f"{len(rows)}, with other example ids. Prepare the same split with both tokenizers."
             )
         names = [name for name in TOKENS if name in other.column_names]
@@ -53,8 +54,8 @@ class SeparateInputsCollator(Collator):
         for prefix in others:
             if clash := [other for other in others if other != prefix and other.startswith(prefix)]:
                 raise ValueError(
-                    f"The prefix {prefix!r} is the beginning of {clash[0]!r}, so its columns cannot be told apart. Take "
-                    f"prefixes such as 'teacher_1_' and 'teacher_2_'."
+                    f"The prefix {shown(prefix)} is the beginning of {shown(clash[0])}, so its columns cannot be told "
+                    f"apart. Take prefixes such as 'teacher_1_' and 'teacher_2_'."
                 )
         self.collator = as_collator(collator)
         self.others = {prefix: as_collator(other) for prefix, other in others.items()}

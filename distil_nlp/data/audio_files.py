@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..internals.imports import import_extra
+from ..internals.messages import shown
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ def decode_wave(file: Mapping[str, Any] | None, location: str) -> tuple[np.ndarr
         ValueError: A file that is not audio, is cut off, missing, empty, too short or not finite.
     """
     if file is None or (file["bytes"] is None and file["path"] is None):
-        raise ValueError(f"{location} has no audio (it is {file!r}). Remove the row, or add the file.")
+        raise ValueError(f"{location} has no audio (it is {shown(file)}). Remove the row, or add the file.")
     soundfile = import_extra("audio")
     location += f" ({file['path']})" if file["path"] else ""
     try:
@@ -41,7 +42,9 @@ def decode_wave(file: Mapping[str, Any] | None, location: str) -> tuple[np.ndarr
             io.BytesIO(file["bytes"]) if file["bytes"] is not None else file["path"], dtype="float32", always_2d=True
         )
     except (OSError, RuntimeError) as error:  # soundfile's own errors are RuntimeErrors
-        size = "" if file["bytes"] is None else f" ({len(file['bytes']):,} bytes, the first {file['bytes'][:8]!r})"
+        size = (
+            "" if file["bytes"] is None else f" ({len(file['bytes']):,} bytes, the first {shown(file['bytes'][:8])})"
+        )
         raise ValueError(
             f"{location} cannot be read as audio: {str(error).rstrip('.')}{size}. Was the copy cut off? WAV, FLAC, OGG and "
             f"MP3 can be read. Replace the file, or remove the row."

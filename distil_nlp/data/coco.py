@@ -7,7 +7,8 @@ from typing import Any
 import datasets
 import numpy as np
 
-from .columns import listed, row_location, source_rows, source_split
+from ..internals.messages import listed, shown
+from .columns import row_location, source_rows, source_split
 from .images import image_sizes
 
 Objects = tuple[list, np.ndarray]  # categories, and boxes of shape (boxes, 4)
@@ -46,9 +47,8 @@ def _objects(row: Any, index: int, column: str, location: Callable[[int], str]) 
         reason = None
     except (KeyError, TypeError, ValueError, StopIteration) as error:
         reason = error
-    text = repr(row)
     raise ValueError(
-        f"{location(index)} contains {text[:80] + '...' if len(text) > 80 else text} in column {column!r}. The "
+        f"{location(index)} contains {shown(row, 80)} in column {shown(column)}. The "
         f"objects in an image should be {FORMAT}: four finite numbers and a category for each, empty "
         f"lists where the image has no objects, null where it is not labeled."
     ) from reason
@@ -81,14 +81,16 @@ def category_names(split: datasets.Dataset, column: str, objects: Sequence[Objec
     categories = {category for row in objects if row is not None for category in row[0]}
     if not categories:
         raise ValueError(
-            f"Column {column!r} has no object in any of {len(objects)} rows, so there is nothing to learn. Set another "
-            f"column, or label the objects."
+            f"Column {shown(column)} has no object in any of {len(objects)} rows, so there is nothing to learn. Set "
+            f"another column, or label the objects."
         )
     if all(isinstance(category, str) for category in categories):
         return sorted(categories)
     if all(isinstance(category, int) and category >= 0 for category in categories):
         return [str(index) for index in range(max(categories) + 1)]
-    raise ValueError(f"Categories in column {column!r} should be names, or integers from 0; got {listed(categories)}.")
+    raise ValueError(
+        f"Categories in column {shown(column)} should be names, or integers from 0; got {listed(categories)}."
+    )
 
 
 def _feature_names(feature: Any) -> list[str] | None:
@@ -130,7 +132,7 @@ def encode_categories(
         ]
         if unknown:
             raise ValueError(
-                f"{location(row)} has an object of category {unknown[0]!r}, and the categories are the {len(names)} "
+                f"{location(row)} has an object of category {shown(unknown[0])}, and the categories are the {len(names)} "
                 f"{listed(names)}. Correct it, or add an example of it to the training split."
             )
     return [

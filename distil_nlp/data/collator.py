@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from ..internals.messages import listed, shown
 from .examples import EXAMPLE_ID
 
 Row = Mapping[str, Any]
@@ -82,8 +83,8 @@ def require_example_ids(rows: Sequence[Row]) -> None:
     """Raise ValueError if rows to be augmented have no example ids."""
     if rows[0].get(EXAMPLE_ID) is None:
         raise ValueError(
-            f"Augmentation depends on the example id, and the rows have no column {EXAMPLE_ID!r}; they have "
-            f"{', '.join(rows[0])}. Add it: `add_example_ids(dataset)`."
+            f"Augmentation depends on the example id, and the rows have no column {shown(EXAMPLE_ID)}; they have "
+            f"{listed(rows[0])}. Add it: `add_example_ids(dataset)`."
         )
 
 

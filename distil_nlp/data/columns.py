@@ -8,7 +8,7 @@ import pyarrow
 import pyarrow.compute
 import pyarrow.types
 
-from ..internals.messages import MAX_SHOWN, printable
+from ..internals.messages import listed, shown
 
 # Usual names of text pairs and single texts, as in GLUE and data sets made after it.
 TEXT_PAIRS = (
@@ -43,13 +43,15 @@ def find_text_columns(
     """
     if text_pair_column is not None and text_column is None:
         raise ValueError(
-            f"text_pair_column={text_pair_column!r} names the second text of a pair, but no text_column names the "
+            f"text_pair_column={shown(text_pair_column)} names the second text of a pair, but no text_column names the "
             f"first. Set both. The columns are {listed(columns)}."
         )
     if text_column is not None:
         names = (text_column,) if text_pair_column is None else (text_column, text_pair_column)
         if len(set(names)) < len(names):
-            raise ValueError(f"text_column and text_pair_column are both {text_column!r}; a pair needs two columns.")
+            raise ValueError(
+                f"text_column and text_pair_column are both {shown(text_column)}; a pair needs two columns."
+            )
         for name, argument in zip(names, ("text_column", "text_pair_column"), strict=False):
             require_column(name, columns, argument)
         return names
@@ -135,7 +137,7 @@ def label_column_of(
     name = find_label_column(columns, label_column, usual_names)
     if "validation" in splits and name not in splits["validation"].column_names:
         raise ValueError(
-            f"The validation split has no column {name!r}, where the training split has its labels. Its columns are "
+            f"The validation split has no column {shown(name)}, where the training split has its labels. Its columns are "
             f"{listed(splits['validation'].column_names)}. Without labels nothing can be measured: add them, or give "
             f"the splits the same column names."
         )
@@ -153,7 +155,7 @@ def first_split(splits: Mapping[str, datasets.Dataset], *names: str) -> datasets
 def require_column(name: str, columns: Sequence[str], argument: str) -> None:
     """Raise ValueError if `name`, given by the setting `argument`, is not among the columns."""
     if name not in columns:
-        raise ValueError(f"{argument}={name!r} is not a column of the data. The columns are {listed(columns)}.")
+        raise ValueError(f"{argument}={shown(name)} is not a column of the data. The columns are {listed(columns)}.")
 
 
 def source_rows(split: datasets.Dataset) -> np.ndarray:
@@ -188,14 +190,14 @@ def check_texts(split: datasets.Dataset, split_name: str, columns: Iterable[str]
         kind = texts.type
         if not _is_text(kind):
             raise ValueError(
-                f"Column {name!r} of the {split_name} split contains {kind}, but a text is a string. If another column "
-                f"is the text, set text_column; otherwise make it one string per row."
+                f"Column {shown(name)} of the {split_name} split contains {kind}, but a text is a string. If another "
+                f"column is the text, set text_column; otherwise make it one string per row."
             )
         if texts.null_count:
             rows = source_rows(split)[_true_indices(texts.is_null())]
             raise ValueError(
                 f"{len(rows)} of {len(texts)} rows of the {source_split(split, split_name)} split have no text in column "
-                f"{name!r} (rows {listed(rows)}, counted from 0). Fill or remove these rows: a model needs text."
+                f"{shown(name)} (rows {listed(rows)}, counted from 0). Fill or remove these rows: a model needs text."
             )
         _check_lengths(texts, split, split_name, name)
 
@@ -210,7 +212,7 @@ def _check_lengths(texts: pyarrow.ChunkedArray, split: datasets.Dataset, split_n
         row = source_rows(split)[pyarrow.compute.index(lengths, longest).as_py()]
         raise ValueError(
             f"Row {row} (counted from 0) of the {source_split(split, split_name)} split has a text of {longest:,} bytes in "
-            f"column {name!r}; at most {_MAX_TEXT_BYTES:,} are read. Divide it into rows, or remove it."
+            f"column {shown(name)}; at most {_MAX_TEXT_BYTES:,} are read. Divide it into rows, or remove it."
         )
 
 
@@ -224,7 +226,7 @@ def check_words(split: datasets.Dataset, split_name: str, column: str) -> None:
     if not _is_list(rows.type) or not _is_text(rows.type.value_type):
         hint = " Split the texts: ['Anna', 'lives', 'in', 'Paris']." if _is_text(rows.type) else ""
         raise ValueError(
-            f"Column {column!r} of the {split_name} split contains {rows.type}, but each row needs a list of words, "
+            f"Column {shown(column)} of the {split_name} split contains {rows.type}, but each row needs a list of words, "
             f"because each word has its tag.{hint} If another column has the words, set text_column."
         )
     words, num_words = flat_lists(split, column)
@@ -234,7 +236,7 @@ def check_words(split: datasets.Dataset, split_name: str, column: str) -> None:
         bad = np.unique(np.concatenate([_true_indices(rows.is_null()), row_of_word[missing_words]]))
         raise ValueError(
             f"{len(bad)} of {len(rows)} rows of the {source_split(split, split_name)} split have no list of words in "
-            f"column {column!r}, or one with a missing word (rows {listed(source_rows(split)[bad])}, counted from 0). "
+            f"column {shown(column)}, or one with a missing word (rows {listed(source_rows(split)[bad])}, counted from 0). "
             f"Fill or remove these rows."
         )
 
@@ -275,11 +277,3 @@ def _is_list(kind: pyarrow.DataType) -> bool:
 def arrow_column(split: datasets.Dataset, name: str) -> pyarrow.ChunkedArray:
     """A column as a `pyarrow.ChunkedArray`, of the selected rows in their order."""
     return split.select_columns([name]).with_format("arrow")[:].column(name)
-
-
-def listed(names: Iterable[object], max_names: int = 10) -> str:
-    """Names joined for a message: a, b, c, ... (77 in all)."""
-    names = list(names)
-    texts = [printable(name) for name in names[:max_names]]
-    cut = [text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..." for text in texts]
-    return ", ".join(cut) + (f", ... ({len(names)} in all)" if len(names) > max_names else "")

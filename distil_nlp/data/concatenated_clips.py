@@ -7,6 +7,7 @@ import datasets
 import numpy as np
 
 from ..internals.imports import import_extra
+from ..internals.messages import shown
 from .audio import open_clips
 from .audio_files import resample
 from .columns import require_column
@@ -80,9 +81,9 @@ def _words(split: datasets.Dataset, split_name: str, label_column: str) -> list[
     feature = split.features[label_column]
     if not isinstance(feature, datasets.ClassLabel):
         raise ValueError(
-            f"Clips are joined to utterances of several words, which needs class labels with names; {label_column!r} of "
-            f"the {split_name} split contains {feature}. Use a text column with the transcript of each clip, and leave "
-            f"joined_clips out."
+            f"Clips are joined to utterances of several words, which needs class labels with names; "
+            f"{shown(label_column)} of the {split_name} split contains {feature}. Use a text column with the transcript "
+            f"of each clip, and leave joined_clips out."
         )
     return feature.int2str(split[label_column])
 

@@ -30,6 +30,7 @@ from tqdm.auto import tqdm
 
 from ..internals.files import read_json, write_json, write_text
 from ..internals.locks import waiting_lock
+from ..internals.messages import shown
 
 LIBRARIES = ("networkx", "pandas", "python", "sympy", "transformers")
 SIZES = {"train": 250, "unlabeled": 6600, "validation": 500, "test": 1250}
@@ -70,7 +71,7 @@ def installed_libraries() -> dict[str, Path]:
             folders[label] = Path(sysconfig.get_paths()["stdlib"])
         elif spec is None:
             raise ModuleNotFoundError(
-                f"The quickstart reads the docstrings of {', '.join(LIBRARIES)}, and {label!r} is not installed. "
+                f"The quickstart reads the docstrings of {', '.join(LIBRARIES)}, and {shown(label)} is not installed. "
                 f'Install it: pip install "distil-nlp[quickstart]".'
             )
         else:
@@ -210,8 +211,8 @@ def _divide(
     for split, share in shares.items():
         if len(splits[split]) < share and split != "unlabeled":
             raise ValueError(
-                f"{label!r} has {len(rows)} usable docstrings, too few for {share} rows in {split!r} (rows per library: "
-                f"{shares}). Choose smaller `sizes`, or leave the library out."
+                f"{shown(label)} has {len(rows)} usable docstrings, too few for {share} rows in {shown(split)} (rows per "
+                f"library: {shares}). Choose smaller `sizes`, or leave the library out."
             )
         splits[split] = splits[split][:share]
     return splits

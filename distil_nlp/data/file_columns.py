@@ -5,7 +5,8 @@ from typing import Any
 
 import datasets
 
-from .columns import listed, require_column
+from ..internals.messages import listed, shown
+from .columns import require_column
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ def find_file_column(split: datasets.Dataset, kind: FileKind, column: str | None
         require_column(column, columns, kind.argument)
         if not _holds_files(split.features[column], kind):
             raise ValueError(
-                f"{kind.argument}={column!r} contains {split.features[column]}; an {kind.noun} is stored encoded, as bytes "
-                f"or by its path. The columns are {listed(columns)}."
+                f"{kind.argument}={shown(column)} contains {shown(split.features[column])}; an {kind.noun} is stored "
+                f"encoded, as bytes or by its path. The columns are {listed(columns)}."
             )
         return column
     candidates = [name for name in columns if isinstance(split.features[name], kind.feature)]

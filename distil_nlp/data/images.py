@@ -10,6 +10,7 @@ import datasets
 import numpy as np
 
 from ..internals.imports import import_extra
+from ..internals.messages import shown
 from ..models.pixel_preprocessor import PixelPreprocessor
 from .columns import first_split, row_location
 from .file_columns import IMAGE_FILES, find_file_column
@@ -93,7 +94,7 @@ def open_image(file: Mapping[str, Any]) -> "PillowImage.Image":
 
 def _decode(file: Mapping[str, Any] | None, location: str) -> "PillowImage.Image":
     if file is None or (file["bytes"] is None and file["path"] is None):
-        raise ValueError(f"{location} has no image (it is {file!r}). Remove the row, or add the file.")
+        raise ValueError(f"{location} has no image (it is {shown(file)}). Remove the row, or add the file.")
     Image = import_extra("vision")
     from PIL import ImageOps
 
@@ -106,14 +107,16 @@ def _decode(file: Mapping[str, Any] | None, location: str) -> "PillowImage.Image
     except (OSError, SyntaxError, ValueError, RuntimeError, struct.error, Image.DecompressionBombError) as error:
         is_other = "cannot identify" in str(error)
         reason = f"it is none of {', '.join(FORMATS)}" if is_other else str(error).rstrip(".")
-        size = "" if file["bytes"] is None else f" ({len(file['bytes']):,} bytes, the first {file['bytes'][:8]!r})"
+        size = (
+            "" if file["bytes"] is None else f" ({len(file['bytes']):,} bytes, the first {shown(file['bytes'][:8])})"
+        )
         raise ValueError(
             f"{location} cannot be read as an image: {reason}{size}. Was the copy cut off? Replace the file, or remove the "
             f"row."
         ) from error
     if image.mode.startswith(_DEEP_GRAY):
         raise ValueError(
-            f"{location} has an image of 16 or more bits per pixel (pillow mode {image.mode!r}), and models read 8: "
+            f"{location} has an image of 16 or more bits per pixel (pillow mode {shown(image.mode)}), and models read 8: "
             f"converted it would be all white or all black. Scale its values to 0 to 255 and save it as 8 bit."
         )
     return image

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import torch
 from transformers.trainer_utils import has_length
 
+from ..internals.messages import shown
 from ..signals.columns import LABELS
 from ..signals.problem_kinds import MISSING, ProblemKind
 
@@ -54,7 +55,7 @@ def check_label_column(dataset: Any, kind: ProblemKind, num_classes: int | None 
     if index is not None:
         raise ValueError(
             f"For {kind.name} labels must be {expected} ({kind.labels}); row {rows[index]} (counted from 0) has "
-            f"{values[index].as_py()!r}. Correct the label, or give the student the classes of the data."
+            f"{shown(values[index].as_py())}. Correct the label, or give the student the classes of the data."
         )
 
 

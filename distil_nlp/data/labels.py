@@ -12,9 +12,10 @@ from typing import Any
 
 import datasets
 
+from ..internals.messages import listed, shown
 from ..metrics.classification import MISSING_LABEL, PROBLEM_TYPES
 from ..signals.problem_kinds import problem_kind
-from .columns import arrow_column, listed
+from .columns import arrow_column
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class LabelEncoder:
             if not self._numbers_are_names and 0 <= number < self.num_labels:
                 return number
         raise ValueError(
-            f"label {_short(value)} is not one of the {self.num_labels} known classes "
+            f"label {shown(value)} is not one of the {self.num_labels} known classes "
             f"({listed(self.names or range(self.num_labels))}). The classes are those of label_names, or else those "
             f"of the training split. Correct the label, or pass label_names with every class."
         )
@@ -129,8 +130,8 @@ def column_values(split: datasets.Dataset, name: str) -> list:
     inner = getattr(feature, "feature", feature)  # of a list, that of its elements
     if not isinstance(inner, (datasets.ClassLabel, datasets.Value)):
         raise ValueError(
-            f"Column {name!r} contains {feature}, which is not a label: a label is a class, a number, or a list of "
-            f"classes. Types may also be mixed (1 in one row, 'x' in another). Set label_column, or use one type."
+            f"Column {shown(name)} contains {shown(feature)}, which is not a label: a label is a class, a number, or a "
+            f"list of classes. Types may also be mixed (1 in one row, 'x' in another). Set label_column, or use one type."
         )
     names = inner.names if isinstance(inner, datasets.ClassLabel) else None
     return [_plain(value, names) for value in arrow_column(split, name).to_pylist()]
@@ -177,8 +178,9 @@ def read_labels(
     if kind.several_labels != is_list(split, name):
         wanted = "a list of classes" if kind.several_labels else "one value"
         raise ValueError(
-            f"{problem_type} needs {wanted} in each row of column {name!r}, but it contains {split.features[name]}. "
-            f"Set another problem_type or label_column. (A csv file cannot contain lists: use jsonl or parquet.)"
+            f"{problem_type} needs {wanted} in each row of column {shown(name)}, but it contains "
+            f"{shown(split.features[name])}. Set another problem_type or label_column. (A csv file cannot contain lists: "
+            f"use jsonl or parquet.)"
         )
     if kind.has_number_labels:
         if label_names is not None:
@@ -191,7 +193,7 @@ def read_labels(
         names, count = _distinct(label_names), len(label_names)
     if count < (1 if kind.several_labels else 2):
         raise ValueError(
-            f"Column {name!r} has {count} class{'' if count == 1 else 'es'} ({listed(present)}), which is too few to "
+            f"Column {shown(name)} has {count} class{'' if count == 1 else 'es'} ({listed(present)}), which is too few to "
             f"classify. -1 and empty cells count as missing: if -1 is one of your classes, pass label_names with '-1' "
             f"in it. Otherwise set another label_column."
         )
@@ -211,8 +213,8 @@ def _problem_type(split: datasets.Dataset, name: str, values: list, present: lis
         if fraction is not None:
             word = present[numbers.index(None)]
             raise ValueError(
-                f"Column {name!r} mixes numbers ({fraction}) with words ({word!r}): neither scores nor classes. Clear "
-                f"the words if these are scores, or set problem_type='{SINGLE}' if each value is a class."
+                f"Column {shown(name)} mixes numbers ({fraction}) with words ({shown(word)}): neither scores nor "
+                f"classes. Clear the words if these are scores, or set problem_type='{SINGLE}' if each value is a class."
             )
         return SINGLE
     if fraction is not None:
@@ -227,7 +229,7 @@ def _problem_type(split: datasets.Dataset, name: str, values: list, present: lis
         )
         return SINGLE
     raise ValueError(
-        f"Column {name!r} contains floats with integer values ({listed(present, 5)}), which may be scores or "
+        f"Column {shown(name)} contains floats with integer values ({listed(present, 5)}), which may be scores or "
         f"classes. Set problem_type='{REGRESSION}' or problem_type='{SINGLE}'."
     )
 
@@ -244,7 +246,7 @@ def _classes(feature: Any, present: list, multi_hot: bool) -> tuple[list[str] | 
     numbers = [parse_number(element) for element in elements]
     fraction = next((number for number in numbers if number is not None and number % 1 != 0), None)
     if fraction is not None and is_row:
-        raise ValueError(f"Lists of labels contain classes, or one 0 or 1 per class; got {fraction}.")
+        raise ValueError(f"Lists of labels contain classes, or one 0 or 1 per class; got {shown(fraction)}.")
     if None not in numbers and fraction is None:
         classes = sorted({int(number) for number in numbers} - set(_MISSING))
         bare = classes == list(range(len(classes)))
@@ -279,7 +281,7 @@ def _score(value: Any) -> float:
     number = parse_number(value)
     if number is None or not math.isfinite(number):
         raise ValueError(
-            f"label {_short(value)} is not a finite number, which a regression needs. Correct it, leave it empty if "
+            f"label {shown(value)} is not a finite number, which a regression needs. Correct it, leave it empty if "
             f"it is missing, or set problem_type='{SINGLE}'."
         )
     return float(number)
@@ -294,7 +296,3 @@ def _plain(value: Any, names: list[str] | None) -> Any:
     if names is not None:
         return names[value] if value >= 0 else None
     return value
-
-
-def _short(value: Any) -> str:
-    return repr(value) if isinstance(value, str) else str(value)

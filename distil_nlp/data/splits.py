@@ -14,9 +14,10 @@ import pandas
 import pyarrow.compute
 import pyarrow.parquet
 
+from ..internals.messages import listed, shown
 from ..models.sources import check_hub
 from .audio import find_audio_files, load_audio_folder
-from .columns import TEXT_PAIRS, TEXTS, listed
+from .columns import TEXT_PAIRS, TEXTS
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ def load_file(path: str | Path, argument: str) -> datasets.Dataset:
 def _checked_share(train_val_split: float | None) -> float | None:
     if train_val_split is not None and not 0 < train_val_split < 1:
         raise ValueError(
-            f"train_val_split is a share of the training rows, above 0 and below 1; got {train_val_split!r}."
+            f"train_val_split is a share of the training rows, above 0 and below 1; got {shown(train_val_split)}."
         )
     return train_val_split
 
@@ -132,7 +133,7 @@ def _checked_share(train_val_split: float | None) -> float | None:
 def _check_counts(**counts: int | None) -> None:
     for argument, count in counts.items():
         if count is not None and count < 1:
-            raise ValueError(f"{argument} must be 1 or more, or left out for all rows; got {count}.")
+            raise ValueError(f"{argument} must be 1 or more, or left out for all rows; got {shown(count)}.")
 
 
 def _held_out(whole: dict[str, datasets.Dataset], share: float) -> dict[str, datasets.Dataset]:
@@ -156,28 +157,29 @@ def _check_sources(
     dataset_name: str | None, dataset_config_name: str | None, files: Mapping[str, Path], *, holds_out: bool = False
 ) -> None:
     """Raise ValueError unless there is exactly one source with a validation split."""
-    named = [f"{split}_file={str(path)!r}" for split, path in files.items() if split != "unlabeled"]
+    named = [f"{split}_file={shown(str(path))}" for split, path in files.items() if split != "unlabeled"]
     if dataset_name is None and not files:
         raise ValueError(
-            f"Data is needed; got dataset_name={dataset_name!r} and no file. Set dataset_name (a Hub id such as 'glue', "
-            f"with dataset_config_name 'sst2'), or train_file and validation_file."
+            f"Data is needed; got dataset_name={shown(dataset_name)} and no file. Set dataset_name (a Hub id such as "
+            f"'glue', with dataset_config_name 'sst2'), or train_file and validation_file."
         )
     if dataset_name is not None and named:
         raise ValueError(
-            f"Both dataset_name={dataset_name!r} and {', '.join(named)} were given; only one can be the data. Leave "
+            f"Both dataset_name={shown(dataset_name)} and {', '.join(named)} were given; only one can be the data. Leave "
             f"one of them out; with a dataset_name only unlabeled_file can be used."
         )
     if dataset_name is None and dataset_config_name is not None:
         raise ValueError(
-            f"dataset_config_name={dataset_config_name!r} is a part of a data set, and dataset_name is not set. Set it."
+            f"dataset_config_name={shown(dataset_config_name)} is a part of a data set, and dataset_name is not set. Set "
+            f"it."
         )
     if dataset_name is not None and Path(dataset_name).is_file():
         raise ValueError(
-            f"dataset_name={str(dataset_name)!r} is a file. Pass it as train_file, with a validation_file."
+            f"dataset_name={shown(str(dataset_name))} is a file. Pass it as train_file, with a validation_file."
         )
     if dataset_name is None and "validation" not in files and not holds_out:
         test = files.get("test")
-        instead = "validation_file" if test is None else f"validation_file={str(test)!r} instead of test_file"
+        instead = "validation_file" if test is None else f"validation_file={shown(str(test))} instead of test_file"
         raise ValueError(
             f"There is no validation data (given: {', '.join(f'{split}_file' for split in files)}), so neither "
             f"teacher nor student can be measured. Set {instead}; rows in it must not be in train_file; "
@@ -192,23 +194,26 @@ def _check_sources(
 
 def _check_file(path: Path, argument: str) -> None:
     if path.is_dir():
-        raise ValueError(f"{argument}={str(path)!r} is a folder; pass a file in it, or the folder as dataset_name.")
+        raise ValueError(
+            f"{argument}={shown(str(path))} is a folder; pass a file in it, or the folder as dataset_name."
+        )
     if not path.is_file():
         data_files = sorted(other.name for other in path.parent.glob("*") if other.suffix.lower() in READERS)
         raise FileNotFoundError(
-            f"{argument}={str(path)!r} does not exist. Data files in {str(path.parent)!r}: {listed(data_files) or 'none'}."
+            f"{argument}={shown(str(path))} does not exist. Data files in {shown(str(path.parent))}: "
+            f"{listed(data_files) or 'none'}."
         )
     if path.suffix.lower() not in READERS:
         raise ValueError(
-            f"{argument}={str(path)!r} has the extension {path.suffix!r}, which is not a supported format. "
+            f"{argument}={shown(str(path))} has the extension {shown(path.suffix)}, which is not a supported format. "
             f"Supported: {', '.join(READERS)}."
         )
     if path.stat().st_size == 0:
-        raise ValueError(f"{argument}={str(path)!r} is empty (0 bytes). Was the copy or the download cut off?")
+        raise ValueError(f"{argument}={shown(str(path))} is empty (0 bytes). Was the copy or the download cut off?")
     if path.suffix.lower() in _LINE_FORMATS and _has_huge_line(path):
         raise ValueError(
-            f"{argument}={str(path)!r} has a line of more than {_HUGE_LINE >> 20} MiB, and one line is one row. Was a line "
-            f"break lost, or is it another kind of file?"
+            f"{argument}={shown(str(path))} has a line of more than {_HUGE_LINE >> 20} MiB, and one line is one row. Was "
+            f"a line break lost, or is it another kind of file?"
         )
 
 
@@ -232,7 +237,7 @@ def _hub_splits(name: str, config: str | None, *, holds_out: bool = False) -> di
         loaded = load_audio_folder(name) if find_audio_files(name) else datasets.load_dataset(name, config)
     except (OSError, ValueError, RuntimeError) as error:  # not found, no network, a wrong config, a data set script
         raise ValueError(
-            f"The data set {name!r} (config {config!r}) cannot be loaded: {str(error).rstrip('.')}. Check "
+            f"The data set {shown(name)} (config {shown(config)}) cannot be loaded: {str(error).rstrip('.')}. Check "
             f"dataset_name and dataset_config_name, or pass files (train_file, validation_file)."
         ) from error
     splits = {split: loaded[split] for split in ("train", "test") if split in loaded}
@@ -241,7 +246,7 @@ def _hub_splits(name: str, config: str | None, *, holds_out: bool = False) -> di
     measured = next((split for split in ("validation", "validation_matched", "test") if split in loaded), None)
     if measured is None:
         raise ValueError(
-            f"The data set {name!r} has no validation split and no test split (splits: {listed(loaded)}), so neither "
+            f"The data set {shown(name)} has no validation split and no test split (splits: {listed(loaded)}), so neither "
             f"teacher nor student can be measured. Let train_val_split hold out a share of the training rows, "
             f"or save some of them as validation_file."
         )
@@ -275,7 +280,9 @@ def _read(path: Path, split: str) -> datasets.Dataset:
         files = {split: [glob.escape(str(path.resolve()))]}
         dataset = datasets.load_dataset(READERS[suffix], data_files=files, split=split, **options)
     except (datasets.exceptions.DatasetGenerationError, ValueError) as error:
-        raise ValueError(f"{split}_file={str(path)!r} cannot be read as {suffix[1:]}: {_reason(error)}") from error
+        raise ValueError(
+            f"{split}_file={shown(str(path))} cannot be read as {suffix[1:]}: {_reason(error)}"
+        ) from error
     if suffix == ".tsv":
         _check_quotes(dataset, path)
     return dataset
@@ -313,13 +320,13 @@ def _as_strings(path: Path, separator: str) -> dict:
     if not isinstance(head.index, pandas.RangeIndex):
         raise ValueError(
             f"its first row has more cells than there are column names ({listed(columns)}). Put texts that contain "
-            f"{separator!r} in quotation marks."
+            f"{shown(separator)} in quotation marks."
         )
     others = [other for other in (";", "\t", ",", "|") if len(columns) == 1 and other in columns[0]]
     if others:
         raise ValueError(
-            f"its only column is {columns[0]!r}, which looks like several separated by {others[0]!r}. Separate cells "
-            f"by {separator!r}."
+            f"its only column is {shown(columns[0])}, which looks like several separated by {shown(others[0])}. Separate "
+            f"cells by {shown(separator)}."
         )
     features = datasets.Features({name: datasets.Value("string") for name in columns})
     return {"sep": separator, "features": features, "keep_default_na": False, "na_values": [""]}
@@ -332,7 +339,7 @@ def _check_quotes(dataset: datasets.Dataset, path: Path) -> None:
         row = pyarrow.compute.index(pyarrow.compute.match_substring(column, "\t"), True).as_py()
         if row >= 0:
             raise ValueError(
-                f"Row {row} (counted from 0) of {path} has a tab within column {name!r}: a quotation mark opens "
+                f"Row {row} (counted from 0) of {path} has a tab within column {shown(name)}: a quotation mark opens "
                 f"there and closes in a later row, which would be lost. Double the quotation marks within texts and "
                 f"put such texts in quotation marks, or use jsonl."
             )

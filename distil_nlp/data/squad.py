@@ -6,7 +6,8 @@ from typing import Any
 
 import datasets
 
-from .columns import listed, row_location, source_rows, source_split
+from ..internals.messages import listed, shown
+from .columns import row_location, source_rows, source_split
 
 Answer = tuple[int, str]  # start in characters, text
 
@@ -49,8 +50,9 @@ def _pairs(row: Any, index: int, column: str, location: partial) -> list[Answer]
     except (KeyError, TypeError, ValueError):
         pairs = None  # no texts, no starts, or not as many of one as of the other
     raise ValueError(
-        f"{location(index)} contains {_short(row)} in column {column!r}. Answers should be {FORMS}. Each text needs its "
-        f"start, an integer, and none may be empty. A csv file cannot contain lists: use jsonl or parquet."
+        f"{location(index)} contains {shown(row, _MAX_CHARACTERS)} in column {shown(column)}. Answers should be {FORMS}. "
+        f"Each text needs its start, an integer, and none may be empty. A csv file cannot contain lists: use jsonl or "
+        f"parquet."
     )
 
 
@@ -83,8 +85,9 @@ def check_answers(
     raise ValueError(
         f"{len(rows)} of {len(contexts)} rows of the {source_split(split, split_name)} split have an answer that is not at "
         f"its answer_start (rows {listed(numbers[rows])}, counted from 0). In row {numbers[row]} the answer is "
-        f"{_short(text)}, and the context's characters {start} to {start + len(text)} are {_short(actual)}. "
-        f"{_position_hint(contexts[row], text)} A model would learn wrong positions, so nothing is trained."
+        f"{shown(text, _MAX_CHARACTERS)}, and the context's characters {start} to {start + len(text)} are "
+        f"{shown(actual, _MAX_CHARACTERS)}. {_position_hint(contexts[row], text)} A model would learn wrong positions, "
+        f"so nothing is trained."
     )
 
 
@@ -103,8 +106,3 @@ def _position_hint(context: str, text: str) -> str:
         "It occurs nowhere in the context: an answer is a part of it, copied letter by letter. Correct it, remove the "
         "row, or empty its lists if the context has no answer."
     )
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}..."

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..internals.messages import nearest
+from ..internals.messages import nearest, shown
 from ..metrics import display
 from ..metrics.base import Evaluator
 from ..models.weights import num_weights, weights_of
@@ -49,13 +49,14 @@ class Candidate:
     def __post_init__(self):
         if self.role not in ROLES:
             raise ValueError(
-                f"The role of {self.name!r} must be one of {', '.join(ROLES)}; got {self.role!r}"
+                f"The role of {shown(self.name)} must be one of {', '.join(ROLES)}; got {shown(self.role)}"
                 f"{nearest(self.role, ROLES)}."
             )
         self.answers = list(self.answers) if isinstance(self.answers, (list, tuple)) else [self.answers]
         if not self.answers:
             raise ValueError(
-                f"{self.name!r} needs the answers of one seed or more, a list with an item for each; got {self.answers}."
+                f"{shown(self.name)} needs the answers of one seed or more, a list with an item for each; got "
+                f"{shown(self.answers)}."
             )
         if isinstance(self.model, torch.nn.Module):
             self.parameters = count_parameters(self.model) if self.parameters is None else self.parameters
@@ -129,7 +130,7 @@ def _statistics(evaluator: Evaluator, candidate: Candidate) -> list[np.ndarray]:
     try:
         return [evaluator.statistics(answers) for answers in candidate.answers]
     except ValueError as error:
-        raise ValueError(f"The answers of {candidate.name!r} cannot be scored. {error}") from error
+        raise ValueError(f"The answers of {shown(candidate.name)} cannot be scored. {error}") from error
 
 
 def _result(
@@ -187,22 +188,27 @@ def _check(candidates: Sequence[Candidate], evaluator: Evaluator, latency: Mappi
             f"A comparison needs exactly one teacher, which retention refers to; got {len(teachers)} ({roles})."
         )
     if len(set(names)) != len(names):
-        raise ValueError(f"Each candidate needs a unique name, because latencies are given by name; got {names}.")
+        raise ValueError(
+            f"Each candidate needs a unique name, because latencies are given by name; got {shown(names)}."
+        )
     unknown = [name for name in latency if name not in names]
     if unknown:
-        raise ValueError(f"Got a latency for {unknown[0]!r}, which is not a candidate{nearest(unknown[0], names)}.")
+        raise ValueError(
+            f"Got a latency for {shown(unknown[0])}, which is not a candidate{nearest(unknown[0], names)}."
+        )
     teacher = teachers[0]
     for candidate in candidates:
         counts = sorted({len(answers) for answers in candidate.answers})
         if counts != [evaluator.num_rows]:
             raise ValueError(
-                f"{candidate.name!r} should have {evaluator.num_rows} answers per seed, one for each row of the data; got "
-                f"{', '.join(map(str, counts))}. Predict the same rows with every model; a list has an item per seed."
+                f"{shown(candidate.name)} should have {evaluator.num_rows} answers per seed, one for each row of the "
+                f"data; got {', '.join(map(str, counts))}. Predict the same rows with every model; a list has an item "
+                f"per seed."
             )
         if 1 not in (len(teacher.answers), len(candidate.answers)) and len(teacher.answers) != len(candidate.answers):
             raise ValueError(
-                f"The teacher has {len(teacher.answers)} seeds and {candidate.name!r} has {len(candidate.answers)}, so "
-                f"they cannot be paired. Give one item for all seeds, or one for each."
+                f"The teacher has {len(teacher.answers)} seeds and {shown(candidate.name)} has {len(candidate.answers)}, "
+                f"so they cannot be paired. Give one item for all seeds, or one for each."
             )
     return teacher
 

@@ -6,7 +6,7 @@ import datasets
 import evaluate
 import numpy as np
 
-from ..internals.messages import nearest
+from ..internals.messages import nearest, shown
 from ..metrics.classification import MISSING_LABEL, metric_value
 
 
@@ -68,7 +68,9 @@ class F1(_Metric):
         elif average is None:
             average = "binary" if max(predictions.max(), references.max()) < 2 else "macro"
         if average not in names:
-            raise ValueError(f"average must be one of {', '.join(names)}; got {average!r}{nearest(average, names)}.")
+            raise ValueError(
+                f"average must be one of {', '.join(names)}; got {shown(average)}{nearest(average, names)}."
+            )
         return {"f1": names[average]}
 
 

@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from ..data.collator import as_collator
 from ..data.examples import column_names, columns_to_collate, longest_first, with_columns
+from ..internals.messages import listed
 from ..internals.numbers import COUNT
 from ..metrics.base import rows_of
 from ..models.weights import device_of, is_offloaded
@@ -193,7 +194,7 @@ def _columns_for(
         present = column_names(dataset)
         missing = [name for name in columns if name not in present]
         if missing:
-            raise ValueError(f"The data set has no column {', '.join(missing)}; it has {', '.join(present)}.")
+            raise ValueError(f"The data set has no column {listed(missing)}; it has {listed(present)}.")
         return list(columns)
     accepted = accepted_columns(model) if isinstance(model, torch.nn.Module) else getattr(model, "columns", None)
     return columns_to_collate(dataset, accepted, others=(*LABELS, CONTEXT_SPAN, *as_collator(collator).columns))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..evaluation import predict
 from ..internals.files import read_json, write_json
+from ..internals.messages import shown
 from ..metrics import plain_text, word_errors
 from ..teachers.cache.fingerprints import data_fingerprint
 
@@ -50,7 +51,7 @@ def pseudo_labeled(
         ValueError: A limit below 0; no row is left.
     """
     if max_word_error < 0:
-        raise ValueError(f"max_word_error is a share of words, 0 or more; got {max_word_error}.")
+        raise ValueError(f"max_word_error is a share of words, 0 or more; got {shown(max_word_error)}.")
     texts = _generated_texts(rows, task, teacher, processor, Path(folder), device)
     errors = [
         0.0 if reference is None else _word_error_rate(reference, text)

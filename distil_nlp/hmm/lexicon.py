@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ..internals.messages import listed, shown
+
 SILENCE = "<sil>"
 
 
@@ -28,19 +30,19 @@ class Lexicon:
 
     def __post_init__(self) -> None:
         if not self.words:
-            raise ValueError(f"A lexicon needs at least one word; got {self.words!r}.")
+            raise ValueError(f"A lexicon needs at least one word; got {shown(self.words)}.")
         if SILENCE in self.words:
-            raise ValueError(f"{SILENCE!r} is reserved for silence between words. Rename this word.")
+            raise ValueError(f"{shown(SILENCE)} is reserved for silence between words. Rename this word.")
         for word, units in self.words.items():
             unknown = [unit for unit in units if unit not in self.lengths]
             if not units or unknown:
                 raise ValueError(
-                    f"The word {word!r} should be a list of units of known length; got {units!r}"
-                    f"{f', of which {unknown[0]!r} has no length' if unknown else ''}."
+                    f"The word {shown(word)} should be a list of units of known length; got {shown(units)}"
+                    f"{f', of which {shown(unknown[0])} has no length' if unknown else ''}."
                 )
         if SILENCE not in self.lengths or min(self.lengths.values()) < 1:
             raise ValueError(
-                f"Every unit, and {SILENCE!r}, needs a number of states, 1 or more; got {dict(self.lengths)}."
+                f"Every unit, and {shown(SILENCE)}, needs a number of states, 1 or more; got {dict(self.lengths)}."
             )
         names, first = [], {}
         for unit, length in self.lengths.items():
@@ -75,7 +77,7 @@ class Lexicon:
         """
         if word != SILENCE and word not in self.words:
             raise ValueError(
-                f"The word {word!r} is not among the {len(self.words)} of the lexicon ({', '.join(list(self.words)[:10])})."
+                f"The word {shown(word)} is not among the {len(self.words)} of the lexicon ({listed(self.words)})."
             )
         units = [SILENCE] if word == SILENCE else self.words[word]
         return [self._first[unit] + index for unit in units for index in range(self.lengths[unit])]

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from ..internals.messages import printable
+from ..internals.messages import printable, shown
 from ..models.sources import check_folder
 from ..signals.finite import NonFiniteError, describe_values
 from .card import named_card
@@ -40,11 +40,11 @@ _REFUSALS = {
         "https://huggingface.co/settings/tokens, then run `hf auth login`, set HF_TOKEN, or pass `token=`."
     ),
     403: (
-        "The token ({source}) may read but not write to {repo_id!r}. Use a token with write access, and a namespace "
+        "The token ({source}) may read but not write to {repo_id}. Use a token with write access, and a namespace "
         "you belong to: the part before the slash is your user name or your organization."
     ),
-    404: "The Hub has no {repo_id!r} that this token ({source}) can see. Check the name and the token's access.",
-    413: "The files are too large for {repo_id!r}. Check the limits of your account.",
+    404: "The Hub has no {repo_id} that this token ({source}) can see. Check the name and the token's access.",
+    413: "The files are too large for {repo_id}. Check the limits of your account.",
     429: "The Hub limits the rate of requests. Wait a few minutes and push again: nothing is lost.",
 }
 
@@ -94,7 +94,7 @@ def push_to_hub(
         repo_id = repo.repo_id
         if private and not api.model_info(repo_id).private:
             raise ValueError(
-                f"{repo_id!r} exists and is public, and you asked for private=True: pushing would publish the "
+                f"{shown(repo_id)} exists and is public, and you asked for private=True: pushing would publish the "
                 f"student. Make the repository private in its settings first, or push to another name."
             )
         if revision is not None and not revision.startswith("refs/"):
@@ -125,7 +125,7 @@ def _files_to_push(path: str | Path) -> list[str]:
     folder = Path(path)
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"There is no folder {str(folder)!r} to push. Save the student first: student.save_pretrained(folder)."
+            f"There is no folder {shown(str(folder))} to push. Save the student first: student.save_pretrained(folder)."
         )
     check_folder(folder)
     _check_shards(folder)
@@ -226,7 +226,7 @@ def _explained(repo_id: str, token: str | None) -> Iterator[None]:
         yield
     except OfflineModeIsEnabled as error:
         raise ConnectionError(
-            f"Nothing was pushed to {repo_id!r}: HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE) is set. "
+            f"Nothing was pushed to {shown(repo_id)}: HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE) is set. "
             f"Unset it and push again; the saved folder is unchanged."
         ) from error
     except (HTTPError, RuntimeError) as error:
@@ -235,7 +235,7 @@ def _explained(repo_id: str, token: str | None) -> Iterator[None]:
             raise
         if refusal is None:
             raise ConnectionError(
-                f"Nothing was pushed to {repo_id!r}: the Hub could not be reached ({type(error).__name__}: {error}). "
+                f"Nothing was pushed to {shown(repo_id)}: the Hub could not be reached ({type(error).__name__}: {error}). "
                 f"Check the network, the proxy and HF_ENDPOINT; the saved folder is unchanged."
             ) from error
         raise _explanation(refusal, repo_id, token) from error
@@ -255,5 +255,6 @@ def _explanation(refusal: HfHubHTTPError, repo_id: str, token: str | None) -> OS
     advice = _REFUSALS.get(status, "Try again later; https://status.huggingface.co shows whether the Hub is down.")
     kind = PermissionError if status in (401, 403) else RuntimeError
     return kind(
-        f"The push to {repo_id!r} was refused ({status}: {reason}). {advice.format(repo_id=repo_id, source=source)}"
+        f"The push to {shown(repo_id)} was refused ({status}: {printable(reason)}). "
+        f"{advice.format(repo_id=shown(repo_id), source=source)}"
     )

@@ -15,6 +15,8 @@ from pathlib import Path
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
+from .messages import shown
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -96,8 +98,8 @@ class FolderLock:
         try:
             holder = json.loads(self._path.read_text(encoding="utf-8"))
             return (
-                f"process {int(holder['pid'])} on {str(holder['host'])!r}, since {str(holder['since'])!r} "
-                f"({str(holder['command'])!r})"
+                f"process {int(holder['pid'])} on {shown(str(holder['host']))}, since {shown(str(holder['since']))} "
+                f"({shown(str(holder['command']))})"
             )
         except (OSError, ValueError, KeyError, TypeError):
             return "another process"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..internals.messages import nearest
+from ..internals.messages import nearest, shown
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +51,7 @@ class Evaluator(ABC):
         if main_metric is not None and main_metric not in self.names:
             raise ValueError(
                 f"The main metric must be one that {problem_type or 'this task'} has: {', '.join(self.names)}; "
-                f"got {main_metric!r}{nearest(main_metric, self.names)}."
+                f"got {shown(main_metric)}{nearest(main_metric, self.names)}."
             )
         self.main = main_metric or self.names[0]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..internals.messages import nearest
+from ..internals.messages import nearest, shown
 from .base import Evaluator, first_of, share_of_most_frequent
 
 if TYPE_CHECKING:
@@ -150,8 +150,8 @@ def _kind(problem_type: str) -> _Kind:
     kind = _KINDS.get(problem_type)
     if kind is None:
         raise ValueError(
-            f"problem_type must be one of {', '.join(_KINDS)}; got {problem_type!r}{nearest(problem_type, _KINDS)}. It "
-            f"decides which metrics exist."
+            f"problem_type must be one of {', '.join(_KINDS)}; got {shown(problem_type)}{nearest(problem_type, _KINDS)}. "
+            f"It decides which metrics exist."
         )
     return kind
 

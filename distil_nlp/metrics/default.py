@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 
+from ..internals.messages import shown
 from .base import Evaluator
 from .classification import PROBLEM_TYPES, ClassificationEvaluator
 from .masked import NextTokenEvaluator
@@ -24,7 +25,7 @@ def register_evaluator(problem_type: str, make: Callable[[list[np.ndarray], int]
         ValueError: The kind has a default evaluator already.
     """
     if EVALUATORS.setdefault(problem_type, make) is not make:
-        raise ValueError(f"The problem kind {problem_type!r} has a default evaluator already.")
+        raise ValueError(f"The problem kind {shown(problem_type)} has a default evaluator already.")
 
 
 def default_evaluator(problem_type: str, labels: list[np.ndarray], num_classes: int) -> Evaluator:
@@ -47,8 +48,9 @@ def default_evaluator(problem_type: str, labels: list[np.ndarray], num_classes: 
 
 def _no_default(problem_type: str, labels: list[np.ndarray]) -> ValueError:
     return ValueError(
-        f"There is no default evaluator for problem_type={problem_type!r} with labels of shape {labels[0].shape}: labels "
-        f"of tokens, boxes or pairs are evaluated by their task. Pass compare(dataset, evaluator=task.evaluator(dataset))."
+        f"There is no default evaluator for problem_type={shown(problem_type)} with labels of shape {labels[0].shape}: "
+        f"labels of tokens, boxes or pairs are evaluated by their task. Pass compare(dataset, "
+        f"evaluator=task.evaluator(dataset))."
     )
 
 

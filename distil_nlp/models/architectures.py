@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from ..internals.messages import shown
 from ..signals.wrappers import config_of, inner_prefix, unwrapped
 from .feature_stages import stage_names
 
@@ -149,7 +150,7 @@ def layer_name(model: nn.Module, layer: int | str) -> str:
     names = layer_names(model)
     if isinstance(layer, bool) or not isinstance(layer, int) or not -len(names) <= layer < len(names):
         raise ValueError(
-            f"Layer {layer!r} is not in {type(model).__name__}, which has layers 0 to {len(names) - 1} (or "
+            f"Layer {shown(layer)} is not in {type(model).__name__}, which has layers 0 to {len(names) - 1} (or "
             f"{-len(names)} to -1, from the end). Name one of these, 'embeddings', or a module by its full name."
         )
     return names[layer]
@@ -228,7 +229,7 @@ def qkv_slices(model: nn.Module, layer: int | str) -> dict[str, OutputSlice]:
     encoder = ENCODERS.get(model_type)
     if encoder is None:
         raise ValueError(
-            f"The query, key and value projections of {type(model).__name__} ({model_type!r}) are not known, so its "
+            f"The query, key and value projections of {type(model).__name__} ({shown(model_type)}) are not known, so its "
             f"attention cannot be matched. They are known for {', '.join(ENCODERS)}; match hidden states instead."
         )
     if len(encoder.attention) == 1:
@@ -251,7 +252,7 @@ def base_prefix(model: PreTrainedModel) -> str:
 def _check_encoder(model: nn.Module, layer: int | str) -> None:
     if not hasattr(getattr(model, "config", None), "num_hidden_layers"):
         raise ValueError(
-            f"Layer {layer!r} of {type(model).__name__} is not known, because its config has no num_hidden_layers. "
+            f"Layer {shown(layer)} of {type(model).__name__} is not known, because its config has no num_hidden_layers. "
             f"Give the module's name, as in model.named_modules()."
         )
 

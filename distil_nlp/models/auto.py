@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from transformers import AutoConfig, PreTrainedModel
 
+from ..internals.messages import shown
 from .audio import NetworkForAudioClassification, NetworkForAudioFrameClassification, NetworkForCTC
 from .image import NetworkForImageClassification, NetworkForImageEmbedding
 from .loading import load_trained_model
@@ -49,8 +50,8 @@ def network_for(network: str, teacher: PreTrainedModel, **settings: Any) -> Netw
     input_name = getattr(teacher, "main_input_name", None)
     if input_name not in _BY_INPUT:
         raise ValueError(
-            f"The network {network!r} takes images or sound, and the teacher, {type(teacher).__name__}, takes "
-            f"{input_name!r}. Choose a student with the teacher's input."
+            f"The network {shown(network)} takes images or sound, and the teacher, {type(teacher).__name__}, takes "
+            f"{shown(input_name)}. Choose a student with the teacher's input."
         )
     return _BY_INPUT[input_name].for_teacher(network, teacher, **settings)
 

@@ -12,6 +12,7 @@ from torch import nn
 from transformers import AutoModelForObjectDetection, ConvNextConfig, PreTrainedModel
 from transformers.image_processing_utils import BaseImageProcessor
 
+from ..internals.messages import shown
 from .network import with_loading_info
 
 # Name -> the names in transformers of its config, model and image processor (the processor that needs pillow only).
@@ -51,7 +52,7 @@ def parse_detector_name(name: str) -> tuple[str, int, int] | None:
     if width % step or width == 0 or layers < min_layers:
         raise ValueError(
             f"The width of a {kind} must be a multiple of {step}, and its decoder needs {min_layers} layers or more; got "
-            f"{name!r}. Use '{kind}-{max(1, round(width / step)) * step}x{max(min_layers, layers)}'."
+            f"{shown(name)}. Use '{kind}-{max(1, round(width / step)) * step}x{max(min_layers, layers)}'."
         )
     return kind, width, layers
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from ..internals.messages import shown
 from ..signals.forward import accepted_columns
 
 _IMAGE = "pixel_values"
@@ -69,8 +70,8 @@ def _full_name(model: nn.Module, path: str) -> str:
         if name in names:
             return name
     raise ValueError(
-        f"config.feature_paths of {type(model).__name__} names {path!r}, and there is no such module. Name modules that "
-        f"end a stage, as in model.named_modules()."
+        f"config.feature_paths of {type(model).__name__} names {shown(path)}, and there is no such module. Name modules "
+        f"that end a stage, as in model.named_modules()."
     )
 
 

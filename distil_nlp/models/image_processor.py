@@ -12,6 +12,7 @@ from transformers.image_processing_backends import PilBackend
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.image_utils import PILImageResampling, SizeDict
 
+from ..internals.messages import shown
 from .image import ImageEmbedderConfig, ImageNetworkConfig
 from .sources import load_saved
 
@@ -40,7 +41,7 @@ class NetworkImageProcessor(PilBackend):
 
     def __init__(self, num_channels: int = 3, **kwargs: Any):
         if num_channels not in _MODES:
-            raise ValueError(f"num_channels must be 1 (gray) or 3 (color); got {num_channels!r}.")
+            raise ValueError(f"num_channels must be 1 (gray) or 3 (color); got {shown(num_channels)}.")
         kwargs.setdefault("image_mean", [0.5] * num_channels)
         kwargs.setdefault("image_std", [0.5] * num_channels)
         super().__init__(**kwargs)
@@ -127,9 +128,9 @@ def _from_timm(config: dict[str, Any], name: str | Path) -> NetworkImageProcesso
         size = {"shortest_edge": math.floor(height / share)}
     else:
         raise ValueError(
-            f"The timm model {name} takes images of {height} x {width} with crop_mode={mode!r}; supported are 'squash' "
-            f"(resize to the size) and 'center' (crop a square from the middle). Set crop_mode in the pretrained_cfg of "
-            f"its config.json if one of these will do, or choose another model."
+            f"The timm model {name} takes images of {height} x {width} with crop_mode={shown(mode)}; supported are "
+            f"'squash' (resize to the size) and 'center' (crop a square from the middle). Set crop_mode in the "
+            f"pretrained_cfg of its config.json if one of these will do, or choose another model."
         )
     logger.info("%s: images are resized to %s and cropped to %d x %d, as in timm", name, size, height, width)
     return NetworkImageProcessor(

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ..internals.messages import shown
 from .sources import check_remote_code, check_source, load_saved
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def load_model(
             config does not list.
     """
     if dtype not in DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}.")
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {shown(dtype)}.")
     if isinstance(auto_class, str):
         auto_class = getattr(transformers, auto_class)
     check_source(name_or_path)

@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from transformers.audio_utils import mel_filter_bank
 
+from ..internals.messages import shown
+
 # Added to the energy of a band, because log(0) is -inf. For waveforms in -1 to 1 it is far below a microphone's noise.
 _FLOOR = 1e-6
 # Approximate mean and deviation of close-talking speech: they only bring the features near 0 and 1.
@@ -35,7 +37,7 @@ class LogMel(nn.Module):
         self.sampling_rate, self.num_mels = sampling_rate, num_mels
         self.frame_length, self.hop_length = round(window * sampling_rate), round(hop * sampling_rate)
         if self.hop_length < 1:
-            raise ValueError(f"hop must be at least one sample; got {hop} s at {sampling_rate} Hz.")
+            raise ValueError(f"hop must be at least one sample; got {shown(hop)} s at {sampling_rate} Hz.")
         bins = self.frame_length // 2 + 1
         filters = mel_filter_bank(bins, num_mels, 20.0, sampling_rate / 2, sampling_rate, norm=None, mel_scale="htk")
         if empty := int((filters.sum(0) == 0).sum()):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from ..internals.messages import shown
 from .networks import find_network, make_network, parse_network_name, register_network
 
 
@@ -131,8 +132,8 @@ class NetworkModel(PreTrainedModel):
         except (RuntimeError, TypeError, IndexError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(
-                f"The network {name!r} does not run in a {cls.__name__}, on {cls.input_modalities[0]} input: {reason}. "
-                f"Is it built for that input?"
+                f"The network {shown(name)} does not run in a {cls.__name__}, on {cls.input_modalities[0]} input: "
+                f"{reason}. Is it built for that input?"
             ) from error
         return model.train(was_training)
 
@@ -201,5 +202,5 @@ def _check_tensors(network: nn.Module) -> None:
             raise ValueError(
                 f"{type(network).__name__} has tensors that are neither parameters nor buffers ("
                 f"{', '.join(f'{name}.{key}'.lstrip('.') for key in unregistered)}), so they would be lost when it is "
-                f"saved. Register them: self.register_buffer({unregistered[0]!r}, ...)."
+                f"saved. Register them: self.register_buffer({shown(unregistered[0])}, ...)."
             )

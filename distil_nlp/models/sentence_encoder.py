@@ -16,6 +16,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput, cached_file
 
 from ..internals.files import read_json, write_json
+from ..internals.messages import shown
 from ..losses import mean_of_tokens
 from .loading import load_checked
 
@@ -132,7 +133,7 @@ def encoder_class(config: PreTrainedConfig) -> type[SentenceEncoder]:
     if encoder is None or config.is_encoder_decoder:
         raise ValueError(
             f"A sentence encoder needs the bare encoder of an architecture of transformers (BertModel, MPNetModel, ...), "
-            f"and {config.model_type!r} has none. Use an encoder such as sentence-transformers/all-MiniLM-L6-v2."
+            f"and {shown(config.model_type)} has none. Use an encoder such as sentence-transformers/all-MiniLM-L6-v2."
         )
     return _subclass_of(encoder)
 
@@ -188,8 +189,8 @@ def _pooling_of(config: Mapping[str, Any]) -> str:
 def _checked(settings: dict[str, Any]) -> dict[str, Any]:
     if settings["pooling"] not in POOLINGS:
         raise ValueError(
-            f"pooling must be {' or '.join(POOLINGS)}; got {settings['pooling']!r}. Use a model with one of these: with "
-            f"another pooling its vectors would be wrong."
+            f"pooling must be {' or '.join(POOLINGS)}; got {shown(settings['pooling'])}. Use a model with one of these: "
+            f"with another pooling its vectors would be wrong."
         )
     return settings
 

@@ -21,7 +21,7 @@ from huggingface_hub.errors import (
 
 from ..internals.files import read_json
 from ..internals.memory import require_memory
-from ..internals.messages import printable, shown
+from ..internals.messages import listed, printable, shown
 
 logger = logging.getLogger(__name__)
 
@@ -69,11 +69,11 @@ def check_folder(name_or_path: str | PathLike[str]) -> None:
     if not folder.is_dir():
         if folder.is_file():
             raise ValueError(
-                f"{str(name_or_path)!r} is a file. A model is a folder written by `save_pretrained`, or a Hub id."
+                f"{shown(str(name_or_path))} is a file. A model is a folder written by `save_pretrained`, or a Hub id."
             )
         if str(name_or_path).startswith((".", "/", "~")):
             raise FileNotFoundError(
-                f"There is no folder {str(name_or_path)!r}. A model is a Hub id such as "
+                f"There is no folder {shown(str(name_or_path))}. A model is a Hub id such as "
                 f"'google-bert/bert-base-uncased' or a folder written by `save_pretrained`."
             )
         return
@@ -90,7 +90,7 @@ def check_folder(name_or_path: str | PathLike[str]) -> None:
     pickles = [name for name in files if name in _PICKLES or name.endswith((".bin", ".pt", ".pth", ".ckpt"))]
     if pickles:
         raise ValueError(
-            f"{folder} has its weights only as a pickle ({', '.join(pickles)}); unpickling can run foreign code, "
+            f"{folder} has its weights only as a pickle ({listed(pickles)}); unpickling can run foreign code, "
             f"so it is not loaded. Convert it where you trust it: load it there with transformers and call "
             f"`save_pretrained(folder)`, which writes model.safetensors."
         )
@@ -161,12 +161,13 @@ def check_hub(repo_id: str, *, repo_type: str = "model", file: str = "config.jso
         ) from error
     except GatedRepoError as error:
         raise ValueError(
-            f"The {what} {repo_id!r} needs access: ask for it on its page on the Hub, then log in with `hf auth login`."
+            f"The {what} {shown(repo_id)} needs access: ask for it on its page on the Hub, then log in with `hf auth "
+            f"login`."
         ) from error
     except RepositoryNotFoundError as error:
         raise ValueError(
-            f"The Hub has no {what} {repo_id!r} that your token can see, and there is no folder of that name. Check the "
-            f"spelling; a private one needs `hf auth login`."
+            f"The Hub has no {what} {shown(repo_id)} that your token can see, and there is no folder of that name. Check "
+            f"the spelling; a private one needs `hf auth login`."
         ) from error
     except EntryNotFoundError:
         return
@@ -182,8 +183,8 @@ def check_hub(repo_id: str, *, repo_type: str = "model", file: str = "config.jso
             "HF_HUB_OFFLINE is set" if isinstance(error, OfflineModeIsEnabled) else f"{type(error).__name__}: {error}"
         )
         raise ConnectionError(
-            f"The {what} {repo_id!r} is neither a folder nor in the cache of the Hub, and {constants.ENDPOINT} cannot be "
-            f"reached ({reason}). Check the network, the proxy, HF_ENDPOINT and HF_HUB_OFFLINE, or give a folder."
+            f"The {what} {shown(repo_id)} is neither a folder nor in the cache of the Hub, and {constants.ENDPOINT} "
+            f"cannot be reached ({reason}). Check the network, the proxy, HF_ENDPOINT and HF_HUB_OFFLINE, or give a folder."
         ) from error
 
 
@@ -249,6 +250,6 @@ def explain_missing(name_or_path: str | PathLike[str], error: Exception, *, kind
         present = [file for file in files if isinstance(try_to_load_from_cache(str(name_or_path), file), str)]
     if present:
         raise ValueError(
-            f"The {kind} of {name_or_path} cannot be read ({', '.join(present)}): {reason}. Were the files cut off? Copy "
+            f"The {kind} of {name_or_path} cannot be read ({listed(present)}): {reason}. Were the files cut off? Copy "
             f"or download them again."
         ) from error

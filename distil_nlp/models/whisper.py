@@ -20,6 +20,7 @@ from transformers import (
     WhisperTokenizer,
 )
 
+from ..internals.messages import shown
 from .network import with_loading_info
 
 _NAME = re.compile(r"whisper-(\d+)x(\d+)")
@@ -47,7 +48,7 @@ def parse_whisper_name(name: str) -> tuple[int, int] | None:
     if layers < 1 or width < 2 or width % (_HEAD_SIZE if width > _HEAD_SIZE else 2):
         raise ValueError(
             f"Expected whisper-LAYERSxWIDTH with one layer or more and a width that is a multiple of {_HEAD_SIZE} (or an "
-            f"even number below it), whisper-2x64 for example; got {name!r}."
+            f"even number below it), whisper-2x64 for example; got {shown(name)}."
         )
     return layers, width
 
@@ -167,7 +168,8 @@ class AutoSpeechSeq2Seq:
             return
         if not is_multilingual:
             raise ValueError(
-                f"language={self.language!r} is for multilingual models, and {name} has one language only. Leave it out."
+                f"language={shown(self.language)} is for multilingual models, and {name} has one language only. Leave it "
+                f"out."
             )
         generation.language, generation.task = self.language, "transcribe"
 

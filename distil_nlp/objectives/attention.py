@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..internals.messages import shown
 from ..internals.numbers import COUNT
 from ..losses import attention_kl, attention_mse, dot_products
 from ..models.architectures import ENCODERS, QKV, qkv_slices
@@ -83,9 +84,9 @@ class Attention(QKVTerm):
     ):
         super().__init__(weight, layers=layers)
         if compare not in _MAPS:
-            raise ValueError(f"compare must be one of {', '.join(_MAPS)}; got {compare!r}.")
+            raise ValueError(f"compare must be one of {', '.join(_MAPS)}; got {shown(compare)}.")
         if average_heads and compare != "scores":
-            raise ValueError(f"average_heads goes with compare='scores'; got compare={compare!r}. Use Relations.")
+            raise ValueError(f"average_heads goes with compare='scores'; got compare={shown(compare)}. Use Relations.")
         self.compare, self.average_heads = compare, average_heads
         self.layer_reduction = check_reduction(layer_reduction)
         self._loss, self.paper = _MAPS[compare]

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..internals.messages import shown
 from ..internals.numbers import FRACTION, NOT_NEGATIVE, POSITIVE, TEMPERATURE
 from ..signals.base import Signals
 from .schedules import Schedule, Scheduled
@@ -95,8 +96,8 @@ class Term(nn.Module):
         shape = tuple(self.logits_of(student).shape)
         if shape != tuple(student.logits.shape):
             raise ValueError(
-                f"{type(self).__name__} reads logits from head={self.head!r}, which should be of the shape of the model's, "
-                f"{tuple(student.logits.shape)}; the module returned {shape}. Name the module that ends the head."
+                f"{type(self).__name__} reads logits from head={shown(self.head)}, which should be of the shape of the "
+                f"model's, {tuple(student.logits.shape)}; the module returned {shape}. Name the module that ends the head."
             )
 
     def items(self, batch: Batch) -> torch.Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..internals.messages import listed, shown
 from ..losses.boxes import (
     NO_OBJECT_WEIGHT,
     box_distance,
@@ -86,7 +87,7 @@ class LabeledBoxesTerm(DetectionTerm):
         if missing:
             raise ValueError(
                 f"{type(self).__name__} needs the true boxes, and the data has no {' and no '.join(missing)} (columns: "
-                f"{', '.join(batch)}). Use QuerySoftTargets to learn from the teacher alone, or add them."
+                f"{listed(batch)}). Use QuerySoftTargets to learn from the teacher alone, or add them."
             )
         self._check(batch["labels"], batch[BOXES], student.logits.shape[-1] - 4 - self.exclusive)
 
@@ -179,7 +180,7 @@ class QuerySoftTargets(DetectionTerm):
         super().__init__(weight)
         self.temperature = self.follow("temperature", temperature, valid_temperature)
         if queries not in QUERIES:
-            raise ValueError(f"queries must be one of {', '.join(QUERIES)}; got {queries!r}.")
+            raise ValueError(f"queries must be one of {', '.join(QUERIES)}; got {shown(queries)}.")
         self.queries = queries
 
     @property

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from ..internals.messages import listed
 from ..losses import class_correlation, decoupled_kl, normalized_soft_targets, standardized_kl
 from ..signals.base import Signals
 from .base import Batch, not_negative, valid_temperature
@@ -66,7 +67,7 @@ class LabeledClassTargets(ClassTargets):
         if "labels" not in batch:
             raise ValueError(
                 f"{type(self).__name__} treats the labeled class separately, and the data has no 'labels' column "
-                f"(columns: {', '.join(batch)}). Use SoftTargets, which need no labels."
+                f"(columns: {listed(batch)}). Use SoftTargets, which need no labels."
             )
 
     def items(self, batch: Batch) -> torch.Tensor:

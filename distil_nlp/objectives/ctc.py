@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ..internals.messages import listed, shown
 from ..losses.ctc import ctc_frame_kl, ctc_loss, ctc_transcript, frames_needed
 from ..signals.base import Signals
 from ..signals.columns import FRAMES
@@ -40,10 +41,11 @@ class CtcTerm(Term):
     def setup(self, student: Signals, teacher: Signals, batch: Batch) -> None:
         shape = student.logits.shape
         if FRAMES not in batch or len(shape) != 3 or len(shape) != 1 + batch[FRAMES].dim():
-            column = f"the shape {tuple(batch[FRAMES].shape)}" if FRAMES in batch else f"none among {', '.join(batch)}"
+            column = f"the shape {tuple(batch[FRAMES].shape)}" if FRAMES in batch else f"none among {listed(batch)}"
             raise ValueError(
                 f"{type(self).__name__} compares frames: it needs logits of shape (batch, frames, tokens) and a column "
-                f"{FRAMES!r} of (batch, frames); the student's are of shape {tuple(shape)}, and the column has {column}."
+                f"{shown(FRAMES)} of (batch, frames); the student's are of shape {tuple(shape)}, and the column has "
+                f"{column}."
             )
         if self.needs_teacher and teacher.logits.shape != (*batch[FRAMES].shape, shape[-1]):
             raise ValueError(
@@ -51,7 +53,9 @@ class CtcTerm(Term):
                 f"frame and token; got {tuple(teacher.logits.shape)}. Do both models have the same tokens?"
             )
         if not 0 <= self.blank < student.logits.shape[-1]:
-            raise ValueError(f"blank must be one of the {student.logits.shape[-1]} tokens, from 0; got {self.blank}.")
+            raise ValueError(
+                f"blank must be one of the {student.logits.shape[-1]} tokens, from 0; got {shown(self.blank)}."
+            )
 
     def output_frame_mask(self, student: Signals, batch: Batch) -> torch.Tensor:
         """Mask of the student's output frames that belong to the clip, bool, shape (batch, output frames)."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 import torch
 
+from ..internals.messages import shown
 from ..internals.numbers import FRACTION
 from ..losses import (
     binary_cross_entropy,
@@ -60,7 +61,7 @@ def default_objective(
     """
     if not has_teacher and not has_labels:
         raise ValueError(
-            f"There is nothing to learn from: no teacher and no 'labels' column (problem_type={problem_type!r}). "
+            f"There is nothing to learn from: no teacher and no 'labels' column (problem_type={shown(problem_type)}). "
             f"Give the trainer a teacher, or the data labels."
         )
     row = kind_objective(problem_type)
@@ -138,7 +139,7 @@ def _refuse_unused_settings(
         raise ValueError(f"{unused} would have no effect: there is no teacher. Give one, or leave the setting out.")
     if not problem_kind(problem_type).has_temperature and (unused := listed(["temperature"])):
         raise ValueError(
-            f"{unused} would have no effect for problem_type={problem_type!r}: a number or "
+            f"{unused} would have no effect for problem_type={shown(problem_type)}: a number or "
             f"a vector has no distribution to soften, so its soft term is the distance to the teacher's. Leave it out."
         )
 

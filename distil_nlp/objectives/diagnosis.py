@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..internals.messages import shown
 from ..signals.base import Signals
 from ..signals.columns import BOXES, LABELS
 from ..signals.finite import describe_values, examples_of, name_of_example, real_items, undefined_items
@@ -66,7 +67,7 @@ def diagnose(
         rows = rows if len(values) > 1 else list(range(max(map(len, _columns(batch).values()))))
         cause, place, reason = _cause(rows, student, teacher, batch, kind)
         where = f" for {place}" if place else ""
-        return Diagnosis(cause, f"The loss of the term {name!r} is {value}{where}: {reason}. {_ADVICE[cause]}")
+        return Diagnosis(cause, f"The loss of the term {shown(name)} is {value}{where}: {reason}. {_ADVICE[cause]}")
     return None
 
 
@@ -100,7 +101,7 @@ def _suspects(
             is_label = name in (*LABELS, BOXES)
             # NaN marks missing labels.
             bad = column.isinf() if is_label else ~column.isfinite()
-            yield ("label" if is_label else "input"), f"its column {name!r} contains", bad, column
+            yield ("label" if is_label else "input"), f"its column {shown(name)} contains", bad, column
     for owner, signals in (("teacher", teacher), ("student", student)):
         if signals is None:
             continue

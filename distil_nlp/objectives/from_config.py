@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..internals.messages import nearest
+from ..internals.messages import nearest, shown
 from .attention import Attention, Relations
 from .base import Term
 from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
@@ -89,7 +89,7 @@ def objective_from(
     ):
         raise ValueError(
             f"An objective is a list of terms, each a name with its settings, such as [{{'soft': {{'weight': 1, "
-            f"'temperature': 2}}}}]; got {spec!r}."
+            f"'temperature': 2}}}}]; got {shown(spec)}."
         )
     return Objective([_term(name, settings, problem_type) for entry in spec for name, settings in entry.items()])
 
@@ -97,12 +97,12 @@ def objective_from(
 def _term(name: str, settings: Mapping[str, Any] | None, problem_type: str) -> Term:
     settings = {"weight": 1.0, **(settings or {})}
     if name not in TERMS:
-        raise ValueError(f"There is no term {name!r}{nearest(name, TERMS)}. Terms are {', '.join(TERMS)}.")
+        raise ValueError(f"There is no term {shown(name)}{nearest(name, TERMS)}. Terms are {', '.join(TERMS)}.")
     parameters = list(inspect.signature(TERMS[name]).parameters)
     for setting in settings:
         if setting not in parameters:
             raise ValueError(
-                f"The term {name!r} takes no {setting!r}{nearest(setting, parameters)}. It takes "
+                f"The term {shown(name)} takes no {shown(setting)}{nearest(setting, parameters)}. It takes "
                 f"{', '.join(name for name in parameters if name != 'problem_type')}."
             )
     if "problem_type" in parameters:
@@ -110,4 +110,4 @@ def _term(name: str, settings: Mapping[str, Any] | None, problem_type: str) -> T
     try:
         return TERMS[name](**settings)
     except TypeError as error:  # a missing argument, a value of another type
-        raise ValueError(f"The term {name!r} cannot be made with {settings}: {error}.") from error
+        raise ValueError(f"The term {shown(name)} cannot be made with {settings}: {error}.") from error

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from ..internals.messages import listed, shown
 from ..signals.base import Signals
 from ..signals.problem_kinds import problem_kind, problem_kind_of
 from .base import Batch, Term
@@ -38,8 +39,8 @@ class HardLabels(Term):
         check_label_per_prediction(problem_type, "HardLabels")
         if loss is None:
             raise ValueError(
-                f"HardLabels compare predictions with labels, and problem_type={problem_type!r} has no loss for that. Use "
-                f"MarginLabels for embeddings with identities as labels: they have a center for each identity."
+                f"HardLabels compare predictions with labels, and problem_type={shown(problem_type)} has no loss for "
+                f"that. Use MarginLabels for embeddings with identities as labels: they have a center for each identity."
             )
         self._loss = loss
 
@@ -50,7 +51,7 @@ class HardLabels(Term):
             weight = f"{self.weight:g}" if schedule is None else f"{schedule.start:g} to {schedule.end:g}"
             raise ValueError(
                 f"The objective weighs hard labels with {weight}, but the data has no 'labels' column "
-                f"(columns: {', '.join(batch)}). Use kd_ratio=1 to learn from the teacher alone, or add labels."
+                f"(columns: {listed(batch)}). Use kd_ratio=1 to learn from the teacher alone, or add labels."
             )
         check_label_per_prediction(problem_kind_of(None, batch).name, "HardLabels")
         if not self._kind.labels_fit(batch["labels"]):

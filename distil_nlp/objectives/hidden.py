@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..internals.messages import shown
 from ..losses import hidden_cosine, hidden_mse, normalized_mse
 from ..losses.precision import upcast
 from ..signals.base import Signals
@@ -67,7 +68,7 @@ class HiddenStates(ProjectedTerm):
         super().__init__(weight, layers=layers)
         self.layer_reduction = check_reduction(layer_reduction)
         if distance not in DISTANCES:
-            raise ValueError(f"distance must be one of {', '.join(DISTANCES)}; got {distance!r}.")
+            raise ValueError(f"distance must be one of {', '.join(DISTANCES)}; got {shown(distance)}.")
         self.distance = distance
         self._loss, self.paper = DISTANCES[distance]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..internals.messages import shown
 from ..signals.base import Signals
 from ..signals.problem_kinds import problem_kind
 from .base import Term
@@ -53,7 +54,7 @@ def register_kind_objective(name: str, row: KindObjective) -> None:
     """
     problem_kind(name)
     if name in KIND_OBJECTIVES:
-        raise ValueError(f"The problem kind {name!r} has losses already. Register a new kind under another name.")
+        raise ValueError(f"The problem kind {shown(name)} has losses already. Register a new kind under another name.")
     KIND_OBJECTIVES[name] = row
 
 
@@ -63,8 +64,8 @@ def kind_objective(problem_type: str) -> KindObjective:
     row = KIND_OBJECTIVES.get(problem_type)
     if row is None:
         raise ValueError(
-            f"The problem kind {problem_type!r} has no losses, so there is no objective for it. Add them with "
-            f"register_kind_objective({problem_type!r}, KindObjective(...)), or write an objective of terms."
+            f"The problem kind {shown(problem_type)} has no losses, so there is no objective for it. Add them with "
+            f"register_kind_objective({shown(problem_type)}, KindObjective(...)), or write an objective of terms."
         )
     return row
 
@@ -96,6 +97,6 @@ def check_exclusive_classes(problem_type: str, term: str) -> None:
     """
     if not problem_kind(problem_type).exclusive_classes:
         raise ValueError(
-            f"{term} compares probabilities of classes that exclude each other, and problem_type={problem_type!r} has "
+            f"{term} compares probabilities of classes that exclude each other, and problem_type={shown(problem_type)} has "
             f"none. Use SoftTargets for several labels, LogitMatching for a regression."
         )

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..internals.messages import listed, shown
 from ..models.architectures import layer_name, layer_names
 from ..signals.base import Signals
 from .base import Batch, Term, every_example
@@ -40,12 +41,12 @@ def layer_pairs(layers: str, num_layers: int, num_teacher_layers: int) -> list[t
         ValueError: An unknown strategy; a student deeper than its teacher; no pair remains.
     """
     if layers not in STRATEGIES:
-        raise ValueError(f"layers must be one of {', '.join(STRATEGIES)}, or a list of pairs; got {layers!r}.")
+        raise ValueError(f"layers must be one of {', '.join(STRATEGIES)}, or a list of pairs; got {shown(layers)}.")
     if layers == "last":
         return [(num_layers - 1, num_teacher_layers - 1)]
     if num_layers > num_teacher_layers:
         raise ValueError(
-            f"layers={layers!r} spreads the teacher's {num_teacher_layers} layers over the student's {num_layers}: "
+            f"layers={shown(layers)} spreads the teacher's {num_teacher_layers} layers over the student's {num_layers}: "
             f"there are not enough. Give pairs (student layer, teacher layer), or layers='last'."
         )
     ends = [(2 * (index + 1) * num_teacher_layers + num_layers) // (2 * num_layers) - 1 for index in range(num_layers)]
@@ -83,13 +84,13 @@ class LayerTerm(Term):
             if not self.pairs or any(len(pair) != 2 for pair in self.pairs):
                 raise ValueError(
                     f"layers must be pairs (student layer, teacher layer), at least one, or one of "
-                    f"{', '.join(STRATEGIES)}; got {layers!r}."
+                    f"{', '.join(STRATEGIES)}; got {shown(layers)}."
                 )
 
     def resolve_layers(self, student: nn.Module, teacher: nn.Module | None) -> None:
         if teacher is None:
             raise ValueError(
-                f"{type(self).__name__} reads layers of the teacher ({self.layers!r}), and there is no model of it: "
+                f"{type(self).__name__} reads layers of the teacher ({shown(self.layers)}), and there is no model of it: "
                 f"an ensemble has no layers, and a cache has them for some architectures only. Use one "
                 f"teacher that runs (OnlineTeacher)."
             )
@@ -114,7 +115,7 @@ class LayerTerm(Term):
         """Raise a ValueError for tensors, one `(student, teacher)` for each pair, that the term cannot use."""
         for pair, layers in zip(tensors, self.pairs, strict=True):
             for tensor, layer, role in zip(pair, layers, ("student", "teacher"), strict=True):
-                self.check_tensor(tensor, batch, f"The term on layer {layer!r} of the {role}")
+                self.check_tensor(tensor, batch, f"The term on layer {shown(layer)} of the {role}")
 
     def check_tensor(self, tensor: torch.Tensor, batch: Batch, name: str) -> None:
         """Raise a ValueError, which begins with `name`, for a tensor that is not one state for each position."""
@@ -141,7 +142,7 @@ def reduced(values: Sequence[torch.Tensor], layer_reduction: str) -> torch.Tenso
 def check_reduction(layer_reduction: str) -> str:
     """`layer_reduction`, or a ValueError if it is none of `REDUCTIONS`."""
     if layer_reduction not in REDUCTIONS:
-        raise ValueError(f"layer_reduction must be one of {', '.join(REDUCTIONS)}; got {layer_reduction!r}.")
+        raise ValueError(f"layer_reduction must be one of {', '.join(REDUCTIONS)}; got {shown(layer_reduction)}.")
     return layer_reduction
 
 
@@ -155,7 +156,7 @@ def check_positions(tensor: torch.Tensor, batch: Batch, name: str) -> None:
     mask = batch.get("attention_mask")
     if mask is None and not of_images(batch):
         raise ValueError(
-            f"{name} leaves padding out, and the batch has no attention_mask (columns: {', '.join(batch)}). Let the "
+            f"{name} leaves padding out, and the batch has no attention_mask (columns: {listed(batch)}). Let the "
             f"tokenizer return it."
         )
     fits_batch = tensor.shape[:1] == every_example(batch).shape if mask is None else tensor.shape[:2] == mask.shape

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..internals.messages import listed, shown
 from ..losses import angular_margin_loss, class_centers, cosine_margin_loss
 from ..losses.hard import MISSING
 from ..losses.margins import check_labels
@@ -74,7 +75,7 @@ class MarginLabels(Term):
         super().__init__(weight)
         for name, value, choices in (("kind", kind, _KINDS), ("centers", centers, _CENTERS)):
             if value not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")
+                raise ValueError(f"{name} must be one of {', '.join(choices)}; got {shown(value)}.")
         self._loss, default_margin, paper = _KINDS[kind]
         self.paper = "; ".join(filter(None, (paper, _CENTERS[centers])))
         self.kind = kind
@@ -97,7 +98,7 @@ class MarginLabels(Term):
         if "labels" not in batch:
             raise ValueError(
                 f"MarginLabels need the identity of each example, and the data has no 'labels' column (columns: "
-                f"{', '.join(batch)}). Add labels, or use kd_ratio=1 to learn from the teacher's embeddings alone."
+                f"{listed(batch)}). Add labels, or use kd_ratio=1 to learn from the teacher's embeddings alone."
             )
         labels = batch["labels"]
         if labels.is_floating_point() or labels.dim() != 1 or student.logits.dim() != 2:

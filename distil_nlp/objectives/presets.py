@@ -7,6 +7,8 @@ the papers and from their authors' code, and why.
 
 from typing import Any
 
+from ..internals.messages import shown
+
 # The labels alone, as the last stage of methods whose first stage is independent of the task.
 _LABELS = {"name": "labels", "share": 0.5, "objective": [{"hard": {}}]}
 _SOFT = [{"hard": {"weight": 0.1}}, {"soft": {"weight": 0.9, "temperature": 4.0}}]
@@ -154,5 +156,5 @@ def preset(name: str) -> list[dict[str, Any]]:
         ValueError: No preset of this name.
     """
     if name not in PRESETS:
-        raise ValueError(f"preset must be one of {', '.join(PRESETS)}; got {name!r}.")
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}; got {shown(name)}.")
     return PRESETS[name]

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..internals.messages import shown
+
 _SHAPES = {
     "linear": lambda progress: progress,
     "cosine": lambda progress: (1 - math.cos(math.pi * progress)) / 2,
@@ -36,12 +38,12 @@ class Schedule:
     def __post_init__(self) -> None:
         if self.schedule not in _SHAPES:
             raise ValueError(
-                f"schedule must be {' or '.join(SHAPES)}; got {self.schedule!r}. For a constant give a plain number."
+                f"schedule must be {' or '.join(SHAPES)}; got {shown(self.schedule)}. For a constant give a plain number."
             )
         for name in ("start", "end"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise ValueError(f"The {name} of a schedule must be a number; got {value!r}.")
+                raise ValueError(f"The {name} of a schedule must be a number; got {shown(value)}.")
 
     @classmethod
     def of(cls, value: "Scheduled") -> "Schedule | None":
@@ -55,7 +57,7 @@ class Schedule:
         if not {"start", "end"} <= value.keys() <= {"start", "end", "schedule"}:
             raise ValueError(
                 f"A setting with a schedule is written {{start: 4, end: 1, schedule: linear}}, the last of which may be "
-                f"omitted; got {value!r}."
+                f"omitted; got {shown(value)}."
             )
         return cls(**value)
 

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..internals.messages import shown
 from ..losses import cross_entropy, logit_mse, sparse_target_kl
 from ..losses.precision import upcast
 from ..signals.base import Signals, SparseTargets
@@ -99,7 +100,7 @@ class SoftTargets(TeacherPredictions):
         loss = self._losses.soft_loss
         if loss is None:
             raise ValueError(
-                f"SoftTargets compare class probabilities, and problem_type={problem_type!r} has none: a KL "
+                f"SoftTargets compare class probabilities, and problem_type={shown(problem_type)} has none: a KL "
                 f"divergence over one number is always 0. Use LogitMatching, as the default objective of a regression."
             )
         self._loss = loss
@@ -231,7 +232,7 @@ class EmbeddingMatching(TeacherPredictions):
     def __init__(self, weight: Scheduled, *, distance: str = "cosine", problem_type: str = "embedding"):
         super().__init__(weight, problem_type=problem_type)
         if distance not in DISTANCES:
-            raise ValueError(f"distance must be one of {', '.join(DISTANCES)}; got {distance!r}.")
+            raise ValueError(f"distance must be one of {', '.join(DISTANCES)}; got {shown(distance)}.")
         self.distance, self.paper = distance, _EMBEDDING_PAPERS[distance]
         self._loss, _ = DISTANCES[distance]
         self.projection: nn.Module = nn.Identity()

@@ -81,15 +81,15 @@ class ModelArguments(_Settings):
         super().__post_init__()
         if not self.teacher:
             raise ValueError(
-                f"A recipe needs a teacher; got teacher={self.teacher!r}. Give a Hub id or a folder, in YAML "
+                f"A recipe needs a teacher; got teacher={shown(self.teacher)}. Give a Hub id or a folder, in YAML "
                 f"(teacher: google-bert/bert-base-uncased) or as --teacher."
             )
         if isinstance(self.more_teachers, str):  # a single name in YAML
             self.more_teachers = [self.more_teachers]
         if self.more_teachers and self.hypothesis_template is not None:
             raise ValueError(
-                f"hypothesis_template={self.hypothesis_template!r} is for a single teacher; got more_teachers="
-                f"{self.more_teachers!r}. Leave one of them out."
+                f"hypothesis_template={shown(self.hypothesis_template)} is for a single teacher; got more_teachers="
+                f"{shown(self.more_teachers)}. Leave one of them out."
             )
         if self.teacher_weights is not None and not self.more_teachers:
             raise ValueError(
@@ -99,7 +99,7 @@ class ModelArguments(_Settings):
         if self.teacher_weights is not None:
             normalized(self.teacher_weights, 1 + len(self.more_teachers))
         if self.student_embeddings not in ("random", "pca"):
-            raise ValueError(f"student_embeddings must be random or pca; got {self.student_embeddings!r}.")
+            raise ValueError(f"student_embeddings must be random or pca; got {shown(self.student_embeddings)}.")
 
 
 @dataclass
@@ -261,7 +261,7 @@ class TransferArguments(_Settings):
         _parse_yaml(self, "augmentation")
         if self.augmentation_model is not None and self.num_augmented_copies == 0:
             raise ValueError(
-                f"augmentation_model={self.augmentation_model!r} would have no effect: it makes the copies that "
+                f"augmentation_model={shown(self.augmentation_model)} would have no effect: it makes the copies that "
                 f"num_augmented_copies counts, and that is 0. Set num_augmented_copies, to 1 for example."
             )
 
@@ -292,7 +292,7 @@ class CacheArguments(_Settings):
         super().__post_init__()
         if self.teacher_cache is not None and not self.cache:
             raise ValueError(
-                f"teacher_cache={self.teacher_cache!r} would have no effect without a cache. Set cache to true."
+                f"teacher_cache={shown(self.teacher_cache)} would have no effect without a cache. Set cache to true."
             )
 
 
@@ -337,9 +337,9 @@ class RecipeArguments:
         more_teachers, form = self.models.more_teachers, self.caching.cache_form
         if more_teachers and form in ("sampled", "top_k"):
             raise ValueError(
-                f"cache_form={form!r} stores parts of a teacher's distribution, but several teachers "
-                f"(more_teachers={more_teachers!r}) are averaged over whole distributions. Set cache_form to float32 or "
-                f"float16."
+                f"cache_form={shown(form)} stores parts of a teacher's distribution, but several teachers "
+                f"(more_teachers={shown(more_teachers)}) are averaged over whole distributions. Set cache_form to "
+                f"float32 or float16."
             )
         if self.draws_in_every_epoch and self.caching.cache:
             raise ValueError(

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from ..internals.messages import nearest
+from ..internals.messages import nearest, shown
 from ..metrics.display import short_count
 from ..teachers.base import num_parameters
 from ..training.arguments import INTERVALS as TRAINING_INTERVALS
@@ -70,7 +70,9 @@ def assistants_of(recipe: RecipeArguments) -> list[Assistant]:
         return []
     entries = entries if isinstance(entries, list) else [entries]
     if not entries:
-        raise ValueError(f"assistants={entries!r} lists no assistant. Leave it out, or list one: assistants: [4x256].")
+        raise ValueError(
+            f"assistants={shown(entries)} lists no assistant. Leave it out, or list one: assistants: [4x256]."
+        )
     names = ["assistant", *(f"assistant-{number}" for number in range(2, len(entries) + 1))]
     return [_assistant(name, entry) for name, entry in zip(names, entries, strict=True)]
 
@@ -80,13 +82,13 @@ def _assistant(name: str, entry: str | Mapping[str, Any]) -> Assistant:
     if not isinstance(entry, dict) or not entry.keys() & _MODEL.keys():
         raise ValueError(
             f"An assistant is a size such as 4x256, a Hub id or a folder, or a mapping with one or more of "
-            f"{', '.join(_MODEL)}; got {entry!r}."
+            f"{', '.join(_MODEL)}; got {shown(entry)}."
         )
     known = (*_MODEL, *_TRAINING)
     for key, value in entry.items():
         if key not in known:
             raise ValueError(
-                f"The {name} sets {key!r}, which is not a setting of an assistant{nearest(key, known)}. It may have "
+                f"The {name} sets {shown(key)}, which is not a setting of an assistant{nearest(key, known)}. It may have "
                 f"{', '.join(known)}."
             )
         if key in _INTERVALS and value is not None:

@@ -7,6 +7,7 @@ from datasets import Dataset
 from torch import nn
 
 from ..collators import Collator, as_collator
+from ..internals.messages import shown
 from ..objectives import Objective
 from ..signals.problem_kinds import problem_kind
 from ..students import trim_vocabulary
@@ -38,8 +39,8 @@ def check_zero_shot(recipe: RecipeArguments, task: Task, missing: Sequence[str])
     models = recipe.models
     if missing or recipe.method.train_teacher:
         raise ValueError(
-            f"hypothesis_template={models.hypothesis_template!r} needs a trained model of natural language inference, and "
-            f"{models.teacher} "
+            f"hypothesis_template={shown(models.hypothesis_template)} needs a trained model of natural language "
+            f"inference, and {models.teacher} "
             + (f"has no trained head ({', '.join(missing[:3])})" if missing else "is to be trained first")
             + ". Take an NLI model, without train_teacher."
         )
@@ -94,7 +95,7 @@ def check_data(recipe: RecipeArguments, data: RecipeData) -> None:
         )
     if task.generates_text and models.more_teachers:
         raise ValueError(
-            f"more_teachers={models.more_teachers!r}: a student of {task.name} learns the texts that one teacher "
+            f"more_teachers={shown(models.more_teachers)}: a student of {task.name} learns the texts that one teacher "
             f"generates. Leave the others out."
         )
     if not task.generates_text and (transfer.pseudo_labels is not None or transfer.max_word_error is not None):
@@ -186,7 +187,9 @@ def _try_stages(
     collator = as_collator(collator)
     for stage, objective, rows in plan:
         if len(rows) == 0:
-            raise ValueError(f"The stage {stage.name!r} learns from data={stage.data!r}, and there is no such row.")
+            raise ValueError(
+                f"The stage {shown(stage.name)} learns from data={shown(stage.data)}, and there is no such row."
+            )
         examples = [rows[index] for index in range(min(2, len(rows)))]
         batch = collator(examples)
         dry_run(objective, student, teacher if objective.needs_teacher else None, batch)

@@ -18,6 +18,7 @@ from ..augmentation.masked_lm import load_masked_lm, replaced_copies
 from ..collators import Collator
 from ..data.splits import load_file, load_splits
 from ..generation.sequence_targets import pseudo_labeled
+from ..internals.messages import listed, shown
 from ..metrics import Evaluator
 from ..models.sources import check_source
 from ..tasks import Task, task_class
@@ -159,7 +160,7 @@ class RecipeData:
         elif len(teacher_names) != num_labels:
             raise ValueError(
                 f"The data has {num_labels} classes without names, the teacher {len(teacher_names)} "
-                f"({', '.join(teacher_names[:6])}): there is no way to match them. Name the classes in the data, or "
+                f"({listed(teacher_names, 6)}): there is no way to match them. Name the classes in the data, or "
                 f"fine-tune the teacher on it with `--train_teacher true`."
             )
         if teacher_names != data_names:
@@ -337,7 +338,8 @@ class RecipeData:
         for name, value in options.items():
             if name not in parameters:
                 raise ValueError(
-                    f"{name}={value!r} would have no effect: the task {self.recipe.data.task} takes no such setting. Leave "
-                    f"it out. It takes {', '.join(name for name in names if name in parameters) or 'none of its kind'}."
+                    f"{name}={shown(value)} would have no effect: the task {self.recipe.data.task} takes no such "
+                    f"setting. Leave it out. It takes "
+                    f"{', '.join(name for name in names if name in parameters) or 'none of its kind'}."
                 )
         return options

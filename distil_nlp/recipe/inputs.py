@@ -9,6 +9,7 @@ from huggingface_hub import try_to_load_from_cache
 from tqdm.auto import tqdm
 
 from ..hub.redaction import is_hub_id
+from ..internals.messages import shown
 from .arguments import RecipeArguments
 from .data import ROW_KINDS
 from .yaml_loader import load_yaml
@@ -97,7 +98,7 @@ def differences(
     contents = _with_contents(settings, now | gone)
     return {
         name: _changed_input(name, before, now)
-        or f"{name} was {settings_before.get(name)!r} and is {settings.get(name)!r}"
+        or f"{name} was {shown(settings_before.get(name))} and is {shown(settings.get(name))}"
         for name in sorted({*contents_before, *contents})
         if contents_before.get(name) != contents.get(name)
     }
@@ -126,10 +127,10 @@ def _changed_input(name: str, before: Inputs, now: Inputs) -> str | None:
         if entry["setting"] != name or earlier is None or earlier["digest"] == entry["digest"]:
             continue
         if earlier["path"] != entry["path"]:
-            return f"{name} {given!r} is {entry['path']} now and was {earlier['path']}, with other content"
+            return f"{name} {shown(given)} is {entry['path']} now and was {earlier['path']}, with other content"
         changes = _changed_files(earlier["files"], entry["files"])
         changes = changes or f"commit {earlier['digest'][:12]} before, {entry['digest'][:12]} now"
-        return f"{name} {given!r} has other content now ({changes})"
+        return f"{name} {shown(given)} has other content now ({changes})"
     return None
 
 

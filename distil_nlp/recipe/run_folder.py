@@ -15,7 +15,7 @@ from ..internals.checksums import CHECKSUMS, DamagedFileError, check_files, writ
 from ..internals.disk import explain_full_disk
 from ..internals.files import clear_partial_files, flush, read_json, write_json, write_text
 from ..internals.locks import LOCK, FolderInUseError, FolderLock, main_decides
-from ..internals.messages import shown
+from ..internals.messages import listed, shown
 from ..internals.secrets import hide_secrets
 from .inputs import Inputs, changed_rows, differences, is_valid
 from .yaml_loader import read_yaml_file
@@ -99,7 +99,7 @@ class RunFolder:
         recorded = self.recorded_inputs() or {}
         if splits := changed_rows(recorded, inputs) if self.has_recipe else []:
             raise ValueError(
-                f"{self.path} contains a run on other rows ({', '.join(splits)}): the data set, files that it names, or "
+                f"{self.path} contains a run on other rows ({listed(splits)}): the data set, files that it names, or "
                 f"the library that reads them have changed. Its finished models would be mixed with those of this run. "
                 f"Restore them, choose another --output_dir, or delete the folder to start again."
             )
@@ -117,7 +117,7 @@ class RunFolder:
             other_files = self._other_files()
             if other_files:
                 raise ValueError(
-                    f"{self.path} is not empty ({', '.join(other_files[:5])}) and contains no {_RECIPE}, so it is not the "
+                    f"{self.path} is not empty ({listed(other_files, 5)}) and contains no {_RECIPE}, so it is not the "
                     f"folder of a run that could be continued. Choose another --output_dir."
                 )
         else:
@@ -184,9 +184,9 @@ class RunFolder:
                 check_files(folder)
             except DamagedFileError as error:
                 raise ValueError(
-                    f"{error} It belongs to the finished model {name!r}, which is not used like this. Delete {folder}, and "
-                    f"the same command trains the model again. If you changed the file on purpose, delete {CHECKSUMS} in "
-                    f"that folder instead."
+                    f"{error} It belongs to the finished model {shown(name)}, which is not used like this. Delete "
+                    f"{folder}, and the same command trains the model again. If you changed the file on purpose, delete "
+                    f"{CHECKSUMS} in that folder instead."
                 ) from error
             self._checked.add(name)
         return folder

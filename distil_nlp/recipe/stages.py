@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..internals.messages import nearest, shown
+from ..internals.messages import listed, nearest, shown
 from ..internals.numbers import Interval
 from ..objectives import PRESETS, Objective, default_objective, objective_from
 from ..training.arguments import (
@@ -99,16 +99,16 @@ def stages_of(
     method = recipe.method
     if method.preset is not None and method.stages is not None:
         raise ValueError(
-            f"Both preset={method.preset!r} and stages were given; a preset is a list of stages. Drop one."
+            f"Both preset={shown(method.preset)} and stages were given; a preset is a list of stages. Drop one."
         )
     known = ("logits", *PRESETS)
     if method.preset not in (None, *known):
-        raise ValueError(f"preset must be one of {', '.join(known)}; got {method.preset!r}.")
+        raise ValueError(f"preset must be one of {', '.join(known)}; got {shown(method.preset)}.")
     preset = method.preset or (default if method.stages is None else None)
     if preset == "logits":
         return [Stage("logits")]
     if named := format_settings(objective_settings(training)):
-        source = "stages" if preset is None else f"preset {preset!r}"
+        source = "stages" if preset is None else f"preset {shown(preset)}"
         raise ValueError(
             f"{named} would have no effect: they weigh labels and soft targets, and the {source} set weights and "
             f"temperatures of their terms themselves. Leave them out, or list the terms in `stages:`."
@@ -119,9 +119,11 @@ def stages_of(
     stages = [_stage(entry, number) for number, entry in enumerate(entries, 1)]
     names = [stage.name for stage in stages]
     if invalid := [name for name in names if not re.fullmatch(r"[\w-]+", name)]:
-        raise ValueError(f"The name of a stage is the name of a folder: letters, digits, _ and -; got {invalid[0]!r}.")
+        raise ValueError(
+            f"The name of a stage is the name of a folder: letters, digits, _ and -; got {shown(invalid[0])}."
+        )
     if len(set(names)) < len(names):
-        raise ValueError(f"Each stage needs a name of its own, it is the name of a folder; got {', '.join(names)}.")
+        raise ValueError(f"Each stage needs a name of its own, it is the name of a folder; got {listed(names)}.")
     return stages
 
 
@@ -134,7 +136,7 @@ def _stage(entry: Mapping[str, Any], number: int) -> Stage:
     for key in entry:
         if key not in _KEYS:
             raise ValueError(
-                f"Stage {number} sets {key!r}, which is not a setting of a stage{nearest(key, _KEYS)}. It may have "
+                f"Stage {number} sets {shown(key)}, which is not a setting of a stage{nearest(key, _KEYS)}. It may have "
                 f"{', '.join(_KEYS)}."
             )
     share = entry.get("share")

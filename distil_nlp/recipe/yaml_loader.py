@@ -37,7 +37,7 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key_node, yaml.ScalarNode) and key_node.tag != "tag:yaml.org,2002:merge":
                 if key_node.value in keys:
                     raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key_node.value!r} occurs twice", key_node.start_mark
+                        None, None, f"the key {shown(key_node.value)} occurs twice", key_node.start_mark
                     )
                 keys.add(key_node.value)
         return super().construct_mapping(node, deep=deep)
@@ -87,10 +87,10 @@ def read_yaml_file(path: Path) -> Any:
         FileNotFoundError, ValueError: No such file; a folder, a large file, another encoding than UTF-8; see `load_yaml`.
     """
     if path.is_dir():
-        raise ValueError(f"{str(path)!r} is a folder; a recipe is a YAML file. Name a file in it.")
+        raise ValueError(f"{shown(str(path))} is a folder; a recipe is a YAML file. Name a file in it.")
     if not path.is_file():
         raise FileNotFoundError(
-            f"There is no recipe {str(path)!r}. The recipes that come with this project are in recipes/."
+            f"There is no recipe {shown(str(path))}. The recipes that come with this project are in recipes/."
         )
     if path.stat().st_size > _MAX_BYTES:
         size = f"{path.stat().st_size:,}"

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..internals.messages import listed
 from .arguments import forward_parameters, takes_any_keyword
 from .columns import FRAMES, LABELS, NOT_FOR_MODELS, POSITIONS, SPAN_LABELS
 from .frames import align_to_frames, frame_stride
@@ -154,7 +155,7 @@ def _no_column(
         requires = f"raised: {cause}"
     taken = ", ".join(str(parameter) for parameter in forward_parameters(model)) or "no arguments"
     return ValueError(
-        f"The batch has the columns {', '.join(batch)}, and the forward of {type(model).__name__} {requires} (it takes "
+        f"The batch has the columns {listed(batch)}, and the forward of {type(model).__name__} {requires} (it takes "
         f"{taken}). Columns are passed by name, labels excepted. Wrap the model in a module whose forward names columns of "
         f"the batch and returns logits: `def forward(self, input_ids, attention_mask): ...`. Encoders of "
         f"sentence-transformers are loaded by `SentenceEncoder.from_pretrained(folder)`."

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..internals.messages import shown
 from .columns import BOXES, FRAMES
 
 if TYPE_CHECKING:
@@ -129,14 +130,16 @@ def register_problem_kind(kind: ProblemKind) -> None:
         ValueError: There is a kind of this name.
     """
     if kind.name in PROBLEM_KINDS:
-        raise ValueError(f"There is a problem kind {kind.name!r} already. Register the new one under another name.")
+        raise ValueError(
+            f"There is a problem kind {shown(kind.name)} already. Register the new one under another name."
+        )
     PROBLEM_KINDS[kind.name] = kind
 
 
 def problem_kind(name: str) -> ProblemKind:
     """The kind of this name; a ValueError lists the registered ones."""
     if name not in PROBLEM_KINDS:
-        raise ValueError(f"problem_type must be one of {', '.join(PROBLEM_KINDS)}; got {name!r}.")
+        raise ValueError(f"problem_type must be one of {', '.join(PROBLEM_KINDS)}; got {shown(name)}.")
     return PROBLEM_KINDS[name]
 
 

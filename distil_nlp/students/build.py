@@ -10,6 +10,7 @@ import transformers
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from ..internals.messages import shown
 from ..models import NetworkForImageEmbedding, network_for, parse_network_name, parse_whisper_name, whisper_for
 from ..models.detectors import make_detector, parse_detector_name
 from ..models.loading import load_model
@@ -64,21 +65,21 @@ def build_student(
     if teacher_options.get("width_init") == WIDTH_INITS[0]:  # the default
         del teacher_options["width_init"]
     if is_size_name(student):
-        _check_no_effect(teacher_options, f"student={student!r} is a size to start from scratch")
+        _check_no_effect(teacher_options, f"student={shown(student)} is a size to start from scratch")
         return student_from_config(student, source, embeddings=embeddings)
     options = {**teacher_options, **config_options}
     for parse, noun, build in _NAMED:
         if isinstance(student, str) and parse(student) is not None:
-            _check_no_effect(options, f"student={student!r} is a {noun} to start from scratch")
+            _check_no_effect(options, f"student={shown(student)} is a {noun} to start from scratch")
             check_teacher(source)
             return build(student, source, image_size)
-    _check_no_effect(options, f"student={_repr(student)} is already a model")
+    _check_no_effect(options, f"student={_named(student)} is already a model")
     if isinstance(student, nn.Module):
         return student
     if not isinstance(student, str) and not hasattr(student, "__fspath__"):
         raise TypeError(
             f"student must be None (made of the teacher's layers), a size such as '4x256', a Hub id, a folder or an "
-            f"nn.Module that returns logits; got {_repr(student)}."
+            f"nn.Module that returns logits; got {_named(student)}."
         )
     return _load(student, source, trust_remote_code)
 
@@ -162,9 +163,9 @@ def _check_label_order(name_or_path: str | Path, config: PreTrainedConfig, trust
         and sorted(id2label.values()) == sorted((config.id2label or {}).values())
     ):
         raise ValueError(
-            f"The student {str(name_or_path)!r} has the teacher's labels in another order: {id2label}; the teacher's are "
-            f"{config.id2label}. Its head would start with the wrong label names. Reorder the rows of its head and its "
-            f"`id2label`, save it, and give that folder."
+            f"The student {shown(str(name_or_path))} has the teacher's labels in another order: {id2label}; the "
+            f"teacher's are {config.id2label}. Its head would start with the wrong label names. Reorder the rows of its "
+            f"head and its `id2label`, save it, and give that folder."
         )
 
 
@@ -186,10 +187,10 @@ def _auto_class(teacher: PreTrainedModel) -> str | type[SentenceEncoder]:
 
 def _check_no_effect(options: Mapping[str, Any], reason: str) -> None:
     """Raise if an option is set that would have no effect."""
-    listed = ", ".join(f"{name}={value!r}" for name, value in options.items() if value is not None)
+    listed = ", ".join(f"{name}={shown(value)}" for name, value in options.items() if value is not None)
     if listed:
         raise ValueError(f"{reason}, so {listed} would have no effect. Leave one of the two out.")
 
 
-def _repr(student: Any) -> str:
-    return repr(student) if isinstance(student, str) else type(student).__name__
+def _named(student: Any) -> str:
+    return shown(student) if isinstance(student, str) else type(student).__name__

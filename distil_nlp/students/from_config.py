@@ -7,6 +7,7 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from ..internals.memory import require_memory
+from ..internals.messages import shown
 from ..models.architectures import ENCODERS, per_layer_settings
 from ..models.sources import MAX_LAYERS
 from .from_teacher import check_teacher, copy_config
@@ -42,7 +43,7 @@ def student_from_config(size: str, teacher: PreTrainedModel, *, embeddings: str 
     check_teacher(teacher)
     num_layers, hidden_size = parse_size_name(size)
     if embeddings not in _EMBEDDINGS:
-        raise ValueError(f"embeddings must be one of {', '.join(_EMBEDDINGS)}; got {embeddings!r}.")
+        raise ValueError(f"embeddings must be one of {', '.join(_EMBEDDINGS)}; got {shown(embeddings)}.")
     student = type(teacher)(_resized_config(teacher, num_layers, hidden_size))
     if embeddings == "pca":
         _start_from_pca(student, teacher, size)
@@ -76,7 +77,7 @@ def parse_size_name(name: str) -> tuple[int, int]:
     if num_layers < 1 or hidden_size < 2 or hidden_size % 2:
         raise ValueError(
             f"A size is layers x hidden size, such as '4x256', with an even hidden size (rotary positions turn pairs "
-            f"of numbers); got {name!r}."
+            f"of numbers); got {shown(name)}."
         )
     return num_layers, hidden_size
 
@@ -110,7 +111,7 @@ def _resized_config(teacher: PreTrainedModel, num_layers: int, hidden_size: int)
     if config.model_type not in ENCODERS:
         raise ValueError(
             f"'{num_layers}x{hidden_size}' needs an architecture whose sizes are known: {', '.join(ENCODERS)}; the "
-            f"teacher is {config.model_type!r}. Build the student from its own config and pass it as a model."
+            f"teacher is {shown(config.model_type)}. Build the student from its own config and pass it as a model."
         )
     _check_size(config, num_layers, hidden_size)
     settings = per_layer_settings(config)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from ..internals.messages import shown
 from ..models.architectures import (
     DECODERS,
     ENCODERS,
@@ -135,8 +136,9 @@ def _build(
     else:
         known = ", ".join([*ENCODERS, *DECODERS])
         raise ValueError(
-            f"Cannot build {architecture!r} out of a {model_type!r} teacher: weights are copied within one architecture "
-            f"({known}), or from 'bert' to 'distilbert'. Leave `architecture` out for a {model_type!r} student."
+            f"Cannot build {shown(architecture)} out of a {shown(model_type)} teacher: weights are copied within one "
+            f"architecture ({known}), or from 'bert' to 'distilbert'. Leave `architecture` out for a {shown(model_type)} "
+            f"student."
         )
     if sizes is not None:
         sizes.apply_to(config)

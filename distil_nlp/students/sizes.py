@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
+from ..internals.messages import shown
 from ..models.architectures import ENCODERS, EncoderArchitecture
 
 WIDTH_INITS = ("svd", "slice")
@@ -93,7 +94,7 @@ def student_sizes(
     }
     requested = {name: value for name, value in settings.items() if value is not None}
     if width_init not in WIDTH_INITS:
-        raise ValueError(f"width_init must be one of {', '.join(WIDTH_INITS)}; got {width_init!r}.")
+        raise ValueError(f"width_init must be one of {', '.join(WIDTH_INITS)}; got {shown(width_init)}.")
     sizes = None
     if requested:
         _check_known(config, requested)
@@ -104,7 +105,7 @@ def student_sizes(
         sizes = None if sizes == teacher_sizes else sizes
     if sizes is None and width_init != WIDTH_INITS[0]:
         raise ValueError(
-            f"width_init={width_init!r} sets how weights get narrower, but the student is as wide as the teacher, so "
+            f"width_init={shown(width_init)} sets how weights get narrower, but the student is as wide as the teacher, so "
             f"it would have no effect. Give a hidden_size, intermediate_size or num_attention_heads below the "
             f"teacher's, or leave width_init out."
         )
@@ -134,11 +135,11 @@ def choose_layers(num_teacher_layers: int, num_layers: int, strategy: str = DEFA
         ValueError: Unknown strategy, or a number of layers that the teacher does not have.
     """
     if strategy not in _STRATEGIES:
-        raise ValueError(f"strategy must be one of {', '.join(_STRATEGIES)}; got {strategy!r}.")
+        raise ValueError(f"strategy must be one of {', '.join(_STRATEGIES)}; got {shown(strategy)}.")
     if not _is_int(num_layers) or not 1 <= num_layers <= num_teacher_layers:
         raise ValueError(
             f"num_layers must be a whole number from 1 to {num_teacher_layers}, the layers of the teacher; "
-            f"got {num_layers!r}. A student made of the teacher's layers cannot have more of them."
+            f"got {shown(num_layers)}. A student made of the teacher's layers cannot have more of them."
         )
     return _STRATEGIES[strategy](num_teacher_layers, num_layers)
 
@@ -156,12 +157,12 @@ def check_layers(layers: Iterable[int], num_teacher_layers: int) -> list[int]:
     if not layers or not all(_is_int(layer) and 0 <= layer < num_teacher_layers for layer in layers):
         raise ValueError(
             f"layers must be whole numbers from 0 to {num_teacher_layers - 1}, because the teacher has "
-            f"{num_teacher_layers} layers counted from 0; got {layers}."
+            f"{num_teacher_layers} layers counted from 0; got {shown(layers)}."
         )
     if any(later <= earlier for earlier, later in zip(layers, layers[1:], strict=False)):
         raise ValueError(
             f"layers must be ascending, each at most once, because a layer takes the outputs of the layers before it; "
-            f"got {layers}. Did you mean {sorted(set(layers))}?"
+            f"got {shown(layers)}. Did you mean {shown(sorted(set(layers)))}?"
         )
     return layers
 
@@ -192,7 +193,7 @@ def _check_known(config: PreTrainedConfig, requested: Mapping[str, int]) -> None
     if config.model_type not in ENCODERS:
         raise ValueError(
             f"{_listed(requested)} needs an architecture whose sizes are known: {', '.join(ENCODERS)}; the teacher is "
-            f"{config.model_type!r}. Choose layers only, or build the student yourself and pass it as a model."
+            f"{shown(config.model_type)}. Choose layers only, or build the student yourself and pass it as a model."
         )
 
 
@@ -201,8 +202,9 @@ def _check_numbers(requested: Mapping[str, int], teacher_sizes: Sizes) -> None:
         largest = getattr(teacher_sizes, name)
         if not _is_int(value) or not 1 <= value <= largest:
             raise ValueError(
-                f"{name} must be a whole number from 1 to {largest}, the teacher's; got {value!r}. A student made of the "
-                f"teacher's weights can be narrower, not wider; a size such as '4x256' starts from scratch in any width."
+                f"{name} must be a whole number from 1 to {largest}, the teacher's; got {shown(value)}. A student made "
+                f"of the teacher's weights can be narrower, not wider; a size such as '4x256' starts from scratch in any "
+                f"width."
             )
     if requested.get("hidden_size", 2) % 2:
         raise ValueError(
@@ -234,7 +236,7 @@ def _check_fit(config: PreTrainedConfig, sizes: Sizes, teacher_sizes: Sizes) -> 
 
 
 def _listed(options: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in options.items())
+    return ", ".join(f"{name}={shown(value)}" for name, value in options.items())
 
 
 def _even(num_teacher_layers: int, num_layers: int) -> list[int]:

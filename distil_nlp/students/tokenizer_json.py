@@ -4,6 +4,8 @@ import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..internals.messages import shown
+
 _WHOLE_WORDS = "WordLevel"
 
 
@@ -108,8 +110,9 @@ def _vocabulary(model: Mapping[str, Any]) -> dict[str, int]:
     prefix = model.get("continuing_subword_prefix") if model["type"] == "BPE" else ""
     if model["type"] not in ("WordPiece", "BPE", _WHOLE_WORDS) or prefix:
         raise ValueError(
-            f"A {model['type']} vocabulary{f' with the prefix {prefix!r}' if prefix else ''} cannot be trimmed; supported "
-            f"are WordPiece, BPE without a prefix, Unigram and WordLevel. Keep the whole vocabulary of this model."
+            f"A {model['type']} vocabulary{f' with the prefix {shown(prefix)}' if prefix else ''} cannot be trimmed; "
+            f"supported are WordPiece, BPE without a prefix, Unigram and WordLevel. Keep the whole vocabulary of this "
+            f"model."
         )
     return model["vocab"]
 

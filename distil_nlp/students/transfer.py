@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from transformers import PreTrainedModel
 
+from ..internals.messages import shown
 from ..models.architectures import ENCODERS, base_prefix, layer_list, required_layer_count
 from .distilbert import bert_names, fold_segment
 from .narrow import narrow
@@ -75,13 +76,15 @@ def transfer_weights(
         ValueError: Another architecture, layers that do not fit, or an unknown `width_init`.
     """
     if width_init not in (None, *WIDTH_INITS):
-        raise ValueError(f"width_init must be one of {', '.join(WIDTH_INITS)} or None; got {width_init!r}.")
+        raise ValueError(f"width_init must be one of {', '.join(WIDTH_INITS)} or None; got {shown(width_init)}.")
     num_layers, num_teacher_layers = required_layer_count(student), required_layer_count(teacher)
     if layers is None:
         layers = choose_layers(num_teacher_layers, num_layers)
     layers = check_layers(layers, num_teacher_layers)
     if len(layers) != num_layers:
-        raise ValueError(f"layers must name one teacher layer for each of the student's {num_layers}; got {layers}.")
+        raise ValueError(
+            f"layers must name one teacher layer for each of the student's {num_layers}; got {shown(layers)}."
+        )
     names = counterparts(student, teacher, layers)
     wide = student if width_init is None else _wide_model(student, teacher)
     report = _copy(wide, teacher, names, layers)
@@ -101,7 +104,7 @@ def _wide_model(student: PreTrainedModel, teacher: PreTrainedModel) -> PreTraine
     """A model with the student's layers and the teacher's widths: layers are chosen first, then they get narrower."""
     if student.config.model_type not in ENCODERS:
         raise ValueError(
-            f"The weights of {student.config.model_type!r} that get narrower are not known; they are known for "
+            f"The weights of {shown(student.config.model_type)} that get narrower are not known; they are known for "
             f"{', '.join(ENCODERS)}. Leave `width_init` out."
         )
     config, teacher_sizes = copy.deepcopy(student.config), Sizes.of(teacher.config)
@@ -129,8 +132,8 @@ def counterparts(student: PreTrainedModel, teacher: PreTrainedModel, layers: lis
         return bert_names(student, teacher, layers)
     if student.config.model_type != teacher.config.model_type:
         raise ValueError(
-            f"No weights go from {teacher.config.model_type!r} to {student.config.model_type!r}: copying is by name, "
-            f"within one architecture or from 'bert' to 'distilbert'."
+            f"No weights go from {shown(teacher.config.model_type)} to {shown(student.config.model_type)}: copying is by "
+            f"name, within one architecture or from 'bert' to 'distilbert'."
         )
     base, teacher_base = base_prefix(student), base_prefix(teacher)
     prefix, teacher_prefix = f"{layer_list(student)}.", f"{layer_list(teacher)}."

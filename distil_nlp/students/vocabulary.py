@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..internals.files import read_json, write_json
+from ..internals.messages import shown
 from ..models.architectures import EMBEDDINGS, ENCODERS
 from .tokenizer_json import needed_pieces, special_ids, trimmed_json
 
@@ -126,8 +127,8 @@ def _check_model(model: Any) -> None:
         )
     if model.config.model_type not in ENCODERS:
         raise ValueError(
-            f"The tensors of {type(model).__name__} ({model.config.model_type!r}) that have a row for each token are not "
-            f"known; supported are {', '.join(ENCODERS)}. Keep the whole vocabulary of this model."
+            f"The tensors of {type(model).__name__} ({shown(model.config.model_type)}) that have a row for each token "
+            f"are not known; supported are {', '.join(ENCODERS)}. Keep the whole vocabulary of this model."
         )
 
 

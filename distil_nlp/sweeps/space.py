@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..internals.messages import nearest, shown
+from ..internals.messages import listed, nearest, shown
 
 if TYPE_CHECKING:
     import optuna
@@ -88,7 +88,7 @@ class Space:
         if blend and "logits" not in presets:
             raise ValueError(
                 f"The sweep of {' and '.join(blend)} would have no effect: only the preset logits takes them, and it is "
-                f"not among {', '.join(presets)}. Add it, or leave them out."
+                f"not among {listed(presets)}. Add it, or leave them out."
             )
 
     @property
@@ -169,17 +169,17 @@ def _range(name: str, entry: Mapping[str, Any]) -> Range:
     low, high = _value(name, entry["low"]), _value(name, entry["high"])
     log, step = entry.get("log", False), entry.get("step")
     if not isinstance(log, bool):
-        raise ValueError(f"sweep: log of {name} is true or false; got {log!r}.")
+        raise ValueError(f"sweep: log of {name} is true or false; got {shown(log)}.")
     if not low < high:
-        raise ValueError(f"sweep: low of {name} should be below high; got low={low!r} and high={high!r}.")
+        raise ValueError(f"sweep: low of {name} should be below high; got low={shown(low)} and high={shown(high)}.")
     if log and (step is not None or low <= 0):
         raise ValueError(
-            f"sweep: a logarithmic range (log: true) starts above 0 and has no step; {name} got low={low!r} and "
-            f"step={step!r}."
+            f"sweep: a logarithmic range (log: true) starts above 0 and has no step; {name} got low={shown(low)} and "
+            f"step={shown(step)}."
         )
     if step is not None and not 0 < _value(name, step) <= high - low:
         raise ValueError(
-            f"sweep: step of {name} should be above 0 and at most high - low, {high - low!r}; got {step!r}."
+            f"sweep: step of {name} should be above 0 and at most high - low, {shown(high - low)}; got {shown(step)}."
         )
     return Range(name, low, high, log=log, step=step)
 

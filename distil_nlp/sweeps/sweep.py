@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from transformers import PrinterCallback
 
 from ..internals.files import write_text
-from ..internals.messages import printable
+from ..internals.messages import listed, printable
 from ..internals.secrets import hide_secrets
 from ..metrics import display
 from ..objectives.layers import LayerTerm
@@ -89,7 +89,7 @@ class Sweep:
             )
         if context.assistants:
             raise ValueError(
-                f"A sweep has no assistants (got {', '.join(assistant.name for assistant in context.assistants)}): they "
+                f"A sweep has no assistants (got {listed(assistant.name for assistant in context.assistants)}): they "
                 f"are trained like the student, so every trial would need its own. Distill the assistant first, and "
                 f"sweep with it as the teacher."
             )

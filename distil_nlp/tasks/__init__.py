@@ -3,7 +3,7 @@
 One file per task, listed in `_ALL`.
 """
 
-from ..internals.messages import nearest
+from ..internals.messages import nearest, shown
 from .audio_classification import AudioClassification
 from .base import Task
 from .ctc_speech_recognition import CtcSpeechRecognition
@@ -58,5 +58,5 @@ __all__ = [
 def task_class(name: str) -> type[Task]:
     """The class of a task by its name; a ValueError lists the names."""
     if name not in TASKS:
-        raise ValueError(f"task must be one of {', '.join(TASKS)}; got {name!r}{nearest(name, TASKS)}.")
+        raise ValueError(f"task must be one of {', '.join(TASKS)}; got {shown(name)}{nearest(name, TASKS)}.")
     return TASKS[name]

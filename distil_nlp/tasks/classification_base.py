@@ -11,6 +11,7 @@ import numpy as np
 
 from ..data.columns import first_split, label_column_of, source_rows, source_split
 from ..data.labels import LabelEncoder, column_values, read_labels
+from ..internals.messages import shown
 from ..metrics import ClassificationEvaluator, compute_metrics, metrics_for
 from .base import Splits, Task
 
@@ -61,7 +62,7 @@ class ClassificationTask(Task):
             if num_missing == len(labels) and split_name != "test":
                 raise ValueError(
                     f"All {len(labels)} labels of the {split_name} split are missing (empty or -1) in column "
-                    f"{self.label_column!r}. GLUE publishes its test sets like this. Use a split with labels; rows "
+                    f"{shown(self.label_column)}. GLUE publishes its test sets like this. Use a split with labels; rows "
                     f"without them can be learned from as the 'unlabeled' split (unlabeled_file)."
                 )
             if 0 < num_missing < len(labels):

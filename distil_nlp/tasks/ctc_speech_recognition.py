@@ -14,7 +14,8 @@ from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2Processor
 
 from ..collators.audio import CtcCollator
 from ..data.audio import wave_rows
-from ..data.columns import listed, row_location
+from ..data.columns import row_location
+from ..internals.messages import listed, shown
 from ..metrics import CtcSpeechEvaluator
 from ..models import AutoCTC, LogMel
 from ..signals.problem_kinds import CTC
@@ -165,8 +166,8 @@ class CtcSpeechRecognition(TranscriptTask):
             if front_end.num_frames(length) < needed:
                 raise ValueError(
                     f"{row_location(split, 'given', row)} has {front_end.num_frames(length)} frames, and its text "
-                    f"{split[self.text_column][row]!r} needs {needed}, one per character. Is the text of another clip? "
-                    f"Remove the row, or correct the text."
+                    f"{shown(split[self.text_column][row])} needs {needed}, one per character. Is the text of another "
+                    f"clip? Remove the row, or correct the text."
                 )
 
     def collator_for(

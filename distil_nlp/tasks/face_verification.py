@@ -8,10 +8,11 @@ from typing import Any
 import datasets
 import numpy as np
 
-from ..data.columns import find_label_column, first_split, label_column_of, listed
+from ..data.columns import find_label_column, first_split, label_column_of
 from ..data.images import image_format, image_size_or_native
 from ..data.labels import SINGLE, LabelEncoder, column_values, parse_number
 from ..data.splits import EVAL_SEED, Splits
+from ..internals.messages import listed, shown
 from ..metrics import VerificationEvaluator, verification_metrics
 from ..models import AutoImageEmbedder
 from .image_classification import ImageClassification
@@ -194,8 +195,8 @@ def _people(splits: Mapping[str, datasets.Dataset], names: Sequence[str], label:
         return sorted(numbers)
     if any(number % 1 for number in numbers.values()):
         raise ValueError(
-            f"Column {label!r} contains fractions ({listed(sorted(values), 5)}), but people are whole numbers or names. "
-            f"Set label_column."
+            f"Column {shown(label)} contains fractions ({listed(sorted(values), 5)}), but people are whole numbers or "
+            f"names. Set label_column."
         )
     return sorted(numbers, key=numbers.get)
 

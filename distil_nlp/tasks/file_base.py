@@ -16,7 +16,7 @@ from ..augmentation.copies import augmented_files
 from ..collators.audio import AUDIO, augment_waves, extract_features, stored_waves
 from ..data.columns import require_column
 from ..data.images import input_shape, largest_input, preprocessor_of, same_crop
-from ..internals.messages import nearest, shown
+from ..internals.messages import listed, nearest, shown
 from ..models import (
     feature_extractor_for,
     load_feature_extractor,
@@ -305,7 +305,7 @@ def _hold_out_speakers(splits: Splits, held_out: Sequence[str], column: str) -> 
     known = sorted({speaker for values in speakers.values() for speaker in values})
     if unknown := [speaker for speaker in held_out if speaker not in known]:
         raise ValueError(
-            f"held_out_speakers contains {unknown[0]!r}, which is not among the {len(known)} speakers of the data "
+            f"held_out_speakers contains {shown(unknown[0])}, which is not among the {len(known)} speakers of the data "
             f"({', '.join(known[:10])})."
         )
     if not set(known) - set(held_out):
@@ -317,7 +317,7 @@ def _hold_out_speakers(splits: Splits, held_out: Sequence[str], column: str) -> 
     ]
     if not any(map(len, test)):
         raise ValueError(
-            f"held_out_speakers contains {', '.join(held_out)}, with unlabeled clips only, so models cannot be compared "
+            f"held_out_speakers contains {listed(held_out)}, with unlabeled clips only, so models cannot be compared "
             f"on them. Name speakers of the labeled splits."
         )
     rest = {

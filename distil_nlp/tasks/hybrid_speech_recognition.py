@@ -19,7 +19,7 @@ from ..data.audio import wave_rows
 from ..data.columns import first_split, row_location
 from ..data.labels import SINGLE
 from ..hmm import Decoder, GaussianAligner, Lexicon, cepstra, forced_alignment, log_state_prior
-from ..internals.messages import quoted
+from ..internals.messages import listed, quoted, shown
 from ..metrics import HybridSpeechEvaluator
 from ..metrics.classification import MISSING_LABEL
 from ..models import AutoAudioFrameClassifier, LogMel
@@ -95,8 +95,8 @@ class HybridSpeechRecognition(SpeechTask):
         lexicon = Lexicon.whole_words([word for words in sentences for word in words], num_states=num_states)
         if label_names is not None and list(label_names) != lexicon.state_names:
             raise ValueError(
-                f"The teacher has {len(label_names)} states ({', '.join(label_names[:4])}, ...), and the words of the "
-                f"training split have {lexicon.num_states} ({', '.join(lexicon.state_names[:4])}, ...), so their logits do "
+                f"The teacher has {len(label_names)} states ({listed(label_names, 4)}), and the words of the "
+                f"training split have {lexicon.num_states} ({listed(lexicon.state_names, 4)}), so their logits do "
                 f"not correspond. Train on the teacher's words, with as many states each (num_states)."
             )
         aligner, rows = _GaussianStates(lexicon, rate), wave_rows(train, audio, "train", rate)
@@ -211,7 +211,9 @@ def _check_lengths(
         except ValueError as error:
             raise ValueError(f"{row_location(split, 'given', row)}: {error}") from None
         if length < needed:
-            short.append((row, f"has {length} frames, and the states of {' '.join(words)!r} last {needed} at least"))
+            short.append(
+                (row, f"has {length} frames, and the states of {shown(' '.join(words))} last {needed} at least")
+            )
     if not short:
         return ""
     row, reason = short[0]

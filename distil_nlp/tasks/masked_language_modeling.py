@@ -12,6 +12,7 @@ from ..collators.text import MaskedCollator
 from ..data.columns import check_texts, find_text_columns
 from ..data.masking import MaskableTokens, group_texts, mask_tokens
 from ..data.tokenization import clamp_max_length
+from ..internals.messages import listed, shown
 from ..metrics import MaskedTokenEvaluator
 from .base import Splits, Task, add_ids
 
@@ -60,9 +61,7 @@ class MaskedLanguageModeling(Task):
             )
         columns = find_text_columns(next(iter(splits.values())).column_names, text_column)
         if len(columns) > 1:
-            raise ValueError(
-                f"One column should contain the text; {' and '.join(columns)} both could. Set text_column."
-            )
+            raise ValueError(f"One column should contain the text; {listed(columns)} both could. Set text_column.")
         for split_name, split in splits.items():
             check_texts(split, split_name, columns)
         return cls(columns[0])
@@ -107,10 +106,12 @@ class MaskedLanguageModeling(Task):
         if not 0 < mask_probability < 1:
             raise ValueError(
                 f"mask_probability is the share of tokens to mask, above 0 and below 1, in BERT 0.15; got "
-                f"{mask_probability!r}."
+                f"{shown(mask_probability)}."
             )
         if num_mask_copies < 1:
-            raise ValueError(f"num_mask_copies counts the copies of every row, 1 or more; got {num_mask_copies!r}.")
+            raise ValueError(
+                f"num_mask_copies counts the copies of every row, 1 or more; got {shown(num_mask_copies)}."
+            )
         check_texts(split, "given", (self.text_column,))
         tokens = MaskableTokens(tokenizer)
         rows = group_texts(list(split[self.text_column]), tokenizer, clamp_max_length(max_length, tokenizer))

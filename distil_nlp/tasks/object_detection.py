@@ -12,8 +12,9 @@ import numpy as np
 
 from ..collators.boxes import BoxCollator
 from ..data.coco import category_names, encode_categories, read_objects, relative_boxes
-from ..data.columns import first_split, listed, require_column, row_location
+from ..data.columns import first_split, require_column, row_location
 from ..data.images import image_format, open_images, pixel_rows
+from ..internals.messages import listed, shown
 from ..metrics import DetectionEvaluator
 from ..models.detectors import AutoDetector, detector_processor, parse_detector_name
 from ..reports.box_plots import MIN_SCORE, draw_pictures, true_boxes
@@ -92,8 +93,9 @@ class ObjectDetection(ImageTask):
         column = _objects_column(labeled.column_names, label_column)
         if "validation" in whole and column not in whole["validation"].column_names:
             raise ValueError(
-                f"The validation split has no column {column!r}, which has the boxes in the training split, so it has no "
-                f"metric. Its columns are {listed(whole['validation'].column_names)}. Add the boxes, or set label_column."
+                f"The validation split has no column {shown(column)}, which has the boxes in the training split, so it "
+                f"has no metric. Its columns are {listed(whole['validation'].column_names)}. Add the boxes, or set "
+                f"label_column."
             )
         objects = {
             name: read_objects(split, column, name)
@@ -108,7 +110,7 @@ class ObjectDetection(ImageTask):
             relative_boxes(rows, whole[name], image, name)
             if name != "test" and all(of_image is None for of_image in rows):
                 raise ValueError(
-                    f"All {len(rows)} rows of the {name} split have null in column {column!r}: the images are not "
+                    f"All {len(rows)} rows of the {name} split have null in column {shown(column)}: the images are not "
                     f"annotated. They can be learned from as the 'unlabeled' split (unlabeled_file)."
                 )
         return task

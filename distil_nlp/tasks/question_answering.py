@@ -13,10 +13,10 @@ import torch
 from datasets.fingerprint import Hasher
 
 from ..collators.text import SpanCollator
-from ..data.columns import check_texts, listed
+from ..data.columns import check_texts
 from ..data.squad import check_answers, read_answers
 from ..data.tokenization import clamp_max_length
-from ..internals.messages import quoted
+from ..internals.messages import listed, quoted, shown
 from ..metrics.classification import MISSING_LABEL
 from ..metrics.spans import MAX_ANSWER_LENGTH, SpanEvaluator
 from ..models.loading import load_tokenizer, load_trained_model
@@ -86,7 +86,9 @@ class QuestionAnswering(Task):
                 place, and the places where the answer is.
         """
         if max_answer_length < 1:
-            raise ValueError(f"max_answer_length counts tokens of an answer, 1 or more; got {max_answer_length}.")
+            raise ValueError(
+                f"max_answer_length counts tokens of an answer, 1 or more; got {shown(max_answer_length)}."
+            )
         columns, no_answer = (text_column, text_pair_column, label_column), False
         # All rows, also where a run takes a subset: row numbers of messages are then those of the file.
         for split_name, split in getattr(splits, "whole", splits).items():
@@ -171,8 +173,9 @@ class QuestionAnswering(Task):
         )
         if to_windows.num_lost:
             logger.warning(
-                f"No window contains the whole answer of {to_windows.num_lost} of {len(split)} questions ({max_length=}, "
-                f"{doc_stride=}); only a teacher has targets for them. A larger doc_stride keeps longer answers whole."
+                f"No window contains the whole answer of {to_windows.num_lost} of {len(split)} questions "
+                f"(max_length={max_length}, doc_stride={doc_stride}); only a teacher has targets for them. A larger "
+                f"doc_stride keeps longer answers whole."
             )
         return add_ids(windows)
 
@@ -194,7 +197,7 @@ class QuestionAnswering(Task):
         """A `SpanEvaluator` of the questions of the split, see `Task.evaluator`. It needs `raw`."""
         if raw is None:
             raise ValueError(
-                f"Answers are texts, so an evaluator needs the split before `prepare`; got raw={raw!r}. Pass raw."
+                f"Answers are texts, so an evaluator needs the split before `prepare`; got raw={shown(raw)}. Pass raw."
             )
         answers: list[Any] = [None] * len(raw)
         if self.answers_column in raw.column_names:

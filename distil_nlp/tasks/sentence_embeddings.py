@@ -10,10 +10,10 @@ import datasets
 import numpy as np
 
 from ..collators.text import PairCollator
-from ..data.columns import check_texts, find_label_column, find_text_columns, listed, source_rows, source_split
+from ..data.columns import check_texts, find_label_column, find_text_columns, source_rows, source_split
 from ..data.labels import column_values, read_labels
 from ..data.tokenization import clamp_max_length
-from ..internals.messages import quoted
+from ..internals.messages import listed, quoted, shown
 from ..metrics import SimilarityEvaluator, similarity_metrics
 from ..models.sentence_encoder import SentenceEncoder
 from .base import Splits, Task, add_ids, add_labels
@@ -85,19 +85,22 @@ class SentenceEmbeddings(Task):
         texts = find_text_columns(whole[scored[-1]].column_names, text_column, text_pair_column)
         if len(texts) != 2:
             raise ValueError(
-                f"The {scored[-1]} split has one text per row, column {texts[0]!r}; a similarity needs two texts and a "
-                f"score. Set text_column and text_pair_column. Plain texts are for train_file or unlabeled_file."
+                f"The {scored[-1]} split has one text per row, column {shown(texts[0])}; a similarity needs two texts "
+                f"and a score. Set text_column and text_pair_column. Plain texts are for train_file or unlabeled_file."
             )
         label = find_label_column(whole[scored[-1]].column_names, label_column)
         if label in texts:
-            raise ValueError(f"Column {label!r} is named as both text and score. Set text_column and label_column.")
+            raise ValueError(
+                f"Column {shown(label)} is named as both text and score. Set text_column and label_column."
+            )
         task = cls(texts, label, (0.0, 1.0))
         for name, split in splits.items():
             check_texts(split, name, task._texts_of(split))
             if name == "validation" and label not in split.column_names:
                 raise ValueError(
-                    f"The validation split has no column {label!r}, which has the scores in the {scored[-1]} split, so it "
-                    f"has no metric. Its columns are {listed(split.column_names)}. Add the scores, or set label_column."
+                    f"The validation split has no column {shown(label)}, which has the scores in the {scored[-1]} split, "
+                    f"so it has no metric. Its columns are {listed(split.column_names)}. Add the scores, or set "
+                    f"label_column."
                 )
         task.score_range = task._range_of(whole, scored)
         for name in scored:
@@ -193,8 +196,8 @@ class SentenceEmbeddings(Task):
         if len(present) == 0 or np.ptp(present) == 0:
             content = f"the one score {present[0]:g}" if len(present) else "no score"
             raise ValueError(
-                f"Column {self.label_column!r} of the {name} split has {content} in all its {len(scores)} rows, so no pair "
-                f"is more similar than another. Set label_column to a score."
+                f"Column {shown(self.label_column)} of the {name} split has {content} in all its {len(scores)} rows, so "
+                f"no pair is more similar than another. Set label_column to a score."
             )
         return float(present.min()), float(present.max())
 

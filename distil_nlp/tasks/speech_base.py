@@ -13,6 +13,7 @@ from ..data.columns import check_texts, find_column, find_label_column, first_sp
 from ..data.concatenated_clips import join_clips
 from ..data.file_columns import AUDIO_FILES, find_file_column
 from ..internals.imports import import_extra
+from ..internals.messages import shown
 from ..models.sources import load_saved
 from .base import Processor, Splits
 from .file_base import AudioTask
@@ -57,7 +58,7 @@ class SpeechTask(AudioTask):
             return splits
         if joined_clips < 1:
             raise ValueError(
-                f"joined_clips is the number of words of the longest sentence, 1 or more; got {joined_clips}."
+                f"joined_clips is the number of words of the longest sentence, 1 or more; got {shown(joined_clips)}."
             )
         return {
             name: join_clips(
@@ -75,8 +76,8 @@ class SpeechTask(AudioTask):
         """The transcripts of a raw split; a ValueError where it is missing."""
         if raw is None:
             raise ValueError(
-                f"Word errors are counted against the transcripts, which prepared rows do not contain; got raw={raw!r}. "
-                "Pass raw, the split before `prepare`."
+                f"Word errors are counted against the transcripts, which prepared rows do not contain; got "
+                f"raw={shown(raw)}. Pass raw, the split before `prepare`."
             )
         return list(raw[self.text_column])
 

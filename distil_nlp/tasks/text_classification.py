@@ -12,6 +12,7 @@ from ..collators.text import PaddingCollator
 from ..data.columns import check_texts, find_text_columns, first_split, label_column_of
 from ..data.labels import LabelEncoder, read_labels
 from ..data.tokenization import clamp_max_length, tokenize_rows
+from ..internals.messages import shown
 from ..signals.problem_kinds import problem_kind
 from .base import Splits, add_ids, add_labels
 from .classification_base import ClassificationTask, check_problem_type
@@ -80,7 +81,9 @@ class TextClassification(ClassificationTask):
             check_texts(split, split_name, texts)
         label = label_column_of(whole, label_column)
         if label in texts:
-            raise ValueError(f"Column {label!r} is named as both text and label. Set text_column and label_column.")
+            raise ValueError(
+                f"Column {shown(label)} is named as both text and label. Set text_column and label_column."
+            )
         reference = first_split(whole, "train", "validation", "test")
         task = cls(texts, label, read_labels(reference, label, problem_type=problem_type, label_names=label_names))
         task.check_labels(splits)

@@ -26,7 +26,7 @@ from ..data.columns import (
 )
 from ..data.labels import SINGLE, LabelEncoder, column_values, read_labels
 from ..data.tokenization import clamp_max_length, tokenize_rows
-from ..internals.messages import quoted
+from ..internals.messages import quoted, shown
 from ..metrics import TaggingEvaluator, marks_entities, tag_metrics
 from ..metrics.classification import MISSING_LABEL
 from .base import Splits, Task, add_ids
@@ -93,7 +93,9 @@ class TokenClassification(Task):
             check_words(split, split_name, words)
         label = label_column_of(whole, label_column, TAGS)
         if label == words:
-            raise ValueError(f"Column {label!r} is named as both words and tags. Set text_column and label_column.")
+            raise ValueError(
+                f"Column {shown(label)} is named as both words and tags. Set text_column and label_column."
+            )
         for split_name, split in whole.items():
             if split_name != "unlabeled" and label in split.column_names:
                 _check_tags(split, split_name, label)
@@ -137,7 +139,7 @@ class TokenClassification(Task):
                 tags that cannot be used.
         """
         if soft_pieces not in SOFT_PIECES:
-            raise ValueError(f"soft_pieces must be one of {', '.join(SOFT_PIECES)}; got {soft_pieces!r}.")
+            raise ValueError(f"soft_pieces must be one of {', '.join(SOFT_PIECES)}; got {shown(soft_pieces)}.")
         _check_fast(tokenizer)
         check_words(split, "given", self.words_column)
         tags, num_words = self._tags_of(split, "given", with_labels=with_labels)
@@ -271,8 +273,8 @@ class TokenClassification(Task):
             if missing.all() and split_name != "test":
                 raise ValueError(
                     f"All tags of the {len(tags)} words of the {split_name} split are missing (empty, -1 or -100) in "
-                    f"column {self.label_column!r}. Use a split with tags; rows without them can be learned from as the "
-                    f"'unlabeled' split (unlabeled_file)."
+                    f"column {shown(self.label_column)}. Use a split with tags; rows without them can be learned from as "
+                    f"the 'unlabeled' split (unlabeled_file)."
                 )
             if missing.any() and not missing.all():
                 row = np.repeat(np.arange(len(num_words)), num_words)
@@ -292,13 +294,14 @@ def _check_tags(split: datasets.Dataset, split_name: str, column: str) -> None:
     lists = (pyarrow.types.is_list, pyarrow.types.is_large_list)
     if not any(is_list(kind) for is_list in lists):
         raise ValueError(
-            f"Column {column!r} of the {split_name} split contains {kind}, but each row needs a list of tags, one for each "
-            f"word. If each row has one label, the task is text-classification; otherwise split it, or set label_column."
+            f"Column {shown(column)} of the {split_name} split contains {kind}, but each row needs a list of tags, one "
+            f"for each word. If each row has one label, the task is text-classification; otherwise split it, or set "
+            f"label_column."
         )
     if any(is_list(kind.value_type) for is_list in lists) or pyarrow.types.is_struct(kind.value_type):
         raise ValueError(
-            f"Column {column!r} of the {split_name} split contains {kind}, but a word has one tag: a class or a number. "
-            f"Make each row a plain list of tags, or set label_column."
+            f"Column {shown(column)} of the {split_name} split contains {kind}, but a word has one tag: a class or a "
+            f"number. Make each row a plain list of tags, or set label_column."
         )
 
 
@@ -308,7 +311,7 @@ def _read_tags(split: datasets.Dataset, column: str, label_names: Sequence[str] 
     feature = split.features[column].feature
     if pyarrow.types.is_null(tags.type) or tags.null_count == len(tags):
         raise ValueError(
-            f"Column {column!r} contains no tag in any of {len(split)} rows, so there are no classes. Set another "
+            f"Column {shown(column)} contains no tag in any of {len(split)} rows, so there are no classes. Set another "
             f"label_column, or give rows with tags."
         )
     flat = datasets.Dataset(

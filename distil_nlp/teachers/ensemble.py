@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import nn
 
+from ..internals.messages import shown
 from ..losses.ensemble import mean_number, mean_sigmoid, mean_softmax
 from ..losses.precision import upcast
 from ..signals.base import Signals
@@ -61,7 +62,7 @@ class TeacherEnsemble(Teacher):
     ) -> None:
         self.members = cast(list[Teacher], list(teachers))  # all are Teachers after `load`
         if not self.members:
-            raise ValueError(f"An ensemble needs one teacher or more; got {teachers!r}.")
+            raise ValueError(f"An ensemble needs one teacher or more; got {shown(teachers)}.")
         self.weights = normalized(weights, len(self.members))
         self._given_kind = None if problem_type is None else _averaged_kind(problem_type)
         self._kind = self._given_kind or problem_kind("single_label_classification")
@@ -100,7 +101,7 @@ class TeacherEnsemble(Teacher):
         self._kind = self._given_kind or problem_kind_of(config_of(student))
         if self._kind.averaging is None:
             raise ValueError(
-                f"An ensemble averages probabilities or numbers, and the student's problem is {self._kind.name!r}: "
+                f"An ensemble averages probabilities or numbers, and the student's problem is {shown(self._kind.name)}: "
                 f"{self._kind.not_averaged_because}. Use one teacher."
             )
         student_labels = label_names(student) or []
@@ -156,8 +157,8 @@ class TeacherEnsemble(Teacher):
         kind, labels = problem_kind_of(None, batch), batch.get("labels")
         if kind.averaging is None:
             raise ValueError(
-                f"An ensemble averages probabilities or numbers, and the problem of the batch is {kind.name!r} (teachers: "
-                f"{self.name}): {kind.not_averaged_because}. Use one teacher."
+                f"An ensemble averages probabilities or numbers, and the problem of the batch is {shown(kind.name)} "
+                f"(teachers: {self.name}): {kind.not_averaged_because}. Use one teacher."
             )
         if (
             labels is not None
@@ -253,7 +254,9 @@ def _averaged_kind(problem_type: str) -> ProblemKind:
     averaged = {kind.name: kind for kind in PROBLEM_KINDS.values() if kind.averaging is not None}
     kind = averaged.get(problem_type)
     if kind is None:
-        raise ValueError(f"problem_type of an ensemble must be one of {', '.join(averaged)}; got {problem_type!r}.")
+        raise ValueError(
+            f"problem_type of an ensemble must be one of {', '.join(averaged)}; got {shown(problem_type)}."
+        )
     return kind
 
 
@@ -270,6 +273,6 @@ def normalized(weights: Iterable[float] | None, num_teachers: int) -> list[float
         raise ValueError(f"Expected one weight for each teacher; got {len(weights)} for {num_teachers} ({weights}).")
     if not all(0 < weight < float("inf") for weight in weights):
         raise ValueError(
-            f"Weights of teachers must be above 0; got {weights}. Remove a teacher that should not count."
+            f"Weights of teachers must be above 0; got {shown(weights)}. Remove a teacher that should not count."
         )
     return [weight / sum(weights) for weight in weights]

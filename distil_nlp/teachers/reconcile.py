@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import nn
 
-from ..data.columns import listed
+from ..internals.messages import listed, shown
 from ..signals.forward import predicts_spans
 from ..signals.problem_kinds import problem_kind_of
 from ..signals.wrappers import config_of, unwrapped
@@ -173,8 +173,8 @@ def _distinct(labels: Sequence[str]) -> dict[str, int]:
     if len(indices) < len(labels):
         twice = next(label for index, label in enumerate(labels) if indices[label] != index)
         raise ValueError(
-            f"The label {twice!r} is in config.id2label more than once ({listed(labels)}), so it does not name one class. "
-            f"Give every class a name of its own."
+            f"The label {shown(twice)} is in config.id2label more than once ({listed(labels)}), so it does not name one "
+            f"class. Give every class a name of its own."
         )
     return indices
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ..data.examples import TOKENS
+from ..internals.messages import listed, shown
 from ..signals.base import Signals
 from .base import Teacher
 from .online import TeacherSource, as_teacher
@@ -36,7 +37,7 @@ class SeparateInputs(Teacher):
     def __init__(self, teacher: TeacherSource, prefix: str) -> None:
         if not prefix:
             raise ValueError(
-                f"The teacher's columns need a prefix to differ from the student's; got {prefix!r}. Use 'teacher_'."
+                f"The teacher's columns need a prefix to differ from the student's; got {shown(prefix)}. Use 'teacher_'."
             )
         self.teacher = cast(Teacher, teacher)  # a Teacher after `load`
         self.prefix = prefix
@@ -94,8 +95,8 @@ class SeparateInputs(Teacher):
         }
         if not teacher_batch:
             raise ValueError(
-                f"{self.name} reads columns that begin with {self.prefix!r}, and the batch has none (it has "
-                f"{', '.join(batch)}). Add them with `with_separate_inputs`, and pad them with a `SeparateInputsCollator`."
+                f"{self.name} reads columns that begin with {shown(self.prefix)}, and the batch has none (it has "
+                f"{listed(batch)}). Add them with `with_separate_inputs`, and pad them with a `SeparateInputsCollator`."
             )
         signals = self.teacher(teacher_batch)
         for name, feature in signals.features.items():

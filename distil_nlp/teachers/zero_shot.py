@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from ..internals.messages import listed, shown
 from ..signals.forward import accepted_columns, forward_logits
 
 if TYPE_CHECKING:
@@ -51,12 +52,12 @@ class ZeroShotClassifier(nn.Module):
         super().__init__()
         if "{}" not in template:
             raise ValueError(
-                f"hypothesis_template must have {{}} in place of the class, as in {TEMPLATE!r}; got {template!r}."
+                f"hypothesis_template must have {{}} in place of the class, as in {shown(TEMPLATE)}; got {shown(template)}."
             )
         if len(class_names or []) < 2:
             raise ValueError(
-                f"A zero-shot teacher needs the names of the classes, two or more; the data has {class_names!r}. Name the "
-                f"classes in the data (words, or class labels of a parquet file)."
+                f"A zero-shot teacher needs the names of the classes, two or more; the data has {shown(class_names)}. "
+                f"Name the classes in the data (words, or class labels of a parquet file)."
             )
         self.model = model
         self._entailment = _entailment(model)
@@ -65,7 +66,7 @@ class ZeroShotClassifier(nn.Module):
         hypotheses = [template.format(name.replace("_", " ")) for name in class_names]
         if len(set(hypotheses)) < len(hypotheses):
             raise ValueError(
-                f"Two classes have the same hypothesis ({', '.join(hypotheses)}), so they would get one logit. Classes "
+                f"Two classes have the same hypothesis ({listed(hypotheses)}), so they would get one logit. Classes "
                 f"must differ in more than '_': it is read as a space."
             )
         closing, endings = _endings(tokenizer, hypotheses)
@@ -123,7 +124,7 @@ def _entailment(model: "PreTrainedModel") -> int:
     if len(entailments) != 1:
         raise ValueError(
             f"A zero-shot teacher is a model of natural language inference with a label 'entailment'; the labels of "
-            f"{getattr(model, 'name_or_path', '') or type(model).__name__} are {', '.join(map(str, names.values()))}. "
+            f"{getattr(model, 'name_or_path', '') or type(model).__name__} are {listed(names.values())}. "
             f"Use an NLI model, or name its labels in config.id2label."
         )
     return int(entailments[0])

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..internals.messages import listed, shown
 from ..losses import cross_entropy
 from ..signals.base import Signals
 from ..signals.columns import POSITIONS
@@ -42,7 +43,7 @@ def check_alignment(student: nn.Module, logits: torch.Tensor, batch: Mapping[str
     if getattr(config_of(student), "is_encoder_decoder", False) and "decoder_input_ids" not in batch:
         raise ValueError(
             f"{type(student).__name__} has a decoder, and the batch has no decoder_input_ids (columns: "
-            f"{', '.join(batch)}), so its logits would not be of the labels. Use "
+            f"{listed(batch)}), so its logits would not be of the labels. Use "
             f"DataCollatorForSeq2Seq(tokenizer, model=student), which makes them from the labels."
         )
     # Labels of the batch are aligned already; where that moves them, any tokens serve for the comparison.
@@ -56,8 +57,8 @@ def check_alignment(student: nn.Module, logits: torch.Tensor, batch: Mapping[str
         return
     raise ValueError(
         f"{type(student).__name__} assigns labels to positions in its own way: its loss on these rows is {own_loss:.4g}, "
-        f"and the cross-entropy of its logits with labels of problem kind {kind.name!r} is {loss:.4g}. Such models are not "
-        f"supported; a causal language model of transformers predicts the next token at each position."
+        f"and the cross-entropy of its logits with labels of problem kind {shown(kind.name)} is {loss:.4g}. Such models "
+        f"are not supported; a causal language model of transformers predicts the next token at each position."
     )
 
 

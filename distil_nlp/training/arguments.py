@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from transformers import TrainingArguments
 
+from ..internals.messages import shown
 from ..internals.numbers import (
     COUNT,
     COUNT_OR_ZERO,
@@ -118,7 +119,7 @@ class DistillationTrainingArguments(TrainingArguments):
         self._check_schedule()
         if self.teacher_dtype not in get_args(TeacherDtype):
             raise ValueError(
-                f"teacher_dtype must be one of {', '.join(get_args(TeacherDtype))}; got {self.teacher_dtype!r}."
+                f"teacher_dtype must be one of {', '.join(get_args(TeacherDtype))}; got {shown(self.teacher_dtype)}."
             )
         if self.label_smoothing_factor:
             raise ValueError(
@@ -145,7 +146,7 @@ class DistillationTrainingArguments(TrainingArguments):
     def _check_schedule(self) -> None:
         if self.kd_schedule not in get_args(KdSchedule):
             raise ValueError(
-                f"kd_schedule must be one of {', '.join(get_args(KdSchedule))}; got {self.kd_schedule!r}."
+                f"kd_schedule must be one of {', '.join(get_args(KdSchedule))}; got {shown(self.kd_schedule)}."
             )
         ends = {
             name: value for name in ("temperature_end", "kd_ratio_end") if (value := getattr(self, name)) is not None
@@ -157,7 +158,7 @@ class DistillationTrainingArguments(TrainingArguments):
             )
         if not ends and self.kd_schedule != "constant":
             raise ValueError(
-                f"kd_schedule={self.kd_schedule!r} would have no effect: neither temperature nor kd_ratio has an end "
+                f"kd_schedule={shown(self.kd_schedule)} would have no effect: neither temperature nor kd_ratio has an end "
                 f"value. Set temperature_end or kd_ratio_end."
             )
 
@@ -192,8 +193,8 @@ def check_unused(
         )
     if kwargs.get("compute_loss_func") is not None:
         raise ValueError(
-            f"compute_loss_func={kwargs['compute_loss_func']!r} would have no effect: the loss is the objective's. Write "
-            f"a Term and pass `objective=Objective([...])`."
+            f"compute_loss_func={shown(kwargs['compute_loss_func'])} would have no effect: the loss is the objective's. "
+            f"Write a Term and pass `objective=Objective([...])`."
         )
     if objective is None:
         return

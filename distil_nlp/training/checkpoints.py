@@ -26,6 +26,7 @@ from ..internals.checksums import (
     read_checksums,
     write_checksums,
 )
+from ..internals.messages import shown
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ def check_checkpoint(
     """
     folder = Path(checkpoint)
     if not folder.is_dir():
-        raise DamagedFileError(f"There is no checkpoint {str(folder)!r}.")
+        raise DamagedFileError(f"There is no checkpoint {shown(str(folder))}.")
     content = read_checksums(folder)
     if content is not None and not content["complete"]:
         check_files(folder)
@@ -205,7 +206,7 @@ def check_settings(checkpoint: str | Path, args: TrainingArguments, dataset: Any
         rows.remove("per_device_train_batch_size")
     best = [_BEST, *_SELECTION] if args.load_best_model_at_end else []
     differing = [
-        f"{_NAMES.get(name, name)} was {before[name]!r} and is {now[name]!r}"
+        f"{_NAMES.get(name, name)} was {shown(before[name])} and is {shown(now[name])}"
         for name in [*rows, *best]
         if name in before and before[name] != now[name]
     ]

@@ -10,7 +10,7 @@ from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import BestRun, default_compute_objective, default_hp_space_optuna
 
 from ..internals.imports import import_extra
-from ..internals.messages import nearest
+from ..internals.messages import nearest, shown
 from ..signals.finite import DivergenceError
 from .preparation import PreparationMixin
 
@@ -116,7 +116,7 @@ class HyperparameterSearchMixin(PreparationMixin):
     def _check_search(self, backend: str | None, compute_objective: Callable | None, kwargs: dict[str, Any]) -> None:
         if backend not in (None, "optuna"):
             raise ValueError(
-                f"backend must be 'optuna'; got {backend!r}. The others copy the whole trainer with its teacher."
+                f"backend must be 'optuna'; got {shown(backend)}. The others copy the whole trainer with its teacher."
             )
         if self.model_init is None:
             raise ValueError(
@@ -137,7 +137,8 @@ class HyperparameterSearchMixin(PreparationMixin):
             )
         if "pruner" in kwargs:
             raise ValueError(
-                f"pruner={kwargs['pruner']!r} would have no effect: a trial is evaluated once, after training. Remove it."
+                f"pruner={shown(kwargs['pruner'])} would have no effect: a trial is evaluated once, after training. "
+                f"Remove it."
             )
         if kwargs.get("n_jobs", 1) != 1:
             raise ValueError(
@@ -161,8 +162,8 @@ class HyperparameterSearchMixin(PreparationMixin):
         for setting in settings:
             if setting not in known:
                 raise ValueError(
-                    f"hp_space returned {setting!r}, which is not a training argument{nearest(setting, known)}. Suggest "
-                    f"settings of the student in model_init(trial)."
+                    f"hp_space returned {shown(setting)}, which is not a training argument{nearest(setting, known)}. "
+                    f"Suggest settings of the student in model_init(trial)."
                 )
         output_dir = str(self._output_dir / name)
         made_with = dict(self._made_with)
@@ -213,7 +214,7 @@ def _checked_objective(compute_objective: Callable | None) -> Callable[[dict[str
         for value in result if isinstance(result, (list, tuple)) else [result]:
             if value is None:  # NaN is left to Optuna: the trial counts as failed, and the search continues
                 raise ValueError(
-                    f"A trial must end with a number to compare; got {value!r} from the metrics "
+                    f"A trial must end with a number to compare; got {shown(value)} from the metrics "
                     f"{', '.join(metrics)}. Pass compute_metrics= to the trainer, or compute_objective= here."
                 )
         return result

@@ -14,6 +14,7 @@ from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import has_length
 
 from ..data.label_check import check_label_column, labels_are_of_column
+from ..internals.messages import listed, shown
 from ..objectives import Objective, default_objective
 from ..signals.forward import accepted_columns, forward_logits, predicts_spans
 from ..signals.labels import read_labels
@@ -173,8 +174,8 @@ class PreparationMixin(PrivateHooks):
         missing = [name for name in teacher.columns if name in trained and name not in evaluated]
         if missing:
             raise ValueError(
-                f"The teacher ({teacher.name}) reads the columns {', '.join(missing)} of the training data, and the "
-                f"evaluation data has only {', '.join(evaluated)}, so it cannot answer. Prepare both in the same way."
+                f"The teacher ({teacher.name}) reads the columns {listed(missing)} of the training data, and the "
+                f"evaluation data has only {listed(evaluated)}, so it cannot answer. Prepare both in the same way."
             )
 
     def _check_best_metric(self) -> None:
@@ -203,10 +204,10 @@ class PreparationMixin(PrivateHooks):
         if not is_computed:
             present = [loss for loss, data in losses.items() if self._has_evaluation_loss(data)]
             raise ValueError(
-                f"metric_for_best_model={name!r} names a metric that no evaluation computes ({', '.join(present) or 'none'}"
-                f" without the teacher and compute_metrics), so no checkpoint could be chosen. A loss needs labels in the "
-                f"evaluation data and in the objective, or eval_with_teacher=True; other metrics need compute_metrics=; "
-                f"several data sets have one for each, eval_<name>_loss."
+                f"metric_for_best_model={shown(name)} names a metric that no evaluation computes "
+                f"({', '.join(present) or 'none'} without the teacher and compute_metrics), so no checkpoint could be "
+                f"chosen. A loss needs labels in the evaluation data and in the objective, or eval_with_teacher=True; "
+                f"other metrics need compute_metrics=; several data sets have one for each, eval_<name>_loss."
             )
 
     def _has_evaluation_loss(self, dataset: Any) -> bool:
@@ -248,7 +249,7 @@ def named_datasets(dataset: Any) -> dict[str, Any]:
     if not isinstance(dataset, dict):
         return {"eval": dataset}
     if not dataset:
-        raise ValueError(f"A dictionary of evaluation data sets should have one or more; got {dataset}.")
+        raise ValueError(f"A dictionary of evaluation data sets should have one or more; got {shown(dataset)}.")
     return dataset
 
 

@@ -10,7 +10,7 @@ from transformers.trainer_utils import has_length
 from ..evaluation import Candidate, Latency, compare, measure_latency, predict
 from ..hub import check_pushable, model_card, pipeline_tag_of, push_to_hub
 from ..internals.files import write_text
-from ..internals.messages import nearest, shown
+from ..internals.messages import listed, nearest, shown
 from ..metrics import default_evaluator
 from ..metrics.base import Evaluator
 from ..models import import_line
@@ -85,7 +85,7 @@ class ReportingMixin(PreparationMixin):
         teacher = self.teacher if teacher is None else self._prepare_teacher(teacher)
         if teacher is None or dataset is None:
             raise ValueError(
-                f"A comparison needs a teacher and labeled data; got teacher={teacher!r} and "
+                f"A comparison needs a teacher and labeled data; got teacher={shown(teacher)} and "
                 f"{'no data' if dataset is None else 'data'}. Pass compare(dataset), or eval_dataset= to the trainer."
             )
         if not has_length(dataset):
@@ -103,7 +103,8 @@ class ReportingMixin(PreparationMixin):
             several = named_datasets(self.eval_dataset)
             if dataset not in several:
                 raise ValueError(
-                    f"{dataset!r} is not one of the evaluation data sets ({', '.join(several)}){nearest(dataset, several)}."
+                    f"{shown(dataset)} is not one of the evaluation data sets "
+                    f"({listed(several)}){nearest(dataset, several)}."
                 )
             return dataset, several[dataset]
         if not isinstance(dataset, dict):
@@ -203,8 +204,8 @@ class ReportingMixin(PreparationMixin):
         """
         if not blocking:
             raise ValueError(
-                f"push_to_hub returns when all files are uploaded, so that errors are raised; got blocking={blocking!r}. "
-                f"Leave blocking out, or call distil_nlp.push_to_hub in a thread."
+                f"push_to_hub returns when all files are uploaded, so that errors are raised; got "
+                f"blocking={shown(blocking)}. Leave blocking out, or call distil_nlp.push_to_hub in a thread."
             )
         _check_card_metadata(card)
         check_pushable(self.model)
@@ -229,6 +230,6 @@ def _check_card_metadata(metadata: Mapping[str, Any]) -> None:
     for name in set(metadata) - {"model_name", "dataset"}:
         if name not in _CARD_METADATA:
             raise TypeError(
-                f"A card takes no {name!r} (got {shown(metadata[name])}){nearest(name, _CARD_METADATA)}. It takes "
+                f"A card takes no {shown(name)} (got {shown(metadata[name])}){nearest(name, _CARD_METADATA)}. It takes "
                 f"model_name, dataset, {', '.join(_CARD_METADATA)}; teacher, objective and results come from the run."
             )

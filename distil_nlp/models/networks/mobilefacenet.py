@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from ...internals.messages import shown
 from .mobilenet import scaled_channels
 from .registry import channels_last, register_network
 
@@ -39,7 +40,7 @@ class MobileFaceNet(nn.Module):
     ):
         super().__init__()
         if not width > 0:
-            raise ValueError(f"width is a factor of the channels and must be above 0; got {width!r}.")
+            raise ValueError(f"width is a factor of the channels and must be above 0; got {shown(width)}.")
         sides = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.grid = tuple(-(-side // _DOWNSAMPLING) for side in sides)  # rounded up, as padded strides do
         channels, last = scaled_channels(64, width), scaled_channels(512, width)

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from ...internals.messages import shown
 from .registry import channels_last, register_network
 
 # Expansion factor, channels, blocks, stride of the first block.
@@ -29,7 +30,7 @@ class MobileNetV2(nn.Module):
     def __init__(self, width: float = 1.0, num_labels: int = 10, num_channels: int = 3):
         super().__init__()
         if not width > 0:
-            raise ValueError(f"width is a factor of the channels and must be above 0; got {width!r}.")
+            raise ValueError(f"width is a factor of the channels and must be above 0; got {shown(width)}.")
         channels = scaled_channels(32, width)
         self.stem = _convolution(num_channels, channels, 3, stride=2)
         for number, (factor, stage_channels, num_blocks, stride) in enumerate(_STAGES, 1):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from ...internals.messages import nearest
+from ...internals.messages import nearest, shown
 
 _Network = TypeVar("_Network", bound=type[nn.Module])
 
@@ -55,9 +55,9 @@ def register_network(network: _Network, *, name: str | None = None, size: str | 
         owner = (
             f"the network {registered.__qualname__} of {registered.__module__}" if registered else "a built-in network"
         )
-        raise ValueError(f"The name {name!r} belongs to {owner}. Register yours under another: name='...'.")
+        raise ValueError(f"The name {shown(name)} belongs to {owner}. Register yours under another: name='...'.")
     if not re.fullmatch(r"[a-z_]\w*", name):
-        raise ValueError(f"The name of a network must be a word that begins with a letter; got {name!r}.")
+        raise ValueError(f"The name of a network must be a word that begins with a letter; got {shown(name)}.")
     network.network_name, network.size_option = name, size
     _NETWORKS[name] = network
     return network
@@ -89,8 +89,8 @@ def find_network(name: str) -> type[nn.Module]:
     if name not in _NETWORKS:
         known = sorted({*_NETWORKS, *_BUILT_IN})
         raise ValueError(
-            f"No network is registered as {name!r}{nearest(name, known)}. Known: {', '.join(known)}. To use a network of "
-            f"your own, import the module that calls register_network before you load the model."
+            f"No network is registered as {shown(name)}{nearest(name, known)}. Known: {', '.join(known)}. To use a "
+            f"network of your own, import the module that calls register_network before you load the model."
         )
     return _NETWORKS[name]
 
@@ -108,7 +108,7 @@ def import_line(config: Mapping[str, Any]) -> str | None:
     if module.startswith(f"{__package__}."):
         return "import distil_nlp.models  # registers the network with transformers"
     module = "your_networks" if module == "__main__" else module
-    return f"import distil_nlp.models\n\nimport {module}  # it registers the network {name!r}"
+    return f"import distil_nlp.models\n\nimport {module}  # it registers the network {shown(name)}"
 
 
 def parse_network_name(name: str) -> tuple[str, dict[str, Any]] | None:
@@ -157,7 +157,7 @@ def make_network(name: str, options: Mapping[str, Any], **of_config: Any) -> nn.
     for option, value in options.items():
         if isinstance(value, (int, float)) and value > _MAX_SIZE:
             raise ValueError(
-                f"{option} of the network {name!r} is at most {_MAX_SIZE:,}; got {value:,}. Choose a smaller one."
+                f"{option} of the network {shown(name)} is at most {_MAX_SIZE:,}; got {value:,}. Choose a smaller one."
             )
     network = find_network(name)
     parameters = inspect.signature(network.__init__).parameters
@@ -167,6 +167,7 @@ def make_network(name: str, options: Mapping[str, Any], **of_config: Any) -> nn.
         if key not in parameters and not takes_any:
             listed = ", ".join(parameter for parameter in parameters if parameter != "self")
             raise ValueError(
-                f"The network {name!r} has no option {key!r}{nearest(key, parameters)}. Options: {listed or 'none'}."
+                f"The network {shown(name)} has no option {shown(key)}{nearest(key, parameters)}. Options: "
+                f"{listed or 'none'}."
             )
     return network(**arguments)

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ...internals.messages import shown
 from .registry import channels_last, register_network
 
 
@@ -27,10 +28,10 @@ class ResNet(nn.Module):
     def __init__(self, depth: int = 20, width: float = 1.0, num_labels: int = 10, num_channels: int = 3):
         super().__init__()
         if depth < 8 or (depth - 2) % 6:
-            raise ValueError(f"depth must be 6n + 2 (8, 14, 20, 32, 44, 56, 110); got {depth}.")
+            raise ValueError(f"depth must be 6n + 2 (8, 14, 20, 32, 44, 56, 110); got {shown(depth)}.")
         widths = [round(width * channels) for channels in (16, 32, 64)]
         if min(widths) < 1:
-            raise ValueError(f"width must be 1/16 or more, or no channel is left of 16; got {width}.")
+            raise ValueError(f"width must be 1/16 or more, or no channel is left of 16; got {shown(width)}.")
         self.conv1 = nn.Conv2d(num_channels, widths[0], 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
         num_blocks, in_channels = (depth - 2) // 6, widths[0]

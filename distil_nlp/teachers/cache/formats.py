@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from ...internals.messages import shown
 from .sparse import FORMATS, SparseTargets, sampling_offsets, sparse_format
 
 DENSE = ("float32", "float16")
@@ -128,7 +129,7 @@ def format_from(description: Mapping) -> DenseFormat | SparseFormat:
         return DenseFormat(kind)
     if kind in FORMATS:
         return SparseFormat(description)
-    raise ValueError(f"The storage kind of a cache must be one of {', '.join(STORAGE_KINDS)}; got {kind!r}.")
+    raise ValueError(f"The storage kind of a cache must be one of {', '.join(STORAGE_KINDS)}; got {shown(kind)}.")
 
 
 def is_format(description: object) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import transformers
 
 from ...internals.checksums import read_checked_json
+from ...internals.messages import shown
 from .formats import is_format
 from .layout import LAYOUTS
 from .shards import shard_name
@@ -43,8 +44,9 @@ def read_header(folder: str | Path) -> dict:
     header = read_checked_json(path, may_lack_checksum=True)
     if header.get("format") != _FORMAT:
         raise ValueError(
-            f"{path} should have the format {_FORMAT}; got {header.get('format')!r}, of another version of this package or "
-            f"of another program. Delete the folder and build the cache again, or read it with the version that wrote it."
+            f"{path} should have the format {_FORMAT}; got {shown(header.get('format'))}, of another version of this "
+            f"package or of another program. Delete the folder and build the cache again, or read it with the version "
+            f"that wrote it."
         )
     if wrong := [name for name, is_valid in _VALID.items() if not is_valid(header.get(name))]:
         raise ValueError(
@@ -114,7 +116,7 @@ _VALID: dict[str, Callable[[Any], bool]] = {
 def compare_headers(folder: Path, header: dict, expect: Mapping) -> None:
     """Raise a ValueError that names all parts of a cache's header that differ from the expected ones."""
     differing = [
-        f"{_PARTS.get(part, part)} (cached: {_short(header.get(part))}; now: {_short(value)})"
+        f"{_PARTS.get(part, part)} (cached: {shown(header.get(part), 60)}; now: {shown(value, 60)})"
         for part, value in expect.items()
         if part not in _NOT_COMPARED and not _agree(header.get(part), value, is_setting=part in _SETTINGS)
     ]
@@ -130,8 +132,3 @@ def _agree(cached: object, now: object, *, is_setting: bool) -> bool:
     if not (is_setting and isinstance(cached, dict) and isinstance(now, dict)):
         return cached == now
     return all(_agree(cached[name], now[name], is_setting=True) for name in (cached.keys() & now.keys()) - _NO_CONTENT)
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:24]}..."

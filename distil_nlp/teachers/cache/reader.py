@@ -19,6 +19,7 @@ from ...data.examples import (
     select,
     with_columns,
 )
+from ...internals.messages import shown
 from ...models.weights import device_of
 from ...signals.columns import TASK_COLUMNS
 from ..base import Teacher
@@ -70,8 +71,8 @@ class CacheInputReader:
         order = np.argsort(numbers)
         if not np.array_equal(numbers[order], np.arange(len(dataset))):
             raise ValueError(
-                f"A cache is keyed by example id: the column {EXAMPLE_ID!r} must contain each of 0 to {len(dataset) - 1} "
-                f"once; got {numbers[:5].tolist()}... Use `add_example_ids(dataset)`."
+                f"A cache is keyed by example id: the column {shown(EXAMPLE_ID)} must contain each of 0 to "
+                f"{len(dataset) - 1} once; got {numbers[:5].tolist()}... Use `add_example_ids(dataset)`."
             )
         dataset = dataset if np.array_equal(order, numbers) else select(dataset, order)
         extra_columns = (*TASK_COLUMNS, EXAMPLE_ID, *self._collator.columns)

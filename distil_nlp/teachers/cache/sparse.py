@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import torch
 
+from ...internals.messages import shown
 from ...internals.numbers import TEMPERATURE, Interval
 from ...signals.base import SparseTargets
 
@@ -282,7 +283,7 @@ def sparse_format(description: Mapping) -> SampledFormat | TopKFormat:
     settings = dict(description)
     kind = settings.pop("kind", None)
     if kind not in FORMATS:
-        raise ValueError(f"A format of sparse targets is one of {', '.join(FORMATS)}; got {kind!r}.")
+        raise ValueError(f"A format of sparse targets is one of {', '.join(FORMATS)}; got {shown(kind)}.")
     return FORMATS[kind](**settings)
 
 

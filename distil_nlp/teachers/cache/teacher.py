@@ -11,9 +11,10 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ...data.examples import EXAMPLE_ID, row_digests
+from ...internals.messages import listed, shown
 from ...signals.base import Signals
 from ..base import Teacher
-from ..reconcile import label_names, listed, ordered, reorder
+from ..reconcile import label_names, ordered, reorder
 from .formats import format_from
 from .header import HEADER, compare_headers, read_header
 from .layout import LAYOUTS
@@ -140,8 +141,8 @@ class CachedTeacher(Teacher):
     def _ids(self, batch: Mapping[str, torch.Tensor]) -> np.ndarray:
         if EXAMPLE_ID not in batch:
             raise ValueError(
-                f"A cached teacher looks up its outputs by the column {EXAMPLE_ID!r}, and the batch has "
-                f"{', '.join(batch)}. Use `add_example_ids(dataset)` before building the cache and before training."
+                f"A cached teacher looks up its outputs by the column {shown(EXAMPLE_ID)}, and the batch has "
+                f"{listed(batch)}. Use `add_example_ids(dataset)` before building the cache and before training."
             )
         ids = batch[EXAMPLE_ID].cpu().numpy()
         if len(ids) and (ids.min() < 0 or ids.max() >= self._shards.num_examples):
@@ -155,15 +156,15 @@ class CachedTeacher(Teacher):
         missing = [name for name in self.header["columns"] if name not in batch]
         if missing:
             raise ValueError(
-                f"The cache in {self.folder} was built from {', '.join(self.header['columns'])}, and the batch lacks "
-                f"{', '.join(missing)}, so its examples cannot be compared with the cached ones. Keep these columns."
+                f"The cache in {self.folder} was built from {listed(self.header['columns'])}, and the batch lacks "
+                f"{listed(missing)}, so its examples cannot be compared with the cached ones. Keep these columns."
             )
         digests = row_digests(batch, self.header["columns"], _NUM_CHECKED)
         stored = self._shards.read(DIGEST, ids[:_NUM_CHECKED])[0][:, 0]
         if (digests != stored).any():
             example = ids[: len(digests)][digests != stored][0]
             raise ValueError(
-                f"Example {example} differs from the cached example: its {', '.join(self.header['columns'])} are not those "
+                f"Example {example} differs from the cached example: its {listed(self.header['columns'])} are not those "
                 f"that the cache in {self.folder} was built from. The data or the tokenizer is another, or a transform is "
                 f"random. Build a cache for this data, or run the teacher in every step."
             )
