@@ -4,6 +4,7 @@ import dataclasses
 import glob
 import itertools
 import logging
+import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -185,11 +186,20 @@ def _check_sources(
             f"teacher nor student can be measured. Set {instead}; rows in it must not be in train_file; "
             f"or let train_val_split hold out a share of the training rows."
         )
-    if files.get("train") is not None and files["train"] == files.get("validation"):
-        raise ValueError(
-            f"train_file and validation_file are the same file ({files['train']}): every model would be measured on "
-            f"what it learned by heart. Hold some rows back in a file of their own."
-        )
+    for split in ("validation", "test"):
+        if "train" in files and split in files and _is_same_file(files["train"], files[split]):
+            raise ValueError(
+                f"train_file and {split}_file are the same file ({files['train']}): every model would be measured on "
+                f"what it learned by heart. Hold some rows back in a file of their own."
+            )
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, also by links; of missing files, whether they are equal."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return one == other
 
 
 def _check_file(path: Path, argument: str) -> None:
@@ -203,6 +213,7 @@ def _check_file(path: Path, argument: str) -> None:
             f"{argument}={shown(str(path))} does not exist. Data files in {shown(str(path.parent))}: "
             f"{listed(data_files) or 'none'}."
         )
+    _check_plain(path, argument)
     if path.suffix.lower() not in READERS:
         raise ValueError(
             f"{argument}={shown(str(path))} has the extension {shown(path.suffix)}, which is not a supported format. "
@@ -214,6 +225,16 @@ def _check_file(path: Path, argument: str) -> None:
         raise ValueError(
             f"{argument}={shown(str(path))} has a line of more than {_HUGE_LINE >> 20} MiB, and one line is one row. Was "
             f"a line break lost, or is it another kind of file?"
+        )
+
+
+def _check_plain(path: Path, argument: str) -> None:
+    """Raise ValueError for a path that `datasets` reads as another one, or as several."""
+    text = str(path.resolve())
+    if "::" in text or os.path.expandvars(text) != text:
+        raise ValueError(
+            f"{argument}={shown(str(path))} has '::' or the name of an environment variable ($NAME) in its path, and the "
+            f"library datasets would read another file for it. Rename the folder or the file."
         )
 
 

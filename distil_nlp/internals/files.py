@@ -4,6 +4,7 @@ import errno
 import glob
 import json
 import os
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -66,13 +67,25 @@ def clear_partial_files(folder: str | Path, name: str = "*", *, older_than_s: fl
     Args:
         folder (`str` or `Path`): Without an age, no other process may write to it: hold its lock.
         name (`str`): The file that was written. Default: any.
-        older_than_s (`float`): Keep files that were written to in the last seconds: another process may write them.
+        older_than_s (`float`): Keep files that were written to in the last seconds, by the clock of the file system:
+            another process may write them. A file of the future was written before the clock was set back.
     """
     pattern = f".{name if name == '*' else glob.escape(name)}.{'[0-9a-f]' * 8}.part"
-    for path in Path(folder).glob(pattern):
+    found = list(Path(folder).glob(pattern))
+    now = _file_system_time(folder) if found and older_than_s else 0.0
+    for path in found:
         with suppress(OSError):
-            if path.is_file() and time.time() - path.stat().st_mtime >= older_than_s:
+            if path.is_file() and (not older_than_s or abs(now - path.stat().st_mtime) >= older_than_s):
                 path.unlink()
+
+
+def _file_system_time(folder: str | Path) -> float:
+    """The time that a file gets which is written now: that of the server on a network file system."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            return os.fstat(file.fileno()).st_mtime
+    except OSError:  # a full disk
+        return time.time()
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -78,10 +78,10 @@ def check_folder(name_or_path: str | PathLike[str]) -> None:
             )
         return
     files = sorted(path.name for path in folder.iterdir())
-    listed = ", ".join(map(printable, files[:8])) + (", ..." if len(files) > 8 else "") if files else "nothing"
+    found = listed(files, 8) or "nothing"
     if "config.json" not in files:
         raise FileNotFoundError(
-            f"{folder} has no config.json (found: {listed}), so its architecture is unknown. "
+            f"{folder} has no config.json (found: {found}), so its architecture is unknown. "
             f"Give a folder written by `save_pretrained`, or a Hub id."
         )
     _check_config(read_json(folder / "config.json"), str(folder))
@@ -95,7 +95,7 @@ def check_folder(name_or_path: str | PathLike[str]) -> None:
             f"`save_pretrained(folder)`, which writes model.safetensors."
         )
     raise FileNotFoundError(
-        f"{folder} has a config.json but no weights (expected model.safetensors; found: {listed}). "
+        f"{folder} has a config.json but no weights (expected model.safetensors; found: {found}). "
         f"Was the copy or the download interrupted?"
     )
 

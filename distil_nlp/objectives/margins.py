@@ -131,10 +131,9 @@ class MarginLabels(Term):
         )
         missing = (self.centers == 0).all(dim=-1).nonzero().flatten().tolist()
         if missing:
-            listed = ", ".join(map(str, missing[:8])) + (", ..." if len(missing) > 8 else "")
             raise ValueError(
-                f"{len(missing)} of {self.num_classes} classes have no training example ({listed}), so the teacher has no "
-                f"center for them. Number the classes of the training data from 0 without a gap, or give "
+                f"{len(missing)} of {self.num_classes} classes have no training example ({listed(missing, 8)}), so the "
+                f"teacher has no center for them. Number the classes of the training data from 0 without a gap, or give "
                 f"num_classes."
             )
 

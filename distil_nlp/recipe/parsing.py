@@ -1,6 +1,7 @@
 """Parse a recipe: YAML files give the defaults, flags override them, and an unknown name is an error."""
 
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +17,10 @@ from .yaml_loader import checked_value, read_yaml_file
 _SUBJECTS = tuple(RecipeArguments.subjects())
 _SWEEP_SETTINGS = [setting.name for setting in dataclasses.fields(SweepArguments)]
 _SECRET = ("hub_token",)
+_PATHS = {
+    "teacher", "more_teachers", "student", "augmentation_model", "dataset_name", "train_file", "validation_file",
+    "test_file", "unlabeled_file", "teacher_cache", "output_dir",
+}  # fmt: skip
 
 # Settings that exclude each other: a flag of one group removes what a file sets for the other.
 _ALTERNATIVES = (
@@ -84,6 +89,8 @@ def parse_settings(settings: Mapping[str, Any]) -> tuple[RecipeArguments, Distil
 
 def _parse(classes: Sequence[type], settings: Mapping[str, Any], flags: Sequence[str]) -> tuple:
     parser = _Parser(classes, allow_abbrev=False, add_help=False)
+    settings = {name: _expanded(value) if name in _PATHS else value for name, value in settings.items()}
+    flags = _expanded_flags(flags)
     defaults = {setting.name: setting.default for setting in settings_of(classes)}
     parser.set_defaults(**settings)
     namespace, rest = parser.parse_known_args(flags)
@@ -103,6 +110,7 @@ def _parse(classes: Sequence[type], settings: Mapping[str, Any], flags: Sequence
         ) from error
     recipe, others = RecipeArguments(*parsed[: len(_SUBJECTS)]), parsed[len(_SUBJECTS) :]
     values = vars(namespace)
+    _check_text(values)
     overrides = {name: values[name] for name in defaults if values[name] != defaults[name] and name not in _SECRET}
     return recipe, *others, {name: _plain(value) for name, value in overrides.items()}
 
@@ -149,6 +157,40 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     argv = list(argv)
     first_flag = next((index for index, word in enumerate(argv) if word.startswith("-")), len(argv))
     return argv[:first_flag], argv[first_flag:]
+
+
+def _expanded(value: Any) -> Any:
+    """A path, or each in a list, with the home folder in the place of ~, as a shell gives it; any other value unchanged."""
+    if isinstance(value, list):
+        return [_expanded(item) for item in value]
+    is_home = isinstance(value, str) and value.startswith("~") and not os.path.lexists(value)
+    return os.path.expanduser(value) if is_home else value
+
+
+def _expanded_flags(flags: Sequence[str]) -> list[str]:
+    """Flags with the home folder in their paths: a shell leaves ~ in `--name=~/file` as it is."""
+    words, name = [], ""
+    for word in flags:
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            word = f"--{name}={_expanded(value)}" if equals and name in _PATHS else word
+        elif name in _PATHS:
+            word = _expanded(word)
+        words.append(word)
+    return words
+
+
+def _check_text(values: Mapping[str, Any]) -> None:
+    """Raise ValueError for a text that no file can contain: bytes of a name that are not UTF-8, a null character."""
+    for name, value in values.items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and (
+                "\0" in text or any("\ud800" <= character <= "\udfff" for character in text)
+            ):
+                raise ValueError(
+                    f"{name} should be text in UTF-8, which the files of a run are; got {shown(text)}. Rename the file or "
+                    f"folder, or give it another name by a link: ln -s."
+                )
 
 
 def _plain(value: Any) -> Any:

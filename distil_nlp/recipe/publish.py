@@ -1,7 +1,7 @@
 """The end of a run: model card, summary, push to the Hub."""
 
-from ..hub import model_card, push_to_hub
-from ..internals.files import read_json, write_text
+from ..hub import model_card, push_to_hub, write_card
+from ..internals.files import read_json
 from ..internals.messages import printable
 from ..models import import_line
 from ..reports import Report
@@ -35,7 +35,7 @@ def publish(context: RunContext, report: Report) -> None:
         student_start=_student_start(context, report),
         imports=import_line(read_json(student / "config.json")),
     )
-    write_text(student / "README.md", card)
+    write_card(student, card)
     print(f"\n{report}\n\nReport: {printable(context.folder.path / 'report.md')}\nLoad and use the student:")
     print(f"  {printable(task.usage_example(student))}")
     if training.push_to_hub:

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 _RECIPE, _RECORD = "recipe.yaml", "_stage.json"  # a file whose name begins with _ is not pushed
 _INPUTS, _CHECKPOINTS, _REPORT = "inputs.json", "checkpoints", "report.json"
 
+_WORK = (_CHECKPOINTS, "teacher_cache", "pseudo_labels", "trials")  # folders that a run or a sweep makes
 _MODEL = re.compile(r"(teacher|student|control)(-\d+|-seed\d+)?")
 _UNFINISHED = re.compile(r"\.(teacher|assistant|student|control)[\w.-]*\.part")
 
@@ -127,6 +128,11 @@ class RunFolder:
                     f"{self.path / _RECIPE} should contain settings; got {shown(settings)}. Restore or delete it."
                 )
             before = self.recorded_inputs()
+            if before is None and not self._has_work:
+                raise ValueError(
+                    f"{self.path / _RECIPE} was written by no run, and a run writes its settings to a file of this name. "
+                    f"Rename yours, or choose another --output_dir."
+                )
             if before is None:
                 logger.warning(
                     "%s was begun by an earlier version, which did not record its data and models. Whether they are the "
@@ -234,6 +240,12 @@ class RunFolder:
     def _other_files(self) -> list[str]:
         present = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
         return sorted(present - {LOCK, _INPUTS})
+
+    @property
+    def _has_work(self) -> bool:
+        """Whether the folder contains a model, checkpoints or a cache of a run."""
+        folders = (path for path in self.path.iterdir() if path.is_dir())
+        return any((path / _RECORD).is_file() or path.name in _WORK for path in folders)
 
     @property
     def has_report(self) -> bool:

@@ -12,7 +12,7 @@ from ..collators.text import MaskedCollator
 from ..data.columns import check_texts, find_text_columns
 from ..data.masking import MaskableTokens, group_texts, mask_tokens
 from ..data.tokenization import clamp_max_length
-from ..internals.messages import listed, shown
+from ..internals.messages import shown
 from ..metrics import MaskedTokenEvaluator
 from .base import Splits, Task, add_ids
 
@@ -61,7 +61,9 @@ class MaskedLanguageModeling(Task):
             )
         columns = find_text_columns(next(iter(splits.values())).column_names, text_column)
         if len(columns) > 1:
-            raise ValueError(f"One column should contain the text; {listed(columns)} both could. Set text_column.")
+            raise ValueError(
+                f"One column should contain the text; {' and '.join(columns)} both could. Set text_column."
+            )
         for split_name, split in splits.items():
             check_texts(split, split_name, columns)
         return cls(columns[0])

@@ -8,8 +8,7 @@ from torch import nn
 from transformers.trainer_utils import has_length
 
 from ..evaluation import Candidate, Latency, compare, measure_latency, predict
-from ..hub import check_pushable, model_card, pipeline_tag_of, push_to_hub
-from ..internals.files import write_text
+from ..hub import check_pushable, model_card, pipeline_tag_of, push_to_hub, write_card
 from ..internals.messages import listed, nearest, shown
 from ..metrics import default_evaluator
 from ..metrics.base import Evaluator
@@ -141,7 +140,7 @@ class ReportingMixin(PreparationMixin):
     def create_model_card(  # type: ignore[override]  # by keyword only
         self, *, model_name: str | None = None, dataset: str | None = None, **metadata: Any
     ) -> None:
-        """Write the card of the student into `output_dir`, built from the comparison.
+        """Write the card of the student into `output_dir`, built from the comparison. A README.md of yours stays.
 
         Args:
             model_name (`str`, *optional*): Default: the repository or folder.
@@ -173,7 +172,7 @@ class ReportingMixin(PreparationMixin):
             imports=import_line({} if config is None else config.to_dict()),
             **metadata,
         )
-        write_text(self._output_dir / "README.md", card)
+        write_card(self._output_dir, card)
 
     def push_to_hub(  # type: ignore[override]  # returns the address instead of the commit
         self,

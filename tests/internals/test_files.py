@@ -1,11 +1,12 @@
 """Files are written completely or not at all."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from distil_nlp.internals.files import flush_folder, read_json, replacing, write_json, write_text
+from distil_nlp.internals.files import clear_partial_files, flush_folder, read_json, replacing, write_json, write_text
 from distil_nlp.recipe.run_folder import RunFolder
 
 
@@ -29,6 +30,19 @@ def test_until_the_end_the_old_file_is_in_place(tmp_path):
         temporary.write_text("new")
         assert (tmp_path / "a.txt").read_text() == "old"
     assert (tmp_path / "a.txt").read_text() == "new"
+
+
+@pytest.mark.parametrize(("age_s", "is_kept"), [(10, True), (-10, True), (2 * 3600, False), (-10 * 3600, False)])
+def test_the_clock_of_the_file_system_decides_what_is_abandoned(age_s, is_kept, tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: 10.0)  # of this machine, set back to 1970
+    part = tmp_path / ".a.txt.0123abcd.part"
+    part.touch()
+    now = part.stat().st_mtime
+    os.utime(part, (now - age_s, now - age_s))
+    write_text(tmp_path / "a.txt", "new")
+    assert part.exists() == is_kept
+    clear_partial_files(tmp_path)  # without an age, every one is deleted
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_json_is_read_as_it_was_written(tmp_path):

@@ -163,9 +163,18 @@ def test_of_a_large_folder_blocks_of_every_file_are_compared(place, tmp_path, mo
 def test_a_run_of_an_earlier_version_goes_on_with_a_warning(place, tmp_path, caplog):
     start(place, tmp_path / "out")
     (tmp_path / "out" / "inputs.json").unlink()
+    (tmp_path / "out" / "checkpoints").mkdir()
     start(place, tmp_path / "out")
     assert "by an earlier version" in caplog.text
     assert json.loads((tmp_path / "out" / "inputs.json").read_text())
+
+
+def test_a_recipe_of_a_user_in_the_output_folder_is_not_overwritten(place, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "recipe.yaml").write_text("# My notes.\nseeds: 3\n")
+    with pytest.raises(ValueError, match="written by no run.*Rename yours"):
+        start(place, tmp_path / "out")
+    assert (tmp_path / "out" / "recipe.yaml").read_text() == "# My notes.\nseeds: 3\n"
 
 
 @pytest.mark.parametrize("content", ["[]", '{"a": 1}', '{"a": {"setting": "x"}}', "{"])

@@ -102,7 +102,10 @@ def test_logits_of_the_reference_letters_have_no_error(task_and_splits):
 def test_a_text_too_long_for_its_clip_is_reported_with_its_row(task_and_splits):
     task, splits = task_and_splits
     split = splits["validation"].map(lambda row: {"text": "h" * 300}, load_from_cache_file=False)
-    with pytest.raises(ValueError, match=r"Row 0 .* has \d+ frames, and its text 'h+' needs 599, one per character"):
+    with pytest.raises(
+        ValueError,
+        match=r"Row 0 .* has \d+ frames, and its text 'h+'... \(300 characters\) needs 599, one per character",
+    ):
         task.prepare(split, task.load_processor("streamcnn4"))
 
 

@@ -226,7 +226,7 @@ def test_arrangements_that_leave_nothing_are_refused(settings, complaint):
 
 def test_a_teacher_of_other_states_is_refused(task_and_splits):
     _, splits = task_and_splits
-    with pytest.raises(ValueError, match=r"has 2 states \(x, y, ...\), and the words .* have 12"):
+    with pytest.raises(ValueError, match=r"has 2 states \(x, y\), and the words .* have 12"):
         HybridSpeechRecognition.from_splits(splits, label_names=["x", "y"], **SETTINGS)
 
 
