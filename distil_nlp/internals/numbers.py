@@ -7,6 +7,8 @@ from typing import Any
 
 from .messages import shown
 
+_END_OF_INT64 = 2**63
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -38,10 +40,13 @@ class Interval:
         is_number = (
             not isinstance(value, (bool, str)) and hasattr(value, "__float__") and not getattr(value, "ndim", 0)
         )
-        number = float(value) if is_number else math.nan
+        number = _as_float(value) if is_number else math.nan
         fits = math.isfinite(number) and self.low <= number <= self.high and self.above < number < self.below
+        is_too_large = self.whole and fits and abs(number) >= _END_OF_INT64
+        fits = fits and not is_too_large
         if not fits or (self.whole and number != int(number)):
             finite = " and finite" if is_number and not math.isfinite(number) else ""
+            finite += " and below 2**63" if is_too_large else ""
             allowed = str(self) if is_number or self.whole else "be a number"
             raise ValueError(f"{name} must {allowed}{finite}; got {shown(value)}." + (f" {reason}" if reason else ""))
         return int(value) if self.whole else value
@@ -65,6 +70,13 @@ class Interval:
         if self.low > -math.inf:
             return f"{kind}{',' * self.whole} {self.low:g} or greater"
         return kind if self.whole else "be a number"
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return math.inf if value > 0 else -math.inf
 
 
 NUMBER, WHOLE_NUMBER = Interval(), Interval(whole=True)

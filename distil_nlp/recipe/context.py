@@ -1,13 +1,15 @@
 """The state that the functions of one run share."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
 from torch import nn
 
-from ..internals.messages import printable
+from ..internals.messages import printable, shown
 from ..internals.secrets import hide_secrets
 from ..teachers import Teacher, TeacherEnsemble
 from ..training.arguments import DistillationTrainingArguments
@@ -18,6 +20,11 @@ from .data import RecipeData
 from .inputs import Inputs, inputs_of, remember, rows_as_inputs
 from .run_folder import RunFolder
 from .stages import Stage
+
+# What `datasets` takes for a split in the name of a file or folder.
+_SPLIT = re.compile(
+    r"(?:^|[-._ 0-9/])(?:train(?:ing)?|val(?:id(?:ation)?)?|dev|test(?:ing)?|eval(?:uation)?)(?:[-._ 0-9/]|$)"
+)
 
 
 @dataclass(frozen=True)
@@ -96,8 +103,23 @@ class RunContext:
 
     def check_folder(self) -> None:
         """Check that the output folder is free, or that its run had the same settings, data and models; see `RunFolder`."""
+        self._check_place()
         remember(self.folder.recorded_inputs() or {})
         self.folder.check(self.overrides, self._inputs())
+
+    def _check_place(self) -> None:
+        """Raise ValueError where the files of the run would be read as a split of the data when it is continued."""
+        data, cache = self.recipe.data.dataset_name, self.recipe.caching.teacher_cache
+        if not data or not Path(data).is_dir():
+            return
+        root = Path(data).resolve()
+        for name, given in (("output_dir", self.folder.path), ("teacher_cache", cache)):
+            folder = Path(given or "/").resolve()
+            if folder.is_relative_to(root) and _SPLIT.search(folder.relative_to(root).as_posix()):
+                raise ValueError(
+                    f"{name}={shown(str(given))} lies in the folder of the data set ({data}) and has the name of a split, "
+                    f"so the files of the run would be read as data. Choose a folder outside of it."
+                )
 
     def write_recipe(self) -> None:
         """Write settings and inputs into the output folder, after all checks; ValueError where an input has changed."""

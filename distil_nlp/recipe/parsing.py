@@ -17,6 +17,7 @@ from .yaml_loader import checked_value, read_yaml_file
 _SUBJECTS = tuple(RecipeArguments.subjects())
 _SWEEP_SETTINGS = [setting.name for setting in dataclasses.fields(SweepArguments)]
 _SECRET = ("hub_token",)
+_MAX_LENGTH = 500  # characters of a message of argparse, which contains values whole
 _PATHS = {
     "teacher", "more_teachers", "student", "augmentation_model", "dataset_name", "train_file", "validation_file",
     "test_file", "unlabeled_file", "teacher_cache", "output_dir",
@@ -52,6 +53,7 @@ class _Parser(HfArgumentParser):
     def error(self, message: str) -> NoReturn:
         if message.endswith("expected one argument"):
             message += " (a value that begins with - is written --name=-value)"
+        message = printable(message) if len(message) <= _MAX_LENGTH else f"{printable(message[:_MAX_LENGTH])}..."
         raise ValueError(f"{message.rstrip('.')}. `distil-nlp settings` lists all.")
 
 

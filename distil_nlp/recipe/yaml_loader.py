@@ -22,6 +22,8 @@ _TYPE_NAMES = {
     NoneType: "nothing",
 }
 
+_PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
+
 
 class _Loader(yaml.SafeLoader):
     """Reads plain words as YAML 1.2 does: `no` and `off` are texts, and so are 007, 12:30 and 2026-01-31; 1e-4 is a number.
@@ -35,11 +37,12 @@ class _Loader(yaml.SafeLoader):
         keys: set[Any] = set()
         for key_node, _ in node.value:
             if isinstance(key_node, yaml.ScalarNode) and key_node.tag != "tag:yaml.org,2002:merge":
-                if key_node.value in keys:
+                key = self.construct_object(key_node)  # `true` and `True` are one key
+                if not keys.isdisjoint({key, (key_node.tag, key_node.value)}):
                     raise yaml.constructor.ConstructorError(
                         None, None, f"the key {shown(key_node.value)} occurs twice", key_node.start_mark
                     )
-                keys.add(key_node.value)
+                keys |= {key, (key_node.tag, key_node.value)}  # NaN does not equal itself, its text does
         return super().construct_mapping(node, deep=deep)
 
 
@@ -70,7 +73,14 @@ def load_yaml(text: str, source: str) -> Any:
     except yaml.YAMLError as error:
         raise ValueError(f"{source} does not parse as YAML: {_reason(error)}.") from error
     except (RecursionError, ValueError) as error:  # nested too deeply; a number of thousands of digits
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else printable(error)
+        raise ValueError(f"{source} does not parse as YAML: {reason}.") from error
+    except (
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:  # of PyYAML: a value that its tag does not fit, !!bool maybe
+        reason = f"a value does not fit the type that is written before it (!!...): {printable(error)}"
         raise ValueError(f"{source} does not parse as YAML: {reason}.") from error
     if not _is_small(value):
         raise ValueError(
@@ -124,11 +134,17 @@ def checked_value(name: str, value: Any, hint: Any, source: str) -> Any:
         is_valid, converted = _as_type(value, option)
         if is_valid:
             return converted
-    names = dict.fromkeys(_TYPE_NAMES.get(get_origin(option) or option, "a text") for option in options)
+    names = dict.fromkeys(map(_type_name, options))
     names.pop("nothing", None)
     got = "no value" if value is None else shown(value)
     way_out = f" Put a text in quotation marks: {name}: '...'." if str in options and value is not None else ""
     raise ValueError(f"{source}: {name} should be {' or '.join(names)}; got {got}.{way_out}")
+
+
+def _type_name(option: Any) -> str:
+    name = _TYPE_NAMES.get(get_origin(option) or option, "a text")
+    inner = get_args(option) if get_origin(option) is list else ()
+    return f"{name} of {_PLURALS[inner[0]]}" if inner and inner[0] in _PLURALS else name
 
 
 def _as_type(value: Any, option: Any) -> tuple[bool, Any]:
@@ -140,7 +156,7 @@ def _as_type(value: Any, option: Any) -> tuple[bool, Any]:
     if kind is bool:
         return isinstance(value, (bool, str)), value
     if kind is int:
-        is_whole = is_number and math.isfinite(value) and value == int(value)
+        is_whole = is_number and (isinstance(value, int) or (math.isfinite(value) and value == int(value)))
         return is_whole or isinstance(value, str), int(value) if is_whole else value
     if kind is float:
         return is_number or isinstance(value, str), value

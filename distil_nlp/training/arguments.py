@@ -10,7 +10,6 @@ from transformers import TrainingArguments
 from ..internals.messages import shown
 from ..internals.numbers import (
     COUNT,
-    COUNT_OR_ZERO,
     FRACTION,
     NOT_NEGATIVE,
     POSITIVE,
@@ -45,7 +44,7 @@ INTERVALS = {
     ),
     **dict.fromkeys(("seed", "data_seed"), SEED),
     "max_steps": Interval(-1, whole=True),
-    "dataloader_num_workers": COUNT_OR_ZERO,
+    "dataloader_num_workers": Interval(0, 1024, whole=True),  # each is a process
 }
 
 

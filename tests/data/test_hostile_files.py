@@ -27,6 +27,27 @@ def split_of(*images, decode=False):
     return datasets.Dataset.from_dict({"image": [{"bytes": data, "path": None} for data in images]}, features=features)
 
 
+@pytest.mark.parametrize("name", ["$HOME", "x${HOME}", "a::b"])
+def test_a_path_that_datasets_would_read_as_another_is_refused(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "other")
+    (tmp_path / name).mkdir()
+    (tmp_path / "other").mkdir()
+    for folder in (name, "other"):
+        (tmp_path / folder / "t.csv").write_text(f"text,label\n{folder},1\n{folder},2\n")
+    file = tmp_path / name / "t.csv"
+    with pytest.raises(ValueError, match="the library datasets would read another file for it. Rename"):
+        load_splits(train_file=file, validation_file=tmp_path / "other" / "t.csv")
+
+
+@pytest.mark.parametrize("split", ["validation_file", "test_file"])
+def test_a_link_to_the_training_file_is_the_training_file(split, tmp_path):
+    file, link = tmp_path / "t.csv", tmp_path / "v.csv"
+    file.write_text("text,label\na,1\nb,2\n")
+    link.symlink_to(file)
+    with pytest.raises(ValueError, match=f"train_file and {split} are the same file .*learned by heart"):
+        load_splits(**{"train_file": file, "validation_file": tmp_path / "x.csv", split: link})
+
+
 @pytest.mark.parametrize("data", [EPS, encoded("ICNS"), encoded("TGA"), encoded("PDF"), b"<svg/>"], ids=str)
 def test_an_image_of_another_format_is_refused_and_starts_no_program(data, monkeypatch):
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was started"))

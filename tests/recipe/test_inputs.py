@@ -10,7 +10,7 @@ from distil_nlp.cli.commands import run
 from distil_nlp.data.splits import load_splits
 from distil_nlp.recipe import inputs, new_context, parse
 from distil_nlp.training.trainer import DistillationTrainer
-from tests.recipe.runs import save_model, save_rows, words
+from tests.recipe.runs import checked, save_model, save_rows, words
 
 STAGES = "[{{name: one, objective: [soft], data: {0}/texts.jsonl}}, {{objective: [soft]}}]"
 
@@ -167,6 +167,18 @@ def test_a_run_of_an_earlier_version_goes_on_with_a_warning(place, tmp_path, cap
     start(place, tmp_path / "out")
     assert "by an earlier version" in caplog.text
     assert json.loads((tmp_path / "out" / "inputs.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "changes", [{"output_dir": "data/run/test-1"}, {"teacher_cache": "data/dev", "cache": "true"}]
+)
+def test_a_run_does_not_write_into_its_data(changes, place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    data = {"dataset_name": "data", "train_file": None, "validation_file": None}
+    with pytest.raises(ValueError, match="lies in the folder of the data set .* name of a split"):
+        checked(words(place, changes.pop("output_dir", "out"), **data, **changes))
+    assert not list((tmp_path / "data").iterdir())
 
 
 def test_a_recipe_of_a_user_in_the_output_folder_is_not_overwritten(place, tmp_path):

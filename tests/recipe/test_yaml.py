@@ -42,6 +42,12 @@ def test_merge_keys_and_aliases_of_ordinary_size_are_read():
     [
         ("a: 1\na: 2", r"the key 'a' occurs twice \(line 2, column 1\)"),
         ("a: {b: 1, b: 2}", "the key 'b' occurs twice"),
+        ("a: {true: 1, True: 2}", "the key 'True' occurs twice"),
+        ("a: {1: 1, 1.0: 2}", "the key '1.0' occurs twice"),
+        ("a: {.nan: 1, .nan: 2}", "the key '.nan' occurs twice"),
+        ("a: !!bool maybe", "a value does not fit the type that is written before it"),
+        ("a: !!timestamp maybe", "a value does not fit the type"),
+        ("a: !!int abc", "invalid literal"),
         ("a:\n\tb: 1", "a tab; indent with spaces"),
         ("a: &x [*x]", "more than 100,000 values: its aliases"),
         (BOMB, "more than 100,000 values: its aliases"),
@@ -75,11 +81,17 @@ def parsed(folder, text):
         ("cache: [1]", r"cache should be true or false; got \[1\]"),
         ("cache: on", "Truthy value expected: got on"),
         ("learning_rate: true", "learning_rate should be a number; got True"),
-        ("layers: [0, a]", r"layers should be a list; got \[0, 'a'\]"),
+        ("layers: [0, a]", r"layers should be a list of whole numbers; got \[0, 'a'\]"),
         ("label_column: true", "label_column should be a text; got True. Put a text in quotation marks"),
         ("label_column: 1.10", "label_column should be a text; got 1.1. Put a text in quotation marks"),
         ("label_column: [a]", "label_column should be a text"),
+        ("held_out_speakers: [a, ~]", r"should be a list of texts; got \['a', None\]"),
         ("1: 2", "sets 1, which is not a setting"),
+        ('train_file: "a\\0b"', r"train_file should be text in UTF-8.*got 'a\\x00b'"),
+        ('more_teachers: ["\\udcff"]', r"more_teachers should be text in UTF-8.*got '\\udcff'. Rename"),
+        ("seeds: 1" + "0" * 400, "seeds must be a whole number, 1 to 10,000 and finite; got 1000"),
+        ("learning_rate: 1" + "0" * 400, "learning_rate must be 0 or greater and finite"),
+        ("max_steps: 1e300", r"max_steps must be a whole number, -1 or greater and below 2\*\*63"),
         (b"- 1\n- 2", "should contain `name: value` lines; got .*a list"),
         (b"\xff\xfet\x00", "not text in UTF-8 .byte 0xff at position 0.. .*save it as UTF-8"),
         (b"PK\x03\x04\x99", "not text in UTF-8"),
@@ -100,6 +112,26 @@ def test_words_and_numbers_reach_their_settings(tmp_path):
     again = parsed(tmp_path, yaml.safe_dump({name: value for name, value in overrides.items() if name != "teacher"}))
     assert again[2] == overrides
     assert parsed(tmp_path, b"\xef\xbb\xbfteacher: a\r\nseeds: 2\r\n")[0].report.seeds == 2
+
+
+def test_home_stands_for_its_folder_in_every_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    flags = ["--train_file=~/t.csv", "--output_dir", "~/out", "--label_column", "~"]
+    (tmp_path / "r.yaml").write_text("teacher: ~/m\nmore_teachers: [~/a, b]\ncache: true\nteacher_cache: ~/c")
+    recipe, training, overrides = parse([str(tmp_path / "r.yaml"), *flags])
+    assert recipe.models.teacher == f"{tmp_path}/m" == overrides["teacher"]
+    assert recipe.models.more_teachers == [f"{tmp_path}/a", "b"] and recipe.caching.teacher_cache == f"{tmp_path}/c"
+    assert recipe.data.train_file == f"{tmp_path}/t.csv" and training.output_dir == f"{tmp_path}/out"
+    assert overrides["label_column"] == "~"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~").mkdir()  # a folder of this name is meant
+    assert parse(["--teacher", "~"])[0].models.teacher == "~"
+
+
+def test_a_message_of_the_parser_is_cut():
+    with pytest.raises(ValueError, match="invalid int value") as refused:
+        parse(["--teacher", "a", "--max_steps", "\x1b1" * 5000])
+    assert len(str(refused.value)) < 700 and "\x1b" not in str(refused.value)
 
 
 def test_a_folder_or_a_missing_file_is_no_recipe(tmp_path):
