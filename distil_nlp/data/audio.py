@@ -121,9 +121,15 @@ def _num_bytes(file: Mapping | None) -> int:
 
 
 def find_audio_files(folder: str | Path) -> list[Path]:
-    """The audio files below a folder, sorted by path; an empty list where it is not a folder."""
+    """The audio files below a folder without hidden ones, sorted by path; an empty list where it is not a folder."""
     folder = Path(folder).expanduser()
-    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    return [file for file in files if not any(map(_is_hidden, file.relative_to(folder).parts))]
+
+
+def _is_hidden(part: str) -> bool:
+    """Whether the name is that of a hidden file or folder, such as the copies `._clip.wav` in archives of macOS."""
+    return part.startswith(".") or part == "__MACOSX"
 
 
 def load_audio_folder(folder: str | Path) -> datasets.DatasetDict:

@@ -228,13 +228,14 @@ def _check_file(path: Path, argument: str) -> None:
         )
 
 
-def _check_plain(path: Path, argument: str) -> None:
-    """Raise ValueError for a path that `datasets` reads as another one, or as several."""
-    text = str(path.resolve())
-    if "::" in text or os.path.expandvars(text) != text:
+def _check_plain(path: Path, argument: str, *, is_folder: bool = False) -> None:
+    """Raise ValueError for a path that `datasets` reads as another one, or as several: a folder is a pattern there."""
+    text, more = str(path.resolve()), ", one of *?[] or a line break" if is_folder else ""
+    is_pattern = is_folder and ("\n" in text or glob.has_magic(text))
+    if is_pattern or "::" in text or os.path.expandvars(text) != text:
         raise ValueError(
-            f"{argument}={shown(str(path))} has '::' or the name of an environment variable ($NAME) in its path, and the "
-            f"library datasets would read another file for it. Rename the folder or the file."
+            f"{argument}={shown(str(path))} has '::', the name of an environment variable ($NAME){more} in its path, for "
+            f"which the library datasets would read other files. Rename the folder or the file."
         )
 
 
@@ -252,10 +253,13 @@ def _has_huge_line(path: Path) -> bool:
 
 def _hub_splits(name: str, config: str | None, *, holds_out: bool = False) -> dict[str, datasets.Dataset]:
     """Train, validation and test of a data set; without a validation split, test becomes it."""
+    is_audio = bool(find_audio_files(name))
+    if Path(name).is_dir() and not is_audio:
+        _check_plain(Path(name), "dataset_name", is_folder=True)
     try:
         if not Path(name).exists():
             _check_reachable(name)
-        loaded = load_audio_folder(name) if find_audio_files(name) else datasets.load_dataset(name, config)
+        loaded = load_audio_folder(name) if is_audio else datasets.load_dataset(name, config)
     except (OSError, ValueError, RuntimeError) as error:  # not found, no network, a wrong config, a data set script
         raise ValueError(
             f"The data set {shown(name)} (config {shown(config)}) cannot be loaded: {str(error).rstrip('.')}. Check "

@@ -7,6 +7,7 @@ import pytest
 from PIL import EpsImagePlugin, Image
 
 from distil_nlp.data import splits as data_splits
+from distil_nlp.data.audio import load_audio_folder
 from distil_nlp.data.columns import check_texts
 from distil_nlp.data.images import image_sizes, open_images
 from distil_nlp.data.splits import load_splits
@@ -35,8 +36,17 @@ def test_a_path_that_datasets_would_read_as_another_is_refused(name, tmp_path, m
     for folder in (name, "other"):
         (tmp_path / folder / "t.csv").write_text(f"text,label\n{folder},1\n{folder},2\n")
     file = tmp_path / name / "t.csv"
-    with pytest.raises(ValueError, match="the library datasets would read another file for it. Rename"):
+    with pytest.raises(ValueError, match="the library datasets would read other files. Rename"):
         load_splits(train_file=file, validation_file=tmp_path / "other" / "t.csv")
+
+
+@pytest.mark.parametrize("name", ["a*b", "a?b", "[a]", "a\nb", "a::b"])
+def test_a_folder_that_datasets_would_read_as_a_pattern_is_refused(name, tmp_path):
+    for folder in (name, "axb"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "train.csv").write_text("text,label\na,1\nb,2\n")
+    with pytest.raises(ValueError, match="dataset_name=.*the library datasets would read other files. Rename"):
+        load_splits(dataset_name=str(tmp_path / name))
 
 
 @pytest.mark.parametrize("split", ["validation_file", "test_file"])
@@ -105,3 +115,19 @@ def test_a_network_of_absurd_size_is_refused():
     for name in ("resnet1000000000x2", "cnn1000000000", "resnet8x1000000000"):
         with pytest.raises(ValueError, match="is at most 100,000; got 1,000,000,000"):
             make_network(*parse_network_name(name), num_labels=2, num_channels=3)
+
+
+def test_hidden_copies_of_clips_are_no_clips(tmp_path):
+    for name in (
+        "train/yes/1.wav",
+        "train/yes/._1.wav",
+        "__MACOSX/train/yes/1.wav",
+        ".trash/no/2.wav",
+        "train/no/2.wav",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    splits = load_audio_folder(tmp_path)
+    assert [clip["path"] for clip in splits["train"]["audio"]] == [
+        str(tmp_path / "train" / name) for name in ("no/2.wav", "yes/1.wav")
+    ]
