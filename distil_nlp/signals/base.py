@@ -1,5 +1,7 @@
 """Signals: the outputs of a student or a teacher for a batch."""
 
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -53,6 +55,18 @@ class Signals:
     def at(self, temperature: float) -> torch.Tensor:
         """Logits whose softmax at this temperature is the prediction. Those of an ensemble depend on the temperature."""
         return self.logits
+
+    def with_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Signals":
+        """A copy with changed logits and features.
+
+        Args:
+            change (`Callable`): tensor -> tensor, applied to the logits, where there are any, and to each feature.
+        """
+        changed = copy.copy(self)
+        if self.logits is not None:
+            changed.logits = change(self.logits)
+        changed.features = {name: change(tensor) for name, tensor in self.features.items()}
+        return changed
 
     def best(self) -> torch.Tensor:
         """The class with the largest probability of each item: shape of the logits without their last dimension."""

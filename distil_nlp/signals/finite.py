@@ -11,6 +11,8 @@ from .problem_kinds import ProblemKind
 if TYPE_CHECKING:
     import torch
 
+    from .base import Signals
+
 
 class NonFiniteError(ValueError):
     """A loss, an output of a model, a label or an input is NaN or infinite, so nothing can be learned or measured."""
@@ -41,6 +43,23 @@ def real_items(items: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
         if mask is not None and mask.shape == items.shape:
             return items & mask.to(items.device).bool()
     return items
+
+
+def without_padding(signals: Signals, batch: Mapping[str, Any]) -> Signals:
+    """Signals with 0 in the place of logits and features at padding, where a model may compute NaN.
+
+    A mask alone would exclude them from the loss and not from the gradient: 0 times NaN is NaN.
+    """
+    return signals.with_tensors(lambda tensor: _zero_at_padding(tensor, batch))
+
+
+def _zero_at_padding(tensor: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
+    for name in (FRAMES, "attention_mask"):
+        mask = batch.get(name)
+        if mask is not None and tensor.ndim > mask.ndim == 2 and tensor.shape[:2] == mask.shape:
+            padding = mask.to(tensor.device) == 0
+            return tensor.masked_fill(padding.view(*mask.shape, *(1,) * (tensor.ndim - 2)), 0)
+    return tensor
 
 
 def examples_of(items: torch.Tensor, batch: Mapping[str, Any]) -> list[int]:

@@ -242,6 +242,10 @@ class EnsembleSignals(Signals):
         """Logits of the mean at temperature 1."""
         return self.at(1.0)
 
+    def with_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "EnsembleSignals":
+        """A copy in which the logits of the members are changed."""
+        return EnsembleSignals([signals.with_tensors(change) for signals in self._signals], self._mean)
+
     def at(self, temperature: float) -> torch.Tensor:
         temperature = float(temperature)
         if temperature not in self._logits:

@@ -5,9 +5,10 @@ processes, saved in checkpoints and loaded when a run is resumed. They are never
 `from_pretrained` loads it without unexpected keys.
 """
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -28,6 +29,8 @@ from ..signals.problem_kinds import problem_kind_of_model
 from ..signals.taps import FeatureTap, forget_compiled
 from ..teachers.base import Teacher
 from .alignment import check_alignment, check_lengths, check_logits
+
+logger = logging.getLogger(__name__)
 
 _FILE = "projections.safetensors"
 
@@ -79,11 +82,46 @@ def dry_run(
             raise NonFiniteError(
                 f"Before the first step, on {len(logits)} examples: {reason or f'the loss is {loss:g}.'}"
             )
+        check_frozen(objective, student, teacher_signals, batch)
         with in_eval_mode(student), FeatureTap(student, objective.student_taps) as tap:
             check_lengths(type(student).__name__, student_signals, lambda part: _signals(student, tap, part), batch)
         if teacher_signals is not None and teacher is not None and not teacher.is_precomputed:
             check_lengths(teacher.name, teacher_signals, teacher, batch)
     return student_signals
+
+
+def check_frozen(
+    objective: Objective, student: nn.Module, teacher: Signals | None, batch: Mapping[str, torch.Tensor]
+) -> None:
+    """Check that every term with taps trains weights of the student, not its own projection alone.
+
+    Raises:
+        ValueError: All weights of the student that a term depends on are frozen. Where only some of its layers depend on
+            frozen weights alone, a warning is logged.
+    """
+    trained = [parameter for parameter in student.parameters() if parameter.requires_grad]
+    if not objective.student_taps or not trained or len(trained) == len(list(student.parameters())):
+        return
+    with torch.enable_grad(), in_eval_mode(student), FeatureTap(student, objective.student_taps) as tap:
+        signals = _signals(student, tap, batch)
+        for name, term in zip(objective.names, objective.terms, strict=True):
+            frozen = [tapped for tapped in term.student_taps if not signals.features[tapped].requires_grad]
+            if not frozen:
+                continue
+            values = term.values(signals, cast(Signals, teacher), batch).sum()
+            gradients = torch.autograd.grad(values, trained, allow_unused=True) if values.requires_grad else [None]
+            if all(gradient is None for gradient in gradients):
+                raise ValueError(
+                    f"The term {name} compares layers of the student that depend on frozen weights only "
+                    f"({', '.join(frozen)}; requires_grad=False), so it would train nothing but its own projection. Remove "
+                    f"the term, choose layers above the frozen ones, or unfreeze them."
+                )
+            logger.warning(
+                "Layers %s of the student depend on frozen weights only (requires_grad=False): the term %s trains nothing "
+                "of the student there.",
+                ", ".join(frozen),
+                name,
+            )
 
 
 def _signals(student: nn.Module, tap: FeatureTap, batch: Mapping[str, torch.Tensor]) -> Signals:

@@ -17,7 +17,7 @@ from ..models.architectures import without_inner_padding
 from ..objectives import Objective
 from ..objectives.diagnosis import diagnose
 from ..signals.base import Signals
-from ..signals.finite import DivergenceError, NonFiniteError, undefined_items
+from ..signals.finite import DivergenceError, NonFiniteError, undefined_items, without_padding
 from ..signals.forward import accepted_columns, forward_logits, gatherable_logits
 from ..signals.frames import frame_stride
 from ..signals.labels import given_labels
@@ -127,7 +127,9 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
 
     def _teacher_signals(self, inputs: dict[str, torch.Tensor]) -> Signals | None:
         # `check_unused` refuses terms that need a teacher where there is none.
-        return cast(Teacher, self.teacher)(inputs) if self.objective.needs_teacher else None
+        if not self.objective.needs_teacher:
+            return None
+        return without_padding(cast(Teacher, self.teacher)(inputs), inputs)
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None

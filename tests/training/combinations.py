@@ -212,6 +212,7 @@ def refusal(combination):
         "labels must be": labels == "several whole-number labels",
         "labels must be|over 1 class|1 class": kind in ("regression", "several") and has_terms,
         "an ensemble has no layers": with_layers and teacher == "ensemble",
+        "depend on frozen weights only": with_layers and student == "frozen encoder",
         "layers of LogitsOnly": with_layers and "logits only" in (student, teacher),
         "For multi_label_classification labels must be": kind == "soft" and not has_terms,
         "optimizer": objective == "with a projection" and combination["optimizer"] != "of the arguments",

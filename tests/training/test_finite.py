@@ -11,9 +11,10 @@ from distil_nlp.data.examples import add_example_ids
 from distil_nlp.objectives import HardLabels, LogitMatching, Objective, SoftTargets, Term
 from distil_nlp.objectives.from_config import objective_from
 from distil_nlp.signals.finite import DivergenceError, NonFiniteError
+from distil_nlp.teachers import OnlineTeacher, TeacherEnsemble
 from distil_nlp.training.finite import non_finite_weights
 from tests.tiny import tiny_model
-from tests.training.runs import make_pair, make_rows, make_trainer
+from tests.training.runs import TERMS, make_pair, make_rows, make_trainer, same_weights
 
 NAN, INF = float("nan"), float("inf")
 MARK = 63  # the first token of the marked rows; no other row contains it
@@ -274,3 +275,53 @@ def test_the_probe_does_not_take_nan_for_a_class(tmp_path):
     with pytest.raises(NonFiniteError, match=r"returns NaN for 2 of 16 labeled items, first in row \d+ of the batch"):
         trainer.train()
     assert trainer.state.global_step == 0
+
+
+# ---- Padding ----
+
+
+class NanAtPadding(OnlineTeacher):
+    """A teacher whose logits and layers are NaN at padding."""
+
+    def __call__(self, batch):
+        padding = batch["attention_mask"] == 0
+        return (
+            super()
+            .__call__(batch)
+            .with_tensors(
+                lambda tensor: (
+                    tensor.masked_fill(padding.unsqueeze(-1), NAN) if tensor.shape[:2] == padding.shape else tensor
+                )
+            )
+        )
+
+
+class Averaged(TeacherEnsemble):
+    """An ensemble of one teacher."""
+
+    def __init__(self, member):
+        super().__init__([member], problem_type="single_label_classification")
+
+
+SOFT = {"soft": lambda: SoftTargets(0.5, temperature=2.0), "logits": lambda: LogitMatching(0.5)}
+OF_TEXTS = ("embedding", "similarity targets", "batch correlation")  # terms that compare one vector of each text
+PADDED_TERMS = {name: term for name, term in TERMS.items() if not name.startswith(OF_TEXTS)}
+
+
+@pytest.mark.parametrize(
+    ("term", "as_teacher"),
+    [
+        *(pytest.param(term, lambda member: member, id=name) for name, term in {**PADDED_TERMS, **SOFT}.items()),
+        *(pytest.param(term, Averaged, id=f"ensemble, {name}") for name, term in SOFT.items()),
+    ],
+)
+def test_nan_at_padding_of_the_teacher_changes_nothing(term, as_teacher, tmp_path):
+    trained = []
+    for teacher_class in (OnlineTeacher, NanAtPadding):
+        student, teacher = make_pair(problem="token")
+        objective = Objective([HardLabels(0.5), term()])
+        rows = make_rows(8, problem="token", lengths=(3, 20))
+        trainer = make_trainer(student, as_teacher(teacher_class(teacher)), rows, tmp_path, objective=objective)
+        trainer.train()
+        trained.append({**weights_of(student), **weights_of(trainer.objective)})
+    assert same_weights(*trained)

@@ -103,6 +103,28 @@ def test_a_student_without_trainable_parameters_is_refused(tmp_path):
         trainer_with(tmp_path, student).train()
 
 
+def test_a_term_between_frozen_layers_is_refused(tmp_path):
+    student, _ = make_pair()
+    student.bert.requires_grad_(False)
+    with pytest.raises(
+        ValueError, match=r"term hidden .* depend on frozen weights only \(bert.encoder.layer.0; requires"
+    ):
+        trainer_with(tmp_path, student)
+
+
+def test_a_term_of_which_some_layers_are_frozen_is_trained_with_a_warning(tmp_path, caplog):
+    student, _ = make_pair()
+    student.bert.embeddings.requires_grad_(False)
+    layers = [("embeddings", "embeddings"), (-1, -1)]
+    trainer_with(tmp_path, student, objective=Objective([HardLabels(0.5), HiddenStates(0.5, layers=layers)])).train()
+    assert "Layers bert.embeddings of the student depend on frozen weights only" in caplog.text
+    caplog.clear()
+    student.bert.requires_grad_(True)
+    student.classifier.requires_grad_(False)
+    trainer_with(tmp_path, student, objective=Objective([HardLabels(0.5), HiddenStates(0.5, layers=layers)]))
+    assert "frozen" not in caplog.text
+
+
 # ---- Checkpoints ----
 
 
