@@ -30,7 +30,7 @@ from tqdm.auto import tqdm
 
 from ..internals.files import read_json, write_json, write_text
 from ..internals.locks import waiting_lock
-from ..internals.messages import shown
+from ..internals.messages import listed, shown
 
 LIBRARIES = ("networkx", "pandas", "python", "sympy", "transformers")
 SIZES = {"train": 250, "unlabeled": 6600, "validation": 500, "test": 1250}
@@ -142,6 +142,8 @@ def write_docstring_splits(folder: str | Path, *, seed: int = 0, sizes: Mapping[
 
 def _write(folder: Path, paths: Mapping[str, Path], libraries: Mapping[str, Path], request: dict) -> None:
     splits = docstring_splits(libraries, seed=request["seed"], sizes=request["sizes"])
+    _check_own(folder, paths.values())
+    write_json(folder / _MANIFEST, request)  # first, so that the files of a killed writer are known as its own
     for split, rows in splits.items():
         written_rows = [{"text": row["text"]} for row in rows] if split == "unlabeled" else rows
         write_text(paths[split], "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in written_rows))
@@ -149,12 +151,29 @@ def _write(folder: Path, paths: Mapping[str, Path], libraries: Mapping[str, Path
     write_json(folder / _MANIFEST, {**request, "counts": counts, "fingerprint": _fingerprint(paths.values())})
 
 
+def _check_own(folder: Path, paths: Iterable[Path]) -> None:
+    """Raise ValueError for files of a user with the names of those that are written."""
+    manifest = folder / _MANIFEST
+    content = read_json(manifest) if manifest.is_file() else None
+    is_own = isinstance(content, dict) and {"versions", "code", "seed"} <= content.keys()
+    foreign = [path.name for path in [manifest, *paths] if path.exists()]
+    if foreign and not is_own:
+        raise ValueError(
+            f"{folder} contains {listed(foreign)}, and the files that are written there have these names. Move yours, or "
+            f"choose another folder."
+        )
+
+
 def _is_written(manifest: Path, request: dict, paths: Iterable[Path]) -> bool:
     """Whether the files are those of the same request."""
     if not all(path.is_file() for path in [manifest, *paths]):
         return False
     written = read_json(manifest)
-    return request.items() <= written.items() and written.get("fingerprint") == _fingerprint(paths)
+    return (
+        isinstance(written, dict)
+        and request.items() <= written.items()
+        and written.get("fingerprint") == _fingerprint(paths)
+    )
 
 
 def _fingerprint(paths: Iterable[Path]) -> str:

@@ -17,6 +17,7 @@ from ..internals.files import clear_partial_files, flush, read_json, write_json,
 from ..internals.locks import LOCK, FolderInUseError, FolderLock, main_decides
 from ..internals.messages import listed, shown
 from ..internals.secrets import hide_secrets
+from ..training.checkpoints import delete_checkpoints
 from .inputs import Inputs, changed_rows, differences, is_valid
 from .yaml_loader import read_yaml_file
 
@@ -85,7 +86,7 @@ class RunFolder:
                 shutil.rmtree(folder)
         for checkpoints in list(self.checkpoints("").glob("*")):
             if self._is_finished(checkpoints.name):
-                shutil.rmtree(checkpoints)
+                delete_checkpoints(checkpoints)
         _remove_empty(self.checkpoints(""))
 
     def write_recipe(self, overrides: Mapping[str, Any], inputs: Inputs) -> None:
@@ -223,7 +224,7 @@ class RunFolder:
         unfinished.rename(self.path / name)
         flush(self.path)
         self._checked.add(name)
-        shutil.rmtree(self.checkpoints(name), ignore_errors=True)
+        delete_checkpoints(self.checkpoints(name))
         _remove_empty(self.checkpoints(""))
         return self.path / name
 
@@ -255,9 +256,16 @@ class RunFolder:
     def delete(self) -> None:
         """Delete what a run wrote before its comparison: models, checkpoints, links, recipe. Any other file stays."""
         for path in list(self.path.iterdir()) if self.has_recipe else []:
-            if path.is_symlink() or path.name in (_RECIPE, _INPUTS):
+            is_link = path.is_symlink() and (_MODEL.fullmatch(path.name) or path.name == "teacher_cache")
+            if is_link or path.name in (_RECIPE, _INPUTS):
                 path.unlink()
-            elif _UNFINISHED.fullmatch(path.name) or path.name == _CHECKPOINTS or (path / _RECORD).is_file():
+            elif path.is_symlink():
+                continue
+            elif path.name == _CHECKPOINTS:
+                for checkpoints in list(path.glob("*")):
+                    delete_checkpoints(checkpoints)
+                _remove_empty(path)
+            elif _UNFINISHED.fullmatch(path.name) or (path / _RECORD).is_file():
                 shutil.rmtree(path)
 
     def discard(self) -> None:
@@ -275,7 +283,7 @@ class RunFolder:
 
 
 def _remove_empty(folder: Path) -> None:
-    if folder.is_dir() and not any(folder.iterdir()):
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
         folder.rmdir()
 
 

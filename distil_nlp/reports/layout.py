@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ..internals.messages import printable
+from ..internals.messages import MAX_SHOWN, printable
 
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 # Markdown reads these as code, emphasis, links, tables, HTML or entities; "_" within a word, as in f1_macro, is a letter.
@@ -21,9 +21,13 @@ def code_span(text: Any) -> str:
     return "`" + printable(text).replace("`", "'") + "`"
 
 
+def _cut(cell: str) -> str:
+    return cell if len(cell) <= MAX_SHOWN else f"{cell[:MAX_SHOWN]}..."
+
+
 def text_rows(header: Sequence[str], rows: Sequence[Sequence[str]], *, num_words: int = 2) -> str:
     """Rows of strings under a header, in columns; the first `num_words` left-aligned, numbers right-aligned."""
-    header, *rows = ([printable(cell) for cell in row] for row in [header, *rows])
+    header, *rows = ([printable(_cut(cell)) for cell in row] for row in [header, *rows])
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     return "\n".join(
         "  ".join(
@@ -36,6 +40,6 @@ def text_rows(header: Sequence[str], rows: Sequence[Sequence[str]], *, num_words
 
 def markdown_rows(header: Sequence[str], rows: Sequence[Sequence[str]], *, num_words: int = 2) -> str:
     """Rows of strings under a header as a Markdown table; alignment as in `text_rows`."""
-    header, *rows = ([escape_markdown(cell) for cell in row] for row in [header, *rows])
+    header, *rows = ([escape_markdown(_cut(cell)) for cell in row] for row in [header, *rows])
     ruler = [*["---"] * num_words, *["---:"] * (len(header) - num_words)]
     return "\n".join("| " + " | ".join(row) + " |" for row in [header, ruler, *rows])

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import shlex
 import shutil
 import time
@@ -323,7 +324,8 @@ class Sweep:
         link = best.folder.path / name
         if (self.context.folder.path / name).is_dir() and not link.exists():
             try:
-                link.symlink_to(f"../../{name}", target_is_directory=True)
+                target = os.path.relpath((self.context.folder.path / name).resolve(), best.folder.path.resolve())
+                link.symlink_to(target, target_is_directory=True)  # "../../name" where `trials` is no link
             except OSError:  # a file system without links
                 shutil.copytree(self.context.folder.path / name, link)
 

@@ -9,6 +9,7 @@ import logging
 import shutil
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -252,15 +253,33 @@ def finish_checkpoint(checkpoint: Path, settings: Mapping[str, Any], *, limit: i
     # Those of later steps were passed over when the run was resumed; they are written again.
     done = sorted((path for path in _checkpoints(checkpoint.parent) if _step(path) <= _step(checkpoint)), key=_step)
     kept = {checkpoint.resolve()} | ({Path(best).resolve()} if best else set())
-    others = [path for path in done if path.resolve() not in kept]
+    others = [path for path in done if path.resolve() not in kept and _is_written(path)]
     for path in others[: max(len(done) - max(limit, len(done) - len(others)), 0)]:
         delete_checkpoint(path)
 
 
 def delete_checkpoint(checkpoint: Path) -> None:
     """Delete a checkpoint; what is left of it if the process is killed meanwhile is marked as unfinished."""
+    if checkpoint.is_symlink():  # its files are elsewhere, where a user keeps them
+        checkpoint.unlink()
+        return
     mark_unfinished(checkpoint)
+    for path in checkpoint.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != CHECKSUMS:  # the mark is the last to go
+            with suppress(OSError):
+                path.unlink()
     shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def delete_checkpoints(folder: str | Path) -> None:
+    """Delete the checkpoints in a folder, and the folder if nothing else is in it. Files of users and logs stay."""
+    for checkpoint in _checkpoints(folder):
+        if _is_written(checkpoint):
+            delete_checkpoint(checkpoint)
+    with suppress(OSError):  # not empty, not there, or a link
+        Path(folder).rmdir()
 
 
 def delete_unfinished(folder: str | Path) -> None:
@@ -271,7 +290,7 @@ def delete_unfinished(folder: str | Path) -> None:
         except ValueError:
             continue
         if content is not None and not content["complete"]:
-            shutil.rmtree(checkpoint, ignore_errors=True)
+            delete_checkpoint(checkpoint)
 
 
 def _checkpoints(folder: str | Path) -> list[Path]:
@@ -280,7 +299,15 @@ def _checkpoints(folder: str | Path) -> list[Path]:
 
 def _step(checkpoint: Path) -> int:
     number = checkpoint.name.removeprefix("checkpoint-")
-    return int(number) if number.isascii() and number.isdigit() else -1
+    return int(number) if number.isascii() and number.isdigit() and str(int(number)) == number else -1
+
+
+def _is_written(checkpoint: Path) -> bool:
+    """Whether a folder with the name of a checkpoint was written by this package or by Trainer, and is no link."""
+    if checkpoint.is_symlink():
+        return False
+    patterns = [CHECKSUMS, *(pattern for patterns, _ in _PARTS.values() for pattern in patterns)]
+    return not any(checkpoint.iterdir()) or any(True for pattern in patterns for _ in checkpoint.glob(pattern))
 
 
 # ---- Weights ----

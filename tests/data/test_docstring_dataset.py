@@ -213,6 +213,15 @@ def test_the_manifest_contains_versions_and_counts(written, tmp_path):
     assert manifest["versions"] == {"birdlib": "unknown", "fishlib": "unknown"}
 
 
+@pytest.mark.parametrize("name", ["train.jsonl", "manifest.json"])
+def test_files_of_a_user_are_not_overwritten(name, written, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / name).write_text("[]")
+    with pytest.raises(ValueError, match=f"contains {name}.*Move yours, or choose another folder"):
+        write_docstring_splits(tmp_path / "mine", sizes=SIZES)
+    assert [path.read_text() for path in (tmp_path / "mine").iterdir()] == ["[]"]
+
+
 @pytest.mark.slow  # reads the sources of the installed libraries, about 10 s
 def test_a_linear_model_is_right_on_half_to_seventy_percent_of_the_installed_libraries():
     from sklearn.feature_extraction.text import TfidfVectorizer

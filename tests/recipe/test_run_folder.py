@@ -57,7 +57,13 @@ def test_what_killed_runs_left_is_deleted_and_files_of_the_user_stay(tmp_path):
         ".control-seed43.part/model.safetensors",
         "checkpoints/student/checkpoint-3/optimizer.pt",
     ]
-    mine = [".notes.part", "my.part/model", ".data.part/train.csv", "notes/.a.json.0123abcd.part"]
+    mine = [
+        "checkpoints/student/mine.txt",
+        ".notes.part",
+        "my.part/model",
+        ".data.part/train.csv",
+        "notes/.a.json.0123abcd.part",
+    ]
     needed = ["checkpoints/control/checkpoint-2/optimizer.pt", "pseudo_labels/00000000.json", "recipe.yaml"]
     for name in [*litter, *mine, *needed, "student/_stage.json"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +71,8 @@ def test_what_killed_runs_left_is_deleted_and_files_of_the_user_stay(tmp_path):
     with left.claimed():
         files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert files == {*mine, *needed, "student/_stage.json", LOCK}
-    assert not (tmp_path / ".student.part").exists() and not (tmp_path / "checkpoints" / "student").exists()
+    assert not (tmp_path / ".student.part").exists()
+    assert [path.name for path in (tmp_path / "checkpoints" / "student").iterdir()] == ["mine.txt"]
 
 
 def test_partial_files_of_a_run_that_was_killed_at_its_first_file_are_no_files_of_others(
@@ -83,3 +90,27 @@ def test_a_finished_run_leaves_no_empty_folder_of_checkpoints(tmp_path):
     (left.checkpoints("student") / "checkpoint-1").mkdir(parents=True)
     left.finish("student", lambda _: None, {})
     assert [path.name for path in tmp_path.iterdir()] == ["student"]
+
+
+def test_checkpoints_may_be_a_link_to_another_disk(tmp_path):
+    left = RunFolder(tmp_path / "out")
+    for name in ("disk", "out"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "out" / "checkpoints").symlink_to(tmp_path / "disk")
+    (left.checkpoints("student") / "checkpoint-1").mkdir(parents=True)
+    left.finish("student", lambda _: None, {})
+    with left.claimed():
+        assert not any((tmp_path / "disk").iterdir()) and left.checkpoints("").is_symlink()
+
+
+def test_an_unfinished_trial_is_deleted_without_the_files_of_a_user(tmp_path):
+    trial = RunFolder(tmp_path)
+    trial.write_recipe({"teacher": "x"}, {})
+    (tmp_path / "teacher").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "mine").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "checkpoints" / "student" / "checkpoint-1").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "notes.txt").touch()
+    trial.delete()
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
+        "checkpoints", "checkpoints/notes.txt", "mine",
+    ]  # fmt: skip

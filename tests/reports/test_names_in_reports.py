@@ -35,6 +35,11 @@ def test_a_table_keeps_its_rows_and_columns():
     assert len(text_rows(["role", "model"], [["student", HOSTILE]]).splitlines()) == 3
 
 
+def test_a_cell_of_a_table_is_cut():
+    rows = [["x" * 10**6, "y"]]
+    assert all(len(table(["role", "model"], rows)) < 1000 for table in (text_rows, markdown_rows))
+
+
 def test_code_ends_where_it_should():
     assert code_span("a`b\nc") == r"`a'b\nc`"
 

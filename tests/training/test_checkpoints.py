@@ -13,8 +13,10 @@ from transformers import TrainingArguments
 
 from distil_nlp.internals.checksums import CHECKSUMS, check_files, mark_unfinished, write_checksums
 from distil_nlp.training.checkpoints import (
+    begin_checkpoint,
     check_checkpoint,
     check_settings,
+    delete_checkpoints,
     delete_unfinished,
     finish_checkpoint,
     last_complete_checkpoint,
@@ -192,6 +194,32 @@ def test_what_a_killed_process_began_is_deleted_and_nothing_else(tmp_path):
     checkpoint(tmp_path, 4, None, own=False)  # incomplete, but perhaps not of this package
     delete_unfinished(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-3", "checkpoint-4"]
+
+
+@pytest.mark.parametrize("delete", [
+    lambda folder: delete_checkpoints(folder),
+    lambda folder: finish_checkpoint(checkpoint(folder, 9), {}, limit=1, best=None),
+])  # fmt: skip
+def test_folders_of_a_user_beside_the_checkpoints_stay(delete, tmp_path):
+    kept = checkpoint(tmp_path / "elsewhere", 7)
+    mine = ["checkpoint-1/thesis.txt", "checkpoint-best/model.safetensors", "checkpoint-07/optimizer.pt", "notes.txt"]
+    for name in mine:
+        (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / name).touch()
+    (tmp_path / "run" / "checkpoint-7").symlink_to(kept)
+    checkpoint(tmp_path / "run", 3)
+    delete(tmp_path / "run")
+    check_checkpoint(kept)
+    assert all((tmp_path / "run" / name).is_file() for name in mine)
+    assert (tmp_path / "run" / "checkpoint-7").is_symlink() and not (tmp_path / "run" / "checkpoint-3").exists()
+
+
+def test_a_linked_checkpoint_is_written_again_beside_its_target(tmp_path):
+    kept = checkpoint(tmp_path / "elsewhere", 7)
+    (tmp_path / "checkpoint-7").symlink_to(kept)
+    begin_checkpoint(tmp_path / "checkpoint-7")
+    check_checkpoint(kept)
+    assert not (tmp_path / "checkpoint-7").is_symlink()
 
 
 def test_the_card_may_be_edited_and_further_files_added(tmp_path):
