@@ -22,6 +22,7 @@ def code_span(text: Any) -> str:
 
 
 def _cut(cell: str) -> str:
+    cell = str(cell)  # a damaged report may contain numbers as names
     return cell if len(cell) <= MAX_SHOWN else f"{cell[:MAX_SHOWN]}..."
 
 

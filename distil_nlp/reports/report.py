@@ -187,8 +187,11 @@ class Report:
             ValueError: The report is of a newer version than this package reads, or no report.
         """
         try:
-            return cls._from_dict(values)
-        except (AttributeError, KeyError, TypeError) as error:
+            report = cls._from_dict(values)
+            if report.models:
+                report.table()  # fails where a value is of another type
+            return report
+        except (AttributeError, KeyError, TypeError, OverflowError) as error:
             raise ValueError(
                 f"The content of a report.json has models, differences and seeds as a run writes them; got {shown(values)} "
                 f"({type(error).__name__}: {error}). Repeat the run's command to write it again."

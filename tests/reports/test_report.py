@@ -14,6 +14,7 @@ import pytest
 from distil_nlp.evaluation import Candidate, Latency, compare
 from distil_nlp.metrics import ClassificationEvaluator
 from distil_nlp.reports import Report, environment, report_markdown, text_table, write_report
+from tests.hub.sample import make_report
 
 
 @pytest.fixture
@@ -117,3 +118,21 @@ def test_a_report_reads_back_from_its_json(report):
 def test_a_report_of_a_newer_version_is_an_error(report):
     with pytest.raises(ValueError, match="reads reports up to version 1; got version 2"):
         Report.from_dict({**report, "version": 2})
+
+
+@pytest.mark.parametrize(
+    "value", ["x", [None], {"a": {}}, True, -1, 10**400], ids=["text", "list", "mapping", "truth", "negative", "huge"]
+)
+@pytest.mark.parametrize("place", ["metric", "models.0.role", "models.0.metrics.accuracy", "models.1.parameters",
+                                   "models.1.size_bytes", "models.0.latency_ms.p50", "differences.0.metric"])  # fmt: skip
+def test_a_report_with_a_value_of_another_type_is_shown_or_refused(place, value):
+    values = make_report()
+    *parents, last = place.split(".")
+    part = values
+    for name in parents:
+        part = part[int(name) if name.isdigit() else name]
+    part[last] = value
+    try:
+        str(Report.from_dict(values))
+    except ValueError as refused:
+        assert "as a run writes them" in str(refused)
