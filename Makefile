@@ -6,7 +6,7 @@ ARGS ?=
 NO_BENCHMARKS := $(addprefix benchmarks/,results.py timing.py initial_weights.py language_pairs.py)
 BENCHMARKS := $(filter-out $(NO_BENCHMARKS),$(wildcard benchmarks/*.py))
 
-.PHONY: install quickstart test test-slow test-faults lint bench docs
+.PHONY: install quickstart test test-slow test-faults wheel-test lint bench docs
 
 install: .venv/.installed
 
@@ -33,6 +33,14 @@ test-slow: install
 # Some minutes; the seed is printed, and the same command continues: make test-faults ARGS="--seed 7 --cases 300"
 test-faults: install
 	$(RUN) -m tests.faults.suite $(ARGS)
+
+# The wheel in an empty environment, without extras: make wheel-test PYTHON=python3.13 ARGS=-U takes the newest versions.
+wheel-test:
+	rm -rf build/wheel-test
+	$(PYTHON) -m venv build/wheel-test
+	build/wheel-test/bin/python -m pip wheel -q --no-deps -w build/wheel-test/wheel .
+	build/wheel-test/bin/python -m pip install -q $(if $(ARGS),$(ARGS),-c constraints.txt) build/wheel-test/wheel/*.whl
+	cd build/wheel-test && bin/python -I ../../tests/wheel.py
 
 lint: install
 	$(RUN) -m ruff check .

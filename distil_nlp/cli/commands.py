@@ -8,7 +8,7 @@ from typing import Any
 from ..internals.imports import import_extra
 from ..internals.messages import printable
 from ..internals.secrets import hide_secrets
-from ..recipe import SweepArguments, new_context, parse, prepare, run_recipe
+from ..recipe import SweepArguments, new_context, parse, prepare, quickstart, run_recipe
 from ..reports import Report
 from ..sweeps import run_sweep
 from .errors import run_command
@@ -26,6 +26,22 @@ def main(argv: Sequence[str] | None = None, *, action: Callable[[list[str]], obj
     """
     words = sys.argv[1:] if argv is None else argv
     run_command(lambda: answered("run", words) or (action or run)(words), stopped=_STOPPED)
+
+
+def action_of(command: str) -> Callable[[list[str]], object]:
+    """The function of a command that takes a recipe."""
+    return {"quickstart": run_quickstart, "run": run, "cache": build_cache, "sweep": sweep}[command]
+
+
+def run_quickstart(argv: Sequence[str]) -> None:
+    """Write the quickstart's teacher and data, and run its recipe.
+
+    Args:
+        argv (`list[str]`): Flags that override its settings.
+    """
+    settings = quickstart.settings()
+    parse([*settings, *argv])  # reading the docstrings takes half a minute; a wrong flag is refused before
+    run([*settings, *quickstart.write_files(), *argv])
 
 
 def run(argv: Sequence[str]) -> Report | None:

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import __version__
-from ..internals.messages import printable
+from ..internals.messages import printable, shown
 from .errors import run_command
 from .quick import answered
 
 _HELP = """\
 examples:
-  distil-nlp run recipes/text_classification/sst2.yaml --output_dir runs/sst2
+  distil-nlp quickstart                                  a complete distillation in five minutes
+  distil-nlp recipes                                     the recipes that come with the package
+  distil-nlp run sst2 --output_dir runs/sst2             run one of them, or your own file
   distil-nlp run sst2.yaml --student 4x256 --seeds 3     flags override the file
   distil-nlp run --help                                  the settings that most runs need
   distil-nlp settings temperature                        every setting with this word, with its default
@@ -44,11 +46,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--version", action="version", version=f"distil-nlp {__version__}")
     subcommands = parser.add_subparsers(dest="command", metavar="command", required=True)
-    subcommands.add_parser("run", help="run a recipe: FILE.yaml [--setting value ...]", add_help=False)
+    subcommands.add_parser("quickstart", help="a complete distillation on text that is there", add_help=False)
+    subcommands.add_parser("run", help="run a recipe: FILE.yaml or NAME [--setting value ...]", add_help=False)
     subcommands.add_parser("cache", help="build the cache of a recipe's teacher, and nothing else", add_help=False)
     subcommands.add_parser(
         "sweep", help="train with settings of a search space: FILE.yaml [--setting value ...]", add_help=False
     )
+    recipes = subcommands.add_parser(
+        "recipes", help="list the recipes of the package, or copy one: copy NAME [FOLDER]"
+    )
+    recipes.add_argument("words", nargs="*", metavar="copy NAME [FOLDER]", help="copy a recipe, to change it")
     settings = subcommands.add_parser("settings", help="list settings of recipes: their choices, defaults, meaning")
     settings.add_argument("word", nargs="?", help="part of a name, or a word of the description")
     settings.add_argument("--schema", action="store_true", help="print a JSON schema, by which editors check recipes")
@@ -80,8 +87,18 @@ def _run_recipe(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
         return
     from . import commands
 
-    actions = {"run": commands.run, "cache": commands.build_cache, "sweep": commands.sweep}
-    commands.main(words, action=actions[arguments.command])
+    commands.main(words, action=commands.action_of(arguments.command))
+
+
+def _recipes(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
+    from ..recipe import shipped
+
+    if not arguments.words:
+        print(shipped.listing())
+    elif arguments.words[0] == "copy" and len(arguments.words) in (2, 3):
+        print(f"Copied to {printable(shipped.copy(*arguments.words[1:]))}. Run it: distil-nlp run with this file.")
+    else:
+        raise ValueError(f"distil-nlp recipes takes nothing, or copy NAME [FOLDER]; got {shown(arguments.words)}.")
 
 
 def _settings(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
@@ -126,10 +143,10 @@ def _listen(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
     print_live(arguments.folder, arguments.file)
 
 
-_RECIPE_COMMANDS = ("run", "cache", "sweep")
+_RECIPE_COMMANDS = ("quickstart", "run", "cache", "sweep")
 _ACTIONS = {
     **dict.fromkeys(_RECIPE_COMMANDS, _run_recipe),
-    "settings": _settings, "compare": _compare, "push": _push, "export": _export, "listen": _listen,
+    "recipes": _recipes, "settings": _settings, "compare": _compare, "push": _push, "export": _export, "listen": _listen,
 }  # fmt: skip
 
 if __name__ == "__main__":

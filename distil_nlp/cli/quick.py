@@ -48,16 +48,17 @@ _SCREEN = {
     },
 }
 _COMMANDS = {
+    "quickstart": "Train a student on docstrings of installed libraries: a complete distillation in about five minutes.",
     "run": "Train a student with its teacher, train its control without one, and compare the three.",
     "cache": "Run the teacher of a recipe once over the data and store its outputs.",
     "sweep": "Train students with the settings of a search space: --sweep, --num_trials (20).",
 }
 _EXAMPLES = """\
 examples:
-  distil-nlp {command} recipes/text_classification/sst2.yaml --seeds 3
+  distil-nlp {command} sst2 --seeds 3
   distil-nlp {command} --teacher google-bert/bert-base-uncased --train_file train.csv \\
       --validation_file validation.csv --num_layers 3 --output_dir runs/tickets
-  distil-nlp {command} --task image-classification --teacher my-resnet --student resnet8 --train_file a.parquet
+  distil-nlp {command} --task image-classification --teacher my-resnet --student resnet8 --train_file a.csv
 """
 _HELP_FLAGS = ("--help", "-h")
 _HELP_ALL = "--help-all"
@@ -112,7 +113,7 @@ def _fields(file: Path) -> Iterator[str]:
 
 def _screen(command: str) -> str:
     lines = [
-        f"usage: distil-nlp {command} [FILE.yaml ...] [--setting value ...]",
+        f"usage: distil-nlp {command} [FILE.yaml or NAME ...] [--setting value ...]",
         "",
         _COMMANDS[command],
         "Every setting is a flag and a key of a YAML file; later files override earlier ones, flags override files.",

@@ -10,6 +10,7 @@ from transformers import HfArgumentParser
 
 from ..internals.messages import nearest, printable, shown
 from ..training.arguments import NO_BLEND, DistillationTrainingArguments
+from . import shipped
 from .arguments import STRUCTURED, RecipeArguments, SweepArguments
 from .settings import settings_of
 from .yaml_loader import checked_value, read_yaml_file
@@ -61,7 +62,8 @@ def parse(argv: Sequence[str], *more: type, output: str = "runs/{}") -> tuple:
     """Read `[recipe.yaml ...] [--name value ...]`; later files override earlier ones, flags override files.
 
     Args:
-        argv (`list[str]`): Command line, without the program's name.
+        argv (`list[str]`): Command line, without the program's name. A word that is no file may be the name of a recipe
+            of the package, such as sst2.
         more (dataclasses): Further groups of settings, in addition to those of the recipe and of training.
         output (`str`): Default of output_dir; {} is the name of the last file.
 
@@ -73,7 +75,8 @@ def parse(argv: Sequence[str], *more: type, output: str = "runs/{}") -> tuple:
         FileNotFoundError: A YAML file does not exist.
         ValueError: An unknown name (the nearest known one is suggested) or a value that is not allowed.
     """
-    files, flags = _split(argv)
+    words, flags = _split(argv)
+    files = [shipped.resolve(word) for word in words]
     classes = (*_SUBJECTS, DistillationTrainingArguments, *more)
     known = {setting.name: setting.hint for setting in settings_of(classes)}
     stem = Path(files[-1]).stem if files else "distillation"

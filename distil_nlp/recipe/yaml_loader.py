@@ -100,7 +100,7 @@ def read_yaml_file(path: Path) -> Any:
         raise ValueError(f"{shown(str(path))} is a folder; a recipe is a YAML file. Name a file in it.")
     if not path.is_file():
         raise FileNotFoundError(
-            f"There is no recipe {shown(str(path))}. The recipes that come with this project are in recipes/."
+            f"There is no recipe {shown(str(path))}. `distil-nlp recipes` lists those that come with the package."
         )
     if path.stat().st_size > _MAX_BYTES:
         size = f"{path.stat().st_size:,}"

