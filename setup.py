@@ -8,7 +8,7 @@ from setuptools.command.build_py import build_py
 
 
 class BuildWithRecipes(build_py):
-    """Puts recipes/ beside the package's modules, where `distil_nlp.recipe.shipped` finds it."""
+    """Puts recipes/ beside the modules of the package, where `distil_nlp.internals.recipe_files` finds it."""
 
     def run(self):
         super().run()

@@ -91,12 +91,14 @@ def _run_recipe(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
 
 
 def _recipes(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
-    from ..recipe import shipped
+    from ..internals import recipe_files
 
     if not arguments.words:
-        print(shipped.listing())
+        print(recipe_files.listing())
     elif arguments.words[0] == "copy" and len(arguments.words) in (2, 3):
-        print(f"Copied to {printable(shipped.copy(*arguments.words[1:]))}. Run it: distil-nlp run with this file.")
+        print(
+            f"Copied to {printable(recipe_files.copy(*arguments.words[1:]))}. Run it: distil-nlp run with this file."
+        )
     else:
         raise ValueError(f"distil-nlp recipes takes nothing, or copy NAME [FOLDER]; got {shown(arguments.words)}.")
 

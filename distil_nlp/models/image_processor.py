@@ -10,14 +10,17 @@ import transformers
 from transformers import AutoImageProcessor
 from transformers.image_processing_backends import PilBackend
 from transformers.image_processing_utils import BaseImageProcessor
-from transformers.image_utils import PILImageResampling, SizeDict
+from transformers.image_utils import SizeDict
+from transformers.utils import is_vision_available
 
+from ..internals.imports import import_extra
 from ..internals.messages import shown
 from .image import ImageEmbedderConfig, ImageNetworkConfig
 from .sources import load_saved
 
 logger = logging.getLogger(__name__)
 
+_BILINEAR = 2  # PIL.Image.Resampling.BILINEAR: this module is imported without pillow, too
 _MODES = {1: "L", 3: "RGB"}
 
 
@@ -32,7 +35,7 @@ class NetworkImageProcessor(PilBackend):
         kwargs: `size`, `image_mean`, `image_std` and the like, as for every image processor.
     """
 
-    resample = PILImageResampling.BILINEAR
+    resample = _BILINEAR
     size = {"height": 32, "width": 32}
     image_mean = [0.5, 0.5, 0.5]
     image_std = [0.5, 0.5, 0.5]
@@ -138,13 +141,16 @@ def _from_timm(config: dict[str, Any], name: str | Path) -> NetworkImageProcesso
         size=size,
         do_center_crop=True,
         crop_size={"height": height, "width": width},
-        resample=PILImageResampling[config["interpolation"].upper()],
+        resample=import_extra("vision").Resampling[config["interpolation"].upper()],
         image_mean=list(config["mean"]),
         image_std=list(config["std"]),
     )
 
 
 def register_image_processor() -> None:
-    """Register the processor with `AutoImageProcessor` and pipelines, when `distil_nlp.models` is imported."""
-    for config in (ImageNetworkConfig, ImageEmbedderConfig):
+    """Register the processor with `AutoImageProcessor` and pipelines, when `distil_nlp.models` is imported.
+
+    Without pillow there is no `AutoImageProcessor` to register it with.
+    """
+    for config in (ImageNetworkConfig, ImageEmbedderConfig) if is_vision_available() else ():
         AutoImageProcessor.register(config, slow_image_processor_class=NetworkImageProcessor, exist_ok=True)

@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 
 from transformers import HfArgumentParser
 
+from ..internals import recipe_files
 from ..internals.messages import nearest, printable, shown
 from ..training.arguments import NO_BLEND, DistillationTrainingArguments
-from . import shipped
 from .arguments import STRUCTURED, RecipeArguments, SweepArguments
 from .settings import settings_of
 from .yaml_loader import checked_value, read_yaml_file
@@ -76,7 +76,7 @@ def parse(argv: Sequence[str], *more: type, output: str = "runs/{}") -> tuple:
         ValueError: An unknown name (the nearest known one is suggested) or a value that is not allowed.
     """
     words, flags = _split(argv)
-    files = [shipped.resolve(word) for word in words]
+    files = [recipe_files.resolve(word) for word in words]
     classes = (*_SUBJECTS, DistillationTrainingArguments, *more)
     known = {setting.name: setting.hint for setting in settings_of(classes)}
     stem = Path(files[-1]).stem if files else "distillation"

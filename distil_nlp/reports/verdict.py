@@ -71,9 +71,11 @@ def _unfinished(report: Report) -> Iterator[str]:
 
 def _weak_teacher(report: Report, teacher: ModelResult, controls: Sequence[ModelResult]) -> Iterator[str]:
     shown, value = display(report.metric), teacher.metrics.get(report.metric)
+    way_out = "Fine-tune it longer (teacher_num_train_epochs), on more labels, or take another teacher."
+    if teacher.most_frequent is not None and teacher.most_frequent >= _SAME_ANSWER:
+        yield f"The teacher gives the same answer to {_percent(teacher.most_frequent)} of the examples. {way_out}"
     if value is None:
         return
-    way_out = "Fine-tune it longer (teacher_num_train_epochs), on more labels, or take another teacher."
     better = [control for control in controls if _is_better(report, control, teacher)]
     if better:
         figures = f"{shown.number(value)} against {shown.number(better[0].metrics[report.metric])}"

@@ -55,6 +55,12 @@ def test_a_teacher_that_is_weaker_than_the_control(teacher, fires, report):
     assert any("The teacher is weaker than the control" in sentence for sentence in verdict(report)) == fires
 
 
+@pytest.mark.parametrize(("share", "fires"), [(0.99, True), (0.6, False)])
+def test_a_teacher_with_one_answer(share, fires, report):
+    report.of_role("teacher").most_frequent = share
+    assert any("The teacher gives the same answer to" in sentence for sentence in verdict(report)) == fires
+
+
 @pytest.mark.parametrize(("teacher", "fires"), [(0.4, True), (0.6, False)])
 def test_a_teacher_that_is_weak_itself(teacher, fires, report):
     report.of_role("teacher").metrics["accuracy"] = teacher

@@ -5,7 +5,7 @@ import shutil
 import textwrap
 from pathlib import Path
 
-from ..internals.messages import nearest, shown
+from .messages import nearest, shown
 
 _WIDTH = 90
 _PACKAGE = Path(__file__).resolve().parents[1]
