@@ -30,7 +30,7 @@ def test_a_clear_gain_is_told_with_quality_speed_and_control(report):
 )
 def test_one_answer_to_everything(student, teacher, fires, report):
     report.of_role("student").most_frequent, report.of_role("teacher").most_frequent = student, teacher
-    assert any("gives the same answer to" in sentence for sentence in verdict(report)) == fires
+    assert any("The student gives the same answer to" in sentence for sentence in verdict(report)) == fires
 
 
 @pytest.mark.parametrize(
