@@ -223,9 +223,9 @@ def _problem_type(split: datasets.Dataset, name: str, values: list, present: lis
         return SINGLE
     if feature.dtype.startswith("float") and None in values:
         logger.warning(
-            "Column %r contains floats with integer values and empty cells, the form of stored integers with empty cells: "
+            "Column %s contains floats with integer values and empty cells, the form of stored integers with empty cells: "
             "read as classes. If they are scores, set problem_type='regression'.",
-            name,
+            shown(name),
         )
         return SINGLE
     raise ValueError(

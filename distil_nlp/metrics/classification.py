@@ -235,8 +235,8 @@ def labeled_rows(problem_type: str, labels: np.ndarray) -> np.ndarray:
     if partly.any():
         row = int(partly.argmax())
         raise ValueError(
-            f"Row {row} of the labels mixes {MISSING_LABEL} with labels ({labels[row].tolist()}). A row counts wholly "
-            f"or not at all: fill the row with {MISSING_LABEL} to leave it out, or give every label 0 or 1."
+            f"Row {row} of the labels mixes {MISSING_LABEL} with labels ({shown(labels[row].tolist())}). A row counts "
+            f"wholly or not at all: fill the row with {MISSING_LABEL} to leave it out, or give every label 0 or 1."
         )
     return np.logical_not(missing.all(axis=1))
 

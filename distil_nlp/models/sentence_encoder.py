@@ -173,7 +173,7 @@ def _settings_of(name_or_path: str | Path, hub: Mapping[str, Any]) -> dict[str, 
     limit = (_read(name_or_path, "sentence_bert_config.json", hub) or {}).get("max_seq_length")
     prompt = (_read(name_or_path, "config_sentence_transformers.json", hub) or {}).get("default_prompt_name")
     if prompt:
-        logger.warning("%s uses the prompt %r by default; it is left out here.", name_or_path, prompt)
+        logger.warning("%s uses the prompt %s by default; it is left out here.", name_or_path, shown(prompt))
     return _checked({"pooling": _pooling_of(pooling), "normalize": len(kinds) == 3, "max_length": limit})
 
 

@@ -163,9 +163,9 @@ def _check_label_order(name_or_path: str | Path, config: PreTrainedConfig, trust
         and sorted(id2label.values()) == sorted((config.id2label or {}).values())
     ):
         raise ValueError(
-            f"The student {shown(str(name_or_path))} has the teacher's labels in another order: {id2label}; the "
-            f"teacher's are {config.id2label}. Its head would start with the wrong label names. Reorder the rows of its "
-            f"head and its `id2label`, save it, and give that folder."
+            f"The student {shown(str(name_or_path))} has the teacher's labels in another order: {shown(id2label)}; the "
+            f"teacher's are {shown(config.id2label)}. Its head would start with the wrong label names. Reorder the rows "
+            f"of its head and its `id2label`, save it, and give that folder."
         )
 
 

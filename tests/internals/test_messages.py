@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import re
 
 import pytest
 import torch
@@ -74,7 +75,7 @@ def test_names_are_cut_in_number_and_length_and_cannot_act_as_codes():
 
 
 def test_messages_print_values_by_shown_alone():
-    """`!r` prints a value of 10 MB whole. Only names of our own are printed by it."""
+    """`!r` and `%r` print a value of 10 MB whole. Only names of our own are printed by them."""
     own = {"distil_nlp", "distil_nlp.evaluation", "distil_nlp.internals.messages"}
     found = {
         f"{module}: {ast.unparse(node.value)}"
@@ -82,4 +83,5 @@ def test_messages_print_values_by_shown_alone():
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.FormattedValue) and node.conversion == ord("r") and module not in own
     }
+    assert not [module for module, source in package_sources().items() if re.search(r'"[^"\n]*%r\b', source)]
     assert {text for text in found if not text.endswith((".example", ": text"))} == set()

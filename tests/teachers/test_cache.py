@@ -187,6 +187,14 @@ def test_cached_logits_are_in_the_students_label_order(tmp_path):
 # ---- Rejected caches ----
 
 
+@pytest.mark.parametrize("name", ["shard-00000.safetensors", "shard-00000.json"])
+def test_shards_of_a_user_are_not_overwritten(name, tmp_path):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ValueError, match=f"contains {name}, which no build of this cache wrote"):
+        make_cache(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_an_unfinished_cache_is_rejected(tmp_path):
     make_cache(tmp_path)
     (tmp_path / "cache.json").unlink()

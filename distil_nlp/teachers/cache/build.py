@@ -20,6 +20,7 @@ from ...internals.checksums import read_checked_json, write_checked_json
 from ...internals.disk import DiskFullError, explain_full_disk, readable_size
 from ...internals.files import clear_partial_files
 from ...internals.locks import FolderLock, main_decides
+from ...internals.messages import listed
 from ...internals.numbers import COUNT
 from ...models.weights import num_weights
 from ...signals.finite import NonFiniteError, describe_values
@@ -170,6 +171,11 @@ class _Build:
         if (self.folder / _PLAN).is_file():
             compare_headers(self.folder, _read_plan(self.folder)["header"], self.header)
         else:
+            if foreign := sorted(path.name for path in self.folder.glob("shard-*")):
+                raise ValueError(
+                    f"{self.folder} contains {listed(foreign, 3)}, which no build of this cache wrote, and its shards "
+                    f"have such names. Choose another folder, or move the files."
+                )
             example_bytes = self._bytes_per_example()
             total = example_bytes * self.reader.num_examples
             size = int(max(_SHARD_BYTES, total / _MAX_SHARDS) / example_bytes)
