@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -149,11 +149,27 @@ def as_teacher(
         return teacher
     if isinstance(teacher, nn.Module):
         return OnlineTeacher(teacher)
-    if isinstance(teacher, str) or hasattr(teacher, "__fspath__"):
+    if (isinstance(teacher, str) and teacher) or hasattr(teacher, "__fspath__"):
         return load_teacher(teacher, student=student, dtype=dtype, trust_remote_code=trust_remote_code)
     raise TypeError(
-        f"A teacher is a model, a Hub id, a folder or a Teacher; got {type(teacher).__name__}. "
-        f"Wrap other models in a subclass of distil_nlp.teachers.Teacher."
+        f"A teacher is a model, a Hub id, a folder or a Teacher; got {type(teacher).__name__}. {_way_out(teacher)}"
+    )
+
+
+def _way_out(teacher: Any) -> str:
+    """How something that is no teacher could become one."""
+    parts = list(teacher) if isinstance(teacher, (list, tuple)) else []
+    if parts and all(isinstance(part, (Teacher, nn.Module, str)) for part in parts):
+        return "Pass several teachers as `TeacherEnsemble([...])`."
+    if isinstance(getattr(teacher, "model", None), nn.Module):
+        return "Pass the model in it (its attribute `model`)."
+    if hasattr(teacher, "batch_decode") or hasattr(teacher, "image_mean"):
+        return "It prepares inputs: pass it as processing_class, and the model as teacher."
+    if isinstance(teacher, (dict, type)) or hasattr(teacher, "model_type"):
+        return "Make the model first, such as by `from_pretrained` or `load_state_dict`."
+    return (
+        "Whatever else computes outputs becomes a teacher in a subclass of distil_nlp.teachers.Teacher, with "
+        "`def __call__(self, batch): return Signals(logits)`, a tensor with a row for each of the batch."
     )
 
 

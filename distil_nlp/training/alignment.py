@@ -25,6 +25,22 @@ def check_logits(student: nn.Module, logits: torch.Tensor) -> None:
         )
 
 
+def check_decoder(student: nn.Module, batch: Mapping[str, torch.Tensor]) -> None:
+    """Raise a ValueError for an encoder-decoder over a vocabulary whose batch has no inputs of the decoder."""
+    is_encoder_decoder = getattr(config_of(student), "is_encoder_decoder", False)
+    if is_encoder_decoder and _predicts_tokens(student) and "decoder_input_ids" not in batch:
+        raise ValueError(
+            f"{type(student).__name__} has a decoder, and the batch has no decoder_input_ids (columns: "
+            f"{listed(batch)}), so its logits would not be of the labels. Use "
+            f"DataCollatorForSeq2Seq(tokenizer, model=student), which makes them from the labels."
+        )
+
+
+def _predicts_tokens(student: nn.Module) -> bool:
+    inner: Any = unwrapped(student)
+    return getattr(inner, "get_output_embeddings", lambda: None)() is not None
+
+
 def check_alignment(student: nn.Module, logits: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> None:
     """Raise a ValueError for a language model that assigns labels to positions in another way than its problem kind.
 
@@ -36,16 +52,9 @@ def check_alignment(student: nn.Module, logits: torch.Tensor, batch: Mapping[str
         logits (`torch.Tensor`): Its logits for the batch.
         batch (`Mapping[str, torch.Tensor]`): The columns.
     """
-    inner: Any = unwrapped(student)
-    if POSITIONS in batch or getattr(inner, "get_output_embeddings", lambda: None)() is None or logits.dim() != 3:
+    if POSITIONS in batch or not _predicts_tokens(student) or logits.dim() != 3:
         return
     kind, columns = problem_kind_of_model(student, batch), accepted_columns(student)
-    if getattr(config_of(student), "is_encoder_decoder", False) and "decoder_input_ids" not in batch:
-        raise ValueError(
-            f"{type(student).__name__} has a decoder, and the batch has no decoder_input_ids (columns: "
-            f"{listed(batch)}), so its logits would not be of the labels. Use "
-            f"DataCollatorForSeq2Seq(tokenizer, model=student), which makes them from the labels."
-        )
     # Labels of the batch are aligned already; where that moves them, any tokens serve for the comparison.
     labels = batch["input_ids"] if kind.name == NEXT_TOKEN else batch.get("labels")
     if labels is None or labels.shape != logits.shape[:-1] or not (labels >= 0).any():

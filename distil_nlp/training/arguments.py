@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from transformers import TrainingArguments
 
-from ..internals.messages import shown
+from ..internals.messages import listed, shown
 from ..internals.numbers import (
     COUNT,
     FRACTION,
@@ -18,6 +18,7 @@ from ..internals.numbers import (
     Interval,
     check_numbers,
 )
+from ..signals.columns import LABELS, SPAN_LABELS, TASK_COLUMNS
 
 if TYPE_CHECKING:
     from ..objectives import Objective
@@ -119,6 +120,11 @@ class DistillationTrainingArguments(TrainingArguments):
         if self.teacher_dtype not in get_args(TeacherDtype):
             raise ValueError(
                 f"teacher_dtype must be one of {', '.join(get_args(TeacherDtype))}; got {shown(self.teacher_dtype)}."
+            )
+        if unread := [name for name in self.label_names or () if name not in TASK_COLUMNS]:
+            raise ValueError(
+                f"label_names={shown(self.label_names)} would have no effect: labels are read from a column named "
+                f"{' or '.join(LABELS)}, or from {' and '.join(SPAN_LABELS)}. Rename the column {listed(unread)}."
             )
         if self.label_smoothing_factor:
             raise ValueError(

@@ -25,6 +25,7 @@ from ..teachers.probe import labeled_items
 from .arguments import DistillationTrainingArguments, objective_settings
 from .checkpoints import check_checkpoint, check_settings, delete_unfinished, last_complete_checkpoint
 from .compat import PrivateHooks
+from .data_check import explained_collating, named_datasets
 from .projections import dry_run
 
 
@@ -229,13 +230,19 @@ class PreparationMixin(PrivateHooks):
         if isinstance(dataset, dict):
             dataset = next(iter(named_datasets(dataset).values()))
         collate = self.data_collator if collate is None else collate
+        columns = getattr(dataset, "column_names", None)
         if isinstance(dataset, datasets.Dataset):  # as in Trainer: the columns of a stream may be unknown
-            dataset = self._remove_unused_columns(dataset)
+            with explained_collating(self.data_collator, dataset.column_names):
+                dataset = self._remove_unused_columns(dataset)
         else:
             collate = self._get_collator_with_removed_columns(collate)
         examples = _examples(dataset, items)
         while chunk := list(itertools.islice(examples, batch_size)):
-            yield self._read_labels(self._prepare_inputs(collate(chunk)))
+            with explained_collating(self.data_collator, columns or _columns_of(chunk[0])):
+                batch = collate(chunk)
+                if not isinstance(batch, Mapping):
+                    raise TypeError(f"it returned {type(batch).__name__}, not a dictionary of tensors.")
+            yield self._read_labels(self._prepare_inputs(cast(dict, batch)))
 
     def _read_labels(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """See `signals.labels.read_labels`. Applied to every batch before an objective counts or compares."""
@@ -244,13 +251,8 @@ class PreparationMixin(PrivateHooks):
         return cast(dict, read_labels(batch, self._kind))
 
 
-def named_datasets(dataset: Any) -> dict[str, Any]:
-    """The data sets of an evaluation by name; a single one under the name "eval"."""
-    if not isinstance(dataset, dict):
-        return {"eval": dataset}
-    if not dataset:
-        raise ValueError(f"A dictionary of evaluation data sets should have one or more; got {shown(dataset)}.")
-    return dataset
+def _columns_of(row: Any) -> list[str] | None:
+    return list(row) if isinstance(row, Mapping) else None
 
 
 def _examples(dataset: Any, items: Collection[int]) -> Iterator[Any]:

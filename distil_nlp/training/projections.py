@@ -28,7 +28,8 @@ from ..signals.frames import frame_stride
 from ..signals.problem_kinds import problem_kind_of_model
 from ..signals.taps import FeatureTap, forget_compiled
 from ..teachers.base import Teacher
-from .alignment import check_alignment, check_lengths, check_logits
+from .alignment import check_alignment, check_decoder, check_lengths, check_logits
+from .data_check import explained_forward
 
 logger = logging.getLogger(__name__)
 
@@ -67,14 +68,17 @@ def dry_run(
         if objective.student_taps:
             forget_compiled(student)
         with in_eval_mode(student), FeatureTap(student, objective.student_taps) as tap:
-            student_signals = _signals(student, tap, batch)
+            check_decoder(student, batch)
+            with explained_forward(type(student).__name__, student, batch):
+                student_signals = _signals(student, tap, batch)
             logits = student_signals.logits
             check_logits(student, logits)
             check_alignment(student, logits, batch)
         teacher_signals = None
         if teacher is not None and objective.needs_teacher:
             teacher.tap_layers(objective.teacher_taps)
-            teacher_signals = teacher(batch)
+            with explained_forward(f"The teacher ({teacher.name})", teacher.architecture, batch):
+                teacher_signals = teacher(batch)
         loss = objective.setup(student_signals, teacher_signals, batch)
         if not loss.isfinite():
             kind = problem_kind_of_model(student, batch)

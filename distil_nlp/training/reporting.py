@@ -17,7 +17,8 @@ from ..reports.report import Report
 from ..signals.problem_kinds import problem_kind_of_model
 from ..signals.wrappers import config_of
 from ..teachers import Teacher
-from .preparation import PreparationMixin, named_datasets
+from .data_check import named_datasets
+from .preparation import PreparationMixin
 
 _CARD_METADATA = ("license", "license_name", "license_link", "language")
 

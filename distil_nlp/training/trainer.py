@@ -25,6 +25,7 @@ from ..signals.problem_kinds import problem_kind_of_model
 from ..signals.taps import FeatureTap
 from ..teachers import Teacher
 from .arguments import DistillationTrainingArguments, check_unused
+from .data_check import check_types, explained_debug
 from .finite import ADVICE, LossCheck, check_weights, warn_of_divergence
 from .hyperparameter_search import HyperparameterSearchMixin
 from .meters import EvaluationMeter, StepMeter, Stopwatch, counted_examples
@@ -65,6 +66,7 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
         **kwargs: Any,
     ):
         args = args if args is not None else DistillationTrainingArguments()
+        check_types(model, objective, kwargs)
         check_unused(args, objective, teacher, kwargs)
         if kwargs.get("model_init") is not None:  # a search makes trainers like this one
             self._made_with = {"objective": copy.deepcopy(objective), **kwargs}
@@ -254,7 +256,7 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
         resume_from_checkpoint = self._checkpoint_to_resume(resume_from_checkpoint)
         self._check_best_metric()
         self._probe_teacher()
-        with explain_full_disk(self._output_dir, self._checkpoint_bytes):
+        with explain_full_disk(self._output_dir, self._checkpoint_bytes), explained_debug(self.args):
             result = super().train(resume_from_checkpoint, *args, **kwargs)
         check_weights(self.model, step=self.state.global_step, learning_rate=self.args.learning_rate)
         warn_of_divergence(self.state.log_history, self.args.learning_rate)
