@@ -9,6 +9,10 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 
+class TapError(RuntimeError):
+    """A tapped module did not run, or returned no tensor."""
+
+
 class FeatureTap:
     """Captures copies of the outputs of chosen modules, by hooks that are removed on exit.
 
@@ -75,7 +79,7 @@ class FeatureTap:
         """The tensors captured since the last call, by module name; the tap is empty afterwards.
 
         Raises:
-            RuntimeError: A module did not run, or returned no tensor.
+            TapError: A module did not run, or returned no tensor.
         """
         features, self._features = self._features, {}
         for name in self.names:
@@ -85,7 +89,7 @@ class FeatureTap:
                     reason += (
                         " (or ran in a graph that torch.compile made without the tap: call `torch.compiler.reset()`)"
                     )
-                raise RuntimeError(
+                raise TapError(
                     f"The tap on '{name}' captured no tensor: the module {reason} in this forward pass, so a loss on it "
                     f"would be a silent zero. Tap a module that runs every time and returns a tensor."
                 )

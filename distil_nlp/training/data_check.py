@@ -12,6 +12,7 @@ from transformers.trainer_utils import has_length
 
 from ..internals.messages import listed, shown
 from ..objectives import Objective
+from ..signals.taps import TapError
 from ..signals.wrappers import config_of
 
 _LIMITS = ("vocab_size", "type_vocab_size", "max_position_embeddings", "image_size", "num_channels")
@@ -128,7 +129,7 @@ def explained_forward(name: str, model: nn.Module | None, batch: Mapping[str, An
     """
     try:
         yield
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, TapError):
         raise
     except (IndexError, RuntimeError) as error:
         config = None if model is None else config_of(model)
