@@ -58,6 +58,11 @@ class FolderLock:
         Raises:
             OSError: The folder cannot be created or written to.
         """
+        if self.folder.is_symlink() and not self.folder.exists():
+            raise NotADirectoryError(
+                f"{self.folder} is a link, and the folder that it points to is missing. Create the folder, or delete the "
+                f"link."
+            )
         self._missing = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
         while self._file < 0:
             if self.folder.exists() and not self.folder.is_dir():

@@ -62,11 +62,16 @@ def check_folder(name_or_path: str | PathLike[str]) -> None:
     """Raise early for a local folder that cannot be loaded. Hub ids pass.
 
     Raises:
-        FileNotFoundError: No folder, no config, or no weights.
+        FileNotFoundError: No folder, a link without a target, no config, or no weights.
         ValueError: Weights only as a pickle; a damaged config, or one with sizes that cannot be meant.
     """
     folder = Path(name_or_path)
     if not folder.is_dir():
+        if folder.is_symlink() and not folder.is_file():  # not a Hub id of the same name
+            raise FileNotFoundError(
+                f"{shown(str(name_or_path))} is a link, and the folder that it points to is missing. Correct the link, or "
+                f"give a folder written by `save_pretrained`."
+            )
         if folder.is_file():
             raise ValueError(
                 f"{shown(str(name_or_path))} is a file. A model is a folder written by `save_pretrained`, or a Hub id."

@@ -113,6 +113,13 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
         FolderLock(tmp_path / "out").acquire()
 
 
+@pytest.mark.parametrize("target", ["missing", "out"])
+def test_a_link_without_a_target_in_the_place_of_the_folder_is_refused(target, tmp_path):
+    (tmp_path / "out").symlink_to(tmp_path / target)
+    with pytest.raises(NotADirectoryError, match="out is a link, and the folder that it points to is missing"):
+        FolderLock(tmp_path / "out").acquire()
+
+
 def test_a_file_system_without_locks_gives_a_warning(tmp_path, monkeypatch, caplog):
     fcntl = pytest.importorskip("fcntl")
 

@@ -56,6 +56,13 @@ def test_a_head_of_another_size_counts_as_missing(folder):
     assert fresh == ["classifier.bias", "classifier.weight"]
 
 
+def test_a_link_without_a_target_is_no_hub_id(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bert").symlink_to("missing")
+    with pytest.raises(FileNotFoundError, match="'bert' is a link, and the folder that it points to is missing"):
+        check_folder("bert")
+
+
 def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no folder .*missing"):
         load_model(HEAD, str(tmp_path / "missing"))

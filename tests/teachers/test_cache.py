@@ -187,7 +187,7 @@ def test_cached_logits_are_in_the_students_label_order(tmp_path):
 # ---- Rejected caches ----
 
 
-@pytest.mark.parametrize("name", ["shard-00000.safetensors", "shard-00000.json"])
+@pytest.mark.parametrize("name", ["shard-00000.safetensors", "shard-00000.json", "config.json"])
 def test_shards_of_a_user_are_not_overwritten(name, tmp_path):
     (tmp_path / name).write_text("mine")
     with pytest.raises(ValueError, match=f"contains {name}, which no build of this cache wrote"):

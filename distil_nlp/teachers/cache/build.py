@@ -171,10 +171,11 @@ class _Build:
         if (self.folder / _PLAN).is_file():
             compare_headers(self.folder, _read_plan(self.folder)["header"], self.header)
         else:
-            if foreign := sorted(path.name for path in self.folder.glob("shard-*")):
+            # Shards of others would be overwritten; the folder of a model would be another model afterwards.
+            if foreign := sorted(path.name for name in ("shard-*", "config.json") for path in self.folder.glob(name)):
                 raise ValueError(
-                    f"{self.folder} contains {listed(foreign, 3)}, which no build of this cache wrote, and its shards "
-                    f"have such names. Choose another folder, or move the files."
+                    f"{self.folder} contains {listed(foreign, 3)}, which no build of this cache wrote. A cache needs a "
+                    f"folder of its own: choose another one."
                 )
             example_bytes = self._bytes_per_example()
             total = example_bytes * self.reader.num_examples
