@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -24,9 +25,11 @@ from ..teachers.capacity import warn_of_gap
 from ..teachers.probe import labeled_items
 from .arguments import DistillationTrainingArguments, objective_settings
 from .checkpoints import check_checkpoint, check_settings, delete_unfinished, last_complete_checkpoint
-from .compat import PrivateHooks
+from .compat import PrivateHooks, numeric_columns
 from .data_check import explained_collating, named_datasets
 from .projections import dry_run
+
+logger = logging.getLogger(__name__)
 
 
 class PreparationMixin(PrivateHooks):
@@ -110,12 +113,28 @@ class PreparationMixin(PrivateHooks):
 
     def _default_objective(self, batch: Mapping[str, torch.Tensor] | None) -> Objective:
         labels = None if batch is None else batch.get("labels")
+        if batch is not None and labels is None:
+            self._warn_of_unread_columns()
         return default_objective(
             self._problem_type(batch or {}),
             **objective_settings(self.args),
             has_labels=batch is None or labels is not None,
             has_teacher=self.teacher is not None,
         )
+
+    def _warn_of_unread_columns(self) -> None:
+        """Log a warning if batches have no labels and columns of numbers are left out, one of which may be the labels."""
+        self._set_signature_columns_if_needed()
+        unread = [
+            name for name in numeric_columns(self.train_dataset) if name not in (self._signature_columns or (name,))
+        ]
+        if unread:
+            logger.warning(
+                "The batches have no labels, so that the student learns from the teacher alone; nothing reads the columns "
+                "%s. If one of them has the labels, rename it: dataset.rename_column(%s, 'labels').",
+                listed(unread),
+                shown(unread[0]),
+            )
 
     def _problem_type(self, batch: Mapping[str, torch.Tensor]) -> str:
         return problem_kind_of_model(self.model, batch).name

@@ -73,6 +73,11 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
             del self._made_with["model_init"]
         if args.push_to_hub and model is not None:
             check_pushable(model)
+            if teacher is None or kwargs.get("eval_dataset") is None:
+                logger.warning(
+                    "push_to_hub writes a card with a comparison: it needs a teacher, and eval_dataset or a call of "
+                    "compare(dataset) before. Without them only checkpoints can be pushed."
+                )
         super().__init__(model=model, args=args, **kwargs)
         self._collator = as_collator(self.data_collator)
         self._training_collator = self._collator.for_training()  # applies an augmentation

@@ -125,6 +125,22 @@ def test_texts_that_are_too_long_for_the_teacher_are_named(tmp_path):
         trainer_of(tmp_path, teacher=BertForSequenceClassification(config))
 
 
+def test_labels_under_another_name_are_pointed_out(tmp_path, caplog):
+    trainer_of(tmp_path, train_dataset=ROWS.rename_column("labels", "target"))
+    assert "nothing reads the columns target. If one of them has the labels, rename it" in caplog.text
+    caplog.clear()
+    trainer_of(tmp_path, train_dataset=ROWS.remove_columns("labels"))
+    assert "nothing reads" not in caplog.text
+
+
+def test_a_push_without_a_comparison_is_announced(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("transformers.Trainer.init_hf_repo", lambda trainer, token=None: None)
+    trainer_of(tmp_path, args=make_arguments(tmp_path, push_to_hub=True), eval_dataset=ROWS)
+    assert "push_to_hub" not in caplog.text
+    trainer_of(tmp_path, args=make_arguments(tmp_path, push_to_hub=True))
+    assert "push_to_hub writes a card with a comparison" in caplog.text
+
+
 def test_the_errors_of_a_debugged_forward_are_explained(tmp_path):
     for rows in (ROWS, make_rows(8, lengths=(6, 6))):
         trainer = make_trainer(tiny_model(), None, rows, tmp_path, debug="underflow_overflow")
