@@ -86,7 +86,8 @@ class ReportingMixin(PreparationMixin):
         if teacher is None or dataset is None:
             raise ValueError(
                 f"A comparison needs a teacher and labeled data; got "
-                f"{'no teacher' if teacher is None else teacher.name} and {'no data' if dataset is None else 'data'}. Pass compare(dataset), or eval_dataset= to the trainer."
+                f"{'teacher=None' if teacher is None else teacher.name} and "
+                f"{'no data' if dataset is None else 'data'}. Pass compare(dataset), or eval_dataset= to the trainer."
             )
         if not has_length(dataset):
             raise ValueError(
