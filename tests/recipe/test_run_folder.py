@@ -110,7 +110,8 @@ def test_an_unfinished_trial_is_deleted_without_the_files_of_a_user(tmp_path):
     (tmp_path / "mine").symlink_to(tmp_path / "nowhere")
     (tmp_path / "checkpoints" / "student" / "checkpoint-1").mkdir(parents=True)
     (tmp_path / "checkpoints" / "notes.txt").touch()
+    (tmp_path / "plot.svg").touch()
     trial.delete()
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
-        "checkpoints", "checkpoints/notes.txt", "mine",
+        "checkpoints", "checkpoints/notes.txt", "mine", "plot.svg",
     ]  # fmt: skip
