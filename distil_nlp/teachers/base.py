@@ -23,6 +23,7 @@ class Teacher:
     Attributes:
         name (`str`): Name in reports and cards.
         columns (`tuple[str]`): Columns of a batch that the teacher reads, including those the student does not take.
+        takes_any_column (`bool`): It may read other columns as well, of which only its own code knows.
         label_names (`list[str]` or None): Names of its classes in order, before `reconcile`; None without classes.
         model (`nn.Module` or None): The model to time and count; None without a running model, or with several.
         architecture (`nn.Module` or None): Its modules, for terms that look up layers; weights may be missing.
@@ -31,6 +32,7 @@ class Teacher:
 
     name: str = "teacher"
     columns: tuple[str, ...] = ()
+    takes_any_column: bool = False
     label_names: list[str] | None = None
     model: nn.Module | None = None
     architecture: nn.Module | None = None

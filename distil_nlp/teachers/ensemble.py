@@ -79,6 +79,10 @@ class TeacherEnsemble(Teacher):
         return tuple(dict.fromkeys(column for member in self.members for column in member.columns))
 
     @property
+    def takes_any_column(self) -> bool:  # type: ignore[override]
+        return any(member.takes_any_column for member in self.members)
+
+    @property
     def is_precomputed(self) -> bool:  # type: ignore[override]
         return any(getattr(member, "is_precomputed", False) for member in self.members)
 

@@ -54,6 +54,10 @@ class OnlineTeacher(Teacher):
         return self._columns or ()
 
     @property
+    def takes_any_column(self) -> bool:  # type: ignore[override]
+        return self._columns is None
+
+    @property
     def architecture(self) -> nn.Module | None:  # type: ignore[override]
         return self.model
 

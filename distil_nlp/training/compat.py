@@ -183,7 +183,9 @@ class PrivateHooks(Trainer):
             student = accepted_columns(self.model)
             teacher = () if self.teacher is None else self.teacher.columns
             columns = [*(self._signature_columns or ()), *TASK_COLUMNS, *teacher, *self._collator.columns]
-            columns += numeric_columns(self.train_dataset, self.eval_dataset) if student is None else student
+            columns += student or ()
+            if student is None or (self.teacher is not None and self.teacher.takes_any_column):
+                columns += numeric_columns(self.train_dataset, self.eval_dataset)
             self._signature_columns = list(dict.fromkeys(columns))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
@@ -206,17 +208,29 @@ class PrivateHooks(Trainer):
 
 
 def numeric_columns(*datasets: Any) -> list[str]:
-    """Columns of data sets that a student whose forward takes any column (`**kwargs`) may read: all but texts."""
+    """Columns of data sets that a model whose forward takes any column (`**kwargs`) may read: all but texts."""
     names: dict[str, None] = {}
     for dataset in itertools.chain(*(data.values() if isinstance(data, dict) else [data] for data in datasets)):
         features = getattr(dataset, "features", None)
         if features:
-            names |= dict.fromkeys(
-                name for name, feature in features.items() if getattr(feature, "dtype", "") != "string"
-            )
+            names |= dict.fromkeys(name for name, feature in features.items() if not _is_text_feature(feature))
         elif has_length(dataset) and len(dataset) and isinstance(row := cast("Any", dataset)[0], Mapping):
-            names |= dict.fromkeys(name for name, value in row.items() if not isinstance(value, str))
+            names |= dict.fromkeys(name for name, value in row.items() if not _is_text(value))
     return list(names)
+
+
+def _is_text_feature(feature: Any) -> bool:
+    """Whether a column of `datasets` has texts, or lists or dictionaries of texts."""
+    while (inner := getattr(feature, "feature", None)) is not None:
+        feature = inner
+    return isinstance(feature, dict) or getattr(feature, "dtype", "") in ("string", "large_string", "dict")
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is a text, or a list or a dictionary of texts."""
+    while isinstance(value, (list, tuple)) and value:
+        value = value[0]
+    return isinstance(value, (str, dict))
 
 
 def separate_state(model: nn.Module) -> dict[str, torch.Tensor] | None:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from distil_nlp.signals.forward import accepted_columns, forward_logits
-from distil_nlp.teachers import OnlineTeacher
+from distil_nlp.teachers import OnlineTeacher, TeacherEnsemble
 from tests.tiny import tiny_model
 from tests.training.runs import make_rows, make_trainer
 
@@ -187,6 +187,20 @@ def test_a_module_that_takes_any_column_gets_all_numbers_of_the_data(rows, tmp_p
     make_trainer(Hidden(), tiny_model(), rows.remove_columns("idx"), tmp_path).train()
     make_trainer(Seen(), tiny_model(), rows, tmp_path).train()
     assert all(columns >= {"input_ids"} for columns in seen)
+
+
+@pytest.mark.parametrize("as_teacher", [OnlineTeacher, lambda teacher: TeacherEnsemble([OnlineTeacher(teacher)])])
+def test_a_teacher_that_takes_any_column_gets_those_that_the_student_does_not_read(as_teacher, rows, tmp_path):
+    seen = []
+
+    class Filtering(WithHead):
+        def forward(self, **columns):
+            seen.append(set(columns))
+            return super().forward(**{name: columns[name] for name in TEXT})
+
+    data = rows.add_column("words", [["good", "film"]] * len(rows))
+    make_trainer(tiny_model("distilbert"), as_teacher(Filtering()), data, tmp_path).train()
+    assert seen and all("token_type_ids" in columns for columns in seen)
 
 
 def test_a_column_that_the_batch_lacks_is_named(rows, tmp_path):
