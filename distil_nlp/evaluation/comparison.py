@@ -110,18 +110,23 @@ def compare(
         for other in candidates
         if student.role == "student" and other.role != "student"
     ]
-    report = Report(
-        task=task,
-        problem_type=evaluator.problem_type,
-        metric=evaluator.main,
-        num_examples=evaluator.num_examples,
-        models=models,
-        differences=[_difference(evaluator, student, other, statistics) for student, other in pairs],
-        environment=environment(),
-        command=command,
-        seeds=list(seeds or []),
-        **details,
-    ).normalized()
+    return _judged(
+        Report(
+            task=task,
+            problem_type=evaluator.problem_type,
+            metric=evaluator.main,
+            num_examples=evaluator.num_examples,
+            models=models,
+            differences=[_difference(evaluator, student, other, statistics) for student, other in pairs],
+            environment=environment(),
+            command=command,
+            seeds=list(seeds or []),
+            **details,
+        ).normalized()
+    )
+
+
+def _judged(report: Report) -> Report:
     report.verdict = verdict(report)
     return report
 

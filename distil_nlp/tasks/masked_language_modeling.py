@@ -106,14 +106,13 @@ class MaskedLanguageModeling(Task):
         the masked tokens.
         """
         if not 0 < mask_probability < 1:
+            got = shown(mask_probability)
             raise ValueError(
-                f"mask_probability is the share of tokens to mask, above 0 and below 1, in BERT 0.15; got "
-                f"{shown(mask_probability)}."
+                f"mask_probability is the share of tokens to mask, between 0 and 1, in BERT 0.15; got {got}."
             )
         if num_mask_copies < 1:
-            raise ValueError(
-                f"num_mask_copies counts the copies of every row, 1 or more; got {shown(num_mask_copies)}."
-            )
+            got = shown(num_mask_copies)
+            raise ValueError(f"num_mask_copies counts the copies of every row, 1 or more; got {got}.")
         check_texts(split, "given", (self.text_column,))
         tokens = MaskableTokens(tokenizer)
         rows = group_texts(list(split[self.text_column]), tokenizer, clamp_max_length(max_length, tokenizer))

@@ -148,9 +148,8 @@ class QuestionAnswering(Task):
                 answers.
         """
         if not tokenizer.is_fast:
-            raise ValueError(
-                f"{type(tokenizer).__name__} has no character offsets of tokens, which answers need. Use a fast tokenizer."
-            )
+            kind = type(tokenizer).__name__
+            raise ValueError(f"{kind} has no character offsets of tokens, which answers need. Use a fast tokenizer.")
         check_texts(split, "given", (self.question_column, self.context_column))
         max_length = clamp_max_length(max_length, tokenizer, is_pair=True)
         doc_stride = max_length // 3 if doc_stride is None else doc_stride
