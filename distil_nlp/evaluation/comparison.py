@@ -104,12 +104,8 @@ def compare(
     teacher_value = models[list(candidates).index(teacher)].metrics[evaluator.main]
     for model in models:
         model.retention = _retention(evaluator.main, model.metrics[evaluator.main], teacher_value)
-    pairs = [
-        (student, other)
-        for student in candidates
-        for other in candidates
-        if student.role == "student" and other.role != "student"
-    ]
+    students = [candidate for candidate in candidates if candidate.role == "student"]
+    pairs = [(student, other) for student in students for other in candidates if other.role != "student"]
     return _judged(
         Report(
             task=task,

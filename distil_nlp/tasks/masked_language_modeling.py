@@ -111,8 +111,7 @@ class MaskedLanguageModeling(Task):
                 f"mask_probability is the share of tokens to mask, between 0 and 1, in BERT 0.15; got {got}."
             )
         if num_mask_copies < 1:
-            got = shown(num_mask_copies)
-            raise ValueError(f"num_mask_copies counts the copies of every row, 1 or more; got {got}.")
+            raise ValueError(f"num_mask_copies counts copies of a row, 1 or more; got {shown(num_mask_copies)}.")
         check_texts(split, "given", (self.text_column,))
         tokens = MaskableTokens(tokenizer)
         rows = group_texts(list(split[self.text_column]), tokenizer, clamp_max_length(max_length, tokenizer))
