@@ -106,12 +106,11 @@ class MaskedLanguageModeling(Task):
         the masked tokens.
         """
         if not 0 < mask_probability < 1:
-            got = shown(mask_probability)
-            raise ValueError(
-                f"mask_probability is the share of tokens to mask, between 0 and 1, in BERT 0.15; got {got}."
-            )
+            range_of_it = f"above 0 and below 1, in BERT 0.15; got {shown(mask_probability)}"
+            raise ValueError(f"mask_probability is the share of tokens to mask, {range_of_it}.")
         if num_mask_copies < 1:
-            raise ValueError(f"num_mask_copies counts copies of a row, 1 or more; got {shown(num_mask_copies)}.")
+            range_of_it = f"1 or more; got {shown(num_mask_copies)}"
+            raise ValueError(f"num_mask_copies counts the copies of every row, {range_of_it}.")
         check_texts(split, "given", (self.text_column,))
         tokens = MaskableTokens(tokenizer)
         rows = group_texts(list(split[self.text_column]), tokenizer, clamp_max_length(max_length, tokenizer))
