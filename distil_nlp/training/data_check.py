@@ -42,7 +42,7 @@ def check_types(model: Any, objective: Any, kwargs: Mapping[str, Any]) -> None:
     check_dataset(kwargs.get("train_dataset"), "train_dataset", may_be_empty=False)
     if kwargs.get("eval_dataset") is not None:
         for name, dataset in named_datasets(kwargs["eval_dataset"]).items():
-            check_dataset(dataset, "eval_dataset" if name == "eval" else f"eval_dataset[{name!r}]")
+            check_dataset(dataset, "eval_dataset" if name == "eval" else f"eval_dataset[{shown(name)}]")
 
 
 def named_datasets(dataset: Any) -> dict[str, Any]:

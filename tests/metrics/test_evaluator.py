@@ -119,7 +119,7 @@ def test_a_difference_where_lower_is_better_keeps_its_sign_and_has_no_points(row
 
 
 def test_a_plain_number_is_displayed_unchanged_and_a_fraction_in_percent(rows):
-    lines = compared(rows).table().splitlines()
+    lines = compared(rows).table().split("\n\n")[1].splitlines()  # below the verdict
     assert lines[0].split()[2:6] == ["perplexity", "accuracy", "kept", "agreement"]
     assert lines[3].split()[2:6] == [
         f"{perplexity(2):.2f}",
