@@ -41,7 +41,7 @@ class Interval:
             not isinstance(value, (bool, str)) and hasattr(value, "__float__") and not getattr(value, "ndim", 0)
         )
         number = _as_float(value) if is_number else math.nan
-        fits = math.isfinite(number) and self.low <= number <= self.high and self.above < number < self.below
+        fits = self.low <= number <= self.high and self.above < number < self.below  # NaN and infinity do not
         is_too_large = self.whole and fits and abs(number) >= _END_OF_INT64
         fits = fits and not is_too_large
         if not fits or (self.whole and number != int(number)):
