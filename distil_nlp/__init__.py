@@ -51,6 +51,7 @@ _NAMES = {
         "TeacherLabels",
         "Term",
         "objective_from",
+        "register_term",
     ],
     "models.pixel_preprocessor": ["PixelPreprocessor"],
     "models.sentence_encoder": ["SentenceEncoder"],
@@ -130,6 +131,7 @@ if TYPE_CHECKING:  # the same list for type checkers and editors; tests/test_imp
     from .objectives import TeacherLabels as TeacherLabels
     from .objectives import Term as Term
     from .objectives import objective_from as objective_from
+    from .objectives import register_term as register_term
     from .signals.base import Signals as Signals
     from .signals.base import SparseTargets as SparseTargets
     from .signals.taps import FeatureTap as FeatureTap

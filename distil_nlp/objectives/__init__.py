@@ -6,7 +6,7 @@ from .boxes import BoxLabels, QueryLabels, QuerySoftTargets
 from .class_targets import ClassCorrelation, DecoupledSoftTargets, NormalizedSoftTargets, StandardizedSoftTargets
 from .ctc import CtcLabels, CtcSoftTargets, CtcTranscript
 from .default import default_objective, kd_weight
-from .from_config import objective_from
+from .from_config import objective_from, register_term
 from .hard_labels import HardLabels
 from .hidden import HiddenStates, PatientStates
 from .kind_objectives import KindObjective, register_kind_objective
@@ -61,4 +61,5 @@ __all__ = [
     "positive",
     "preset",
     "register_kind_objective",
+    "register_term",
 ]

@@ -59,6 +59,24 @@ TERMS: dict[str, Callable[..., Term]] = {
 }
 
 
+def register_term(term: type[Term]) -> type[Term]:
+    """Make a term known to `objective_from` and to the `stages` of recipes, by its `name`. Use as a class decorator.
+
+    Raises:
+        TypeError: No subclass of `Term`.
+        ValueError: It has no name, or another term has it.
+    """
+    if not (isinstance(term, type) and issubclass(term, Term)):
+        raise TypeError(f"A term is a subclass of distil_nlp.Term; got {shown(term)}.")
+    if term.name == Term.name:
+        raise ValueError(f"{term.__name__} has no name. Set one, as it is in logs and recipes: name = 'my_term'.")
+    known = TERMS.get(term.name)
+    if known is not None and getattr(known, "__qualname__", None) != term.__qualname__:
+        raise ValueError(f"There is a term {shown(term.name)} already ({known}). Give {term.__name__} another name.")
+    TERMS[term.name] = term
+    return term
+
+
 def objective_from(
     spec: Sequence[Mapping[str, Mapping[str, Any] | None]], *, problem_type: str = "single_label_classification"
 ) -> Objective:

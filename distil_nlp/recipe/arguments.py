@@ -124,6 +124,10 @@ class MethodArguments(_Settings):
         "automatic-speech-recognition transcripts. Default: "
         "logits; dist for images of three classes or more where the teacher has ten times the student's parameters."
     )
+    plugin: list[str] | None = _setting(
+        "Python files or modules to import first: own terms, tasks and networks (register_term, register_task, "
+        "register_network). A YAML file may name them too, and the command line must repeat them."
+    )
     stages: str | None = _setting("Your own stages, in YAML: each with an objective, data, a learning rate.")
     assistants: str | None = _setting(
         "Models between teacher and student, the largest first, each taught by the previous one: [4x256], or in YAML with "
@@ -141,6 +145,8 @@ class MethodArguments(_Settings):
 
     def __post_init__(self):
         super().__post_init__()
+        if isinstance(self.plugin, str):  # a single name in YAML
+            self.plugin = [self.plugin]
         for name in ("stages", "assistants"):
             _parse_yaml(self, name)
 

@@ -16,7 +16,7 @@ from .yaml_loader import load_yaml
 
 # Settings that name a file or a folder, by what counts in it.
 _MODELS = ("teacher", "more_teachers", "student", "augmentation_model", "assistants")
-_DATA = ("dataset_name", "train_file", "validation_file", "test_file", "unlabeled_file", "stages")
+_DATA = ("dataset_name", "train_file", "validation_file", "test_file", "unlabeled_file", "stages", "plugin")
 _MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".tiktoken", ".jinja", ".py")
 _NO_MODEL_FILES = ("trainer_state.json", "report.json", "sweep.json", "inputs.json")
 _BLOCK, _NUM_SAMPLES = 1 << 20, 16

@@ -12,6 +12,7 @@ from ..internals import recipe_files
 from ..internals.messages import nearest, printable, shown
 from ..training.arguments import NO_BLEND, DistillationTrainingArguments
 from .arguments import STRUCTURED, RecipeArguments, SweepArguments
+from .plugins import check_named_by_the_user, load_plugins
 from .settings import settings_of
 from .yaml_loader import checked_value, read_yaml_file
 
@@ -84,6 +85,7 @@ def parse(argv: Sequence[str], *more: type, output: str = "runs/{}") -> tuple:
     for file in files:
         from_files.update(read_yaml(file, known))
     flag_names = {word[2:].split("=")[0] for word in flags if word.startswith("--")}
+    check_named_by_the_user(from_files, flag_names)
     return _parse(classes, without_alternatives(from_files, flag_names), flags)
 
 
@@ -114,6 +116,7 @@ def _parse(classes: Sequence[type], settings: Mapping[str, Any], flags: Sequence
             f"with the documentation of transformers.TrainingArguments."
         ) from error
     recipe, others = RecipeArguments(*parsed[: len(_SUBJECTS)]), parsed[len(_SUBJECTS) :]
+    load_plugins(recipe.method.plugin or [])
     values = vars(namespace)
     _check_text(values)
     overrides = {name: values[name] for name in defaults if values[name] != defaults[name] and name not in _SECRET}

@@ -51,8 +51,25 @@ __all__ = [
     "CtcSpeechRecognition",
     "answer_question",
     "hold_out_people",
+    "register_task",
     "task_class",
 ]
+
+
+def register_task(task: type[Task]) -> type[Task]:
+    """Make a task known to recipes, by its `name`. Use as a class decorator.
+
+    Raises:
+        TypeError: No subclass of `Task`.
+        ValueError: Another task has its name.
+    """
+    if not (isinstance(task, type) and issubclass(task, Task)):
+        raise TypeError(f"A task is a subclass of distil_nlp.tasks.Task; got {shown(task)}.")
+    known = TASKS.get(task.name)
+    if known is not None and known.__qualname__ != task.__qualname__:
+        raise ValueError(f"There is a task {shown(task.name)} already ({known.__name__}). Give it another name.")
+    TASKS[task.name] = task
+    return task
 
 
 def task_class(name: str) -> type[Task]:
