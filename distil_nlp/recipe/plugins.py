@@ -15,7 +15,7 @@ ENTRY_POINTS = "distil_nlp.plugins"  # the group of installed packages whose mod
 
 
 def check_named_by_the_user(from_files: Mapping[str, Any], flag_names: set[str]) -> None:
-    """Refuse plugins that only a YAML file names: a file of somebody else would run code on this machine.
+    """Refuse plugins that only a YAML file names: a file from elsewhere would run code on this machine.
 
     Raises:
         ValueError: A file sets `plugin`, and the command line does not.
