@@ -2,10 +2,8 @@
 
 import itertools
 import math
-import random
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, cast
 
 import datasets
@@ -18,6 +16,7 @@ from transformers.trainer_utils import has_length
 from ..internals.messages import shown
 from ..signals.columns import LABELS
 from ..signals.problem_kinds import MISSING, ProblemKind
+from .pairs import same_random_numbers
 
 _HIDDEN = -1  # the test sets of GLUE
 _MAX_SECONDS = 1.0  # for reading the rows of a data set whose labels are not in a column
@@ -81,7 +80,7 @@ def _label_column(dataset: Any, num_rows: int | None = None) -> pa.Array | None:
         return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if isinstance(dataset, datasets.IterableDataset) or not has_length(dataset):
         return None
-    with _same_random_numbers():
+    with same_random_numbers():
         rows = itertools.islice(_rows(dataset), num_rows)
         first = next(rows, None)
         name = next((name for name in LABELS if isinstance(first, Mapping) and name in first), None)
@@ -101,18 +100,6 @@ def _rows(dataset: Any) -> Iterator[Any]:
         yield dataset[index]
         if not isinstance(dataset, list) and time.monotonic() > end:
             break
-
-
-@contextmanager
-def _same_random_numbers() -> Iterator[None]:
-    """Context after which the global random states are as before: a data set may augment the rows that are read."""
-    states = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
 
 
 def _flat(column: pa.Array) -> tuple[pa.Array, np.ndarray]:

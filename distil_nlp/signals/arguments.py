@@ -40,6 +40,10 @@ class Arguments:
         return Arguments(names, self.is_strict or other.is_strict, self.are_all and other.are_all)
 
 
+# The names under which models of transformers take their first input.
+MAIN_INPUTS = ("input_ids", "inputs_embeds", "pixel_values", "input_values", "input_features")
+
+
 def forward_parameters(module: nn.Module) -> list[inspect.Parameter]:
     """The parameters of a module's forward, those of TorchScript included."""
     if isinstance(module, torch.jit.ScriptModule):
@@ -47,6 +51,18 @@ def forward_parameters(module: nn.Module) -> list[inspect.Parameter]:
         names = [argument.name for argument in forward.schema.arguments[1:]]  # the first is the module itself
         return [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
     return list(inspect.signature(module.forward).parameters.values())
+
+
+def sole_input(module: nn.Module) -> str | None:
+    """The name of the one input of a module, if it is a name of its own such as x, which no column has to have.
+
+    None for a forward that requires several inputs, or none, or names its input as transformers does.
+    """
+    parameters = forward_parameters(module)
+    if any(parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) for parameter in parameters):
+        return None
+    required = [parameter.name for parameter in parameters if parameter.default is parameter.empty]
+    return required[0] if len(required) == 1 and required[0] not in MAIN_INPUTS else None
 
 
 def takes_any_keyword(parameters: list[inspect.Parameter]) -> bool:

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from ..internals.messages import listed
-from .arguments import forward_parameters, takes_any_keyword
+from .arguments import forward_parameters, sole_input, takes_any_keyword
 from .columns import FRAMES, LABELS, NOT_FOR_MODELS, POSITIONS, SPAN_LABELS
 from .frames import align_to_frames, frame_stride
-from .wrappers import taken_arguments, unwrapped
+from .wrappers import taken_arguments, unwrapped, without_library_wrappers
 
 # The name of the boxes in the output of transformers' detectors.
 PREDICTED_BOXES = "pred_boxes"
@@ -27,8 +27,10 @@ def accepted_columns(model: nn.Module) -> tuple[str, ...] | None:
     computes its own loss, which the objective replaces.
 
     Returns:
-        `tuple[str]`, or None where any column may be read (`**kwargs`).
+        `tuple[str]`, or None where any column may be read: by `**kwargs`, or as the one input of the model, such as x.
     """
+    if sole_input(without_library_wrappers(model)) is not None:
+        return None
     taken = taken_arguments(model)
     if not taken.are_all or not (taken.names or taken.is_strict):
         return None
@@ -58,6 +60,8 @@ def forward_logits(
         ValueError: The forward takes none of the batch's columns, or requires another.
     """
     inputs = model_inputs(batch, columns)
+    if columns is None and (name := sole_input(without_library_wrappers(model))) is not None:
+        inputs = _named_inputs(name, inputs)
     if not inputs:
         raise _no_column(model, batch)
     with _at_positions(model, batch[POSITIONS]) if POSITIONS in batch else nullcontext():
@@ -85,6 +89,13 @@ def forward_logits(
             f"begins with it, or an output with `.logits`; a bare encoder needs a head (AutoModelFor...)."
         )
     return output
+
+
+def _named_inputs(name: str, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The column for the one input of a model: that of its name, or the only one; none where there are several."""
+    if name in inputs:
+        return {name: inputs[name]}
+    return dict.fromkeys([name], *inputs.values()) if len(inputs) == 1 else {}
 
 
 def frame_logits(model: nn.Module, batch: Mapping[str, torch.Tensor], columns: tuple[str, ...] | None) -> torch.Tensor:

@@ -30,6 +30,12 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return next((module for module in wrapper_chain(model) if _is_of_transformers(module)), model)
 
 
+def without_library_wrappers(model: nn.Module) -> nn.Module:
+    """The module of the user inside wrappers of PyTorch and PEFT; the innermost where all are theirs."""
+    chain = list(wrapper_chain(model))
+    return next((module for module in chain if not _is_of_library(module)), chain[-1])
+
+
 def config_of(model: nn.Module) -> Any:
     """The config of a model, or of the model inside wrappers; None without one."""
     configs = (getattr(module, "config", None) for module in wrapper_chain(model))

@@ -10,10 +10,11 @@ from transformers import TrainingArguments
 from transformers.debug_utils import DebugOption
 from transformers.trainer_utils import has_length
 
+from ..data.pairs import INPUT, named_rows
 from ..internals.messages import listed, shown
 from ..objectives import Objective
 from ..signals.taps import TapError
-from ..signals.wrappers import config_of
+from ..signals.wrappers import config_of, unwrapped
 
 _LIMITS = ("vocab_size", "type_vocab_size", "max_position_embeddings", "image_size", "num_channels")
 # Errors of a collator that gets rows of another kind than it reads.
@@ -43,6 +44,19 @@ def check_types(model: Any, objective: Any, kwargs: Mapping[str, Any]) -> None:
     if kwargs.get("eval_dataset") is not None:
         for name, dataset in named_datasets(kwargs["eval_dataset"]).items():
             check_dataset(dataset, "eval_dataset" if name == "eval" else f"eval_dataset[{shown(name)}]")
+
+
+def with_named_rows(model: nn.Module | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The data sets of the arguments; rows (input, label) get the name of the student's input, and "labels"."""
+    name = getattr(unwrapped(model), "main_input_name", INPUT) if isinstance(model, nn.Module) else INPUT
+    found = {}
+    for key in ("train_dataset", "eval_dataset"):
+        given = kwargs.get(key)
+        if type(given) is dict:
+            found[key] = {one: named_rows(dataset, name) for one, dataset in given.items()}
+        elif given is not None:
+            found[key] = named_rows(given, name)
+    return found
 
 
 def named_datasets(dataset: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from ..reports.report import Report
 from ..signals.problem_kinds import problem_kind_of_model
 from ..signals.wrappers import config_of
 from ..teachers import Teacher
-from .data_check import named_datasets
+from .data_check import named_datasets, with_named_rows
 from .preparation import PreparationMixin
 
 _CARD_METADATA = ("license", "license_name", "license_link", "language")
@@ -109,7 +109,7 @@ class ReportingMixin(PreparationMixin):
                 )
             return dataset, several[dataset]
         if not isinstance(dataset, dict):
-            return None, dataset
+            return None, with_named_rows(self.model, {"eval_dataset": dataset}).get("eval_dataset")
         best = (self.args.metric_for_best_model or "").removeprefix("eval_")
         chosen = next((name for name in named_datasets(dataset) if best.startswith(f"{name}_")), next(iter(dataset)))
         return chosen, dataset[chosen]

@@ -25,7 +25,7 @@ from ..signals.problem_kinds import problem_kind_of_model
 from ..signals.taps import FeatureTap
 from ..teachers import Teacher
 from .arguments import DistillationTrainingArguments, check_unused
-from .data_check import check_types, explained_debug
+from .data_check import check_types, explained_debug, with_named_rows
 from .finite import ADVICE, LossCheck, check_weights, warn_of_divergence
 from .hyperparameter_search import HyperparameterSearchMixin
 from .meters import EvaluationMeter, StepMeter, Stopwatch, counted_examples
@@ -66,6 +66,7 @@ class DistillationTrainer(ReportingMixin, HyperparameterSearchMixin):
         **kwargs: Any,
     ):
         args = args if args is not None else DistillationTrainingArguments()
+        kwargs |= with_named_rows(model, kwargs)
         check_types(model, objective, kwargs)
         check_unused(args, objective, teacher, kwargs)
         if kwargs.get("model_init") is not None:  # a search makes trainers like this one

@@ -111,7 +111,7 @@ def test_rows_that_were_not_prepared_are_refused_in_a_sentence(columns, message,
 
 
 def test_rows_that_are_no_dictionaries_and_batches_that_are_none_are_refused(tmp_path):
-    images = TensorDataset(torch.zeros(8, 3, 32, 32), torch.zeros(8, dtype=torch.long))
+    images = TensorDataset(torch.zeros(8, 3, 32, 32), torch.zeros(8, dtype=torch.long), torch.zeros(8))
     with pytest.raises(ValueError, match="no batch of rows that are no dictionaries: .*a collator of your own"):
         trainer_of(tmp_path, model=tiny_image_model(), teacher=tiny_image_model(seed=2), train_dataset=images)
     with pytest.raises(ValueError, match=r"collator \(function\) made no batch .*it returned list, not a dictionary"):
