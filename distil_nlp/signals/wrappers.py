@@ -31,7 +31,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def without_library_wrappers(model: nn.Module) -> nn.Module:
-    """The module of the user inside wrappers of PyTorch and PEFT; the innermost where all are theirs."""
+    """The module of the user inside wrappers of PyTorch and PEFT; the innermost where it is one of them, too."""
     chain = list(wrapper_chain(model))
     return next((module for module in chain if not _is_of_library(module)), chain[-1])
 

@@ -33,8 +33,8 @@ def parsed(path):
     """What `parse` returns, or None where it refuses; any other error passes through."""
     try:
         return parse([str(path), "--use_cpu", "true"])
-    except (ValueError, FileNotFoundError) as error:
-        assert len(str(error)) > 25, repr(error)
+    except (ValueError, FileNotFoundError, ImportError) as error:  # a setting may need a package: deepspeed
+        assert len(str(error)) > 20, repr(error)
         return None
 
 
