@@ -79,7 +79,7 @@ def run(pipe, kind, keep, threads, num_batches):
     """In a process of its own: train; the most megabytes it had."""
     import torch
 
-    from distil_nlp.internals.malloc import keep_freed_memory
+    from distil_nlp.internals.memory import keep_freed_memory
 
     torch.set_num_threads(threads)
     if keep:

@@ -71,7 +71,7 @@ def measure(pipe, args, pair, images, augmentation):
     import torch
 
     from distil_nlp.augmentation import ImageAugmentation
-    from distil_nlp.internals.malloc import keep_freed_memory
+    from distil_nlp.internals.memory import keep_freed_memory
 
     torch.set_num_threads(args.threads)
     keep_freed_memory()

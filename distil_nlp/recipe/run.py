@@ -8,7 +8,7 @@ import datasets
 from transformers.utils import logging as transformers_logging
 
 from ..internals.launcher import stop_with_launcher
-from ..internals.malloc import keep_freed_memory
+from ..internals.memory import keep_freed_memory
 from ..reports import Report
 from ..training.arguments import DistillationTrainingArguments
 from .arguments import RecipeArguments

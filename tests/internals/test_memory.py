@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from distil_nlp.internals import malloc as freed_memory
+from distil_nlp.internals import memory as freed_memory
 
 # Blocks of a few megabytes, freed and allocated again; counts the page faults.
 FAULTS = """
 import json, resource, sys
-from distil_nlp.internals.malloc import keep_freed_memory
+from distil_nlp.internals.memory import keep_freed_memory
 done = keep_freed_memory() if sys.argv[1] == "keep" else False
 def step():
     blocks = [bytearray(3_000_000) for _ in range(20)]
