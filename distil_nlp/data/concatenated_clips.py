@@ -12,6 +12,7 @@ from .audio import open_clips
 from .audio_files import resample
 from .columns import require_column
 
+_HEADER_BYTES = 128  # the chunks before the samples are in them
 _GAPS = (0.02, 0.3)  # seconds between words, before the first and after the last
 _NOISE = (5e-4, 5e-3)  # standard deviation of the noise added to the whole utterance
 
@@ -105,6 +106,11 @@ def _silence(generator: np.random.Generator, rate: int) -> np.ndarray:
 
 
 def _wav(wave: np.ndarray, rate: int) -> bytes:
+    """A WAV file of floats, the same bytes at any time: libsndfile writes the clock into the chunk of the peak."""
     buffer = io.BytesIO()
     import_extra("audio").write(buffer, wave, rate, format="WAV", subtype="FLOAT")
-    return buffer.getvalue()
+    content = bytearray(buffer.getvalue())
+    peak = content.find(b"PEAK", 0, _HEADER_BYTES)
+    if peak >= 0:  # name, size, version, time: four bytes each
+        content[peak + 12 : peak + 16] = bytes(4)
+    return bytes(content)

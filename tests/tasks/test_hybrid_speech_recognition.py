@@ -1,12 +1,16 @@
 """Words become states of frames, and states become words again."""
 
+import io
+import time
 from types import SimpleNamespace
 
 import datasets
 import numpy as np
 import pytest
+import soundfile
 import torch
 
+from distil_nlp.data import concatenated_clips
 from distil_nlp.data.concatenated_clips import join_clips
 from distil_nlp.hmm import SILENCE, Decoder
 from distil_nlp.metrics import HybridSpeechEvaluator
@@ -182,6 +186,14 @@ def test_single_words_are_joined_to_sentences_of_the_same_speaker_each_word_once
     assert set(joined["speaker"]) == {0, 1, 2}
     assert join_clips(split, "train", **settings)["text"] == joined["text"]
     assert join_clips(split, "train", **settings, seed=1)["text"] != joined["text"]
+
+
+def test_joined_clips_have_the_same_bytes_at_any_time():
+    first = concatenated_clips._wav(np.linspace(-0.5, 0.5, 400, dtype=np.float32), 8000)
+    time.sleep(1.1)  # the clock in a WAV file counts seconds
+    assert concatenated_clips._wav(np.linspace(-0.5, 0.5, 400, dtype=np.float32), 8000) == first
+    samples, rate = soundfile.read(io.BytesIO(first), dtype="float32")
+    assert rate == 8000 and (samples == np.linspace(-0.5, 0.5, 400, dtype=np.float32)).all()
 
 
 def test_unlabeled_clips_are_joined_without_a_text():
