@@ -53,6 +53,13 @@ _COMMANDS = {
     "cache": "Run the teacher of a recipe once over the data and store its outputs.",
     "sweep": "Train students with the settings of a search space: --sweep, --num_trials (20).",
 }
+# The quickstart has its recipe, teacher and data.
+_USAGE = {"quickstart": "distil-nlp quickstart [--setting value ...]"}
+_QUICKSTART_EXAMPLES = """\
+examples:
+  distil-nlp quickstart --seeds 3
+  distil-nlp quickstart --student 4x256 --output_dir runs/larger
+"""
 _EXAMPLES = """\
 examples:
   distil-nlp {command} sst2 --seeds 3
@@ -60,6 +67,7 @@ examples:
       --validation_file validation.csv --num_layers 3 --output_dir runs/tickets
   distil-nlp {command} --task image-classification --teacher my-resnet --student resnet8 --train_file a.csv
 """
+_EXAMPLES_OF = {"quickstart": _QUICKSTART_EXAMPLES}
 _HELP_FLAGS = ("--help", "-h")
 _HELP_ALL = "--help-all"
 
@@ -113,7 +121,7 @@ def _fields(file: Path) -> Iterator[str]:
 
 def _screen(command: str) -> str:
     lines = [
-        f"usage: distil-nlp {command} [FILE.yaml or NAME ...] [--setting value ...]",
+        f"usage: {_USAGE.get(command, f'distil-nlp {command} [FILE.yaml or NAME ...] [--setting value ...]')}",
         "",
         _COMMANDS[command],
         "Every setting is a flag and a key of a YAML file; later files override earlier ones, flags override files.",
@@ -121,4 +129,4 @@ def _screen(command: str) -> str:
     for title, settings in _SCREEN.items():
         lines += ["", f"{title}:", *(f"  --{name:<28} {text}" for name, text in settings.items())]
     more = ["", f"All settings: distil-nlp {command} {_HELP_ALL}, or distil-nlp settings [WORD]", ""]
-    return "\n".join([*lines, *more, _EXAMPLES.format(command=command)])
+    return "\n".join([*lines, *more, _EXAMPLES_OF.get(command, _EXAMPLES).format(command=command)])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import Dataset, IterableDataset
+from transformers.trainer_utils import has_length
 
 INPUT = "inputs"
 
@@ -21,7 +22,7 @@ def named_rows(dataset: Any, name: str = INPUT) -> Any:
     """
     if isinstance(dataset, IterableDataset):
         return dataset  # its first row cannot be looked at without taking it
-    if not isinstance(dataset, (Dataset, list)) or _len_of(dataset) == 0:
+    if not isinstance(dataset, (Dataset, list)) or not has_length(dataset) or len(dataset) == 0:  # type: ignore[arg-type]
         return dataset
     with same_random_numbers():
         is_pair = _is_pair(dataset[0])
@@ -38,14 +39,6 @@ def same_random_numbers() -> Iterator[None]:
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
-
-
-def _len_of(dataset: Any) -> int | None:
-    """The number of rows; None where it is unknown."""
-    try:
-        return len(dataset)
-    except (TypeError, NotImplementedError):
-        return None
 
 
 class PairRows(Dataset):

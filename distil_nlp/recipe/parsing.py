@@ -13,7 +13,7 @@ from ..internals.messages import nearest, printable, shown
 from ..training.arguments import NO_BLEND, DistillationTrainingArguments
 from .arguments import STRUCTURED, RecipeArguments, SweepArguments
 from .plugins import check_named_by_the_user, load_plugins
-from .settings import settings_of
+from .settings import plain_value, settings_of
 from .yaml_loader import checked_value, read_yaml_file
 
 _SUBJECTS = tuple(RecipeArguments.subjects())
@@ -120,7 +120,7 @@ def _parse(classes: Sequence[type], settings: Mapping[str, Any], flags: Sequence
     values = vars(namespace)
     _check_text(values)
     overrides = {name: values[name] for name in defaults if values[name] != defaults[name] and name not in _SECRET}
-    return recipe, *others, {name: _plain(value) for name, value in overrides.items()}
+    return recipe, *others, {name: plain_value(value) for name, value in overrides.items()}
 
 
 def read_yaml(path: str | Path, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,10 +199,3 @@ def _check_text(values: Mapping[str, Any]) -> None:
                     f"{name} should be text in UTF-8, which the files of a run are; got {shown(text)}. Rename the file or "
                     f"folder, or give it another name by a link: ln -s."
                 )
-
-
-def _plain(value: Any) -> Any:
-    """A value as YAML can store it."""
-    if dataclasses.is_dataclass(value):
-        return dataclasses.asdict(value)
-    return getattr(value, "value", value)

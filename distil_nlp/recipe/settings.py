@@ -12,11 +12,11 @@ from transformers import TrainingArguments
 from ..internals.messages import nearest, shown
 from ..training.arguments import DistillationTrainingArguments
 from .arguments import STRUCTURED, RecipeArguments, SweepArguments
+from .yaml_loader import TYPE_NAMES
 
 _WIDTH = 110
 _OF_TRANSFORMERS = "training: transformers.TrainingArguments"
 _JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", dict: "object", NoneType: "null"}
-_WORDS = {bool: "true or false", int: "whole number", float: "number", str: "text", dict: "mapping"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +119,7 @@ def schema() -> dict[str, Any]:
 def _described(setting: Setting) -> list[str]:
     kinds = dict.fromkeys(_kind(option) for option in setting.options)
     values = "|".join(map(str, setting.choices)) or " or ".join(kinds)
-    default = "" if setting.default is None else f" (default: {_plain(setting.default)})"
+    default = "" if setting.default is None else f" (default: {plain_value(setting.default)})"
     # Help texts of transformers contain line breaks and %% for argparse.
     help = " ".join(setting.help.replace("%%", "%").split())
     paragraph = textwrap.wrap(help, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
@@ -127,15 +127,13 @@ def _described(setting: Setting) -> list[str]:
 
 
 def _kind(option: Any) -> str:
-    if (get_origin(option) or option) is list:
-        return "list"
-    return _WORDS.get(get_origin(option) or option, "text")
+    return TYPE_NAMES.get(get_origin(option) or option, "a text").removeprefix("a ")
 
 
 def _property(setting: Setting) -> dict[str, Any]:
     entry: dict[str, Any] = {"description": " ".join(setting.help.replace("%%", "%").split())}
-    if setting.default is not None and (plain := _plain(setting.default)) != "":
-        entry["default"] = plain
+    if setting.default is not None and (default := plain_value(setting.default)) != "":
+        entry["default"] = default
     if setting.name in STRUCTURED:
         return entry
     if setting.choices:
@@ -152,7 +150,8 @@ def _default(field: dataclasses.Field) -> Any:
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, bool):
-        return value
+def plain_value(value: Any) -> Any:
+    """A value as YAML can store it."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
     return value.value if isinstance(value, Enum) else value

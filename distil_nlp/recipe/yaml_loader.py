@@ -13,7 +13,7 @@ from ..internals.messages import printable, shown
 
 _MAX_BYTES = 1 << 20  # of a recipe
 _MAX_NODES = 100_000  # of values after aliases are replaced by what they name
-_TYPE_NAMES = {
+TYPE_NAMES = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
@@ -142,7 +142,7 @@ def checked_value(name: str, value: Any, hint: Any, source: str) -> Any:
 
 
 def _type_name(option: Any) -> str:
-    name = _TYPE_NAMES.get(get_origin(option) or option, "a text")
+    name = TYPE_NAMES.get(get_origin(option) or option, "a text")
     inner = get_args(option) if get_origin(option) is list else ()
     return f"{name} of {_PLURALS[inner[0]]}" if inner and inner[0] in _PLURALS else name
 

@@ -57,7 +57,7 @@ def _one_answer(student: ModelResult, teacher: ModelResult) -> Iterator[str]:
 
 
 def _unfinished(report: Report) -> Iterator[str]:
-    losses = _last_losses(report)
+    losses = _logged(report, "loss")
     if len(losses) < _MIN_LOGS:
         return
     quarter = len(losses) // 4
@@ -168,18 +168,16 @@ def difference_to(report: Report, control: ModelResult) -> NamedDifference | Non
     return next(iter(in_main_metric or differences), None)
 
 
-def _last_losses(report: Report) -> list[float]:
-    """Losses that were logged in the last stage of the first student."""
-    curves = report.training_curves or {}
-    name = "student" if "student" in curves else next((name for name in curves if name.startswith("student")), None)
-    return [line["loss"] for line in curves.get(name or "", []) if line.get("loss") is not None]
-
-
 def _evaluations_worsen(report: Report) -> bool:
     """Whether the loss on the validation data was lower before the end: training longer would not help."""
-    curves = report.training_curves or {}
-    losses = [line["eval_loss"] for line in curves.get("student", []) if line.get("eval_loss") is not None]
+    losses = _logged(report, "eval_loss")
     return len(losses) > 1 and losses[-1] > min(losses)
+
+
+def _logged(report: Report, name: str) -> list[float]:
+    """What the first student logged under a name in its last stage."""
+    curve = (report.training_curves or {}).get("student", [])
+    return [line[name] for line in curve if line.get(name) is not None]
 
 
 def _is_better(report: Report, model: ModelResult, other: ModelResult) -> bool:

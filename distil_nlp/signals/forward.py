@@ -61,7 +61,7 @@ def forward_logits(
     """
     inputs = model_inputs(batch, columns)
     if columns is None and (name := sole_input(without_library_wrappers(model))) is not None:
-        inputs = _named_inputs(name, inputs)
+        inputs = _with_sole_input(model, name, inputs)
     if not inputs:
         raise _no_column(model, batch)
     with _at_positions(model, batch[POSITIONS]) if POSITIONS in batch else nullcontext():
@@ -91,11 +91,14 @@ def forward_logits(
     return output
 
 
-def _named_inputs(name: str, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The column for the one input of a model: that of its name, or the only one; none where there are several."""
-    if name in inputs:
-        return {name: inputs[name]}
-    return dict.fromkeys([name], *inputs.values()) if len(inputs) == 1 else {}
+def _with_sole_input(model: nn.Module, name: str, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The columns that a model names, and for its one required input the only other one; none where there are several."""
+    named = taken_arguments(model).names
+    taken = {column: value for column, value in inputs.items() if column in named}
+    others = [value for column, value in inputs.items() if column not in named]
+    if name in taken:
+        return taken
+    return {name: others[0], **taken} if len(others) == 1 else {}
 
 
 def frame_logits(model: nn.Module, batch: Mapping[str, torch.Tensor], columns: tuple[str, ...] | None) -> torch.Tensor:

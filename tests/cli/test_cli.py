@@ -53,6 +53,12 @@ def test_help_of_a_recipe_command_is_one_screen_of_settings_that_exist(command, 
     assert {"teacher", "train_file", "learning_rate", "output_dir"} <= shown <= {one.name for one in all_settings()}
 
 
+def test_the_quickstarts_help_names_no_recipe_of_another_kind(capsys):
+    cli.main(["quickstart", "--help"])
+    page = capsys.readouterr().out
+    assert "usage: distil-nlp quickstart [--setting value ...]" in page and "sst2" not in page and "FILE" not in page
+
+
 def test_all_settings_are_listed_with_choices_and_defaults(capsys):
     cli.main(["run", "--help-all"])
     page = capsys.readouterr().out

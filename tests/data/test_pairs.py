@@ -71,6 +71,13 @@ def test_wrappers_of_an_own_network_take_the_column_too():
     assert torch.equal(forward_logits(model, batch, None), Own(1)(IMAGES))
 
 
+def test_a_column_that_an_optional_input_names_is_passed_beside_the_one_input():
+    scale = torch.full((16, 1), 3.0)
+    for name in ("picture", "x"):
+        batch = {name: IMAGES, "scale": scale, "labels": LABELS}
+        assert torch.equal(forward_logits(Own(1), batch, accepted_columns(Own(1))), 3 * Own(1)(IMAGES))
+
+
 def test_several_columns_for_one_input_are_refused_with_their_names():
     batch = {"left": IMAGES, "right": IMAGES, "labels": LABELS}
     with pytest.raises(ValueError, match="columns left, right, labels, and the forward of Own names none.*it takes x"):

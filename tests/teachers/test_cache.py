@@ -278,11 +278,15 @@ def test_a_header_of_another_format_or_damaged_is_rejected_with_the_way_out(chan
             open_cache(tmp_path)
 
 
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
 def test_a_header_that_was_changed_after_it_was_written_is_rejected(tmp_path):
     make_cache(tmp_path)
-    text = (tmp_path / "cache.json").read_text()
-    assert '"LABEL_1"' in text
-    (tmp_path / "cache.json").write_text(text.replace('"LABEL_1"', '"LABEL_3"'))
+    edit(tmp_path / "cache.json", '"LABEL_1"', '"LABEL_3"')
     with pytest.raises(ValueError, match="cache.json was changed after it was written"):
         CachedTeacher(tmp_path)
 
@@ -401,9 +405,7 @@ def test_a_damaged_file_of_an_interrupted_build_is_written_again(name, state, tm
 def test_the_damaged_plan_of_an_interrupted_build_is_refused(tmp_path, small_shards, monkeypatch):
     monkeypatch.setattr(caching._Build, "finish", lambda self: None)
     make_cache(tmp_path)
-    plan = (tmp_path / "plan.json").read_text()
-    assert '"shard_size": 1,' in plan
-    (tmp_path / "plan.json").write_text(plan.replace('"shard_size": 1,', '"shard_size": 3,'))
+    edit(tmp_path / "plan.json", '"shard_size": 1,', '"shard_size": 3,')
     with pytest.raises(ValueError, match="plan.json was changed after it was written"):
         make_cache(tmp_path)
 
