@@ -19,26 +19,25 @@ _MAX_NEEDED = 100_000  # examples that a user could label
 
 
 def verdict(report: Report) -> list[str]:
-    """Sentences on a report, the most important first: the student, its teacher, the controls, the measurement.
+    """Sentences on a report, the most important first: student, teacher and controls, then what could be improved.
 
     Args:
         report (`Report`): Of a comparison with a student.
 
     Returns:
-        `list[str]`: One sentence or two for each rule that fires. Where none does, what the student has gained.
+        `list[str]`: One sentence or two for each rule that fires. Without a doubt about student, teacher and gain, first
+        what the student has gained.
     """
     student, teacher = report.of_role("student"), report.of_role("teacher")
     if student is None or teacher is None:
         return []
     controls = [model for model in report.models if model.role == "control"]
-    findings = [
+    doubts = [
         *_one_answer(student, teacher),
-        *_unfinished(report),
         *_weak_teacher(report, teacher, controls),
         *(sentence for control in controls for sentence in _gain(report, control)),
-        *_timing(student, controls),
     ]
-    return findings or _success(report, student, controls)
+    return [*(doubts or _success(report, student, controls)), *_unfinished(report), *_timing(student, controls)]
 
 
 # ---- The rules: each yields a sentence where it fires ----

@@ -25,6 +25,14 @@ def test_a_clear_gain_is_told_with_quality_speed_and_control(report):
     )
 
 
+def test_a_gain_comes_before_what_could_be_improved_and_not_beside_a_doubt(report):
+    report.training_curves = falling(8, 7, 6, 5, 4, 3, 2, 1)
+    gain, advice = verdict(report)
+    assert gain.startswith("The student keeps") and "has not finished learning" in advice
+    report.of_role("student").most_frequent = 1.0
+    assert not any(sentence.startswith("The student keeps") for sentence in verdict(report))
+
+
 @pytest.mark.parametrize(
     ("student", "teacher", "fires"), [(1.0, 0.4, True), (0.985, 0.5, True), (0.9, 0.4, False), (1.0, 0.99, False)]
 )
